@@ -1,0 +1,185 @@
+"""What a backend is: it makes a Model of a Graph and its weights. Backends are found by entry point."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnspec.graph import Graph
+from cnnspec.settings import Train
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+
+ENTRY_POINTS = "cnnspec.backends"
+
+
+class BackendError(Exception):
+    """A backend that is not there or cannot do what is asked; the message says what to do."""
+
+
+class InputError(ValueError):
+    """Numbers that a network cannot take; the message says what it takes."""
+
+
+class Backend(Protocol):
+    """The one object that an entry point of the group `cnnspec.backends` names."""
+
+    name: str
+
+    def version(self) -> str:
+        """Of the library underneath, as people write it: `numpy 2.4.6`."""
+
+    def devices(self) -> list[str]:
+        """The devices that are present, the default first."""
+
+    def dtypes(self) -> list[str]:
+        """The number formats that it computes in."""
+
+    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str) -> Model:
+        """A model of the graph, with these weights (all of `graph.parameters`) on that device."""
+
+
+class Model(ABC):
+    """A network that computes. Arrays go in and come out as NumPy's, in the model's dtype.
+
+    A backend writes the methods that begin with an underscore; they may rely on checked arguments.
+    """
+
+    def __init__(self, graph: Graph, device: str, dtype: str) -> None:
+        self.graph = graph
+        self.device = device
+        self.dtype = dtype
+
+    # Running
+
+    def predict(self, x: npt.ArrayLike) -> Array:
+        """The output for a batch, as at inference: x [n, c, h, w] -> y [n, ...]."""
+        return self._predict(self.checked(x))
+
+    def trace(self, x: npt.ArrayLike) -> Arrays:
+        """The output of every node by name, as at inference: {name: [n, ...]}, the input first."""
+        return self._trace(self.checked(x))
+
+    def state(self) -> Arrays:
+        """A copy of every array by its name `<layer>.<parameter>`, running statistics included."""
+        return self._state()
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Takes over weights; wrong, missing and extra ones are one error that lists them all."""
+        from cnnspec.weights import checked
+
+        self._load(checked(self.graph, state, origin="the given state"))
+
+    # Training
+
+    def vjp(self, x: npt.ArrayLike, dy: npt.ArrayLike) -> tuple[Array, Arrays]:
+        """The vector-Jacobian product at inference: dy [n, ...] -> (dx [n, c, h, w], {parameter: gradient})."""
+        x = self.checked(x)
+        dy = np.asarray(dy, x.dtype)
+        if dy.shape != (len(x), *self.graph.output.shape):
+            raise InputError(f"dy has the shape {dy.shape}, the output {(len(x), *self.graph.output.shape)}")
+        return self._vjp(x, dy)
+
+    def loss_and_gradients(self, x: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Arrays]:
+        """The loss of a batch as in training, without dropout's randomness moving on, and its gradients."""
+        x = self.checked(x)
+        return self._loss_and_gradients(x, self.checked_target(target, len(x)))
+
+    def step(self, x: npt.ArrayLike, target: npt.ArrayLike) -> float:
+        """One step of the optimizer on a batch; returns the loss before it."""
+        x = self.checked(x)
+        return self._step(x, self.checked_target(target, len(x)))
+
+    def begin_training(self, train: Train, steps_per_epoch: int) -> None:
+        """Sets the loss, the optimizer and the schedule that `step` uses, with the optimizer's state at zero."""
+        self.train = train
+        self.steps_per_epoch = steps_per_epoch
+        self.steps = 0
+        self._begin_training()
+
+    def training_state(self) -> Arrays:
+        """What `step` needs beside the weights to go on where it is: the step count, the optimizer's arrays."""
+        return {"steps": np.asarray(self.steps)} | self._optimizer_state()
+
+    def load_training_state(self, state: Mapping[str, Array]) -> None:
+        """The inverse of `training_state`, after `begin_training`."""
+        self.steps = int(state["steps"])
+        self._load_optimizer_state({name: value for name, value in state.items() if name != "steps"})
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        factor = self.train.schedule.factor(self.steps / self.steps_per_epoch, self.train.epochs)
+        return self.train.optimizer.learning_rate * factor
+
+    # Checks
+
+    def checked(self, x: npt.ArrayLike) -> Array:
+        """The batch in the model's dtype, or an InputError."""
+        raw = np.asarray(x)
+        expected = self.graph.input.shape
+        if raw.shape[1:] != expected or raw.ndim != len(expected) + 1:
+            wanted = ", ".join(["n", *map(str, expected)])
+            hint = f"; for one sample, x[None] has {[1, *raw.shape]}" if raw.shape == expected else ""
+            raise InputError(f"the input has the shape {list(raw.shape)}, and the network takes [{wanted}]{hint}")
+        if raw.dtype.kind not in "biuf":
+            raise InputError(f"the input holds {raw.dtype}, and the network takes numbers")
+        if len(raw) == 0:
+            raise InputError("the input is an empty batch")
+        return np.ascontiguousarray(raw, self.array_dtype)
+
+    def checked_target(self, target: npt.ArrayLike, n: int) -> Array:
+        """Class indices [n] under cross-entropy, arrays of the output's shape under mean squared error."""
+        array = np.asarray(target)
+        shape = self.graph.output.shape
+        if self.train.loss.kind == "cross_entropy":
+            if array.shape != (n,) or array.dtype.kind not in "iu":
+                raise InputError(f"the target is {array.dtype} {list(array.shape)}, not {n} class indices")
+            if array.size and not 0 <= int(array.min()) <= int(array.max()) < shape[0]:
+                raise InputError(f"the target has classes {array.min()} to {array.max()}; the network has {shape[0]}")
+            return array.astype(np.int64)
+        if array.shape != (n, *shape):
+            raise InputError(f"the target has the shape {list(array.shape)}, and the output {[n, *shape]}")
+        return array.astype(self.array_dtype)
+
+    @property
+    def array_dtype(self) -> npt.DTypeLike:
+        """The NumPy dtype at the model's edge: float64 for float64, float32 for everything else."""
+        return np.float64 if self.dtype == "float64" else np.float32
+
+    # What a backend writes
+
+    @abstractmethod
+    def _predict(self, x: Array) -> Array: ...
+
+    @abstractmethod
+    def _trace(self, x: Array) -> Arrays: ...
+
+    @abstractmethod
+    def _state(self) -> Arrays: ...
+
+    @abstractmethod
+    def _load(self, state: Mapping[str, Array]) -> None: ...
+
+    @abstractmethod
+    def _vjp(self, x: Array, dy: Array) -> tuple[Array, Arrays]: ...
+
+    @abstractmethod
+    def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]: ...
+
+    @abstractmethod
+    def _step(self, x: Array, target: Array) -> float: ...
+
+    @abstractmethod
+    def _begin_training(self) -> None: ...
+
+    @abstractmethod
+    def _optimizer_state(self) -> Arrays: ...
+
+    @abstractmethod
+    def _load_optimizer_state(self, state: Mapping[str, Array]) -> None: ...

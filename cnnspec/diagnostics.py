@@ -1,0 +1,218 @@
+"""What is said about a spec: where, what, and what to do about it. Diagnostics are data; rendering is one function."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+CODES: dict[str, str] = {
+    # the file
+    "unreadable-file": "the file cannot be read",
+    "not-text": "the file is not UTF-8 text",
+    "file-too-large": "the file is larger than a spec may be",
+    "empty-spec": "there is nothing in the file",
+    "yaml-syntax": "the text is not YAML",
+    "duplicate-key": "a key is written twice in one mapping",
+    "unsupported-yaml": "a YAML feature that specs do not have",
+    "nesting-too-deep": "the text is nested deeper than a spec may be",
+    "alias-expansion": "aliases multiply the text beyond what a spec may hold",
+    "number-too-long": "a number has more digits than can be read",
+    # the structure
+    "wrong-version": "the format version is not one that this cnnspec reads",
+    "wrong-type": "a value is of another type than the key takes",
+    "invalid-value": "a value is outside of what the key takes",
+    "missing-key": "a key that must be there is not",
+    "unknown-key": "a key that nothing reads",
+    "unknown-kind": "no layer has this kind",
+    "invalid-name": "a name that could not be referred to",
+    "duplicate-name": "two layers have one name",
+    "unknown-layer": "`from` names a layer that is not there",
+    "misplaced-from": "`from` stands where no branch begins",
+    "too-few-branches": "a merge needs at least two branches",
+    "not-allowed-here": "a layer of this kind cannot stand here",
+    # the shapes
+    "kernel-too-large": "a window does not fit its input",
+    "needs-image": "a layer that slides over an image gets a flat vector",
+    "needs-vector": "a dense layer gets an image",
+    "groups-do-not-divide": "the groups do not divide the channels",
+    "shapes-differ": "the branches of a merge have different shapes",
+    "size-too-large": "a crop, slice or pad reaches beyond its input",
+    "cut-to-nothing": "nothing would be left of the input",
+    "weight-shape": "inline numbers do not have the parameter's shape",
+    "expectation-failed": "the network is not what its author expects",
+    "example-shape": "an example does not fit the network",
+    # warnings
+    "padding-per-side": "a total padding that looks like a padding on each side",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text and the name that it goes by."""
+
+    name: str
+    text: str = field(repr=False)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        # YAML's line breaks; str.splitlines would also break at form feeds and the like.
+        return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a text; lines and columns count from 1, the end column is the one after the last."""
+
+    source: Source
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is to be said about one stretch of the text."""
+
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One fault (or warning): its code, its message, its place, the places that explain it, and the remedy."""
+
+    code: str
+    message: str
+    label: Label
+    severity: Severity = "error"
+    others: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    help: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `check --format json` prints."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "file": self.label.span.source.name,
+            "line": self.label.span.line,
+            "column": self.label.span.column,
+            "label": self.label.text or None,
+            "notes": list(self.notes),
+            "help": self.help or None,
+        }
+
+
+class SpecError(Exception):
+    """A spec that is at fault; `diagnostics` holds every fault and warning, sorted by place."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n\n".join(render(d) for d in self.diagnostics))
+
+
+def in_order(diagnostics: Iterable[Diagnostic], first: Source) -> list[Diagnostic]:
+    """Sorted by place, the spec's own text before the texts that it brings in."""
+
+    def place(d: Diagnostic) -> tuple[bool, str, int, int]:
+        span = d.label.span
+        return (span.source is not first, span.source.name, span.line, span.column)
+
+    return sorted(diagnostics, key=place)
+
+
+def any_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    """Whether one of them is an error, not a warning."""
+    return any(d.severity == "error" for d in diagnostics)
+
+
+Paint = Callable[[str, str], str]
+
+
+def _plain(text: str, role: str) -> str:
+    return text
+
+
+def render(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
+    """The diagnostic as people read it; `paint(text, role)` may colour `error`, `warning`, `bold`, `frame`, `note`."""
+    d = diagnostic
+    labels = [d.label, *d.others]
+    gutter = len(str(max(label.span.line for label in labels)))
+    bar = " " * (gutter + 1) + paint("|", "frame")
+    out = [
+        paint(f"{d.severity}[{d.code}]", d.severity) + paint(f": {d.message}", "bold"),
+        " " * gutter + paint(" --> ", "frame") + str(d.label.span),
+    ]
+    if any(label.span.source.text for label in labels):
+        out.append(bar)
+        out += _snippets(labels, gutter, d.severity, paint)
+        out.append(bar)
+    equals = " " * (gutter + 1) + paint("= ", "frame")
+    indent = "\n" + " " * (gutter + 3)
+    out += [equals + note.replace("\n", indent) for note in d.notes]
+    if d.help:
+        out.append(equals + paint("help: ", "note") + d.help.replace("\n", indent))
+    return "\n".join(line.rstrip() for line in out)
+
+
+def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint) -> list[str]:
+    out: list[str] = []
+    sources = list(dict.fromkeys(label.span.source for label in labels))
+    bar = " " * (gutter + 1) + paint("|", "frame") + " "
+    for source in sources:
+        if source is not sources[0]:
+            first = next(label for label in labels if label.span.source is source)
+            out.append(" " * gutter + paint(" ::: ", "frame") + str(first.span))
+        here = sorted(
+            (label for label in labels if label.span.source is source),
+            key=lambda label: (label.span.line, -label.span.column),
+        )
+        shown = 0
+        for label in here:
+            line = label.span.line
+            text = source.lines[line - 1] if line <= len(source.lines) else ""
+            if line != shown:
+                if shown and line > shown + 1:
+                    out.append("...")
+                number = paint(f"{line:>{gutter}} |", "frame")
+                out.append(f"{number} {text.expandtabs(4)}")
+                shown = line
+            primary = label is labels[0]
+            start, length = _underline(text, label.span)
+            mark = ("^" if primary else "-") * length + (f" {label.text}" if label.text else "")
+            out.append(bar + " " * start + paint(mark, severity if primary else "frame"))
+    return out
+
+
+def _underline(text: str, span: Span) -> tuple[int, int]:
+    """Where the underline starts, and how long it is, in terminal cells."""
+    end = span.end_column - 1 if span.end_line == span.line else len(text.rstrip())
+    start = _cells(text[: span.column - 1])
+    return start, max(1, _cells(text[:end]) - start)
+
+
+def _cells(text: str) -> int:
+    text = text.expandtabs(4)
+    return sum(0 if unicodedata.combining(ch) else 2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like a mistyped one, if any is."""
+    from difflib import get_close_matches  # 5 ms that a clean spec need not pay
+
+    known = list(known)
+    by_fold = {k.replace("-", "_").casefold(): k for k in reversed(known)}
+    folded = word.replace("-", "_").casefold()
+    exact = by_fold.get(folded)
+    close = [exact] if exact else [by_fold[m] for m in get_close_matches(folded, by_fold, n=1, cutoff=0.6)]
+    return close[0] if close else None

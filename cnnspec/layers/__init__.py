@@ -1,0 +1,71 @@
+"""The layers: one class each. `LAYERS` maps the kinds to them; third parties add theirs by entry point."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from cnnspec.layers import activation, conv, dense, merge, norm, pool, shape
+from cnnspec.layers.base import Inferred, Layer, Parameter, Shape, ShapeError
+
+__all__ = ["ENTRY_POINTS", "LAYERS", "Inferred", "Layer", "Parameter", "Shape", "ShapeError", "find", "third_party"]
+
+ENTRY_POINTS = "cnnspec.layers"
+
+LAYERS: dict[str, type[Layer]] = {
+    cls.kind: cls
+    for cls in (
+        conv.Conv,
+        conv.ConvTranspose,
+        dense.Dense,
+        pool.MaxPool,
+        pool.AvgPool,
+        pool.GlobalAvgPool,
+        pool.GlobalMaxPool,
+        pool.AdaptiveAvgPool,
+        dense.Flatten,
+        norm.BatchNorm,
+        norm.LayerNorm,
+        norm.GroupNorm,
+        norm.LocalResponseNorm,
+        dense.Dropout,
+        shape.Upsample,
+        shape.Pad,
+        shape.Crop,
+        shape.ChannelShuffle,
+        shape.Slice,
+        norm.Scale,
+        activation.Relu,
+        activation.Relu6,
+        activation.LeakyRelu,
+        activation.Prelu,
+        activation.Elu,
+        activation.Selu,
+        activation.Gelu,
+        activation.Silu,
+        activation.Mish,
+        activation.Sigmoid,
+        activation.HardSigmoid,
+        activation.Tanh,
+        activation.HardSwish,
+        activation.Softplus,
+        activation.Softmax,
+        activation.LogSoftmax,
+        merge.Add,
+        merge.Multiply,
+        merge.Concat,
+    )
+}
+
+NORMS = ("batch_norm", "layer_norm", "group_norm", "local_response_norm")
+
+
+@cache
+def third_party() -> dict[str, type[Layer]]:
+    """The layers that other packages add through the entry-point group `cnnspec.layers`."""
+    return {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
+
+
+def find(kind: str) -> type[Layer] | None:
+    """The layer of a kind, if there is one."""
+    return LAYERS.get(kind) or third_party().get(kind)

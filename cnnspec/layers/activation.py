@@ -1,0 +1,243 @@
+"""Activations: one function applied to every number, and the softmax over channels."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from cnnspec.layers.base import Elementwise, Parameter, Shape
+from cnnspec.layers.fields import Positive
+
+
+class Activation(Elementwise):
+    """A function of each number by itself, or of the channels at each position."""
+
+
+class Relu(Activation):
+    """y = max(x, 0).
+
+    x [n, ...] -> y [n, ...]
+
+        - relu
+
+    Nair & Hinton 2010; textbook 2.
+    """
+
+    kind: ClassVar[str] = "relu"
+
+
+class Relu6(Activation):
+    """y = min(max(x, 0), 6).
+
+    x [n, ...] -> y [n, ...]
+
+        - relu6
+
+    Howard et al. 2017 (MobileNet).
+    """
+
+    kind: ClassVar[str] = "relu6"
+
+
+class LeakyRelu(Activation):
+    """y = x where positive, slope·x elsewhere.
+
+    x [n, ...] -> y [n, ...]
+
+        - leaky_relu
+
+    Maas, Hannun & Ng 2013.
+    """
+
+    kind: ClassVar[str] = "leaky_relu"
+    main: ClassVar[str | None] = "slope"
+
+    slope: float = 0.01
+    """Factor of negative numbers."""
+
+
+class Prelu(Activation):
+    """y = x where positive, weight·x elsewhere, with a learned weight for each channel or for all.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - prelu
+
+    He et al. 2015; parameter weight [c], or [1] with `shared: true`.
+    """
+
+    kind: ClassVar[str] = "prelu"
+
+    shared: bool = False
+    """One weight for all channels."""
+    slope: float = 0.25
+    """What the weights begin with."""
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """weight [c] or [1]."""
+        return {"weight": Parameter((1,) if self.shared else inputs[0][:1], self.slope)}
+
+
+class Elu(Activation):
+    """y = x where positive, alpha·(exp(x) − 1) elsewhere.
+
+    x [n, ...] -> y [n, ...]
+
+        - elu
+
+    Clevert, Unterthiner & Hochreiter 2015.
+    """
+
+    kind: ClassVar[str] = "elu"
+    main: ClassVar[str | None] = "alpha"
+
+    alpha: float = 1.0
+    """What it tends to, negated, at −∞."""
+
+
+class Selu(Activation):
+    """y = 1.0507·x where positive, 1.0507·1.67326·(exp(x) − 1) elsewhere.
+
+    x [n, ...] -> y [n, ...]
+
+        - selu
+
+    Klambauer et al. 2017.
+    """
+
+    kind: ClassVar[str] = "selu"
+
+
+class Gelu(Activation):
+    """y = x·Φ(x), with Φ the normal distribution function.
+
+    x [n, ...] -> y [n, ...]
+
+        - gelu
+
+    Hendrycks & Gimpel 2016; `approximate: tanh` is their tanh form.
+    """
+
+    kind: ClassVar[str] = "gelu"
+    main: ClassVar[str | None] = "approximate"
+
+    approximate: Literal["none", "tanh"] = "none"
+    """Which form of Φ."""
+
+
+class Silu(Activation):
+    """y = x·sigmoid(x).
+
+    x [n, ...] -> y [n, ...]
+
+        - silu
+
+    Elfwing, Uchibe & Doya 2017; also called swish.
+    """
+
+    kind: ClassVar[str] = "silu"
+
+
+class Mish(Activation):
+    """y = x·tanh(softplus(x)).
+
+    x [n, ...] -> y [n, ...]
+
+        - mish
+
+    Misra 2019.
+    """
+
+    kind: ClassVar[str] = "mish"
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(−x)).
+
+    x [n, ...] -> y [n, ...]
+
+        - sigmoid
+
+    Textbook 2.
+    """
+
+    kind: ClassVar[str] = "sigmoid"
+
+
+class HardSigmoid(Activation):
+    """y = min(max(x + 3, 0), 6) / 6.
+
+    x [n, ...] -> y [n, ...]
+
+        - hard_sigmoid
+
+    Howard et al. 2019 (MobileNetV3), as in PyTorch.
+    """
+
+    kind: ClassVar[str] = "hard_sigmoid"
+
+
+class Tanh(Activation):
+    """y = (exp(x) − exp(−x)) / (exp(x) + exp(−x)).
+
+    x [n, ...] -> y [n, ...]
+
+        - tanh
+
+    LeCun et al. 1998.
+    """
+
+    kind: ClassVar[str] = "tanh"
+
+
+class HardSwish(Activation):
+    """y = x·min(max(x + 3, 0), 6) / 6.
+
+    x [n, ...] -> y [n, ...]
+
+        - hard_swish
+
+    Howard et al. 2019 (MobileNetV3).
+    """
+
+    kind: ClassVar[str] = "hard_swish"
+
+
+class Softplus(Activation):
+    """y = log(1 + exp(beta·x)) / beta.
+
+    x [n, ...] -> y [n, ...]
+
+        - softplus
+
+    Dugas et al. 2001.
+    """
+
+    kind: ClassVar[str] = "softplus"
+    main: ClassVar[str | None] = "beta"
+
+    beta: Positive = 1.0
+    """Sharpness of the bend."""
+
+
+class Softmax(Activation):
+    """y = exp(x) / Σ exp(x) over the channels: positive numbers that sum to one.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - softmax
+
+    Bridle 1990. A network trained with cross-entropy ends before it, in logits.
+    """
+
+    kind: ClassVar[str] = "softmax"
+
+
+class LogSoftmax(Activation):
+    """y = x − log Σ exp(x) over the channels.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - log_softmax
+    """
+
+    kind: ClassVar[str] = "log_softmax"

@@ -1,0 +1,250 @@
+"""The types that layer fields have, each reading every form that a spec may write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from cnnspec.geometry import AUTO, Padding, Pads, Total
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction01 = Annotated[float, Field(ge=0, lt=1)]
+
+LARGEST = 2**31 - 1
+
+
+def fault(code: str, message: str, *at: str | int) -> PydanticCustomError:
+    """An error of ours inside a pydantic validator; `at` leads to the value at fault."""
+    return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), {"at": at})  # type: ignore[arg-type]
+
+
+def says(value: Any) -> str:
+    """A value as messages name it."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"the text `{value}`" if len(value) <= 40 else "a text"
+        case int() | float():
+            return str(value)
+        case list() | tuple():
+            return f"a list of {len(value)}"
+        case dict():
+            return "a mapping"
+    return repr(value)
+
+
+def _whole(value: Any, least: int, *at: str | int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise fault("wrong-type", f"takes a whole number, not {says(value)}", *at)
+    if not least <= value <= LARGEST:
+        raise fault("invalid-value", f"takes a whole number from {least} to {LARGEST:,}, not {value:,}", *at)
+    return value
+
+
+def _pair(value: Any, least: int) -> tuple[int, int]:
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise fault("invalid-value", f"takes one number or a pair [height, width], not {says(value)}")
+        return _whole(value[0], least, 0), _whole(value[1], least, 1)
+    if isinstance(value, dict | str) or value is None:
+        raise fault("wrong-type", f"takes a whole number or a pair [height, width], not {says(value)}")
+    number = _whole(value, least)
+    return number, number
+
+
+def _short_pair(value: tuple[int, int]) -> Any:
+    return value[0] if value[0] == value[1] else list(value)
+
+
+def _pair_schema(least: int) -> dict[str, Any]:
+    whole = {"type": "integer", "minimum": least}
+    return {"anyOf": [whole, {"type": "array", "items": whole, "minItems": 2, "maxItems": 2}]}
+
+
+Size = Annotated[
+    tuple[int, int],
+    PlainValidator(lambda v: _pair(v, 1)),
+    PlainSerializer(_short_pair),
+    WithJsonSchema(_pair_schema(1)),
+]
+"""One number for both axes, or [height, width]."""
+
+Offset = Annotated[
+    tuple[int, int],
+    PlainValidator(lambda v: _pair(v, 0)),
+    PlainSerializer(_short_pair),
+    WithJsonSchema(_pair_schema(0)),
+]
+"""As Size, and 0 is allowed."""
+
+_SIDES = ("top", "bottom", "left", "right")
+
+
+def _padding(value: Any) -> Padding:
+    match value:
+        case Pads() | Total():
+            return value
+        case str():
+            if value not in AUTO:
+                raise fault("invalid-value", f"takes {', '.join(AUTO)} or numbers, not {says(value)}")
+            return value  # type: ignore[return-value]
+        case list() | tuple() if len(value) == 4:
+            raise fault(
+                "invalid-value",
+                "takes no list of four, which every framework orders differently: "
+                "write {top: …, bottom: …, left: …, right: …}",
+            )
+        case dict():
+            return _padding_mapping(value)
+        case None:
+            raise fault("wrong-type", "takes a number, a pair, a word or a mapping, not nothing")
+    return Total(*_pair(value, 0))
+
+
+def _padding_mapping(value: dict[str, Any]) -> Pads:
+    if "each_side" in value:
+        if len(value) > 1:
+            raise fault("invalid-value", "takes `each_side` alone or any of top, bottom, left, right")
+        try:
+            height, width = _pair(value["each_side"], 0)
+        except PydanticCustomError as error:
+            at = (error.context or {}).get("at", ())
+            raise fault(error.type, error.message(), "each_side", *at) from None
+        return Pads(height, height, width, width)
+    for key in value:
+        if key not in _SIDES:
+            raise fault("unknown-key", f"has no `{key}`: it takes each_side, or top, bottom, left and right", key)
+    return Pads(*(_whole(value.get(side, 0), 0, side) for side in _SIDES))
+
+
+def _write_padding(value: Padding) -> Any:
+    match value:
+        case Total():
+            return _short_pair((value.height, value.width))
+        case Pads():
+            if value.symmetric:
+                return {"each_side": _short_pair((value.top, value.left))}
+            return value._asdict()
+    return value
+
+
+PaddingField = Annotated[
+    Padding,
+    PlainValidator(_padding),
+    PlainSerializer(_write_padding),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                *_pair_schema(0)["anyOf"],
+                {"enum": list(AUTO)},
+                {
+                    "type": "object",
+                    "properties": {"each_side": _pair_schema(0)},
+                    "additionalProperties": False,
+                    "required": ["each_side"],
+                },
+                {
+                    "type": "object",
+                    "properties": {side: {"type": "integer", "minimum": 0} for side in _SIDES},
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+"""The padding in all of its forms; a number is the total of both sides."""
+
+
+class Numbers(NamedTuple):
+    """An array written in the spec: its shape and its values in C order. A single number has the shape ()."""
+
+    shape: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is an array of that shape: leading axes of size one may be left out, one number fills all."""
+        if not self.shape:
+            return True
+        left_out = len(shape) - len(self.shape)
+        return left_out >= 0 and shape[left_out:] == self.shape and math.prod(shape[:left_out]) == 1
+
+    def nested(self) -> Any:
+        """As nested lists."""
+        values: list[Any] = list(self.values)
+        for size in reversed(self.shape):
+            values = [values[i : i + size] for i in range(0, len(values), size)]
+        return values[0]
+
+
+def numbers(value: Any) -> Numbers:
+    """Nested lists of numbers, all rows alike, as an array."""
+    if isinstance(value, Numbers):
+        return value
+    flat: list[float] = []
+    shape: list[int] = []
+    level = value
+    while isinstance(level, list | tuple):
+        if not level:
+            raise fault("invalid-value", "takes numbers, not an empty list")
+        shape.append(len(level))
+        level = level[0]
+    for at, item in _leaves(value, shape, ()):
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise fault("wrong-type", f"takes numbers, not {says(item)}", *at)
+        if not math.isfinite(item):
+            raise fault("invalid-value", f"takes finite numbers, not {item}", *at)
+        flat.append(float(item))
+    return Numbers(tuple(shape), tuple(flat))
+
+
+def _leaves(value: Any, shape: list[int], at: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Any]]:
+    if len(at) == len(shape):
+        yield at, value
+        return
+    if not isinstance(value, list | tuple) or len(value) != shape[len(at)]:
+        raise fault(
+            "invalid-value", f"has rows of different length: {says(value)} beside {shape[len(at)]} numbers", *at
+        )
+    for i, item in enumerate(value):
+        yield from _leaves(item, shape, (*at, i))
+
+
+_ARRAY_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number"}, {"type": "array"}]}
+
+NumbersField = Annotated[
+    Numbers,
+    PlainValidator(numbers),
+    PlainSerializer(Numbers.nested),
+    WithJsonSchema(_ARRAY_SCHEMA),
+]
+"""An array written in the spec."""
+
+
+def _bias(value: Any) -> bool | Numbers:
+    return value if isinstance(value, bool) else numbers(value)
+
+
+BiasField = Annotated[
+    bool | Numbers,
+    PlainValidator(_bias),
+    PlainSerializer(lambda v: v if isinstance(v, bool) else v.nested()),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, *_ARRAY_SCHEMA["anyOf"]]}),
+]
+"""Whether there is a bias, or the numbers of it."""
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Range = Annotated[tuple[Natural, Count], BeforeValidator(_listed), PlainSerializer(list)]
+"""[first, end): from the first up to, not including, the end."""

@@ -1,0 +1,144 @@
+"""Normalisation: numbers brought to a common scale, then shifted and scaled by learned parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import pydantic
+
+from cnnspec.layers.base import Elementwise, Inferred, Parameter, Shape, image
+from cnnspec.layers.conv import divide
+from cnnspec.layers.fields import Count, Positive
+
+
+def _scale_and_shift(shape: Shape) -> dict[str, Parameter]:
+    return {"weight": Parameter(shape, 1.0), "bias": Parameter(shape, 0.0)}
+
+
+class BatchNorm(Elementwise):
+    """Each channel normalised over the batch while training, by running statistics otherwise.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - batch_norm
+
+    Ioffe & Szegedy 2015. Parameters weight and bias [c]; state running_mean and running_var [c], which move by
+    `momentum` towards the batch's mean and unbiased variance, as in PyTorch.
+    """
+
+    kind: ClassVar[str] = "batch_norm"
+
+    eps: Positive = 1e-5
+    """Added to the variance."""
+    momentum: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.1
+    """Share of the batch in the running statistics."""
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """weight, bias, running_mean and running_var [c]."""
+        c = inputs[0][:1]
+        state = {"running_mean": Parameter(c, 0.0, trainable=False), "running_var": Parameter(c, 1.0, trainable=False)}
+        return _scale_and_shift(c) | state
+
+
+class LayerNorm(Elementwise):
+    """Each sample normalised by itself: over its channels at every position, or over all of it.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - layer_norm: {eps: 1e-6}
+
+    Ba, Kiros & Hinton 2016. `axes: channels` is ConvNeXt's form, with weight and bias [c]; `axes: all` has
+    weight and bias of the sample's shape.
+    """
+
+    kind: ClassVar[str] = "layer_norm"
+
+    axes: Literal["channels", "all"] = "channels"
+    """Over what the mean and variance are taken."""
+    eps: Positive = 1e-5
+    """Added to the variance."""
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """weight and bias [c], or of the sample's shape."""
+        return _scale_and_shift(inputs[0] if self.axes == "all" else inputs[0][:1])
+
+
+class GroupNorm(Elementwise):
+    """Each sample normalised by itself, over groups of its channels.
+
+    x [n, c, h, w] -> y [n, c, h, w]
+
+        - group_norm: 4
+
+    Wu & He 2018; parameters weight and bias [c].
+    """
+
+    kind: ClassVar[str] = "group_norm"
+    main: ClassVar[str | None] = "groups"
+
+    groups: Count
+    """Into how many groups the channels are split."""
+    eps: Positive = 1e-5
+    """Added to the variance."""
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """The shape of the input."""
+        c, _, _ = image(self.kind, inputs[0])
+        divide(self.groups, c, "channels")
+        return Inferred(inputs[0])
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """weight and bias [c]."""
+        return _scale_and_shift(inputs[0][:1])
+
+
+class LocalResponseNorm(Elementwise):
+    """Each number divided by the activity of the neighbouring channels at its position.
+
+    x [n, c, h, w] -> y [n, c, h, w]
+
+        - local_response_norm: {size: 5, k: 2}
+
+    Krizhevsky, Sutskever & Hinton 2012, section 3.3: y = x / (k + α/size · Σ x²)^β over `size` channels around it;
+    α divided by the size as in Caffe, ONNX and PyTorch.
+    """
+
+    kind: ClassVar[str] = "local_response_norm"
+    main: ClassVar[str | None] = "size"
+
+    size: Count
+    """How many channels are summed."""
+    alpha: Positive = 1e-4
+    """Weight of the sum."""
+    beta: Positive = 0.75
+    """Exponent."""
+    k: Positive = 1.0
+    """Added to the sum."""
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """The shape of the input."""
+        image(self.kind, inputs[0])
+        return Inferred(inputs[0])
+
+
+class Scale(Elementwise):
+    """Each channel times its own learned factor, or everything times one fixed number.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - scale: 1e-6
+
+    The layer scale of Touvron et al. 2021 (CaiT); parameter weight [c].
+    """
+
+    kind: ClassVar[str] = "scale"
+    main: ClassVar[str | None] = "value"
+
+    value: float = 1.0
+    """The factor that it begins with."""
+    learn: bool = True
+    """Whether the factors are learned; if not, the value stays."""
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """weight [c]."""
+        return {"weight": Parameter(inputs[0][:1], self.value)} if self.learn else {}

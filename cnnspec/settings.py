@@ -1,0 +1,277 @@
+"""What a spec says beyond its layers: how pixels become numbers, how it is trained, what it should come to."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from cnnspec.layers.fields import Count, Fraction01, Natural, Positive, fault, numbers, says
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """A mapping of the spec, frozen and typed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class Choice(Settings):
+    """One of several kinds, written as a layer is: the kind alone, with its main field, or with a mapping."""
+
+    kind: ClassVar[str]
+    main: ClassVar[str | None] = None
+
+
+# How pixels become numbers
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or len(value) not in (1, 3):
+        raise fault("wrong-type", f"takes [channels, height, width] or [features], not {says(value)}")
+    for i, size in enumerate(value):
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise fault("wrong-type", f"takes whole numbers, not {says(size)}", i)
+        if size < 1:
+            raise fault("invalid-value", f"takes sizes of at least 1, not {size}", i)
+    return tuple(value)
+
+
+def _for_each_channel(value: Any) -> tuple[float, ...]:
+    found = numbers(value)
+    if len(found.shape) > 1:
+        raise fault("wrong-type", "takes one number, or one for each channel")
+    return found.values
+
+
+InputShape = Annotated[
+    tuple[int, ...],
+    PlainValidator(_shape),
+    PlainSerializer(list),
+    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 3}),
+]
+PerChannel = Annotated[
+    tuple[float, ...],
+    PlainValidator(_for_each_channel),
+    PlainSerializer(lambda v: v[0] if len(v) == 1 else list(v)),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+]
+
+
+class Input(Settings):
+    """The shape of one sample, and how a pixel (0 to 255) becomes a number: (pixel · scale − mean) / std."""
+
+    shape: InputShape
+    """[channels, height, width], or [features]."""
+    scale: Positive = 1 / 255
+    """What pixels are multiplied by first."""
+    mean: PerChannel = (0.0,)
+    """Subtracted after that; one number, or one for each channel."""
+    std: PerChannel = (1.0,)
+    """Divided by last; one number, or one for each channel."""
+
+
+# Losses
+
+
+class CrossEntropy(Choice):
+    """−log softmax(y)[target], the mean over the batch; y are logits."""
+
+    kind: ClassVar[str] = "cross_entropy"
+    main: ClassVar[str | None] = "label_smoothing"
+
+    label_smoothing: Fraction01 = 0.0
+    """Share of the target that is spread over all classes (Szegedy et al. 2015, section 7)."""
+
+
+class MeanSquaredError(Choice):
+    """(y − target)², the mean over all elements."""
+
+    kind: ClassVar[str] = "mean_squared_error"
+
+
+LOSSES: dict[str, type[Choice]] = {cls.kind: cls for cls in (CrossEntropy, MeanSquaredError)}
+
+
+# Optimizers
+
+
+class Optimizer(Choice):
+    """How parameters follow their gradients."""
+
+    main: ClassVar[str | None] = "learning_rate"
+    learning_rate: Positive = 0.01
+    """Length of a step, before the schedule."""
+    weight_decay: Rate = 0.0
+    """How strongly parameters are drawn to zero."""
+
+    @property
+    def slots(self) -> int:
+        """How many numbers are kept for each parameter."""
+        return 0
+
+
+class Sgd(Optimizer):
+    """g += weight_decay·w; v = momentum·v + g; w −= rate·v (Nesterov: w −= rate·(g + momentum·v)), as in PyTorch."""
+
+    kind: ClassVar[str] = "sgd"
+
+    momentum: Fraction01 = 0.0
+    """Share of the last step that is kept."""
+    nesterov: bool = False
+    """Look ahead along the momentum (Sutskever et al. 2013)."""
+
+    @property
+    def slots(self) -> int:
+        """One velocity, with momentum."""
+        return 1 if self.momentum else 0
+
+
+class Adam(Optimizer):
+    """Kingma & Ba 2014, with weight decay added to the gradient."""
+
+    kind: ClassVar[str] = "adam"
+
+    learning_rate: Positive = 0.001
+    """Length of a step, before the schedule."""
+    beta1: Fraction01 = 0.9
+    """Decay of the gradient's mean."""
+    beta2: Fraction01 = 0.999
+    """Decay of the gradient's square."""
+    eps: Positive = 1e-8
+    """Added to the denominator."""
+
+    @property
+    def slots(self) -> int:
+        """Two moments."""
+        return 2
+
+
+class AdamW(Adam):
+    """Loshchilov & Hutter 2017: Adam, with weight decay apart from the gradient."""
+
+    kind: ClassVar[str] = "adamw"
+
+    weight_decay: Rate = 0.01
+    """How strongly parameters are drawn to zero."""
+
+
+OPTIMIZERS: dict[str, type[Choice]] = {cls.kind: cls for cls in (Sgd, Adam, AdamW)}
+
+
+# Schedules
+
+
+class Schedule(Choice):
+    """The learning rate over time, as a factor of the optimizer's."""
+
+    warmup: Rate = 0.0
+    """Epochs over which the rate first rises from zero, linearly."""
+
+    def factor(self, epoch: float, epochs: int) -> float:
+        """The factor at a time in epochs (fractions count)."""
+        if epoch < self.warmup:
+            return epoch / self.warmup
+        return self.after_warmup(epoch, epochs)
+
+    def after_warmup(self, epoch: float, epochs: int) -> float:
+        """The factor once the warm-up is over."""
+        return 1.0
+
+
+class Constant(Schedule):
+    """The same rate throughout."""
+
+    kind: ClassVar[str] = "constant"
+
+
+class Step(Schedule):
+    """The rate times `factor`, every so many epochs."""
+
+    kind: ClassVar[str] = "step"
+    main: ClassVar[str | None] = "every"
+
+    every: Count
+    """Epochs between two drops."""
+    drop: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """What the rate is multiplied by."""
+
+    def after_warmup(self, epoch: float, epochs: int) -> float:
+        """drop^⌊epoch / every⌋."""
+        return float(self.drop ** (epoch // self.every))
+
+
+class Cosine(Schedule):
+    """Half a cosine from the full rate down to a share of it (Loshchilov & Hutter 2016)."""
+
+    kind: ClassVar[str] = "cosine"
+    main: ClassVar[str | None] = "final"
+
+    final: Share = 0.0
+    """Share of the rate that is left at the end."""
+
+    def after_warmup(self, epoch: float, epochs: int) -> float:
+        """final + (1 − final)·(1 + cos(π·progress)) / 2."""
+        progress = min(1.0, (epoch - self.warmup) / max(1e-9, epochs - self.warmup))
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+SCHEDULES: dict[str, type[Choice]] = {cls.kind: cls for cls in (Constant, Step, Cosine)}
+
+
+# Training
+
+
+class Augment(Settings):
+    """Random changes to training images, which do not change what they show."""
+
+    shift: Natural = 0
+    """Moved by up to so many pixels each way; what comes in is zero (pad and crop at random)."""
+    flip: Literal["none", "horizontal"] = "none"
+    """Mirrored left to right, half of the time."""
+
+
+class Train(Settings):
+    """The training defaults of a spec; flags override them."""
+
+    data: str | None = None
+    """A dataset's name, a directory or an .npz file; None where the examples are the data."""
+    loss: CrossEntropy | MeanSquaredError = CrossEntropy()
+    """What is made small."""
+    optimizer: Sgd | Adam | AdamW = Sgd()
+    """How."""
+    schedule: Constant | Step | Cosine = Constant()
+    """How the learning rate changes."""
+    batch: Count = 64
+    """Samples to a step."""
+    epochs: Count = 10
+    """Passes over the training data."""
+    seed: Natural = 0
+    """Of the weights, the order and every other random choice."""
+    validation: Fraction01 = 0.0
+    """Share of the training data that is held out to choose the best epoch by; 0 for none."""
+    augment: Augment = Augment()
+    """Random changes to training images."""
+
+    choices: ClassVar[dict[str, dict[str, type[Choice]]]] = {
+        "loss": LOSSES,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+    }
+
+
+# Expectations and examples
+
+
+class Expect(Settings):
+    """Totals that the author states; `check` holds the network to them."""
+
+    parameters: Natural | None = None
+    """Trainable numbers."""
+    macs: Natural | None = None
+    """Multiply-accumulates of convolutions and dense layers, without bias."""
+    output: InputShape | None = None
+    """Shape of the output."""
