@@ -1,0 +1,55 @@
+"""cnnspec: a CNN is data, not code. Check it without a framework, run and train it on any backend.
+
+import cnnspec
+graph = cnnspec.load("lenet")
+model = cnnspec.build(graph, backend="numpy")
+y = model.predict(x)                  # x [n, 1, 28, 28] -> y [n, 10]
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cnnspec.api import Report, check, load, loads
+    from cnnspec.backend import BackendError, InputError, Model
+    from cnnspec.diagnostics import Diagnostic, Source, SpecError
+    from cnnspec.graph import Graph
+    from cnnspec.models import build, to_torch
+
+# Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
+_HOMES = {
+    "Report": "api",
+    "check": "api",
+    "load": "api",
+    "loads": "api",
+    "BackendError": "backend",
+    "InputError": "backend",
+    "Model": "backend",
+    "Diagnostic": "diagnostics",
+    "Source": "diagnostics",
+    "SpecError": "diagnostics",
+    "Graph": "graph",
+    "build": "models",
+    "to_torch": "models",
+}
+
+__all__ = [
+    "BackendError", "Diagnostic", "Graph", "InputError", "Model", "Report", "Source", "SpecError", "build", "check",
+    "load", "loads", "to_torch",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cnnspec' has no attribute {name!r}")
+    value = getattr(import_module(f"cnnspec.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,7 +64,16 @@ class Model(ABC):
 
     def trace(self, x: npt.ArrayLike) -> Arrays:
         """The output of every node by name, as at inference: {name: [n, ...]}, the input first."""
-        return self._trace(self.checked(x))
+        values: Arrays = {}
+        self.watch(x, lambda name, value: values.update({name: value.copy()}))
+        return values
+
+    def watch(self, x: npt.ArrayLike, see: Callable[[str, Array], None]) -> Array:
+        """As `predict`, and `see(name, value)` is called for every node as soon as it has run, the input first.
+
+        A value is only lent: whoever keeps it copies it, and each is freed as `predict` frees it.
+        """
+        return self._watch(self.checked(x), see)
 
     def state(self) -> Arrays:
         """A copy of every array by its name `<layer>.<parameter>`, running statistics included."""
@@ -158,7 +168,7 @@ class Model(ABC):
     def _predict(self, x: Array) -> Array: ...
 
     @abstractmethod
-    def _trace(self, x: Array) -> Arrays: ...
+    def _watch(self, x: Array, see: Callable[[str, Array], None]) -> Array: ...
 
     @abstractmethod
     def _state(self) -> Arrays: ...
@@ -183,3 +193,39 @@ class Model(ABC):
 
     @abstractmethod
     def _load_optimizer_state(self, state: Mapping[str, Array]) -> None: ...
+
+
+def installed() -> dict[str, Backend | str]:
+    """Every backend by name; in place of one that cannot be loaded, the reason."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Backend | str] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:  # whatever a third party's import may raise must not hide the others
+            found[point.name] = f"{point.value} cannot be imported: {error}"
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "numpy", item[0])))
+
+
+def available() -> dict[str, Backend]:
+    """The backends that can compute here: loaded, and with the library that they stand on."""
+    found = {}
+    for name, backend in installed().items():
+        if isinstance(backend, str):
+            continue
+        with suppress(BackendError):
+            backend.version()
+            found[name] = backend
+    return found
+
+
+def find(name: str) -> Backend:
+    """The backend of that name, or a BackendError that lists those there are."""
+    backends = installed()
+    backend = backends.get(name)
+    if backend is None:
+        raise BackendError(f"there is no backend `{name}`: there are {', '.join(backends)}")
+    if isinstance(backend, str):
+        raise BackendError(f"the backend `{name}` is broken: {backend}")
+    return backend

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Severity = Literal["error", "warning"]
 
@@ -35,6 +35,13 @@ CODES: dict[str, str] = {
     "misplaced-from": "`from` stands where no branch begins",
     "too-few-branches": "a merge needs at least two branches",
     "not-allowed-here": "a layer of this kind cannot stand here",
+    # parameters, blocks, repeats
+    "unknown-param": "no parameter has this name",
+    "bad-expression": "an expression that cannot be evaluated",
+    "recursive-block": "a block that uses itself",
+    "uneven-each": "the lists of `each` have different lengths",
+    "too-many-layers": "the spec grows past the number of layers that it may have",
+    "endless-extends": "specs that extend each other",
     # the shapes
     "kernel-too-large": "a window does not fit its input",
     "needs-image": "a layer that slides over an image gets a flat vector",
@@ -47,6 +54,7 @@ CODES: dict[str, str] = {
     "expectation-failed": "the network is not what its author expects",
     "example-shape": "an example does not fit the network",
     # warnings
+    "unread-layer": "a layer whose output nothing reads",
     "padding-per-side": "a total padding that looks like a padding on each side",
 }
 
@@ -60,12 +68,12 @@ class Source:
 
     @cached_property
     def lines(self) -> list[str]:
+        """The text, line by line."""
         # YAML's line breaks; str.splitlines would also break at form feeds and the like.
         return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of a text; lines and columns count from 1, the end column is the one after the last."""
 
     source: Source
@@ -156,7 +164,8 @@ def render(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
     if any(label.span.source.text for label in labels):
         out.append(bar)
         out += _snippets(labels, gutter, d.severity, paint)
-        out.append(bar)
+        if d.notes or d.help:
+            out.append(bar)
     equals = " " * (gutter + 1) + paint("= ", "frame")
     indent = "\n" + " " * (gutter + 3)
     out += [equals + note.replace("\n", indent) for note in d.notes]
@@ -177,7 +186,7 @@ def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint
             (label for label in labels if label.span.source is source),
             key=lambda label: (label.span.line, -label.span.column),
         )
-        shown = 0
+        shown, first = 0, 0
         for label in here:
             line = label.span.line
             text = source.lines[line - 1] if line <= len(source.lines) else ""
@@ -185,20 +194,34 @@ def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint
                 if shown and line > shown + 1:
                     out.append("...")
                 number = paint(f"{line:>{gutter}} |", "frame")
-                out.append(f"{number} {text.expandtabs(4)}")
+                first, excerpt = _excerpt(text, label.span)
+                out.append(f"{number} {excerpt}")
                 shown = line
             primary = label is labels[0]
             start, length = _underline(text, label.span)
             mark = ("^" if primary else "-") * length + (f" {label.text}" if label.text else "")
-            out.append(bar + " " * start + paint(mark, severity if primary else "frame"))
+            out.append(bar + " " * max(0, start - first) + paint(mark, severity if primary else "frame"))
     return out
+
+
+_WIDEST = 160
+
+
+def _excerpt(text: str, span: Span) -> tuple[int, str]:
+    """The line, or of a very long one what stands around the span; and how many cells were left out before it."""
+    text = text.expandtabs(4)
+    if len(text) <= _WIDEST:
+        return 0, text
+    first = max(0, min(span.column - _WIDEST // 2, len(text) - _WIDEST))
+    before, after = "…" if first else "", "…" if first + _WIDEST < len(text) else ""
+    return _cells(text[:first]) - len(before), before + text[first : first + _WIDEST] + after
 
 
 def _underline(text: str, span: Span) -> tuple[int, int]:
     """Where the underline starts, and how long it is, in terminal cells."""
     end = span.end_column - 1 if span.end_line == span.line else len(text.rstrip())
     start = _cells(text[: span.column - 1])
-    return start, max(1, _cells(text[:end]) - start)
+    return start, min(_WIDEST // 2, max(1, _cells(text[:end]) - start))
 
 
 def _cells(text: str) -> int:

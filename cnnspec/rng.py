@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """The generator for a purpose, such as `stream(seed, "weights", "conv1.weight")` or `stream(seed, "order", epoch)`."""
+    """The generator for a purpose, such as `stream(seed, "weights", "conv1.weight")`."""
     return np.random.default_rng([seed, *(n if isinstance(n, int) else crc32(n.encode()) for n in names)])
 
 

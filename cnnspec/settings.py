@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from cnnspec.layers.fields import Count, Fraction01, Natural, Positive, fault, numbers, says
+from cnnspec.layers.fields import Count, Fraction01, Natural, NumbersField, Positive, fault, numbers, says
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0)]
@@ -238,7 +238,7 @@ class Train(Settings):
     """The training defaults of a spec; flags override them."""
 
     data: str | None = None
-    """A dataset's name, a directory or an .npz file; None where the examples are the data."""
+    """A dataset's name, a directory or an .npz file; `examples` for the spec's own."""
     loss: CrossEntropy | MeanSquaredError = CrossEntropy()
     """What is made small."""
     optimizer: Sgd | Adam | AdamW = Sgd()
@@ -275,3 +275,16 @@ class Expect(Settings):
     """Multiply-accumulates of convolutions and dense layers, without bias."""
     output: InputShape | None = None
     """Shape of the output."""
+
+
+class ExampleText(Settings):
+    """An input and the output that the network makes of it, as a doctest of the spec."""
+
+    name: str | None = None
+    """What it is called in reports."""
+    input: NumbersField
+    """One sample, or a batch; leading axes of size one may be left out, and a single number fills it."""
+    output: NumbersField
+    """What comes out."""
+    tolerance: Positive = 1e-6
+    """The largest difference that still counts as equal, relative to numbers above 1."""

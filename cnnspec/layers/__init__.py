@@ -8,7 +8,18 @@ from importlib.metadata import entry_points
 from cnnspec.layers import activation, conv, dense, merge, norm, pool, shape
 from cnnspec.layers.base import Inferred, Layer, Parameter, Shape, ShapeError
 
-__all__ = ["ENTRY_POINTS", "LAYERS", "Inferred", "Layer", "Parameter", "Shape", "ShapeError", "find", "third_party"]
+__all__ = [
+    "ENTRY_POINTS",
+    "LAYERS",
+    "NORMS",
+    "Inferred",
+    "Layer",
+    "Parameter",
+    "Shape",
+    "ShapeError",
+    "find",
+    "known_kinds",
+]
 
 ENTRY_POINTS = "cnnspec.layers"
 
@@ -61,11 +72,16 @@ NORMS = ("batch_norm", "layer_norm", "group_norm", "local_response_norm")
 
 
 @cache
-def third_party() -> dict[str, type[Layer]]:
+def _third_party() -> dict[str, type[Layer]]:
     """The layers that other packages add through the entry-point group `cnnspec.layers`."""
     return {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
 
 
 def find(kind: str) -> type[Layer] | None:
     """The layer of a kind, if there is one."""
-    return LAYERS.get(kind) or third_party().get(kind)
+    return LAYERS.get(kind) or _third_party().get(kind)
+
+
+def known_kinds() -> dict[str, type[Layer]]:
+    """Every layer by its kind, the built-in ones first."""
+    return {**LAYERS, **_third_party()}

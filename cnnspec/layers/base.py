@@ -95,6 +95,11 @@ class Layer(BaseModel):
         """The output shape, or a ShapeError."""
         raise NotImplementedError
 
+    @property
+    def always(self) -> Shape | None:
+        """The output shape, where it is the same for every input; so that a check can go on behind a fault."""
+        return None
+
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """The layer's arrays by name, for inputs that it fits."""
         return {}
@@ -145,7 +150,7 @@ def image(kind: str, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ShapeError(
             "needs-image",
-            f"`{kind}` slides over an image, and gets a flat vector of {shape[0]}",
+            f"`{{name}}` takes an image, and gets a flat vector of {shape[0]}",
             label="needs channels × height × width",
             remedies=(f"put `{kind}` before the layer that flattens",),
             input_index=0,

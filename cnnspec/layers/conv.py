@@ -58,7 +58,6 @@ class Conv(Weighted):
     """
 
     kind: ClassVar[str] = "conv"
-    main: ClassVar[str | None] = "channels"
 
     channels: Count
     """Output channels."""
@@ -125,7 +124,6 @@ class ConvTranspose(Weighted):
     """
 
     kind: ClassVar[str] = "conv_transpose"
-    main: ClassVar[str | None] = "channels"
 
     channels: Count
     """Output channels."""

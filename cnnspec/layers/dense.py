@@ -31,12 +31,17 @@ class Dense(Weighted):
         if len(inputs[0]) != 1:
             raise ShapeError(
                 "needs-vector",
-                f"`dense` takes a vector, and gets an image of {by(inputs[0])}",
+                f"`{{name}}` takes a vector, and gets an image of {by(inputs[0])}",
                 label="needs a flat vector",
                 remedies=("put `flatten` or `global_avg_pool` before it",),
                 input_index=0,
             )
         return Inferred((self.units,))
+
+    @property
+    def always(self) -> Shape:
+        """[units], whatever comes in."""
+        return (self.units,)
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """weight [o, f] and bias [o]."""

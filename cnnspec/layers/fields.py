@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from cnnspec.geometry import AUTO, Padding, Pads, Total
@@ -177,6 +177,12 @@ class Numbers(NamedTuple):
         left_out = len(shape) - len(self.shape)
         return left_out >= 0 and shape[left_out:] == self.shape and math.prod(shape[:left_out]) == 1
 
+    def samples(self, shape: tuple[int, ...]) -> int | None:
+        """How many samples of that shape it is; None where it is none."""
+        if self.fits(shape):
+            return 1
+        return self.shape[0] if self.shape[1:] == shape else None
+
     def nested(self) -> Any:
         """As nested lists."""
         values: list[Any] = list(self.values)
@@ -242,9 +248,18 @@ BiasField = Annotated[
 """Whether there is a bias, or the numbers of it."""
 
 
-def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _range(value: Any) -> tuple[int, int]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise fault("wrong-type", f"takes [first, end), not {says(value)}")
+    return _whole(value[0], 0, 0), _whole(value[1], 1, 1)
 
 
-Range = Annotated[tuple[Natural, Count], BeforeValidator(_listed), PlainSerializer(list)]
+_RANGE_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 0},
+    "minItems": 2,
+    "maxItems": 2,
+}
+
+Range = Annotated[tuple[int, int], PlainValidator(_range), PlainSerializer(list), WithJsonSchema(_RANGE_SCHEMA)]
 """[first, end): from the first up to, not including, the end."""

@@ -16,7 +16,7 @@ class Merge(Layer):
     def _differ(self, index: int, a: Shape, b: Shape, rule: str) -> ShapeError:
         return ShapeError(
             "shapes-differ",
-            f"`{self.kind}` joins {by(a)} with {by(b)}",
+            f"`{{name}}` joins {by(a)} with {by(b)}",
             label=rule,
             notes=_differences(a, b),
             remedies=_remedies(self.kind, a, b),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cnnspec.geometry import Axis
-from cnnspec.layers.base import ShapeError
+from cnnspec.geometry import Axis, Total, split_total
+from cnnspec.layers.base import Layer, ShapeError
 
 
 def does_not_fit(h: Axis, w: Axis) -> ShapeError:
@@ -16,10 +16,34 @@ def does_not_fit(h: Axis, w: Axis) -> ShapeError:
     total = str(needed[0]) if needed[0] == needed[1] else f"[{needed[0]}, {needed[1]}]"
     return ShapeError(
         "kernel-too-large",
-        "window does not fit its input",
+        "`{name}` window does not fit its input",
         field="kernel",
         label=f"{h.k}×{w.k} window{dilated}, {h.n}×{w.n} input, {padded}",
         notes=tuple(f"{name}: {axis.formula()}" for name, axis in bad),
         remedies=(f"a kernel of at most {largest}", f"`padding: same` (or {total} in total)"),
         larger_input=True,
     )
+
+
+def looks_per_side(layer: Layer) -> tuple[str, str] | None:
+    """A message and a remedy, where a total padding is what other frameworks would write for each side."""
+    padding = getattr(layer, "padding", None)
+    kernel = getattr(layer, "kernel", None)
+    if not isinstance(padding, Total) or kernel is None or layer.kind == "conv_transpose":
+        return None
+    dilation = getattr(layer, "dilation", (1, 1))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if not any(k >= 3 and 1 <= p <= k // 2 for k, p in zip(reach, padding, strict=True)):
+        return None
+    square = padding.height == padding.width
+    written = str(padding.height) if square else str(list(padding))
+    same = all(2 * p == k - 1 for k, p in zip(reach, padding, strict=True))
+    top, bottom = split_total(padding.height)
+    left, right = split_total(padding.width)
+    message = f"`padding: {written}` is {top} on top, {bottom} below, {left} left and {right} right"
+    remedy = (
+        f"for {written} on each side write `padding: {{each_side: {written}}}`"
+        + (" or `padding: same`" if same else "")
+        + f"; if this is meant, `padding: {{top: {top}, bottom: {bottom}, left: {left}, right: {right}}}` says so"
+    )
+    return message, remedy

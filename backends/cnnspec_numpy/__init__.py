@@ -1,0 +1,42 @@
+"""The NumPy backend: every layer forward and backward in plain array code, to run and to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cnnspec.backend import Array, BackendError, Model
+from cnnspec.graph import Graph
+
+__all__ = ["NumpyBackend", "backend"]
+
+
+class NumpyBackend:
+    """NumPy on the processor."""
+
+    name = "numpy"
+
+    def version(self) -> str:
+        """NumPy's."""
+        return f"numpy {np.__version__}"
+
+    def devices(self) -> list[str]:
+        """The processor alone."""
+        return ["cpu"]
+
+    def dtypes(self) -> list[str]:
+        """What NumPy multiplies matrices in."""
+        return ["float32", "float64"]
+
+    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str) -> Model:
+        """A model with copies of the weights."""
+        from cnnspec_numpy.model import NumpyModel
+
+        for what, wanted, present in (("device", device, self.devices()), ("dtype", dtype, self.dtypes())):
+            if wanted not in present:
+                raise BackendError(f"the numpy backend has no {what} `{wanted}`: it has {', '.join(present)}")
+        return NumpyModel(graph, weights, device, dtype)
+
+
+backend = NumpyBackend()

@@ -1,0 +1,81 @@
+"""The Torch backend: CPU, CUDA and Apple devices. Torch itself is imported when the backend is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cnnspec.backend import Array, BackendError
+from cnnspec.graph import Graph
+
+if TYPE_CHECKING:
+    from cnnspec_torch.model import TorchModel
+    from cnnspec_torch.module import SpecModule
+
+__all__ = ["backend", "to_module"]
+
+
+def _need_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        if error.name == "torch":
+            raise BackendError('the torch backend needs PyTorch: pip install "cnnspec[torch]"') from None
+        raise BackendError(
+            f'PyTorch is installed and cannot be imported ({error}); to install it anew: pip install "cnnspec[torch]"'
+        ) from error
+
+
+class TorchBackend:
+    """What the entry point `torch` of the group `cnnspec.backends` names."""
+
+    name = "torch"
+
+    def version(self) -> str:
+        """Of the library underneath: `torch 2.13.0`."""
+        _need_torch()
+        import torch
+
+        return f"torch {torch.__version__}"
+
+    def devices(self) -> list[str]:
+        """The devices that are present, the CPU first."""
+        _need_torch()
+        from cnnspec_torch import devices
+
+        return devices.present()
+
+    def dtypes(self) -> list[str]:
+        """The number formats; bfloat16 and float16 are autocast around float32 weights."""
+        _need_torch()
+        from cnnspec_torch import devices
+
+        return list(devices.DTYPES)
+
+    def prepare(
+        self,
+        graph: Graph,
+        weights: Mapping[str, Array],
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        **options: bool | None,
+    ) -> TorchModel:
+        """A model of the graph on that device; the options are the fields of `cnnspec_torch.model.Options`."""
+        _need_torch()
+        from cnnspec_torch.model import Options, TorchModel
+
+        return TorchModel(graph, weights, device, dtype, Options.checked(options))
+
+
+backend = TorchBackend()
+
+
+def to_module(graph: Graph, weights: Mapping[str, Array]) -> SpecModule:
+    """The network as a torch.nn.Module on the CPU, for the user's own code; its state_dict has the spec's names."""
+    _need_torch()
+    from cnnspec_torch.module import SpecModule
+
+    module = SpecModule(graph)
+    module.load(weights)
+    return module

@@ -1,0 +1,250 @@
+"""The model that runs and trains: NumPy arrays at its edge, torch inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnspec.backend import Array, Arrays, BackendError, InputError, Model
+from cnnspec.graph import Graph
+from cnnspec.rng import dropout_mask, stream
+from cnnspec.settings import CrossEntropy
+from cnnspec_torch import devices, distributed
+from cnnspec_torch.module import SpecModule
+from cnnspec_torch.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `prepare` takes beside the device and the number format."""
+
+    compile: bool = False
+    """Whether torch.compile turns the network into kernels of its own; needs a C++ compiler, or Triton on CUDA."""
+    channels_last: bool | None = None
+    """Whether images lie in memory channel by channel of each pixel; None where that is faster."""
+    tf32: bool = False
+    """Whether CUDA may round the factors of float32 products to TF32; holds while the model computes."""
+
+    @classmethod
+    def checked(cls, options: Mapping[str, bool | None]) -> Options:
+        """The options, or a BackendError that names those there are."""
+        known = [field.name for field in fields(cls)]
+        for name, value in options.items():
+            if name not in known:
+                raise BackendError(f"the torch backend has no option `{name}`; it has {', '.join(known)}")
+            if not isinstance(value, bool) and not (name == "channels_last" and value is None):
+                raise BackendError(f"the option `{name}` of the torch backend is true or false, not {value!r}")
+        return cls(**options)  # type: ignore[arg-type]
+
+
+class TorchModel(Model):
+    """A graph on a torch device.
+
+    bfloat16 and float16 are autocast around float32 weights; float16 scales the loss while training, and a step
+    whose gradients overflow is left out, as torch.amp.GradScaler does.
+    """
+
+    def __init__(
+        self, graph: Graph, weights: Mapping[str, Array], device: str, dtype: str, options: Options | None = None
+    ) -> None:
+        super().__init__(graph, device, dtype)
+        self.options = options or Options()
+        self.place = devices.device(device)
+        self.computes_in = devices.dtype(dtype, self.place)
+        self.reduced = dtype in ("bfloat16", "float16")
+        self.module = SpecModule(graph, self.place, torch.float32 if self.reduced else self.computes_in)
+        self.module.load(weights)
+        self.module.eval()
+        self.channels_last = len(graph.input.shape) == 3 and (
+            self.place.type == "cuda" and self.reduced
+            if self.options.channels_last is None
+            else self.options.channels_last
+        )
+        if self.channels_last:
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.run = torch.compile(self.module) if self.options.compile else self.module
+        self.parameters = dict(self.module.named_parameters())
+        self.sharded = False
+
+    # Running
+
+    def _predict(self, x: Array) -> Array:
+        with torch.inference_mode(), self._computing(training=False):
+            y = self._numbers(self.run(self._tensor(x)))
+        # A network of views alone would hand the caller's own array back.
+        return y.copy() if np.may_share_memory(x, y) else y
+
+    def _watch(self, x: Array, see: Callable[[str, Array], None]) -> Array:
+        with torch.inference_mode(), self._computing(training=False):
+            return self._numbers(self.module.watch(self._tensor(x), lambda name, y: see(name, self._numbers(y)))).copy()
+
+    def _state(self) -> Arrays:
+        return {name: self._numbers(tensor).copy() for name, tensor in self.module.arrays().items()}
+
+    def _load(self, state: Mapping[str, Array]) -> None:
+        self.module.load(state)
+
+    # Training
+
+    def _vjp(self, x: Array, dy: Array) -> tuple[Array, Arrays]:
+        with torch.enable_grad(), self._computing(training=False):
+            image = self._tensor(x).requires_grad_()
+            y = self.module(image)
+            sources = [image, *self.parameters.values()]
+            found = torch.autograd.grad(
+                y, sources, self._tensor(dy).to(y.dtype), allow_unused=True, materialize_grads=True
+            )
+        dx, *rest = (self._numbers(gradient).copy() for gradient in found)
+        return dx, dict(zip(self.parameters, rest, strict=True))
+
+    def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
+        before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        try:
+            loss = self._backward(x, target)
+        finally:
+            for name, buffer in self.module.named_buffers():
+                buffer.copy_(before[name])
+        scale = self.scaler.get_scale()
+        return loss, {name: self._numbers(p.grad) / scale for name, p in self.parameters.items() if p.grad is not None}
+
+    def step(self, x: npt.ArrayLike, target: npt.ArrayLike) -> float:
+        """One step of the optimizer; among several processes, each gives its shard of the batch, which may be empty."""
+        if self.sharded and len(np.asarray(x)) == 0:
+            empty = np.empty((0, *self.graph.input.shape), self.array_dtype)
+            return self._step(empty, self.checked_target(target, 0))
+        return super().step(x, target)
+
+    def _step(self, x: Array, target: Array) -> float:
+        loss = self._backward(x, target)
+        if self.optimizer is not None:
+            self.optimizer.set_rate(self.learning_rate)
+            self.scaler.step(self.optimizer.torch)
+            self.scaler.update()
+        self.steps += 1
+        return loss
+
+    def _backward(self, x: Array, target: Array) -> float:
+        """The loss of the batch (over all processes); each parameter's `grad` is its gradient, times the scale."""
+        n = len(x)
+        first, total = distributed.place_in_batch(n, self.place) if self.sharded else (0, n)
+        self._check_statistics(total)
+        for p in self.parameters.values():
+            p.grad = None
+        with torch.enable_grad(), self._computing(training=True):
+            y = self.run(self._tensor(x), self._masks(first, n, total)).to(self._weight_dtype)
+            loss = self._loss(y, self._tensor(target))
+            if self.sharded:
+                # The mean over an empty shard is not a number; its sum is zero.
+                loss = loss * (n / total) if n else y.sum()
+            if loss.requires_grad:
+                torch.autograd.backward(self.scaler.scale(loss))
+        gradients = [_gradient(p) for p in self.parameters.values()]
+        loss = loss.detach()
+        if self.sharded:
+            distributed.add_up([loss, *gradients])
+        return loss.item()
+
+    def _loss(self, y: Tensor, target: Tensor) -> Tensor:
+        loss = self.train.loss
+        if isinstance(loss, CrossEntropy):
+            return F.cross_entropy(y, target, label_smoothing=loss.label_smoothing)
+        return F.mse_loss(y, target)
+
+    def _masks(self, first: int, n: int, total: int) -> dict[str, Tensor]:
+        """What each dropout layer keeps in this step, for the samples from `first` on of the global batch."""
+        masks = {}
+        for node in self.graph.nodes:
+            if node.kind == "dropout":
+                shape = (total, *node.shape)
+                masks[node.name] = self._mask(node.name, shape, node.layer.rate)[first : first + n]  # type: ignore[attr-defined]
+        return masks
+
+    def _mask(self, layer: str, shape: tuple[int, ...], rate: float) -> Tensor:
+        seed = self.train.seed
+        if self.place.type == "cpu":
+            return torch.from_numpy(dropout_mask(seed, self.steps, layer, shape, rate))
+        own = int(stream(seed, "dropout", layer, self.steps).integers(2**63))
+        generator = torch.Generator(self.place).manual_seed(own)
+        return torch.rand(shape, generator=generator, device=self.place) >= rate
+
+    def _check_statistics(self, n: int) -> None:
+        for node in self.graph.nodes:
+            if node.kind == "batch_norm" and n * math.prod(node.shape[1:]) == 1:
+                raise InputError(
+                    f"a batch of one sample leaves `{node.name}` one number for each channel, "
+                    "and training takes at least two"
+                )
+
+    def _begin_training(self) -> None:
+        self.sharded = distributed.size() > 1
+        for layer in self.module.layers():
+            layer.synchronised = self.sharded
+        self.scaler = torch.amp.GradScaler(self.place.type, enabled=self.dtype == "float16")
+        self.optimizer = Optimizer(self.train.optimizer, self.parameters) if self.parameters else None
+
+    def _optimizer_state(self) -> Arrays:
+        return {name: self._numbers(tensor).copy() for name, tensor in self._optimizer_tensors().items()}
+
+    def _load_optimizer_state(self, state: Mapping[str, Array]) -> None:
+        tensors = self._optimizer_tensors()
+        if state.keys() != tensors.keys():
+            wrong = ", ".join(sorted(state.keys() ^ tensors.keys()))
+            raise BackendError(f"this is the state of another optimizer or network: it has or lacks {wrong}")
+        for name, tensor in tensors.items():
+            tensor.copy_(torch.tensor(np.asarray(state[name])))
+        if self.optimizer is not None:
+            self.optimizer.set_steps(self.steps)
+
+    def _optimizer_tensors(self) -> dict[str, Tensor]:
+        return dict(self.optimizer.state()) if self.optimizer is not None else {}
+
+    # The edge
+
+    @property
+    def _weight_dtype(self) -> torch.dtype:
+        return torch.float32 if self.reduced else self.computes_in
+
+    @contextmanager
+    def _computing(self, training: bool) -> Iterator[None]:
+        if self.module.training is not training:
+            self.module.train(training)
+        autocast = torch.autocast(self.place.type, self.computes_in, enabled=self.reduced)
+        try:
+            with devices.tf32(self.options.tf32, self.place), autocast:
+                yield
+        except torch._dynamo.exc.TorchDynamoException as error:
+            if not self.options.compile:
+                raise
+            raise BackendError(
+                f"torch.compile cannot build this network; without `compile` it runs: {error}"
+            ) from error
+
+    def _tensor(self, array: Array) -> Tensor:
+        """The array on the device, not copied where that is the CPU."""
+        # A tensor has no notion of read-only memory.
+        tensor = torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
+        if self.place.type == "cuda":
+            tensor = tensor.pin_memory().to(self.place, non_blocking=True)
+        tensor = tensor.to(self.place)
+        return tensor.to(memory_format=torch.channels_last) if self.channels_last and tensor.ndim == 4 else tensor
+
+    def _numbers(self, tensor: Tensor) -> Array:
+        """The tensor as an array, not copied where that is the CPU."""
+        if tensor.is_meta:
+            raise BackendError("the device `meta` has shapes and no numbers")
+        array: Array = tensor.detach().to(self._weight_dtype).cpu().numpy()
+        return np.ascontiguousarray(array)
+
+
+def _gradient(p: torch.nn.Parameter) -> Tensor:
+    if p.grad is None:
+        p.grad = torch.zeros_like(p)
+    return p.grad

@@ -1,0 +1,101 @@
+"""The Python API of specs: load, check, build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnspec import bundled, source
+from cnnspec.builder import build as build_graph
+from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
+from cnnspec.graph import Graph
+from cnnspec.layers import Shape
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found: the graph (None when the spec is at fault) and every diagnostic, sorted by place."""
+
+    spec: str
+    graph: Graph | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error; warnings do not count."""
+        return not any_errors(self.diagnostics)
+
+
+def read(spec: str | Path) -> Source:
+    """The text of a spec: a path, `-`, or the name of a bundled spec; a file in the working directory wins."""
+    path = Path(spec)
+    if str(spec) != "-" and not path.exists() and (found := bundled.find(str(spec))) is not None:
+        return Source(str(spec), source.read(found).text)
+    try:
+        return source.read(spec)
+    except SpecError as error:
+        raise _with_hint(error, str(spec)) from None
+
+
+def _with_hint(error: SpecError, name: str) -> SpecError:
+    from dataclasses import replace
+
+    from cnnspec.diagnostics import nearest
+
+    (fault,) = error.diagnostics
+    if fault.code != "unreadable-file" or fault.help:
+        return error
+    near = nearest(name.removesuffix(".yaml"), bundled.names())
+    hint = f"did you mean the bundled spec `{near}`?" if near else "`cnnspec specs` lists the bundled specs"
+    return SpecError([replace(fault, help=hint)])
+
+
+def _open_base(name: str, extending: Source) -> Source:
+    """The spec that another extends: beside it, or bundled; never outside of its folder."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise SpecError([source.about_file("unreadable-file", f"`{name}` lies outside of the spec's folder", name)])
+    path = Path(extending.name)
+    beside = path.parent / name
+    if path.exists() and beside.exists():
+        return source.read(beside)
+    home = bundled.find(extending.name)
+    for candidate in (home.parent / name if home else None, bundled.find(name)):
+        if candidate is not None and candidate.exists():
+            return Source(name, source.read(candidate).text)
+    return source.read(beside)
+
+
+def check(
+    spec: str | Path | Source, *, params: Mapping[str, Any] | None = None, input_shape: Shape | None = None
+) -> Report:
+    """Checks a spec without running anything; never raises for a faulty spec or an unreadable file.
+
+    `spec` is a path, the name of a bundled spec, or a `Source(name, text)`; `params` override the spec's,
+    `input_shape` (channels, height, width) its input.
+    """
+    try:
+        text = spec if isinstance(spec, Source) else read(spec)
+    except SpecError as error:
+        return Report(str(spec), None, error.diagnostics)
+    name, graph, diagnostics = build_graph(text, _open_base, params=params, input_shape=input_shape)
+    return Report(name, graph, tuple(diagnostics))
+
+
+def load(
+    spec: str | Path | Source, *, params: Mapping[str, Any] | None = None, input_shape: Shape | None = None
+) -> Graph:
+    """The graph of a spec; raises SpecError, with `.diagnostics`, when the spec is at fault."""
+    report = check(spec, params=params, input_shape=input_shape)
+    if report.graph is None:
+        raise SpecError(report.diagnostics)
+    return report.graph
+
+
+def loads(text: str, *, name: str = "<text>", params: Mapping[str, Any] | None = None) -> Graph:
+    """The graph of a spec's text; raises SpecError when it is at fault."""
+    return load(Source(name, text), params=params)

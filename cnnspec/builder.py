@@ -1,0 +1,534 @@
+"""Node tree to Graph: expands blocks, resolves names, infers shapes, and keeps going after a fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnnspec import document as documents
+from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order, nearest
+from cnnspec.document import NAME, Block, Document, Opener
+from cnnspec.graph import INPUT, Graph, InputLayer, Node
+from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
+from cnnspec.layers.activation import Activation
+from cnnspec.layers.base import by
+from cnnspec.layers.conv import Weighted
+from cnnspec.layers.fields import says
+from cnnspec.layers.window import looks_per_side
+from cnnspec.reading import Faulty, Findings, Scope, kind_and_config, read_model, unknown_keys
+from cnnspec.remedies import one_of, smallest_input
+from cnnspec.source import Node as Text
+from cnnspec.totals import check_examples, check_expectations
+
+MAX_LAYERS = 50_000
+MAX_BLOCK_DEPTH = 30
+
+
+def build(
+    source: Source,
+    opener: Opener,
+    *,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+) -> tuple[str, Graph | None, list[Diagnostic]]:
+    """The spec's name, its graph (None when it is at fault) and all that is to be said about it, sorted by place.
+
+    `params` and `input_shape` take the place of the spec's own; what its author expects of the spec as it is
+    written is then not asked for.
+    """
+    findings = Findings()
+    graph = None
+    document = documents.read(source, findings, params or {}, opener)
+    if document is not None:
+        builder = Builder(document, as_written=not params and input_shape is None)
+        builder.network(input_shape)
+        if not any_errors(findings.found):
+            graph = builder.graph()
+    found = in_order(findings.found, source)
+    name = document.name if document is not None else source.name
+    return name, (None if any_errors(found) else graph), found
+
+
+class TooMany(Exception):
+    """The network grew past its bound; that has been said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """What a layer hands on: the node that made it, its shape (None after a fault), and where it was made."""
+
+    node: str
+    shape: Shape | None
+    span: Span
+
+
+class Builder:
+    """Walks the layers of a document and adds a node for each."""
+
+    def __init__(self, document: Document, as_written: bool) -> None:
+        self.document = document
+        self.as_written = as_written
+        self.nodes: list[Node] = []
+        self.tensors: dict[str, Tensor] = {}
+        self.places: dict[str, Span] = {}
+        self.ordinals: dict[str, Counter[str]] = {}
+        self.read: set[str] = set()
+        self.steps = 0
+
+    def network(self, input_shape: Shape | None) -> None:
+        """The whole network, from the input on."""
+        document = self.document
+        shape = input_shape or (document.input.shape if document.input else None)
+        if document.layers is None:
+            return
+        span = document.input_span or document.layers.span
+        start = Tensor(INPUT, shape, span)
+        self.tensors[INPUT] = start
+        self.places[INPUT] = span
+        if shape is not None:
+            self.nodes.append(Node(INPUT, InputLayer(), (), (), shape, span=span))
+        try:
+            end = self.sequence(document.layers, document.scope, start)
+        except TooMany:
+            return
+        if end.shape is not None:
+            self.read.add(end.node)
+            self.unread()
+            check_expectations(document, self.nodes, self.as_written)
+
+    def graph(self) -> Graph | None:
+        """The finished graph, if there is nothing wrong."""
+        document = self.document
+        if document.input is None or len(self.nodes) < 2:
+            return None
+        examples = check_examples(document, self.nodes) if self.as_written else ()
+        return Graph(
+            document.name,
+            document.input.model_copy(update={"shape": self.nodes[0].shape}),
+            tuple(self.nodes),
+            document.classes,
+            document.init,
+            examples,
+            document.train,
+            tuple(document.scope.findings.found),
+        )
+
+    # Sequences, branches, blocks
+
+    def sequence(self, items: Text, scope: Scope, current: Tensor) -> Tensor:
+        """The layers of a list, one after the other."""
+        for item in items.elements():
+            current = self.item(item, scope, current)
+        return current
+
+    def item(self, item: Text, scope: Scope, current: Tensor) -> Tensor:
+        """One item of a list: a layer, a merge, a block or a repeat."""
+        entry = kind_and_config(scope, item, "a layer")
+        if entry is None:
+            return Tensor(current.node, None, item.span)
+        kind, place, config = entry
+        if kind == "from":
+            remedy = "`from` is the first item of a branch"
+            scope.fault("misplaced-from", "`from` stands where no branch begins", place, help=remedy)
+            return Tensor(current.node, None, place)
+        if kind == "repeat":
+            return self.repeat(place, config, scope, current)
+        if kind in self.document.blocks:
+            return self.block(self.document.blocks[kind], place, config, scope, current)
+        cls = find(kind)
+        if cls is None:
+            known = [*known_kinds(), *self.document.blocks, "repeat"]
+            near = nearest(kind, known)
+            remedy = f"did you mean `{near}`?" if near else "`cnnspec layers` lists the kinds"
+            scope.fault("unknown-kind", f"no layer or block is called `{kind}`", place, help=remedy)
+            return Tensor(current.node, None, place)
+        name, refers = self.name(kind, place, config, scope)
+        if cls.merges:
+            end = self.merge(cls, kind, name, place, config, scope, current)
+        else:
+            end = self.layer(cls, kind, name, place, config, scope, current)
+        if refers:
+            self.tensors[scope.prefix + refers] = end
+        return self.expected(refers or name, end, config, scope)
+
+    def branch(self, item: Text, what: str, place: Span, scope: Scope, current: Tensor) -> Tensor:
+        """A list of layers that starts from the current tensor, or from a named layer."""
+        if not item.is_list:
+            remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
+            scope.fault("wrong-type", f"{what} is a list of layers, not {says(item.plain())}", place, help=remedy)
+            return Tensor(current.node, None, place)
+        items = item.elements()
+        if items and "from" in items[0].keys and len(items[0].keys) == 1:
+            current = self.source_of(items[0], scope, current)
+            items = items[1:]
+        for one in items:
+            current = self.item(one, scope, current)
+        return Tensor(current.node, current.shape, place)
+
+    def source_of(self, item: Text, scope: Scope, current: Tensor) -> Tensor:
+        """The tensor that `from: name` stands for, looked up in this scope and then outwards."""
+        name_node = item.get("from")
+        assert name_node is not None
+        missing = Tensor(current.node, None, item.span)
+        try:
+            name = scope.value(name_node)
+        except Faulty:
+            return missing
+        prefixes = scope.prefix.split(".")
+        for depth in range(len(prefixes), 0, -1):
+            full = ".".join([*prefixes[: depth - 1], str(name)])
+            if full in self.tensors:
+                return self.tensors[full]
+        near = nearest(str(name), self.tensors)
+        remedy = f"did you mean `{near}`?" if near else "`from` names a layer that stands before it"
+        scope.fault("unknown-layer", f"no layer before this is called `{name}`", name_node.span, help=remedy)
+        return missing
+
+    def merge(
+        self, cls: type[Layer], kind: str, name: str, place: Span, config: Text | None, scope: Scope, current: Tensor
+    ) -> Tensor:
+        """Branches that become one tensor."""
+        if config is None or not config.is_mapping:
+            shown = "nothing" if config is None else says(config.plain())
+            remedy = f"`{kind}: {{main: [...], skip: []}}`"
+            scope.fault("wrong-type", f"`{kind}` takes branches by name, not {shown}", place, help=remedy)
+            return Tensor(name, None, place)
+        fields = {*cls.model_fields, "name", "expect"}
+        branches = {key: item for key, item in config.items() if key not in fields}
+        own = Text({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
+        layer = read_model(cls, scope, own, kind, place, also=config.keys)
+        ends = [
+            self.branch(item, f"the branch `{key}`", config.keys[key], scope, current) for key, item in branches.items()
+        ]
+        if len(branches) < 2:
+            remedy = "`skip: []` is the identity" if branches else "`{main: [...], skip: []}`"
+            scope.fault("too-few-branches", f"`{kind}` has {len(branches)} branches", place, help=remedy)
+            return Tensor(name, None, place)
+        if layer is None:
+            return Tensor(name, None, place)
+        return self.add(layer, name, place, config, scope, ends)
+
+    def repeat(self, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
+        """A list of layers several times over: `times`, or once for each value of `each`."""
+        lost = Tensor(current.node, None, place)
+        if config is None or not config.is_mapping:
+            remedy = "`repeat: {times: 3, layers: [...]}`"
+            scope.fault("wrong-type", "`repeat` takes `times` or `each`, and `layers`", place, help=remedy)
+            return lost
+        unknown_keys(scope, config, ("times", "each", "layers", "name"), "repeat")
+        layers = config.get("layers")
+        if layers is None or not layers.is_list:
+            scope.fault("missing-key", "`repeat` needs a list of `layers`", place)
+            return lost
+        rounds = self.rounds(config, place, scope)
+        name = self.given_name(config, scope)
+        if rounds is None:
+            return lost
+        if name:
+            self.claim(scope.prefix + name, place, scope)
+        for i, values in enumerate(rounds, 1):
+            self.step(place, scope)
+            inner = scope.inside(values={**scope.values, **values})
+            if name:
+                inner = inner.inside(prefix=f"{scope.prefix}{name}{i}.")
+            current = self.sequence(layers, inner, current)
+        if name:
+            self.tensors[scope.prefix + name] = current
+        return current
+
+    def rounds(self, config: Text, place: Span, scope: Scope) -> list[dict[str, Any]] | None:
+        """The values of each round of a repeat."""
+        times, each = config.get("times"), config.get("each")
+        if (times is None) == (each is None):
+            scope.fault("missing-key", "`repeat` takes either `times` or `each`", place)
+            return None
+        try:
+            if times is not None:
+                count = scope.value(times)
+                if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+                    scope.fault("wrong-type", f"`times` takes a whole number, not {says(count)}", times.span)
+                    return None
+                if count > MAX_LAYERS:
+                    self.too_many(times.span, scope)
+                return [{}] * count
+            assert each is not None
+            lists = {key: scope.value(item) for key, item in each.items()}
+        except Faulty:
+            return None
+        if not lists or not all(isinstance(values, list) for values in lists.values()):
+            remedy = "`each: {c: [64, 128], n: [1, 2]}`"
+            scope.fault("wrong-type", "`each` takes names and lists of values", each.span, help=remedy)
+            return None
+        lengths = {key: len(values) for key, values in lists.items()}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"`{key}` has {length}" for key, length in lengths.items())
+            scope.fault("uneven-each", "the lists of `each` have different lengths", each.span, notes=[shown])
+            return None
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+    def block(self, block: Block, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
+        """The layers of a block, with its parameters bound."""
+        lost = Tensor(current.node, None, place)
+        if block.name in scope.blocks:
+            inwards = list(reversed(scope.blocks))
+            circle = " → ".join([*inwards[inwards.index(block.name) :], block.name])
+            scope.fault("recursive-block", f"`{block.name}` uses itself", place, notes=[circle])
+            return lost
+        if len(scope.blocks) >= MAX_BLOCK_DEPTH:
+            scope.fault("recursive-block", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", place)
+            return lost
+        self.step(place, scope)
+        values = self.arguments(block, place, config, scope)
+        name = self.given_name(config, scope)
+        if values is None:
+            return lost
+        shown = ", ".join(f"{key} = {_short(value)}" for key, value in values.items())
+        frame = Label(place, f"used here, with {shown}" if shown else "used here")
+        inner = scope.inside(
+            values={**self.document.scope.values, **values},
+            frames=(frame, *scope.frames),
+            blocks=(block.name, *scope.blocks),
+        )
+        if name:
+            self.claim(scope.prefix + name, place, scope)
+            inner = inner.inside(prefix=f"{scope.prefix}{name}.")
+        end = self.sequence(block.layers, inner, current)
+        if name:
+            self.tensors[scope.prefix + name] = end
+        end = self.expected(name or block.name, end, config, scope)
+        return Tensor(end.node, end.shape, place)
+
+    def arguments(self, block: Block, place: Span, config: Text | None, scope: Scope) -> dict[str, Any] | None:
+        """The values of a block's parameters at one use."""
+        given: dict[str, Text] = {}
+        if config is not None and config.is_mapping:
+            unknown_keys(scope, config, (*block.params, "name", "expect"), block.name)
+            given = {key: item for key, item in config.items() if key in block.params}
+        elif config is not None and config.value is not None:
+            if not block.params:
+                scope.fault("wrong-type", f"`{block.name}` takes no value: it has no parameters", config.span)
+                return None
+            given = {next(iter(block.params)): config}
+        values: dict[str, Any] = {}
+        whole = True
+        for key, param in block.params.items():
+            if key not in given:
+                if param.required:
+                    declared = Label(param.span, "declared here")
+                    scope.fault("missing-key", f"`{block.name}` needs `{key}`", place, "", declared)
+                    whole = False
+                values[key] = param.default
+                continue
+            try:
+                value = scope.value(given[key])
+            except Faulty:
+                whole = False
+                continue
+            if not documents.is_of(value, param.type):
+                declared = Label(param.span, f"declared here, as {param.type}")
+                message = f"`{key}` of `{block.name}` takes {param.type}, not {says(value)}"
+                scope.fault("wrong-type", message, given[key].span, "", declared)
+                whole = False
+            values[key] = value
+        return values if whole else None
+
+    # Layers
+
+    def layer(
+        self, cls: type[Layer], kind: str, name: str, place: Span, config: Text | None, scope: Scope, current: Tensor
+    ) -> Tensor:
+        """One layer, and those that its `norm` and `activation` stand for."""
+        sugar = ("norm", "activation") if issubclass(cls, Weighted) else ()
+        asked = {key: config.get(key) for key in sugar} if config is not None else {}
+        given: dict[str, Any] = {}
+        if config is not None and asked.get("norm") is not None and "bias" not in config.keys:
+            given["bias"] = False
+        layer = read_model(cls, scope, config, kind, place, main=cls.main, given=given, also=(*sugar, "name", "expect"))
+        lost = Tensor(name, None, place)
+        current = self.add(layer, name, place, config, scope, [current]) if layer is not None else lost
+        for key, item in asked.items():
+            if item is not None:
+                current = self.follower(key, item, scope, current)
+        return current
+
+    def follower(self, key: str, item: Text, scope: Scope, current: Tensor) -> Tensor:
+        """The layer that `norm` or `activation` stands for."""
+        entry = kind_and_config(scope, item, f"`{key}`")
+        if entry is None:
+            return Tensor(current.node, None, item.span)
+        kind, place, config = entry
+        cls = find(kind)
+        fits = cls is not None and (kind in NORMS if key == "norm" else issubclass(cls, Activation))
+        if cls is None or not fits:
+            known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
+            near = nearest(kind, known)
+            remedy = f"did you mean `{near}`?" if near else f"it takes {', '.join(known)}"
+            scope.fault("unknown-kind", f"`{key}` takes no `{kind}`", place, help=remedy)
+            return Tensor(current.node, None, place)
+        name, refers = self.name(kind, place, config, scope)
+        layer = read_model(cls, scope, config, kind, place, main=cls.main, also=("name",))
+        if layer is None:
+            return Tensor(name, None, place)
+        end = self.add(layer, name, place, config, scope, [current])
+        if refers:
+            self.tensors[scope.prefix + refers] = end
+        return end
+
+    def add(
+        self, layer: Layer, name: str, place: Span, config: Text | None, scope: Scope, inputs: list[Tensor]
+    ) -> Tensor:
+        """A node for the layer, with its shape inferred; a fault in that is said, and makes the shape unknown."""
+        self.step(place, scope)
+        self.read.update(tensor.node for tensor in inputs)
+        shapes = [tensor.shape for tensor in inputs if tensor.shape is not None]
+        end = Tensor(name, layer.always, place)
+        if len(shapes) < len(inputs):
+            self.tensors[name] = end
+            return end
+        in_shapes = tuple(shapes)
+        try:
+            inferred = layer.infer(*in_shapes)
+            parameters = layer.parameters(*in_shapes)
+            _numbers_fit(parameters)
+        except ShapeError as error:
+            self.shape_fault(error, layer, name, place, config, scope, inputs)
+            self.tensors[name] = end
+            return end
+        per_side = looks_per_side(layer)
+        if per_side and config is not None:
+            message, remedy = per_side
+            span = config.at(("padding",))
+            scope.fault("padding-per-side", message, span, "of both sides together", help=remedy, severity="warning")
+        names = tuple(tensor.node for tensor in inputs)
+        self.nodes.append(
+            Node(name, layer, names, in_shapes, inferred.shape, inferred.pads, inferred.overhang, parameters, place)
+        )
+        end = Tensor(name, inferred.shape, place)
+        self.tensors[name] = end
+        return end
+
+    def shape_fault(
+        self,
+        error: ShapeError,
+        layer: Layer,
+        name: str,
+        place: Span,
+        config: Text | None,
+        scope: Scope,
+        inputs: list[Tensor],
+    ) -> None:
+        """A ShapeError as a diagnostic: its place, who made what it got, and an input that would do."""
+        span = place
+        if error.field and config is not None:
+            span = config.at((error.field,)) if config.is_mapping else config.span
+        producer = inputs[error.input_index or 0]
+        label = error.label
+        notes = list(error.notes)
+        others = [Label(producer.span, f"makes {by(producer.shape or ())}")]
+        if layer.merges and error.input_index:
+            span, label = producer.span, f"makes {by(producer.shape or ())}"
+            others = [Label(inputs[0].span, f"makes {by(inputs[0].shape or ())}")]
+            notes.append(error.label)
+        remedies = list(error.remedies)
+        if error.larger_input:
+            larger = smallest_input(self.nodes, layer, [tensor.node for tensor in inputs])
+            if larger:
+                remedies.append(f"an input of at least {by(larger[1:])}")
+        message = error.message.replace("{name}", name)
+        scope.fault(error.code, message, span, label, *others, notes=notes, help=one_of(remedies))
+
+    def expected(self, name: str, end: Tensor, config: Text | None, scope: Scope) -> Tensor:
+        """Holds a layer to the output shape that its author expects, and takes their word for it after a fault."""
+        node = config.get("expect") if config is not None else None
+        if node is None or not self.as_written:
+            return end
+        try:
+            value = scope.value(node)
+        except Faulty:
+            return end
+        if not isinstance(value, list) or not value or not all(type(n) is int and n > 0 for n in value):
+            scope.fault("wrong-type", f"`expect` takes a shape, not {says(value)}", node.span, help="`[6, 24, 24]`")
+        elif end.shape is None:
+            return Tensor(end.node, tuple(value), end.span)
+        elif tuple(value) != end.shape:
+            message = f"`{name}` makes {by(end.shape)}, and its author expects {by(tuple(value))}"
+            remedy = f"`expect: {list(end.shape)}`, or another layer"
+            scope.fault("expectation-failed", message, node.span, f"it is {by(end.shape)}", help=remedy)
+        return end
+
+    # Names
+
+    def name(self, kind: str, place: Span, config: Text | None, scope: Scope) -> tuple[str, str | None]:
+        """The full name of a layer, and its own name where the author gave one."""
+        ordinals = self.ordinals.setdefault(scope.prefix, Counter())
+        ordinals[kind] += 1
+        given = self.given_name(config, scope)
+        name = scope.prefix + (given or f"{kind}{ordinals[kind]}")
+        self.claim(name, place, scope)
+        return name, given
+
+    def given_name(self, config: Text | None, scope: Scope) -> str | None:
+        """The name that the author gave, if it is one."""
+        node = config.get("name") if config is not None else None
+        if node is None:
+            return None
+        try:
+            name = scope.value(node)
+        except Faulty:
+            return None
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name == INPUT:
+            shown = f"`{name}`" if isinstance(name, str) else says(name)
+            remedy = "letters, digits, _ and -, a letter first, and not `input`"
+            scope.fault("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)
+            return None
+        return name
+
+    def claim(self, name: str, place: Span, scope: Scope) -> None:
+        """Takes a name, which nobody else may have."""
+        if name in self.places:
+            first = Label(self.places[name], "first here")
+            remedy = "name the block or the repeat around it" if scope.blocks or scope.prefix else "choose another"
+            scope.fault("duplicate-name", f"two layers are called `{name}`", place, "again here", first, help=remedy)
+        self.places[name] = place
+
+    # Bounds
+
+    def step(self, place: Span, scope: Scope) -> None:
+        """Counts a layer, a block or a round of a repeat."""
+        self.steps += 1
+        if self.steps > MAX_LAYERS:
+            self.too_many(place, scope)
+
+    def too_many(self, place: Span, scope: Scope) -> None:
+        """Refuses to grow on."""
+        message = f"the network grows past {MAX_LAYERS:,} layers"
+        scope.fault("too-many-layers", message, place, "reached here")
+        raise TooMany
+
+    def unread(self) -> None:
+        """Warns of layers whose output nobody reads."""
+        for node in self.nodes:
+            if node.name not in self.read and node.span is not None:
+                message = f"nothing reads what `{node.name}` makes"
+                remedy = "every branch after it starts `from` elsewhere"
+                self.document.scope.fault("unread-layer", message, node.span, help=remedy, severity="warning")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:23] + "…"
+
+
+def _numbers_fit(parameters: Mapping[str, Parameter]) -> None:
+    for key, parameter in parameters.items():
+        given = parameter.numbers
+        if given is not None and not given.fits(parameter.shape):
+            raise ShapeError(
+                "weight-shape",
+                f"`{{name}}` has a {key} of {by(parameter.shape)}, and carries {by(given.shape)} numbers",
+                field=key,
+                label=f"is {by(given.shape)}",
+                remedies=(f"{by(parameter.shape)} numbers (leading axes of size one may be left out)", "one number"),
+            )

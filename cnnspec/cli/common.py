@@ -1,0 +1,155 @@
+"""What the commands share: options, the console, and how faults are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import IO, Any, NoReturn, TypeVar
+
+import click
+
+from cnnspec.diagnostics import Diagnostic, SpecError, render
+from cnnspec.layers import Shape
+from cnnspec.sizes import parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COLOURS: dict[str, dict[str, Any]] = {
+    "error": {"fg": "red", "bold": True},
+    "warning": {"fg": "yellow", "bold": True},
+    "bold": {"bold": True},
+    "frame": {"fg": "blue", "bold": True},
+    "note": {"fg": "cyan"},
+}
+
+
+def EXPECTED() -> tuple[type[BaseException], ...]:
+    """The errors that say what a user did; those of modules that nobody imported cannot have been raised."""
+    homes = {
+        "cnnspec.backend": ("BackendError", "InputError"),
+        "cnnspec.weights": ("WeightsError",),
+        "cnnspec.models": ("MemoryLimitError",),
+        "cnnspec.data": ("DataError",),
+    }
+    raised = [
+        getattr(sys.modules[home], name) for home, names in homes.items() if home in sys.modules for name in names
+    ]
+    return (SpecError, OSError, *raised)
+
+
+def fail(error: BaseException, status: int = 1) -> NoReturn:
+    """Shows an error on standard error and ends the command."""
+    if isinstance(error, BrokenPipeError):
+        sys.exit(status)
+    if isinstance(error, SpecError):
+        show(error.diagnostics, sys.stderr)
+    elif isinstance(error, OSError) and error.filename:
+        click.echo(f"{label('error', sys.stderr)}: {error.filename}: {error.strerror}", err=True)
+    else:
+        click.echo(f"{label('error', sys.stderr)}: {error}", err=True)
+    sys.exit(status)
+
+
+def colourful(stream: IO[str]) -> bool:
+    """Whether to colour what goes there (https://no-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def label(role: str, stream: IO[str]) -> str:
+    """The word `error` or `warning`, coloured where that is wanted."""
+    return click.style(role, **_COLOURS[role]) if colourful(stream) else role
+
+
+def show(diagnostics: Iterable[Diagnostic], stream: IO[str] | None = None) -> None:
+    """Prints diagnostics, an empty line after each."""
+    out = stream or sys.stdout
+
+    def paint(text: str, role: str) -> str:
+        return click.style(text, **_COLOURS[role]) if colourful(out) else text
+
+    for diagnostic in diagnostics:
+        click.echo(render(diagnostic, paint) + "\n", file=out, color=colourful(out))
+
+
+def console(stream: IO[str] | None = None) -> Any:
+    """A rich console for a terminal or a pipe; a pipe has no width to wrap at."""
+    from rich.console import Console
+
+    out = stream or sys.stdout
+    width = None if out.isatty() or "COLUMNS" in os.environ else 240
+    return Console(file=out, width=width, no_color=not colourful(out), highlight=False, emoji=False, soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+class ShapeType(click.ParamType):
+    """A shape on the command line: 3x64x64."""
+
+    name = "CxHxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shape:
+        """The numbers."""
+        parts = str(value).lower().replace("×", "x").replace(",", "x").split("x")
+        if len(parts) not in (1, 3) or not all(p.strip().isdecimal() and 0 < int(p) < 2**31 for p in parts):
+            self.fail(f"{value!r} is no shape: write channels, height and width as 3x64x64", param, ctx)
+        return tuple(map(int, parts))
+
+
+class BytesType(click.ParamType):
+    """A number of bytes on the command line: 4GiB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def settings(values: tuple[str, ...]) -> dict[str, Any]:
+    """`--set name=value` as a mapping; values are read as YAML."""
+    from cnnspec.diagnostics import Source
+    from cnnspec.source import parse
+
+    found: dict[str, Any] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--set takes name=value, not {text!r}")
+        node, faults = parse(Source("--set", value))
+        if faults or node is None or isinstance(node.plain(), dict):
+            raise click.UsageError(f"--set {name}: {value!r} is no value")
+        found[name.strip()] = node.plain()
+    return found
+
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or for programs."
+)
+set_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Override a parameter.")
+
+
+def model_options(command: F) -> F:
+    """The options of every command that builds a model."""
+    for option in reversed(
+        [
+            click.option("--backend", default="numpy", show_default=True, help="Who computes (`cnnspec backends`)."),
+            click.option("--device", default="cpu", show_default=True, help="Where: cpu, cuda, cuda:1, mps."),
+            click.option("--dtype", default="float32", show_default=True, help="Number format."),
+            click.option("--weights", metavar="FILE", help="Safetensors, or the name of bundled weights."),
+            click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and input."),
+            click.option("--memory-limit", type=BytesType(), help="Refuse what takes more; 2GiB by default."),
+            set_option,
+        ]
+    ):
+        command = option(command)
+    return command

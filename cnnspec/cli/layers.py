@@ -1,0 +1,104 @@
+"""`cnnspec layers`: the reference, read off the layer classes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from typing import Any
+
+import click
+
+from cnnspec.cli.common import format_option, print_json
+from cnnspec.diagnostics import nearest
+from cnnspec.layers import Layer, find, known_kinds
+
+
+@click.command("layers")
+@click.argument("kind", required=False)
+@format_option
+def command(kind: str | None, form: str) -> None:
+    """List the layers; with KIND, document one: what it does, its fields, an example."""
+    if kind is not None:
+        cls = find(kind)
+        if cls is None:
+            near = nearest(kind, known_kinds())
+            hint = f"; did you mean `{near}`?" if near else "; `cnnspec layers` lists them"
+            click.echo(f"error: no layer is called `{kind}`{hint}", err=True)
+            sys.exit(1)
+        if form == "json":
+            print_json(reference(cls))
+        else:
+            click.echo(_page(cls))
+    elif form == "json":
+        print_json([reference(cls) for cls in known_kinds().values()])
+    else:
+        width = max(map(len, known_kinds()))
+        for name, cls in known_kinds().items():
+            click.echo(f"{name:<{width}}  {headline(cls)}")
+
+
+def headline(cls: type[Layer]) -> str:
+    """The first sentence of the layer's documentation."""
+    return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+
+def reference(cls: type[Layer]) -> dict[str, Any]:
+    """The layer's documentation as data: its fields with their types, defaults and what they mean."""
+    schema = cls.model_json_schema()
+    meanings = _field_docs(cls)
+    fields = {}
+    for name, field in cls.model_fields.items():
+        part = {k: v for k, v in schema["properties"][name].items() if k not in ("title", "default")}
+        fields[name] = {
+            "about": meanings.get(name, ""),
+            "required": field.is_required(),
+            "default": schema["properties"][name].get("default"),
+            "schema": part,
+        }
+    return {
+        "kind": cls.kind,
+        "about": inspect.cleandoc(cls.__doc__ or ""),
+        "main": cls.main,
+        "merges": cls.merges,
+        "fields": fields,
+    }
+
+
+def _field_docs(cls: type[Layer]) -> dict[str, str]:
+    """The text below each field, of the class and those that it builds on."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not issubclass(base, Layer) or base is Layer:
+            continue
+        (tree,) = ast.parse(inspect.getsource(base)).body
+        assert isinstance(tree, ast.ClassDef)
+        for before, after in zip(tree.body, tree.body[1:], strict=False):
+            if (
+                isinstance(before, ast.AnnAssign)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+            ):
+                assert isinstance(before.target, ast.Name)
+                found[before.target.id] = str(after.value.value)
+    return found
+
+
+def _page(cls: type[Layer]) -> str:
+    lines = [cls.kind, "", inspect.cleandoc(cls.__doc__ or ""), ""]
+    entries = reference(cls)["fields"]
+    if cls.merges:
+        lines += ["Branches are lists of layers by name; `[]` is the identity, `from: name` starts elsewhere.", ""]
+    if entries:
+        lines.append("fields:")
+    width = max((len(name) for name in entries), default=0)
+    for name, entry in entries.items():
+        default = "required" if entry["required"] else f"default {_yaml(entry['default'])}"
+        also = f"; `{cls.kind}: …` sets it" if name == cls.main else ""
+        lines.append(f"  {name:<{width}}  {entry['about'].replace(chr(10), ' ')} ({default}{also})")
+    lines.append("Every layer also takes `name` and `expect` (the output shape that its author expects).")
+    return "\n".join(lines)
+
+
+def _yaml(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,230 @@
+"""`cnnspec run`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from cnnspec import api, inputs
+from cnnspec.backend import Array
+from cnnspec.cli.common import console, format_option, model_options, print_json, settings, show
+from cnnspec.graph import Graph
+from cnnspec.layers.base import by
+from cnnspec.models import build, check_memory
+
+
+@click.command("run")
+@click.argument("spec")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--input", "more_files", multiple=True, metavar="FILE", help="npy, npz, PNG, JPEG, IDX (gzip or not), -.")
+@click.option("--batch", type=click.IntRange(1), help="Samples to run: of the files, or drawn at random (1).")
+@click.option("--resize", is_flag=True, help="Fit pictures of another size or colour to the network.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the outputs as .npy.")
+@click.option("--trace", type=click.Path(path_type=Path, file_okay=False), help="Write every activation as .npy here.")
+@click.option("--profile", is_flag=True, help="Show the time that each layer takes.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many classes to show.")
+@model_options
+@format_option
+def command(
+    spec: str,
+    files: tuple[str, ...],
+    more_files: tuple[str, ...],
+    batch: int | None,
+    resize: bool,
+    output: Path | None,
+    trace: Path | None,
+    profile: bool,
+    top: int,
+    backend: str,
+    device: str,
+    dtype: str,
+    weights: str | None,
+    seed: int,
+    memory_limit: int | None,
+    sets: tuple[str, ...],
+    form: str,
+) -> None:
+    """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show what comes out."""
+    import sys
+
+    graph = api.load(spec, params=settings(sets))
+    show(graph.warnings, sys.stderr)
+    names = (*more_files, *files)
+    count = batch or 1
+    if not names:
+        check_memory(graph, count, dtype, memory_limit)
+    data = (
+        inputs.read(names, graph.input, resize=resize, limit=batch)
+        if names
+        else inputs.random(graph.input, count, seed)
+    )
+    check_memory(graph, len(data.x), dtype, memory_limit)
+    model = build(graph, backend, weights, seed, device, dtype, memory_limit)
+    if profile:
+        model.predict(data.x)  # what only a first run does is not the layers' time
+    watcher = _Watcher(graph, trace)
+    y = model.watch(data.x, watcher.see)
+    if output:
+        _write(output, y)
+    origin = "weights " + (weights or f"drawn from seed {seed}")
+    if form == "json":
+        print_json(_as_json(graph, data.sources, y, watcher, top, backend, device, dtype, origin))
+    else:
+        _print(graph, data, y, watcher, top, profile, f"{backend} on {device}, {dtype}, {origin}", bool(names), seed)
+    if watcher.wrong:
+        raise click.ClickException(
+            f"the {backend} backend made other shapes than predicted: {', '.join(watcher.wrong)}; please report this"
+        )
+
+
+class _Watcher:
+    """Notes each layer's actual shape and time as the network runs, and writes its numbers where asked."""
+
+    def __init__(self, graph: Graph, folder: Path | None) -> None:
+        self.graph = graph
+        self.folder = folder
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.seconds: dict[str, float] = {}
+        self.last = time.perf_counter()
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def see(self, name: str, value: Array) -> None:
+        now = time.perf_counter()
+        self.shapes[name] = value.shape[1:]
+        self.seconds[name] = now - self.last
+        if self.folder:
+            _write(self.folder / f"{name}.npy", value)
+        self.last = time.perf_counter()
+
+    @property
+    def wrong(self) -> list[str]:
+        return [n.name for n in self.graph.nodes if self.shapes.get(n.name) != n.shape]
+
+
+def _write(path: Path, value: Array) -> None:
+    with path.open("wb") as file:
+        np.save(file, value)
+
+
+def _shares(graph: Graph, y: Array) -> tuple[Array, str]:
+    """The outputs as shares of the classes [n, f], and how they were had."""
+    y = y.astype(np.float64)
+    last = graph.output.kind
+    if last == "softmax":
+        return y, "softmax"
+    if last == "log_softmax":
+        return np.exp(y), "log_softmax"
+    e = np.exp(y - y.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True), "softmax of the outputs"
+
+
+def _top(graph: Graph, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], str]:
+    shares, how = _shares(graph, y)
+    found = []
+    for row, share in zip(y, shares, strict=True):
+        order = np.argsort(-share, kind="stable")[:top]
+        found.append(
+            [
+                {
+                    "index": int(i),
+                    "class": graph.classes[i] if graph.classes else str(i),
+                    "share": float(share[i]),
+                    "output": float(row[i]),
+                }
+                for i in order
+            ]
+        )
+    return found, how
+
+
+def _print(
+    graph: Graph,
+    data: inputs.Batch,
+    y: Array,
+    watcher: _Watcher,
+    top: int,
+    profile: bool,
+    origin: str,
+    given: bool,
+    seed: int,
+) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    out = console()
+    n = len(data.x)
+    what = f"{n} sample{'s' * (n != 1)}"
+    if not given:
+        what += f" of random numbers from seed {seed} (give files to run on your own)"
+    out.print(f"[bold]{graph.name}[/bold]: {what}; {origin}\n", soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("predicted", justify="right", no_wrap=True)
+    table.add_column("actual", justify="right", no_wrap=True)
+    if profile:
+        table.add_column("ms", justify="right")
+        table.add_column("share", justify="right")
+    total = sum(watcher.seconds.values()) or 1.0
+    for node in graph.nodes:
+        cells = [node.name, by(node.shape), by(watcher.shapes[node.name])]
+        if profile:
+            seconds = watcher.seconds[node.name]
+            cells += [f"{seconds * 1e3:.3f}", f"{seconds / total:.0%}".replace("%", " %")]
+        table.add_row(*cells)
+    out.print(table)
+    click.echo()
+    if y.ndim == 2 and y.shape[1] > 1:
+        found, how = _top(graph, y, top)
+        width = max(map(len, data.sources))
+        click.echo(f"classes by {how}:")
+        for source, row in zip(data.sources, found, strict=True):
+            named = ", ".join(f"{entry['class']} {entry['share']:.1%}".replace("%", " %") for entry in row)
+            click.echo(f"  {source:<{width}}  {named}")
+    elif y.size <= 400:
+        for source, value in zip(data.sources, y, strict=True):
+            click.echo(f"{source}:\n{np.array2string(value, precision=4, suppress_small=True)}")
+    else:
+        click.echo(f"outputs {by(y.shape[1:])}: mean {y.mean():.4g}, least {y.min():.4g}, largest {y.max():.4g}")
+
+
+def _as_json(
+    graph: Graph,
+    sources: tuple[str, ...],
+    y: Array,
+    watcher: _Watcher,
+    top: int,
+    backend: str,
+    device: str,
+    dtype: str,
+    origin: str,
+) -> dict[str, Any]:
+    classes = _top(graph, y, top)[0] if y.ndim == 2 and y.shape[1] > 1 else None
+    return {
+        "spec": graph.name,
+        "backend": backend,
+        "device": device,
+        "dtype": dtype,
+        "weights": origin.removeprefix("weights "),
+        "layers": [
+            {
+                "name": node.name,
+                "predicted": list(node.shape),
+                "actual": list(watcher.shapes[node.name]),
+                "seconds": watcher.seconds[node.name],
+            }
+            for node in graph.nodes
+        ],
+        "samples": [
+            {
+                "source": source,
+                "top": classes[i] if classes else None,
+                "output": y[i].tolist() if y[i].size <= 10_000 else None,
+            }
+            for i, source in enumerate(sources)
+        ],
+    }

@@ -1,0 +1,72 @@
+"""`cnnspec test`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import numpy as np
+
+from cnnspec import api
+from cnnspec.backend import available
+from cnnspec.cli.common import format_option, print_json, show
+from cnnspec.examples import Outcome, run_examples
+
+
+@click.command("test")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option("--backend", "backends", multiple=True, help="Only on this backend (several times: on these).")
+@format_option
+def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> None:
+    """Run the examples of SPEC on every installed backend, in float64."""
+    names = backends or tuple(available())
+    found: list[dict[str, Any]] = []
+    failed = False
+    for spec in specs:
+        report = api.check(spec)
+        if report.graph is None:
+            failed = True
+            if form == "text":
+                show(report.diagnostics)
+            found.append({"spec": report.spec, "ok": False, "examples": []})
+            continue
+        outcomes = [outcome for name in names for outcome in run_examples(report.graph, name)]
+        failed = failed or not all(outcome.passed for outcome in outcomes)
+        found.append(
+            {
+                "spec": report.spec,
+                "ok": all(outcome.passed for outcome in outcomes),
+                "examples": [
+                    {
+                        "name": outcome.example.name,
+                        "backend": outcome.backend,
+                        "passed": outcome.passed,
+                        "difference": outcome.difference,
+                    }
+                    for outcome in outcomes
+                ],
+            }
+        )
+        if form == "text":
+            _print(report.spec, outcomes, names)
+    if form == "json":
+        print_json(found[0] if len(found) == 1 else found)
+    sys.exit(1 if failed else 0)
+
+
+def _print(spec: str, outcomes: list[Outcome], names: tuple[str, ...]) -> None:
+    if not outcomes:
+        click.echo(f"{spec}: no examples")
+        return
+    passed = sum(outcome.passed for outcome in outcomes)
+    examples = len(outcomes) // len(names)
+    click.echo(f"{spec}: {examples} example{'s' * (examples != 1)} on {', '.join(names)}: {passed} passed", nl=False)
+    click.echo(f", {len(outcomes) - passed} failed" if passed < len(outcomes) else "")
+    for outcome in outcomes:
+        if not outcome.passed:
+            click.echo(f"  {outcome.example.span}: {outcome.example.name}, on {outcome.backend}")
+            for what, value in (("expected", outcome.expected), ("came out", outcome.actual)):
+                text = np.array2string(value, precision=6, suppress_small=True, threshold=100)
+                click.echo(f"    {what}  {text}".replace("\n", "\n              "))
+            click.echo(f"    largest difference {outcome.difference:.3g}, tolerance {outcome.example.tolerance:g}")

@@ -1,0 +1,178 @@
+"""`$name` and `$(width * 2)`: a small total language of numbers, evaluated by its own parser and never by Python's."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Values = Mapping[str, Any]
+LARGEST = 2**63 - 1
+
+_REFERENCE = re.compile(r"\$([A-Za-z_]\w*|\()")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<op>//|[-+*/%()]))"
+)
+_DEEPEST = 50
+
+
+class ExpressionError(Exception):
+    """A fault in an expression: its code, and where in the text it begins and ends."""
+
+    def __init__(self, code: str, message: str, start: int, end: int, unknown: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.start = start
+        self.end = end
+        self.unknown = unknown
+
+
+def has_reference(text: str) -> bool:
+    """Whether there is anything to evaluate."""
+    return "$" in text
+
+
+def evaluate(text: str, values: Values) -> Any:
+    """The value of a text: of the whole reference where it is nothing else, or the text with its references put in."""
+    parts: list[str] = []
+    done = 0
+    while found := _REFERENCE.search(text, done):
+        parts.append(_literal(text, done, found.start()))
+        if found[1] == "(":
+            parser = _Parser(text, found.end(), values)
+            value = parser.whole()
+            end = parser.at
+        else:
+            value, end = _look_up(found[1], values, found.start(), found.end()), found.end()
+        if found.start() == 0 and end == len(text):
+            return value
+        if isinstance(value, list):
+            raise ExpressionError("bad-expression", "a list cannot stand inside of text", found.start(), end)
+        parts.append(str(value).lower() if isinstance(value, bool) else str(value))
+        done = end
+    parts.append(_literal(text, done, len(text)))
+    return "".join(parts)
+
+
+def _literal(text: str, start: int, end: int) -> str:
+    stray = text.find("$", start, end)
+    if stray >= 0:
+        message = "`$` is followed by a name or by an expression in parentheses"
+        raise ExpressionError("bad-expression", message, stray, stray + 1)
+    return text[start:end]
+
+
+def _look_up(name: str, values: Values, start: int, end: int) -> Any:
+    if name not in values:
+        raise ExpressionError("unknown-param", f"there is no parameter `{name}` here", start, end, name)
+    return values[name]
+
+
+class _Parser:
+    """Precedence climbing over the text from behind `$(` up to its closing parenthesis."""
+
+    def __init__(self, text: str, at: int, values: Values) -> None:
+        self.text, self.at, self.values = text, at, values
+        self.start = at - 2
+        self.depth = 0
+        self.kind, self.token = "", ""
+        self.token_start = at
+        self.next()
+
+    def fail(self, message: str) -> ExpressionError:
+        end = max(self.at, self.token_start + 1)
+        return ExpressionError("bad-expression", message, self.token_start, end)
+
+    def next(self) -> None:
+        found = _TOKEN.match(self.text, self.at)
+        if not found:
+            rest = self.text[self.at :].strip()
+            self.token_start = self.at
+            if not rest:
+                raise ExpressionError("bad-expression", "the parenthesis is not closed", self.start, len(self.text))
+            message = f"`{rest[0]}` means nothing here: there are numbers, names, + - * // / % and parentheses"
+            at = self.text.index(rest[0], self.at)
+            raise ExpressionError("bad-expression", message, at, at + 1)
+        self.kind, self.token = found.lastgroup or "", found[found.lastgroup or 0]
+        self.token_start, self.at = found.start(self.kind), found.end()
+
+    def whole(self) -> Any:
+        value = self.sum()
+        if self.token != ")":
+            raise self.fail(f"`{self.token}` cannot follow here")
+        return value
+
+    def sum(self) -> Any:
+        left = self.product()
+        while self.token in ("+", "-"):
+            left = self.apply(left, self.product)
+        return left
+
+    def product(self) -> Any:
+        left = self.unary()
+        while self.token in ("*", "/", "//", "%"):
+            left = self.apply(left, self.unary)
+        return left
+
+    def apply(self, left: Any, operand: Callable[[], Any]) -> Any:
+        op, start = self.token, self.token_start
+        self.next()
+        right = operand()
+        for side in (left, right):
+            if isinstance(side, bool) or not isinstance(side, int | float):
+                kind = "a list" if isinstance(side, list) else f"`{side}`"
+                raise ExpressionError("bad-expression", f"`{op}` takes numbers, not {kind}", start, start + len(op))
+        if right == 0 and op in ("/", "//", "%"):
+            raise ExpressionError("bad-expression", "this divides by zero", start, self.token_start)
+        try:
+            value = _OPERATIONS[op](left, right)
+        except OverflowError:
+            value = math.inf
+        if not abs(value) <= LARGEST:
+            raise ExpressionError("bad-expression", "the result is too large", start, start + len(op))
+        return value
+
+    def unary(self) -> Any:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise self.fail(f"this is nested more than {_DEEPEST} deep")
+        try:
+            return self.atom()
+        finally:
+            self.depth -= 1
+
+    def atom(self) -> Any:
+        kind, token, start = self.kind, self.token, self.token_start
+        if token in ("-", "+"):
+            self.next()
+            value = self.unary()
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ExpressionError("bad-expression", f"`{token}` takes a number", start, start + 1)
+            return -value if token == "-" else value
+        if token == "(":
+            self.next()
+            value = self.sum()
+            if self.token != ")":
+                raise self.fail("the parenthesis is not closed")
+        elif kind == "number":
+            if len(token) > 300:
+                raise self.fail("the number is too long")
+            value = int(token) if token.isdecimal() else float(token)
+        elif kind == "name":
+            value = _look_up(token, self.values, start, self.at)
+        else:
+            raise self.fail("a number or a name is missing here")
+        self.next()
+        return value
+
+
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+}

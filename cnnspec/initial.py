@@ -1,0 +1,80 @@
+"""The numbers that a network begins with: a seed decides them, the same for every backend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnspec import rng
+from cnnspec.backend import Array, Arrays
+from cnnspec.graph import Graph
+from cnnspec.layers import Parameter
+from cnnspec.weights import WeightsError
+
+BLOCK = 1 << 20
+"""Numbers drawn at a time, so that large float32 arrays need no float64 copy of themselves."""
+
+
+def initial(graph: Graph, seed: int, dtype: npt.DTypeLike = np.float64) -> Arrays:
+    """Every array of `graph.parameters`: the spec's own numbers, constants, or drawn by the layer's scheme.
+
+    Each array has a random stream of its own, drawn in float64: it depends on the seed, its name, its shape and the
+    scheme alone, and float32 weights are the rounded float64 ones.
+    """
+    arrays = {}
+    for node in graph.nodes:
+        scheme = getattr(node.layer, "init", None) or graph.init
+        for key, parameter in node.parameters.items():
+            name = f"{node.name}.{key}"
+            # Only PyTorch draws biases; the papers of the other schemes begin with zero.
+            zero = key == "bias" and scheme != "torch"
+            array = _begin(parameter, name, seed, "zeros" if zero else scheme, np.dtype(dtype))
+            if not np.isfinite(array).all():
+                raise WeightsError(f"`{name}` begins with numbers that {array.dtype} cannot hold")
+            arrays[name] = array
+    return arrays
+
+
+def variance(scheme: str, fan_in: int, fan_out: int) -> float:
+    """The variance of the weights that a scheme draws."""
+    match scheme.removesuffix("_normal").removesuffix("_uniform"):
+        case "torch":  # its layers' kaiming_uniform with a = √5, which is U(±1/√fan_in); biases alike
+            return 1 / (3 * fan_in)
+        case "he":  # He et al. 2015, "Delving Deep into Rectifiers", equation 10
+            return 2 / fan_in
+        case "glorot":  # Glorot & Bengio 2010, "Understanding the difficulty of training deep …", equation 12
+            return 2 / (fan_in + fan_out)
+        case "lecun":  # LeCun, Bottou, Orr & Müller 1998, "Efficient BackProp", section 4.6
+            return 1 / fan_in
+    raise ValueError(f"there is no scheme `{scheme}` for initial weights")
+
+
+def _begin(parameter: Parameter, name: str, seed: int, scheme: str, dtype: np.dtype[Any]) -> Array:
+    shape = parameter.shape
+    with np.errstate(over="ignore"):  # `initial` looks for what overflowed, and says where
+        if parameter.numbers is not None:
+            values = np.array(parameter.numbers.values).astype(dtype)
+            return values.reshape(shape) if parameter.numbers.shape else np.full(shape, values[0])
+        if parameter.fill is not None:
+            return np.full(shape, np.float64(parameter.fill).astype(dtype))
+    if scheme == "zeros":
+        return np.zeros(shape, dtype)
+    if parameter.fan_in < 1:
+        raise ValueError(f"`{name}` has neither a fill nor a fan-in: its layer must say how it begins")
+    deviation = math.sqrt(variance(scheme, parameter.fan_in, parameter.fan_out))
+    stream = rng.stream(seed, "weights", name)
+    array = np.empty(parameter.size, dtype)
+    for start in range(0, parameter.size, BLOCK):
+        block = array[start : start + BLOCK]
+        block[...] = _draw(stream, scheme.endswith("_normal"), deviation, len(block))
+    return array.reshape(shape)
+
+
+def _draw(stream: np.random.Generator, normal: bool, deviation: float, size: int) -> Array:
+    if normal:
+        return stream.normal(0, deviation, size)
+    bound = math.sqrt(3) * deviation  # U(±b) has the variance b²/3
+    return stream.uniform(-bound, bound, size)

@@ -1,0 +1,281 @@
+"""What `cnnspec run --input` reads: arrays and pictures of any supported format, as one batch for a network."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from cnnspec import bundled, idx, images, rng
+from cnnspec.backend import Array, InputError
+from cnnspec.settings import Input
+
+STANDARD_INPUT = "-"
+MOST_BYTES = 1 << 32
+"""The most that is read of one array, or of standard input."""
+
+_HEADER = 1 << 16
+"""The .npy headers of all arrays of plain numbers are shorter."""
+_MAGIC: dict[bytes, str] = {
+    b"\x93NUMPY": "npy",
+    b"PK\x03\x04": "npz",
+    b"PK\x05\x06": "npz",  # an empty one
+    b"\x89PNG\r\n\x1a\n": "image",
+    b"\xff\xd8\xff": "image",
+    idx.GZIP: "idx",
+    **{bytes((0, 0, code)): "idx" for code in idx.DTYPES},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples for a network, and where each comes from (`shoe.png`, `digits.npz[3]`)."""
+
+    x: Array
+    """[n, c, h, w] or [n, f]."""
+    sources: tuple[str, ...]
+
+
+def read(files: Iterable[str | Path], graph_input: Input, *, resize: bool = False, limit: int | None = None) -> Batch:
+    """The samples of all files in their order, at most `limit` of them; what does not fit is an InputError.
+
+    Pixels (pictures, and arrays of uint8) become numbers as the spec's `input` says; arrays of floats are taken as
+    they are. For x [c, h, w] a file holds that or [n, c, h, w]; one channel may be left out; a vector may be written
+    as an image. With `resize`, pixels of another size or colour are converted (`images.fit`).
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"a batch has at least one sample, not {limit}")
+    batches: list[Array] = []
+    sources: list[str] = []
+    for file in files:
+        room = None if limit is None else limit - len(sources)
+        if room == 0:
+            break
+        name = "standard input" if str(file) == STANDARD_INPUT else str(file)
+        batch = _read_one(file, name, graph_input, resize, room)
+        batches.append(batch)
+        sources += [name] if len(batch) == 1 else [f"{name}[{i}]" for i in range(len(batch))]
+    if not batches:
+        raise InputError("no input file is given")
+    return Batch(np.concatenate(batches), tuple(sources))
+
+
+def random(graph_input: Input, n: int, seed: int) -> Batch:
+    """A batch of standard normal numbers, the same for the same seed."""
+    if n < 1:
+        raise InputError(f"a batch has at least one sample, not {n}")
+    x = rng.stream(seed, "input").standard_normal((n, *graph_input.shape))
+    return Batch(x, tuple(f"random[{i}]" for i in range(n)))
+
+
+def scaled(pixels: Array, graph_input: Input) -> Array:
+    """Pixels as numbers: (pixel · scale − mean) / std, x [n, c, h, w] or [n, f] -> y of the same shape, float64."""
+    axes = (-1,) + (1,) * (len(graph_input.shape) - 1)
+    numbers = pixels.astype(np.float64)
+    numbers *= graph_input.scale
+    numbers -= np.reshape(graph_input.mean, axes)
+    numbers /= np.reshape(graph_input.std, axes)
+    return numbers
+
+
+def _read_one(file: str | Path, name: str, graph_input: Input, resize: bool, room: int | None) -> Array:
+    shape = graph_input.shape
+    with _open(file, name) as stream:
+        try:
+            kind = _format(stream.read(8), name)
+            stream.seek(0)
+            array = _READERS[kind](stream, name)
+        except OSError as error:
+            raise InputError(f"`{name}` cannot be read: {error.strerror or error}") from error
+    pixels = kind == "image" or array.dtype == np.uint8
+    if not pixels and array.dtype.kind != "f":
+        raise InputError(
+            f"`{name}` holds {array.dtype}, and a network takes pixels (uint8, 0 to 255) or floating-point numbers: "
+            "convert it with .astype"
+        )
+    if kind == "image" and len(shape) == 3:
+        batch = images.fit(array, shape, name, resize=resize)[None]
+    else:
+        fitting = _as_batch(array, shape)
+        if fitting is not None:
+            batch = fitting[:room]
+        elif resize and pixels and len(shape) == 3 and 2 <= array.ndim <= 4 and array.size:
+            pictures = _as_pictures(array, shape[0], kind)[:room]
+            batch = np.stack([images.fit(picture, shape, name, resize=True) for picture in pictures])
+        else:
+            raise _misfit(name, array, shape, pixels, resize)
+    if not len(batch):
+        raise InputError(f"`{name}` holds no samples: its shape is {list(array.shape)}")
+    if pixels:
+        return scaled(batch, graph_input)
+    return _finite(batch.astype(np.float64 if batch.dtype.itemsize >= 8 else np.float32), name)
+
+
+# Shapes
+
+
+def _as_batch(array: Array, shape: tuple[int, ...]) -> Array | None:
+    """The array as [n, *shape] if it can be read so; one exact sample comes before a batch."""
+    if array.shape == shape:
+        return array[None]
+    if array.shape[1:] == shape:
+        return array
+    if len(shape) == 3 and shape[0] == 1:
+        if array.shape == shape[1:]:
+            return array[None, None]
+        if array.shape[1:] == shape[1:]:
+            return array[:, None]
+    if len(shape) == 1:  # an image, or a batch of them, in row order
+        if array.ndim in (2, 3) and array.size == shape[0]:
+            return array.reshape(1, -1)
+        if array.ndim in (3, 4) and math.prod(array.shape[1:]) == shape[0]:
+            return array.reshape(len(array), -1)
+    return None
+
+
+def _as_pictures(array: Array, channels: int, kind: str) -> Array:
+    """Pixels as [n, c, h, w]; three axes are [c, h, w] where c is the network's, and [n, h, w] else, as in IDX."""
+    if array.ndim == 2:
+        return array[None, None]
+    if array.ndim == 3:
+        return array[None] if kind != "idx" and len(array) == channels else array[:, None]
+    return array
+
+
+def _misfit(name: str, array: Array, shape: tuple[int, ...], pixels: bool, resize: bool) -> InputError:
+    found = list(array.shape)
+    message = (
+        f"`{name}` has the shape {found}, and the network takes {list(shape)} or a batch [n, {str(list(shape))[1:]}"
+    )
+    if len(shape) == 3 and array.ndim in (3, 4) and array.shape[-3:] == (*shape[1:], shape[0]):
+        order = (2, 0, 1) if array.ndim == 3 else (0, 3, 1, 2)
+        message += f"; channels come first here: x.transpose{order}"
+    elif len(shape) == 3 and pixels and not resize:
+        message += "; `--resize` converts it"
+    elif resize:
+        message += "; only pixels (uint8) are resized, and only for a network that takes images"
+    return InputError(message)
+
+
+def _finite(batch: Array, name: str) -> Array:
+    bad = ~np.isfinite(batch)
+    if bad.any():
+        first = np.unravel_index(int(bad.argmax()), batch.shape)
+        raise InputError(
+            f"`{name}` holds {np.count_nonzero(bad):,} numbers that are NaN or infinite, "
+            f"the first at {[int(i) for i in first]}"
+        )
+    return batch
+
+
+# Formats
+
+
+def _open(file: str | Path, name: str) -> IO[bytes]:
+    """The file as a seekable stream."""
+    if str(file) == STANDARD_INPUT:
+        return _all_of(sys.stdin.buffer, name)
+    path = Path(file)
+    try:
+        if not path.exists() and path.suffix == ".png":
+            path = bundled.find(str(file), ".png") or path
+        if path.is_dir():
+            raise InputError(f"`{name}` is a directory; give the files in it")
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file `{name}`") from error
+    except OSError as error:
+        raise InputError(f"`{name}` cannot be read: {error.strerror or error}") from error
+    if path.is_file():
+        return stream
+    with stream:  # a pipe
+        return _all_of(stream, name)
+
+
+def _all_of(stream: IO[bytes], name: str) -> IO[bytes]:
+    held = io.BytesIO()
+    held.write(stream.read(8))
+    _format(held.getvalue(), name)  # something endless is refused here, unless it looks like data
+    while chunk := stream.read(1 << 20):
+        held.write(chunk)
+        if held.tell() > MOST_BYTES:
+            raise InputError(f"`{name}` has more than {MOST_BYTES:,} bytes")
+    held.seek(0)
+    return held
+
+
+def _format(head: bytes, name: str) -> str:
+    if not head:
+        raise InputError(f"`{name}` is empty")
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    raise InputError(f"`{name}` is in no format that is read: .npy, .npz, PNG, JPEG, or IDX, plain or in gzip")
+
+
+def _npy(stream: IO[bytes], name: str, size: int | None = None) -> Array:
+    """The array of a .npy stream of `size` bytes; its header is believed only if it agrees with that."""
+    if size is None:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+    head = io.BytesIO(stream.read(_HEADER))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            version = np.lib.format.read_magic(head)
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read_header(head)
+    except Exception as error:  # a broken header can raise nearly everything that reading Python text can
+        raise InputError(f"`{name}` has a .npy header that cannot be read: {error}") from error
+    if dtype.hasobject:
+        raise InputError(f"`{name}` holds Python objects, which are never unpickled; save numbers")
+    if dtype.kind not in "biuf":
+        raise InputError(f"`{name}` holds {dtype}, and a network takes numbers")
+    expected = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or expected != size - head.tell():
+        raise InputError(
+            f"`{name}` is cut short or damaged: its header says {dtype} {list(shape)}, which is {expected:,} bytes, "
+            f"and {size - head.tell():,} follow"
+        )
+    if expected > MOST_BYTES:
+        raise InputError(f"`{name}` has {expected:,} bytes; at most {MOST_BYTES:,} are read")
+    stream.seek(head.tell())
+    data = stream.read(expected)
+    if len(data) < expected:
+        raise InputError(f"`{name}` is cut short: its header says {expected:,} bytes, and {len(data):,} follow")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _npz(stream: IO[bytes], name: str) -> Array:
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
+            if not members:
+                raise InputError(f"`{name}` is a zip file without arrays")
+            wanted = list(members) if len(members) == 1 else [key for key in ("x", "images") if key in members]
+            if len(wanted) != 1:
+                listed = ", ".join(f"`{key}`" for key in list(members)[:20])
+                raise InputError(
+                    f"`{name}` holds several arrays: {listed}; the input is the one called `x` or `images`"
+                )
+            member = members[wanted[0]]
+            with archive.open(member) as inside:
+                return _npy(inside, name, member.file_size)
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises nearly everything at broken files
+        raise InputError(f"`{name}` is not a whole .npz file: {error}") from error
+
+
+_READERS = {"npy": _npy, "npz": _npz, "image": images.decode, "idx": idx.read_stream}

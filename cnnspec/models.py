@@ -1,0 +1,94 @@
+"""From a spec to a model that computes: the backend, the weights, and the memory that it may take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnspec import backend as backends
+from cnnspec import weights as weight_files
+from cnnspec.api import load
+from cnnspec.backend import Array, BackendError, Model
+from cnnspec.diagnostics import Source
+from cnnspec.graph import Graph
+from cnnspec.initial import initial
+from cnnspec.sizes import parse_size, size_of
+from cnnspec.summary import BYTES, peak_activation_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+MEMORY_LIMIT = 2 * 2**30
+MEMORY_VARIABLE = "CNNSPEC_MEMORY_LIMIT"
+
+
+class MemoryLimitError(MemoryError):
+    """A network that would take more memory than it may; the message has the figures."""
+
+
+def build(
+    spec: str | Path | Source | Graph,
+    backend: str = "numpy",
+    weights: str | Path | Mapping[str, Array] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float32",
+    memory_limit: int | None = None,
+    **options: Any,
+) -> Model:
+    """A model of a spec or a graph on a backend.
+
+    `weights` is a file, the name of bundled weights, or a mapping of `<layer>.<parameter>` to arrays; without it they
+    are drawn from the seed, the same for every backend. `memory_limit` is in bytes (2 GiB unless the environment's
+    CNNSPEC_MEMORY_LIMIT says otherwise). Raises SpecError, BackendError, WeightsError or MemoryLimitError.
+    """
+    graph = spec if isinstance(spec, Graph) else load(spec)
+    engine = backends.find(backend)
+    if dtype not in engine.dtypes():
+        raise BackendError(f"the backend {backend} has no dtype `{dtype}`: it has {', '.join(engine.dtypes())}")
+    check_memory(graph, 1, dtype, memory_limit)
+    if weights is None:
+        arrays = initial(graph, seed)
+    elif isinstance(weights, Mapping):
+        arrays = weight_files.checked(graph, weights, origin="the given weights")
+    else:
+        path = weight_files.find(str(weights))
+        arrays = weight_files.checked(graph, weight_files.read(path), origin=str(weights))
+    return engine.prepare(graph, arrays, device=device, dtype=dtype, **options)
+
+
+def to_torch(
+    spec: str | Path | Source | Graph, weights: str | Path | Mapping[str, Array] | None = None, seed: int = 0
+) -> torch.nn.Module:
+    """The network as a torch.nn.Module on the CPU, whose state_dict has the spec's weight names."""
+    model = build(spec, "torch", weights, seed)
+    module: torch.nn.Module = model.module  # type: ignore[attr-defined]
+    return module
+
+
+def check_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None) -> None:
+    """Refuses, before anything is allocated, a network whose weights and activations exceed the limit."""
+    limit = memory_limit() if limit is None else limit
+    width = BYTES[dtype]
+    sizes = {name: p.size * width for name, p in graph.parameters.items()}
+    weights, activations = sum(sizes.values()), peak_activation_bytes(graph, batch, dtype)
+    if weights + activations <= limit:
+        return
+    parts = [f"{size_of(weights)} of weights", f"{size_of(activations)} of activations for a batch of {batch}"]
+    message = f"`{graph.name}` takes {size_of(weights + activations)}: {' and '.join(parts)}"
+    if sizes and max(sizes.values()) > limit // 4:
+        name = max(sizes, key=lambda key: sizes[key])
+        shape = "×".join(map(str, graph.parameters[name].shape))
+        message += f" (`{name}` alone, {shape}, {size_of(sizes[name])})"
+    raise MemoryLimitError(
+        f"{message}; the limit is {size_of(limit)}. Raise it with --memory-limit or {MEMORY_VARIABLE}, "
+        "or make the network, its input or the batch smaller"
+    )
+
+
+def memory_limit() -> int:
+    """The limit in bytes: the environment's, or 2 GiB."""
+    text = os.environ.get(MEMORY_VARIABLE)
+    return MEMORY_LIMIT if text is None else parse_size(text)

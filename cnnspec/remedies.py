@@ -1,0 +1,69 @@
+"""What would make a network fit: computed by trying, with the shape rules themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from cnnspec.graph import INPUT, Node
+from cnnspec.layers import Layer, Shape, ShapeError
+
+LARGEST = 1 << 16
+
+
+def one_of(remedies: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b, or c`."""
+    if len(remedies) < 3:
+        return " or ".join(remedies)
+    return ", ".join(remedies[:-1]) + f", or {remedies[-1]}"
+
+
+def smallest_input(nodes: Sequence[Node], layer: Layer, inputs: Iterable[str]) -> Shape | None:
+    """The smallest input image for which `layer` fits behind these nodes, if there is one."""
+    shape = nodes[0].shape
+    if len(shape) != 3:
+        return None
+    names = list(inputs)
+    ancestors = _ancestors(nodes, names)
+    if not {name for node in ancestors for name in node.inputs} | {*names} <= {node.name for node in nodes}:
+        return None  # behind a fault
+
+    def fits(h: int, w: int) -> bool:
+        shapes: dict[str, Shape] = {INPUT: (shape[0], h, w)}
+        try:
+            for node in ancestors:
+                shapes[node.name] = node.layer.infer(*(shapes[name] for name in node.inputs)).shape
+            layer.infer(*(shapes[name] for name in names))
+        except ShapeError:
+            return False
+        return True
+
+    enough = max(shape[1:])
+    while not fits(enough, enough):
+        enough *= 2
+        if enough > LARGEST:
+            return None
+    h = _least(lambda n: fits(n, enough), enough)
+    w = _least(lambda n: fits(h, n), enough)
+    return (shape[0], h, w)
+
+
+def _ancestors(nodes: Sequence[Node], names: Iterable[str]) -> list[Node]:
+    wanted = set(names)
+    found = []
+    for node in reversed(nodes[1:]):
+        if node.name in wanted:
+            found.append(node)
+            wanted.update(node.inputs)
+    return found[::-1]
+
+
+def _least(works: Callable[[int], bool], enough: int) -> int:
+    """The least number from which on it works, by halving; `enough` is known to."""
+    low, high = 1, enough
+    while low < high:
+        middle = (low + high) // 2
+        if works(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high

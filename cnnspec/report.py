@@ -1,0 +1,34 @@
+"""The stable JSON form of a check (docs/json.md)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from cnnspec.api import Report
+from cnnspec.summary import summarize
+
+
+def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
+    """What `check --format json` prints for one spec; a faulty one has no layers and no totals."""
+    summary = summarize(report.graph, batch) if report.graph else None
+    return {
+        "spec": report.spec,
+        "ok": report.ok,
+        "diagnostics": [d.to_dict() for d in report.diagnostics],
+        "layers": [
+            {
+                "name": row.name,
+                "kind": row.kind,
+                "inputs": list(row.inputs),
+                "output": list(row.output),
+                "pads": list(row.pads) if row.pads else None,
+                "parameters": row.parameters,
+                "macs": row.macs,
+                "receptive_field": list(row.receptive_field) if row.receptive_field else None,
+                "activation_bytes": row.activation_bytes,
+            }
+            for row in (summary.rows if summary else ())
+        ],
+        "totals": asdict(summary.totals) if summary else None,
+    }

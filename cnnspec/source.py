@@ -1,0 +1,337 @@
+"""YAML text to a tree in which every key and every value knows its line and column.
+
+YAML is read by the core rules of YAML 1.2, from libyaml's events: nothing is ever constructed from a tag, an alias
+shares its node, and every limit is checked before what it guards against is built.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from cnnspec.diagnostics import Diagnostic, Label, Source, Span, SpecError
+
+MAX_BYTES = 8 * 2**20
+MAX_DEPTH = 100
+MAX_NODES = 1_000_000
+MAX_DIGITS = 300
+
+Plain = None | bool | int | float | str
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_NO_KEYS: Mapping[str, Span] = MappingProxyType({})
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A value of the text and its place: a scalar, a tuple of nodes, or a mapping of text to nodes."""
+
+    value: Plain | tuple[Node, ...] | dict[str, Node]
+    span: Span
+    keys: Mapping[str, Span] = field(default_factory=lambda: _NO_KEYS)
+    """The places of a mapping's keys."""
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it has keys."""
+        return isinstance(self.value, dict)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it has items."""
+        return isinstance(self.value, tuple)
+
+    def items(self) -> Iterator[tuple[str, Node]]:
+        """The keys and values of a mapping; nothing else has any."""
+        return iter(self.value.items() if isinstance(self.value, dict) else ())
+
+    def elements(self) -> tuple[Node, ...]:
+        """The items of a list; nothing else has any."""
+        return self.value if isinstance(self.value, tuple) else ()
+
+    def get(self, key: str) -> Node | None:
+        """The value of a key, if it is there."""
+        return self.value.get(key) if isinstance(self.value, dict) else None
+
+    def plain(self) -> Any:
+        """The value as Python's own lists, dicts and scalars."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, tuple):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def at(self, path: tuple[str | int, ...]) -> Span:
+        """The place that a path of keys and indices leads to, as far as it leads."""
+        node = self
+        for step in path:
+            match node.value:
+                case dict() if isinstance(step, str) and step in node.value:
+                    node = node.value[step]
+                case tuple() if isinstance(step, int) and step < len(node.value):
+                    node = node.value[step]
+                case _:
+                    break
+        return node.span
+
+
+def read(path: str | Path) -> Source:
+    """The text of a file (`-` is standard input), or a SpecError."""
+    name = str(path)
+    try:
+        if name == "-":
+            name, data = "<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _unreadable(name, "there is no such file") from None
+    except IsADirectoryError:
+        raise _unreadable(name, "it is a directory", "name a file in it") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, str(getattr(error, "strerror", None) or error)) from None
+    if len(data) > MAX_BYTES:
+        message = f"`{name}` is larger than {MAX_BYTES // 2**20} MiB, which no spec needs"
+        raise SpecError([about_file("file-too-large", message, name)])
+    return Source(name, _decode(data, name))
+
+
+def _decode(data: bytes, name: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SpecError([about_file("not-text", f"`{name}` is UTF-16 text", name, "save it as UTF-8")])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        byte = data[error.start]
+        message = f"`{name}` is not UTF-8 text: the byte 0x{byte:02x} in line {line} begins no character"
+        raise SpecError([about_file("not-text", message, name, "save it as UTF-8")]) from None
+    if "\0" in text:
+        raise SpecError([about_file("not-text", f"`{name}` is a binary file, not YAML text", name)])
+    return text
+
+
+def _unreadable(name: str, why: str, remedy: str = "") -> SpecError:
+    return SpecError([about_file("unreadable-file", f"cannot read `{name}`: {why}", name, remedy)])
+
+
+def about_file(code: str, message: str, name: str, remedy: str = "") -> Diagnostic:
+    """A fault of a file as a whole."""
+    return Diagnostic(code, message, Label(Span(Source(name, ""), 1, 1, 1, 1)), help=remedy)
+
+
+def parse(source: Source) -> tuple[Node | None, list[Diagnostic]]:
+    """The tree of a text (None where it has none) and what is wrong with the text itself."""
+    parser = _Parser(source)
+    try:
+        return parser.document(), parser.diagnostics
+    except _Stop:
+        return None, parser.diagnostics
+    except yaml.YAMLError as error:
+        return None, [*parser.diagnostics, _syntax(source, error)]
+
+
+class _Stop(Exception):
+    """The text cannot be read on; the reason is among the diagnostics."""
+
+
+class _Parser:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.diagnostics: list[Diagnostic] = []
+        self.events = _events(source.text)
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.open_anchors: set[str] = set()
+        self.nodes = 0
+
+    def document(self) -> Node | None:
+        root: Node | None = None
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self.stop(
+                        "unsupported-yaml", "a second document begins", event, "one spec to a file", "starts here"
+                    )
+            elif isinstance(event, yaml.NodeEvent):
+                root = self.node(event, 1)
+        return root
+
+    def node(self, event: Any, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            self.stop("nesting-too-deep", f"this is nested more than {MAX_DEPTH} levels deep", event)
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event)
+        if event.tag is not None and event.tag != "!":
+            self.say("unsupported-yaml", f"the tag `{event.tag}`: specs have no tags", event, "leave it out")
+        before = self.nodes
+        self.count(1, event)
+        anchor = event.anchor
+        if anchor is not None:
+            self.open_anchors.add(anchor)
+        if isinstance(event, yaml.ScalarEvent):
+            node = Node(self.scalar(event), self.span(event))
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self.sequence(event, depth)
+        else:
+            node = self.mapping(event, depth)
+        if anchor is not None:
+            self.open_anchors.discard(anchor)
+            self.anchors[anchor] = node, self.nodes - before
+        return node
+
+    def alias(self, event: Any) -> Node:
+        name = event.anchor
+        if name in self.open_anchors:
+            self.stop("alias-expansion", f"`*{name}` stands inside of what it names, without end", event)
+        if name not in self.anchors:
+            self.stop("yaml-syntax", f"`*{name}` names nothing: there is no `&{name}` before it", event)
+        node, size = self.anchors[name]
+        self.count(size, event)
+        return node
+
+    def count(self, more: int, event: Any) -> None:
+        self.nodes += more
+        if self.nodes > MAX_NODES:
+            self.stop("alias-expansion", f"this makes more than {MAX_NODES:,} values of the text", event)
+
+    def sequence(self, start: Any, depth: int) -> Node:
+        items = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.node(event, depth + 1))
+        return Node(tuple(items), self.span(start, event))
+
+    def mapping(self, start: Any, depth: int) -> Node:
+        values: dict[str, Node] = {}
+        keys: dict[str, Span] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            key_node = self.node(event, depth + 1)
+            key = key_node.value
+            value = self.node(next(self.events), depth + 1)
+            if not isinstance(key, str):
+                self.diagnostics.append(_at("wrong-type", "a key is text", key_node.span, "quote it"))
+            elif key in keys:
+                self.diagnostics.append(
+                    Diagnostic(
+                        "duplicate-key",
+                        f"`{key}` is written twice",
+                        Label(key_node.span, "again here"),
+                        others=(Label(keys[key], "first here"),),
+                        help="keep one of them",
+                    )
+                )
+            else:
+                keys[key] = key_node.span
+                values[key] = value
+        return Node(values, self.span(start, event), keys)
+
+    def scalar(self, event: Any) -> Plain:
+        text: str = event.value
+        if not event.implicit[0]:  # quoted
+            return text
+        if len(text) > MAX_DIGITS and _NUMBER.fullmatch(text):
+            self.say("number-too-long", f"a number of {len(text):,} characters", event)
+            return 0
+        return resolve(text)
+
+    def span(self, first: Any, last: Any = None) -> Span:
+        start, end = first.start_mark, (last or first).end_mark
+        if end.column == 0 and end.line > start.line:  # a block ends where the next line begins: end it before
+            line = end.line
+            while line > start.line + 1 and not self.source.lines[line - 1].strip():
+                line -= 1
+            return Span(self.source, start.line + 1, start.column + 1, line, len(self.source.lines[line - 1]) + 1)
+        return Span(self.source, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+    def say(self, code: str, message: str, event: Any, remedy: str = "", label: str = "") -> None:
+        self.diagnostics.append(_at(code, message, self.span(event), remedy, label))
+
+    def stop(self, code: str, message: str, event: Any, remedy: str = "", label: str = "") -> None:
+        self.say(code, message, event, remedy, label)
+        raise _Stop
+
+
+def _events(text: str) -> Iterator[Any]:
+    loader = _LOADER(text)
+    while (event := loader.get_event()) is not None:
+        yield event
+
+
+# The core schema of YAML 1.2 (section 10.3.2), and nothing more.
+_INT = re.compile(r"[-+]?[0-9]+")
+_RADIX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(f"{_INT.pattern}|{_RADIX.pattern}|{_FLOAT.pattern}")
+_WORDS: dict[str, Plain] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((sign + word for sign in ("", "+") for word in (".inf", ".Inf", ".INF")), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+}
+
+
+def resolve(text: str) -> Plain:
+    """What an unquoted scalar means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "+-.0123456789":
+        return text
+    if _INT.fullmatch(text):
+        return int(text)
+    if _RADIX.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _at(code: str, message: str, span: Span, remedy: str = "", label: str = "") -> Diagnostic:
+    return Diagnostic(code, message, Label(span, label), help=remedy)
+
+
+def _syntax(source: Source, error: yaml.YAMLError) -> Diagnostic:
+    """libyaml's complaint as one of ours."""
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    if mark is None:
+        position = getattr(error, "position", 0)
+        line = source.text.count("\n", 0, position)
+        column = position - (source.text.rfind("\n", 0, position) + 1)
+    else:
+        line, column = mark.line, mark.column
+    line = min(line, len(source.lines) - 1)
+    text = source.lines[line]
+    column = min(column, len(text))
+    label = Label(Span(source, line + 1, column + 1, line + 1, column + 2), problem)
+    if text[: len(text) - len(text.lstrip())].find("\t") >= 0 or text[column : column + 1] == "\t":
+        where = text.index("\t")
+        label = Label(Span(source, line + 1, where + 1, line + 1, where + 2), "a tab")
+        return Diagnostic("yaml-syntax", "a tab cannot indent YAML", label, help="use spaces")
+    context_mark = getattr(error, "context_mark", None)
+    others: tuple[Label, ...] = ()
+    if context_mark is not None and context_mark.line != line:
+        at, context = context_mark, str(getattr(error, "context", "") or "")
+        others = (Label(Span(source, at.line + 1, at.column + 1, at.line + 1, at.column + 2), context),)
+    return Diagnostic("yaml-syntax", "this is not YAML", label, others=others, help=_SYNTAX_HELP.get(problem, ""))
+
+
+_SYNTAX_HELP = {
+    "mapping values are not allowed in this context": "quote text that holds `: `, or start a new line for the key",
+    "did not find expected key": "check the indentation: keys of one mapping start in one column",
+    "did not find expected '-' indicator": "check the indentation: items of one list start in one column",
+    "did not find expected ',' or ']'": "close the list with `]`, or separate its items with `,`",
+    "did not find expected ',' or '}'": "close the mapping with `}`, or separate its keys with `,`",
+    "found unexpected end of stream": "close the quote",
+}

@@ -1,0 +1,313 @@
+"""The shared table: every kind of layer, in every variant of its fields, as small networks."""
+
+from __future__ import annotations
+
+from cnnspec.testing.case import Case
+
+
+def _rows(kind: str, input: tuple[int, ...], **layers: str) -> list[Case]:
+    """Cases of one kind on one input; a name that says what is special about it, and the layer."""
+    return [Case(f"{kind}-{name}".replace("_", "-"), kind, f"- {layer}", input) for name, layer in layers.items()]
+
+
+IMAGE = (4, 6, 5)
+VECTOR = (7,)
+
+CONV = _rows(
+    "conv",
+    (3, 7, 6),
+    plain="conv: {channels: 4, kernel: 3}",
+    pointwise="conv: {channels: 5, kernel: 1}",
+    pointwise_stride="conv: {channels: 2, kernel: 1, stride: 2}",
+    no_bias="conv: {channels: 2, kernel: 2, bias: false}",
+    oblong="conv: {channels: 2, kernel: [3, 2], stride: [2, 1]}",
+    whole_image="conv: {channels: 2, kernel: [7, 6]}",
+    stride_leaves_rest="conv: {channels: 2, kernel: 2, stride: [3, 4]}",
+    stride_beyond_kernel="conv: {channels: 2, kernel: [1, 2], stride: 3}",
+    padding_total="conv: {channels: 2, kernel: 3, padding: 4}",
+    padding_odd_total="conv: {channels: 2, kernel: 3, padding: 3}",
+    padding_pair="conv: {channels: 2, kernel: 3, padding: [1, 4]}",
+    padding_beyond_kernel="conv: {channels: 2, kernel: 1, padding: 4}",
+    padding_valid="conv: {channels: 2, kernel: 3, padding: valid}",
+    same_odd="conv: {channels: 2, kernel: 3, padding: same}",
+    same_even="conv: {channels: 2, kernel: [4, 2], padding: same}",
+    same_stride="conv: {channels: 2, kernel: [3, 4], stride: 2, padding: same}",
+    same_upper="conv: {channels: 2, kernel: [3, 4], stride: 2, padding: same_upper}",
+    same_lower="conv: {channels: 2, kernel: [3, 4], stride: 2, padding: same_lower}",
+    same_dilated="conv: {channels: 2, kernel: [2, 3], dilation: 2, padding: same}",
+    each_side="conv: {channels: 2, kernel: 3, padding: {each_side: 1}}",
+    each_side_pair="conv: {channels: 2, kernel: 3, padding: {each_side: [0, 2]}}",
+    four_sides="conv: {channels: 2, kernel: 3, stride: 2, padding: {top: 0, bottom: 2, left: 3, right: 1}}",
+    dilation="conv: {channels: 2, kernel: 3, dilation: 2}",
+    dilation_pair="conv: {channels: 2, kernel: [2, 3], dilation: [3, 1], stride: [1, 2], padding: 1}",
+    flip="conv: {channels: 2, kernel: [3, 2], flip: true}",
+    flip_same_even="conv: {channels: 2, kernel: 2, padding: same, flip: true}",
+    depthwise="conv: {channels: 3, kernel: 3, groups: 3, padding: same}",
+    depthwise_multiplier="conv: {channels: 6, kernel: 3, groups: 3, stride: 2}",
+) + _rows(
+    "conv",
+    (4, 5, 6),
+    groups="conv: {channels: 6, kernel: 3, groups: 2, padding: same}",
+    groups_stride_dilation="conv: {channels: 2, kernel: 2, groups: 2, stride: 2, dilation: 2, padding: 1}",
+    groups_pointwise="conv: {channels: 4, kernel: 1, groups: 2}",
+    groups_flip="conv: {channels: 4, kernel: 2, groups: 2, flip: true}",
+)
+
+# Enough channels for the algorithms that only pay with many.
+CONV_WIDE = _rows("conv", (16, 5, 4), wide="conv: {channels: 16, kernel: 3, padding: same}")
+
+CONV_TRANSPOSE = _rows(
+    "conv_transpose",
+    (3, 4, 5),
+    plain="conv_transpose: {channels: 2, kernel: 3}",
+    pointwise="conv_transpose: {channels: 2, kernel: 1}",
+    no_bias="conv_transpose: {channels: 2, kernel: 2, bias: false}",
+    stride="conv_transpose: {channels: 2, kernel: 2, stride: 2}",
+    stride_overlap="conv_transpose: {channels: 2, kernel: [4, 3], stride: [2, 1]}",
+    stride_gaps="conv_transpose: {channels: 2, kernel: 2, stride: 3}",
+    padding="conv_transpose: {channels: 2, kernel: 4, stride: 2, padding: 2}",
+    padding_odd="conv_transpose: {channels: 2, kernel: 3, stride: 2, padding: 1}",
+    padding_four_sides="conv_transpose: {channels: 2, kernel: 4, padding: {top: 1, bottom: 3, left: 2}}",
+    same="conv_transpose: {channels: 2, kernel: [3, 4], stride: 2, padding: same}",
+    same_upper="conv_transpose: {channels: 2, kernel: 3, stride: 2, padding: same_upper}",
+    same_lower="conv_transpose: {channels: 2, kernel: 3, stride: 2, padding: same_lower}",
+    same_gaps="conv_transpose: {channels: 2, kernel: 2, stride: 3, padding: same}",
+    output_padding="conv_transpose: {channels: 2, kernel: 3, stride: [3, 2], padding: 2, output_padding: [2, 1]}",
+    dilation="conv_transpose: {channels: 2, kernel: [2, 3], dilation: 2, stride: [1, 2], padding: 1}",
+    dilated_output_padding="conv_transpose: {channels: 2, kernel: 2, dilation: 2, output_padding: 1}",
+    depthwise="conv_transpose: {channels: 3, kernel: 2, stride: 2, groups: 3}",
+) + _rows(
+    "conv_transpose",
+    (4, 3, 4),
+    groups="conv_transpose: {channels: 6, kernel: 3, stride: 2, groups: 2, padding: {each_side: 1}}",
+)
+
+DENSE = _rows("dense", VECTOR, plain="dense: 4", no_bias="dense: {units: 3, bias: false}", one="dense: 1")
+
+FORMS = {
+    "plain": "kernel: 2",
+    "overlap": "kernel: 3, stride: 2",
+    "gaps": "kernel: 2, stride: 3",
+    "stride_one": "kernel: [2, 3], stride: 1",
+    "oblong": "kernel: [3, 1], stride: [1, 2]",
+    "whole_image": "kernel: [6, 5]",
+    "padding": "kernel: 3, stride: 2, padding: 2",
+    "padding_odd": "kernel: 2, stride: 1, padding: 1",
+    "padding_four_sides": "kernel: 3, stride: 2, padding: {top: 1, left: 2, right: 1}",
+    "same": "kernel: [2, 3], stride: 1, padding: same",
+    "same_upper": "kernel: 3, stride: 2, padding: same_upper",
+    "same_lower": "kernel: 3, stride: 2, padding: same_lower",
+    "ceil": "kernel: 2, rounding: ceil",
+    "ceil_overhang": "kernel: 3, stride: [2, 4], rounding: ceil",
+    "ceil_padding": "kernel: 3, stride: [2, 3], padding: 1, rounding: ceil",
+    "ceil_dropped": "kernel: 2, stride: [3, 5], padding: {each_side: 1}, rounding: ceil",
+}
+
+POOL = [
+    *_rows("max_pool", (2, 6, 5), **{name: f"max_pool: {{{fields}}}" for name, fields in FORMS.items()}),
+    *_rows("avg_pool", (2, 6, 5), **{name: f"avg_pool: {{{fields}}}" for name, fields in FORMS.items()}),
+    *_rows(
+        "avg_pool",
+        (2, 6, 5),
+        **{
+            f"{name}_uncounted": f"avg_pool: {{{FORMS[name]}, count_padding: false}}"
+            for name in ("padding", "padding_four_sides", "same", "ceil_overhang", "ceil_padding")
+        },
+    ),
+    *_rows("global_avg_pool", IMAGE, image="global_avg_pool"),
+    *_rows("global_max_pool", IMAGE, image="global_max_pool"),
+    *_rows(
+        "adaptive_avg_pool",
+        (2, 7, 5),
+        one="adaptive_avg_pool: 1",
+        uneven="adaptive_avg_pool: [3, 2]",
+        same_size="adaptive_avg_pool: [7, 5]",
+        larger="adaptive_avg_pool: [4, 8]",
+    ),
+]
+
+NORM = [
+    *_rows("batch_norm", IMAGE, image="batch_norm", eps="batch_norm: {eps: 0.1, momentum: 0.3}"),
+    *_rows("batch_norm", VECTOR, vector="batch_norm"),
+    *_rows("layer_norm", IMAGE, channels="layer_norm", all="layer_norm: {axes: all, eps: 0.1}"),
+    *_rows("layer_norm", VECTOR, vector="layer_norm", vector_all="layer_norm: {axes: all}"),
+    *_rows(
+        "group_norm",
+        IMAGE,
+        two="group_norm: 2",
+        one="group_norm: {groups: 1, eps: 0.1}",
+        each="group_norm: 4",
+    ),
+    *_rows(
+        "local_response_norm",
+        (6, 3, 4),
+        odd="local_response_norm: {size: 5, alpha: 0.5, k: 2}",
+        even="local_response_norm: {size: 4, alpha: 0.5, beta: 0.5}",
+        wider_than_channels="local_response_norm: {size: 13, alpha: 2.0}",
+        one="local_response_norm: 1",
+    ),
+    *_rows("scale", IMAGE, learned="scale: 0.5", fixed="scale: {value: -0.5, learn: false}"),
+    *_rows("scale", VECTOR, vector="scale", vector_fixed="scale: {value: 3.0, learn: false}"),
+]
+
+MOVED = [
+    *_rows("flatten", (2, 3, 4), image="flatten"),
+    *_rows("flatten", VECTOR, vector="flatten"),
+    *_rows("dropout", IMAGE, image="dropout: 0.5"),
+    *_rows("dropout", VECTOR, vector="dropout: 0.0"),
+    *_rows(
+        "upsample",
+        (2, 4, 3),
+        nearest="upsample: [2, 3]",
+        nearest_one="upsample: [1, 2]",
+        bilinear="upsample: {scale: 2, mode: bilinear}",
+        bilinear_uneven="upsample: {scale: [3, 4], mode: bilinear}",
+        bilinear_one="upsample: {scale: [1, 3], mode: bilinear}",
+    ),
+    *_rows("upsample", (2, 1, 1), bilinear_pixel="upsample: {scale: 3, mode: bilinear}"),
+    *_rows(
+        "pad",
+        (2, 4, 5),
+        zeros="pad: 3",
+        value="pad: {padding: {top: 1, right: 2}, value: -1.5}",
+        reflect="pad: {padding: {top: 3, bottom: 1, left: 0, right: 4}, mode: reflect}",
+        edge="pad: {padding: {top: 0, bottom: 5, left: 2, right: 1}, mode: edge}",
+        each_side="pad: {padding: {each_side: [1, 2]}, mode: reflect}",
+        nothing="pad: 0",
+    ),
+    *_rows("crop", (2, 6, 5), odd="crop: [3, 2]", even="crop: [4, 3]", whole="crop: [6, 5]"),
+    *_rows(
+        "channel_shuffle", (6, 2, 3), two="channel_shuffle: 2", three="channel_shuffle: 3", each="channel_shuffle: 6"
+    ),
+    *_rows("slice", IMAGE, middle="slice: [1, 3]", first="slice: [0, 1]"),
+    *_rows("slice", VECTOR, vector="slice: [2, 7]"),
+]
+
+FUNCTIONS = {
+    "relu": "relu",
+    "relu6": "relu6",
+    "leaky_relu": "leaky_relu",
+    "leaky_relu-slope": "leaky_relu: 0.3",
+    "prelu": "prelu",
+    "prelu-shared": "prelu: {shared: true, slope: 0.1}",
+    "elu": "elu",
+    "elu-alpha": "elu: 0.5",
+    "selu": "selu",
+    "gelu": "gelu",
+    "gelu-tanh": "gelu: tanh",
+    "silu": "silu",
+    "mish": "mish",
+    "sigmoid": "sigmoid",
+    "hard_sigmoid": "hard_sigmoid",
+    "tanh": "tanh",
+    "hard_swish": "hard_swish",
+    "softplus": "softplus",
+    "softplus-beta": "softplus: 3.0",
+    "softmax": "softmax",
+    "log_softmax": "log_softmax",
+}
+
+ACTIVATION = [
+    Case(f"{name}-{form}".replace("_", "-"), name.split("-")[0], f"- {layer}", shape)
+    for name, layer in FUNCTIONS.items()
+    for form, shape in (("image", IMAGE), ("vector", VECTOR))
+] + [Case("relu6-beyond-six", "relu6", "- scale: {value: 3.0, learn: false}\n- relu6", IMAGE)]
+
+
+def _case(name: str, layers: str, input: tuple[int, ...] = IMAGE, train: str = "") -> Case:
+    return Case(name, name.split("-")[0], layers.strip("\n"), input, train)
+
+
+MERGE = [
+    _case("add-vectors", "- add: {a: [dense: 7], b: [dense: 7]}", VECTOR),
+    _case(
+        "add-identity",
+        """
+- add:
+    main: [conv: {channels: 4, kernel: 3, padding: same}, relu]
+    skip: []
+- relu
+""",
+    ),
+    _case("add-three", "- add: {a: [conv: {channels: 4, kernel: 1}], b: [], c: [sigmoid]}"),
+    _case("add-twice-itself", "- tanh\n- add: {a: [], b: []}"),
+    _case(
+        "add-from-name",
+        """
+- conv: {name: early, channels: 3, kernel: 3, padding: same}
+- relu
+- conv: {channels: 3, kernel: 3, padding: same}
+- add: {main: [], skip: [from: early]}
+- add: {main: [], again: [from: early, sigmoid]}
+""",
+    ),
+    _case("multiply-same-shape", "- multiply: {a: [], b: [sigmoid], c: [tanh]}"),
+    _case(
+        "multiply-gate",
+        """
+- multiply:
+    main: []
+    gate: [adaptive_avg_pool: 1, conv: {channels: 4, kernel: 1, activation: sigmoid}]
+""",
+    ),
+    _case("multiply-vector-gate", "- multiply: {gate: [global_avg_pool, dense: 4, sigmoid], main: []}"),
+    _case("multiply-one-channel", "- multiply: {main: [], map: [conv: {channels: 1, kernel: 1, activation: sigmoid}]}"),
+    _case("multiply-both-stretch", "- multiply: {rows: [avg_pool: [1, 5]], columns: [avg_pool: [6, 1]]}"),
+    _case("multiply-vectors", "- multiply: {a: [], b: [dense: 7]}", VECTOR),
+    _case(
+        "concat-three",
+        """
+- concat:
+    one: [conv: {channels: 2, kernel: 1}]
+    three: [conv: {channels: 3, kernel: 3, padding: same}]
+    pool: [max_pool: {kernel: 3, stride: 1, padding: same}]
+- conv: {channels: 2, kernel: 1}
+""",
+    ),
+    _case(
+        "concat-long-skip",
+        """
+- conv: {name: encoder, channels: 2, kernel: 3, padding: same, activation: relu}
+- max_pool: {kernel: 2, rounding: ceil}
+- conv: {channels: 3, kernel: 1}
+- upsample: 2
+- crop: [6, 5]
+- concat: {up: [], skip: [from: encoder]}
+""",
+    ),
+    _case("concat-vectors", "- concat: {a: [dense: 2], b: [], c: [dense: 1]}", VECTOR),
+    _case("concat-nested", "- concat: {a: [add: {x: [], y: [relu]}], b: [concat: {x: [slice: [0, 1]], y: []}]}"),
+]
+
+# While training some layers do otherwise, and the loss comes in.
+TRAINING = [
+    _case(
+        "batch_norm-training",
+        "- conv: {channels: 3, kernel: 2}\n- batch_norm: {momentum: 0.3}\n- relu\n- flatten\n- dense: 4",
+        (2, 4, 3),
+        "{loss: cross_entropy, seed: 1}",
+    ),
+    _case("batch_norm-training-vector", "- batch_norm: {eps: 0.1}", VECTOR, "{loss: mean_squared_error}"),
+    _case(
+        "dropout-training",
+        "- dropout: 0.4\n- flatten\n- dense: 5\n- dropout: {rate: 0.3, name: last}",
+        (2, 3, 4),
+        "{loss: mean_squared_error, seed: 3}",
+    ),
+    _case("dense-label-smoothing", "- dense: 5", VECTOR, "{loss: {cross_entropy: {label_smoothing: 0.1}}}"),
+    _case("conv-mean-squared-error", "- conv: {channels: 2, kernel: 3}", IMAGE, "{loss: mean_squared_error}"),
+]
+
+CASES: tuple[Case, ...] = (
+    *CONV,
+    *CONV_WIDE,
+    *CONV_TRANSPOSE,
+    *DENSE,
+    *POOL,
+    *NORM,
+    *MOVED,
+    *ACTIVATION,
+    *MERGE,
+    *TRAINING,
+)
+"""Every layer in every variant of its fields."""

@@ -1,0 +1,257 @@
+"""What every layer computes, as the textbook writes it: plain loops over windows and numbers, in float64.
+
+These are the definitions that backends are held to, so they are written to be read, not to be fast. Each takes one
+sample, without a batch axis, as at inference. Sizes and pads are never worked out here: a loop runs over `node.shape`,
+and the border is `node.pads`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnspec.geometry import adaptive_bounds, centred
+from cnnspec.graph import Node
+from cnnspec.layers.conv import Conv, ConvTranspose
+from cnnspec.layers.dense import Dense, Dropout, Flatten
+from cnnspec.layers.merge import Add, Concat, Multiply
+from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, Pool
+from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
+
+Array = npt.NDArray[np.float64]
+Params = Mapping[str, Array]
+Definition = Callable[..., Array]
+"""(layer, node, params, *inputs) -> output, all of one sample; `params` are the layer's arrays by their short names."""
+
+DEFINITIONS: dict[str, Definition] = {}
+
+
+def defines(function: Definition) -> Definition:
+    """Enters a definition under its name, which is the layer's kind (`slice_` is that of slice)."""
+    DEFINITIONS[function.__name__.rstrip("_")] = function
+    return function
+
+
+def over_channels(vector: Array, x: Array) -> Array:
+    """A vector [c] as an array that stretches over x [c, ...]."""
+    return vector.reshape(-1, *[1] * (x.ndim - 1))
+
+
+# Windows (textbook 1.1 to 1.4)
+
+
+def bordered(node: Node, x: Array, value: float, overhang: float) -> Array:
+    """x [c, h, w] with the layer's padding around it, and what ceil rounding reaches beyond that."""
+    top, bottom, left, right = node.pads or (0, 0, 0, 0)
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right)), constant_values=value)
+    below, beside = node.overhang
+    return np.pad(padded, ((0, 0), (0, below), (0, beside)), constant_values=overhang)
+
+
+def window(i: int, j: int, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Any:
+    """The rows and columns under the window at place (i, j), as an index."""
+    (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
+    rows = slice(i * sh, i * sh + (kh - 1) * dh + 1, dh)
+    columns = slice(j * sw, j * sw + (kw - 1) * dw + 1, dw)
+    return ..., rows, columns
+
+
+@defines
+def conv(layer: Conv, node: Node, params: Params, x: Array) -> Array:
+    """y[o, i, j] = Σ over c, a, b of weight[o, c, a, b] · x[c, i·s + a·d, j·s + b·d], and the bias.
+
+    Textbook 1.1.1 for one channel, 1.2 for the stride s and the padding, 1.3 for the channels.
+    """
+    weight = params["weight"][:, :, ::-1, ::-1] if layer.flip else params["weight"]
+    x = bordered(node, x, 0.0, 0.0)
+    y = np.zeros(node.shape)
+    outputs, oh, ow = node.shape
+    inputs_to_each = weight.shape[1]
+    for i, j in np.ndindex(oh, ow):
+        seen = x[window(i, j, layer.kernel, layer.stride, layer.dilation)]
+        for o in range(outputs):
+            group = o // (outputs // layer.groups)
+            own = seen[group * inputs_to_each : (group + 1) * inputs_to_each]
+            y[o, i, j] = (weight[o] * own).sum()
+    return y + over_channels(params["bias"], y) if "bias" in params else y
+
+
+@defines
+def conv_transpose(layer: ConvTranspose, node: Node, params: Params, x: Array) -> Array:
+    """Every x[c, i, j] adds x[c, i, j] · weight[c] to the window of the output at (i, j); then the padding is cut."""
+    top, bottom, left, right = node.pads or (0, 0, 0, 0)
+    o, oh, ow = node.shape
+    y = np.zeros((o, top + oh + bottom, left + ow + right))
+    inputs, h, w = x.shape
+    outputs_of_each = o // layer.groups
+    for c, i, j in np.ndindex(inputs, h, w):
+        group = c // (inputs // layer.groups)
+        own = y[group * outputs_of_each : (group + 1) * outputs_of_each]
+        own[window(i, j, layer.kernel, layer.stride, layer.dilation)] += x[c, i, j] * params["weight"][c]
+    y = y[:, top : top + oh, left : left + ow]
+    return y + over_channels(params["bias"], y) if "bias" in params else y
+
+
+def pooled(layer: Pool, node: Node, x: Array, reduce: Callable[[Array], float]) -> Array:
+    """One number for every window of every channel."""
+    y = np.zeros(node.shape)
+    for c, i, j in np.ndindex(*node.shape):
+        y[c, i, j] = reduce(x[c][window(i, j, layer.kernel, layer.stride or layer.kernel, (1, 1))])
+    return y
+
+
+@defines
+def max_pool(layer: MaxPool, node: Node, params: Params, x: Array) -> Array:
+    """The largest number of each window; the border is never the largest (textbook 1.4.1)."""
+    return pooled(layer, node, bordered(node, x, -math.inf, -math.inf), np.max)
+
+
+@defines
+def avg_pool(layer: AvgPool, node: Node, params: Params, x: Array) -> Array:
+    """The sum of each window, by how many of its numbers count: padding if so chosen, overhang never."""
+    total = pooled(layer, node, bordered(node, x, 0.0, 0.0), np.sum)
+    counts = pooled(layer, node, bordered(node, np.ones_like(x), float(layer.count_padding), 0.0), np.sum)
+    return total / counts
+
+
+@defines
+def global_avg_pool(layer: GlobalAvgPool, node: Node, params: Params, x: Array) -> Array:
+    """The mean of each channel."""
+    return np.array([channel.mean() for channel in x])
+
+
+@defines
+def global_max_pool(layer: GlobalMaxPool, node: Node, params: Params, x: Array) -> Array:
+    """The largest number of each channel."""
+    return np.array([channel.max() for channel in x])
+
+
+@defines
+def adaptive_avg_pool(layer: AdaptiveAvgPool, node: Node, params: Params, x: Array) -> Array:
+    """The mean of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
+    rows, columns = (adaptive_bounds(n, out) for n, out in zip(x.shape[1:], node.shape[1:], strict=True))
+    y = np.zeros(node.shape)
+    for c, i, j in np.ndindex(*node.shape):
+        y[c, i, j] = x[c, slice(*rows[i]), slice(*columns[j])].mean()
+    return y
+
+
+# Vectors
+
+
+@defines
+def dense(layer: Dense, node: Node, params: Params, x: Array) -> Array:
+    """y[o] = Σ over f of weight[o, f] · x[f], and the bias."""
+    y = np.array([(row * x).sum() for row in params["weight"]])
+    return y + params["bias"] if "bias" in params else y
+
+
+@defines
+def flatten(layer: Flatten, node: Node, params: Params, x: Array) -> Array:
+    """The numbers channel by channel and row by row."""
+    return np.array(list(x.flat))
+
+
+@defines
+def dropout(layer: Dropout, node: Node, params: Params, x: Array) -> Array:
+    """The identity: numbers are only dropped while training."""
+    return x
+
+
+# Numbers moved about
+
+
+@defines
+def upsample(layer: Upsample, node: Node, params: Params, x: Array) -> Array:
+    """Each number repeated, or the image between its numbers, which lie at half-pixel centres."""
+    y = np.zeros(node.shape)
+    for c, i, j in np.ndindex(*node.shape):
+        if layer.mode == "nearest":
+            y[c, i, j] = x[c, i // layer.scale[0], j // layer.scale[1]]
+            continue
+        (top, bottom, down), (left, right, across) = (
+            between(place, factor, n) for place, factor, n in zip((i, j), layer.scale, x.shape[1:], strict=True)
+        )
+        above = (1 - across) * x[c, top, left] + across * x[c, top, right]
+        below = (1 - across) * x[c, bottom, left] + across * x[c, bottom, right]
+        y[c, i, j] = (1 - down) * above + down * below
+    return y
+
+
+def between(place: int, factor: int, n: int) -> tuple[int, int, float]:
+    """Between which two of n numbers the centre of an enlarged pixel lies, and what share of the way."""
+    centre = min(max((place + 0.5) / factor - 0.5, 0.0), n - 1.0)
+    first = math.floor(centre)
+    return first, min(first + 1, n - 1), centre - first
+
+
+@defines
+def pad(layer: Pad, node: Node, params: Params, x: Array) -> Array:
+    """The image amid a border."""
+    top, _, left, _ = node.pads or (0, 0, 0, 0)
+    _, h, w = x.shape
+    y = np.zeros(node.shape)
+    for c, i, j in np.ndindex(*node.shape):
+        row, column = i - top, j - left
+        if layer.mode == "reflect":
+            y[c, i, j] = x[c, mirrored(row, h), mirrored(column, w)]
+        elif layer.mode == "edge":
+            y[c, i, j] = x[c, min(max(row, 0), h - 1), min(max(column, 0), w - 1)]
+        else:
+            y[c, i, j] = x[c, row, column] if 0 <= row < h and 0 <= column < w else layer.value
+    return y
+
+
+def mirrored(place: int, n: int) -> int:
+    """A place outside 0 … n − 1 as its mirror image inside; the outermost number is not repeated."""
+    return (n - 1) - abs((n - 1) - abs(place))
+
+
+@defines
+def crop(layer: Crop, node: Node, params: Params, x: Array) -> Array:
+    """The middle of the image."""
+    (h, w), (_, oh, ow) = x.shape[1:], node.shape
+    top, left = centred(h, oh), centred(w, ow)
+    return x[:, top : top + oh, left : left + ow]
+
+
+@defines
+def channel_shuffle(layer: ChannelShuffle, node: Node, params: Params, x: Array) -> Array:
+    """Channel i of the output is channel (i mod g)·(c/g) + ⌊i/g⌋ of the input."""
+    g, c = layer.groups, len(x)
+    return np.stack([x[(i % g) * (c // g) + i // g] for i in range(c)])
+
+
+@defines
+def slice_(layer: Slice, node: Node, params: Params, x: Array) -> Array:
+    """The channels from the first up to, not including, the end."""
+    first, end = layer.channels
+    return x[first:end]
+
+
+# Merges
+
+
+@defines
+def add(layer: Add, node: Node, params: Params, *branches: Array) -> Array:
+    """The sum of the branches."""
+    return np.asarray(sum(branches))
+
+
+@defines
+def multiply(layer: Multiply, node: Node, params: Params, *branches: Array) -> Array:
+    """The product of the branches; a vector [c] stands for [c, 1, 1], and an axis of size one stretches."""
+    y = np.ones(node.shape)
+    for x in branches:
+        y = y * x.reshape(*x.shape, *[1] * (y.ndim - x.ndim))
+    return y
+
+
+@defines
+def concat(layer: Concat, node: Node, params: Params, *branches: Array) -> Array:
+    """The channels of the first branch, then those of the next, and so on."""
+    return np.stack([channel for x in branches for channel in x])

@@ -1,0 +1,204 @@
+"""What normalisations, activations and losses compute: functions of numbers, wherever they lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cnnspec.graph import Node
+from cnnspec.layers import activation, norm
+from cnnspec.settings import CrossEntropy, MeanSquaredError
+from cnnspec.testing.definitions import DEFINITIONS, Array, Params, defines, over_channels
+
+
+def elementwise(function: Callable[[Any, float], float]) -> Callable[[Any, float], float]:
+    """Enters a function of single numbers, (layer, number) -> number, as a layer that applies it to each."""
+    DEFINITIONS[function.__name__] = lambda layer, node, params, x: each(partial(function, layer), x)
+    return function
+
+
+def each(function: Callable[[float], float], x: Array) -> Array:
+    """The function of every number."""
+    return np.array([function(float(v)) for v in x.flat]).reshape(x.shape)
+
+
+# Normalisation
+
+
+def standardized(x: Array, eps: float) -> Array:
+    """(x − mean) / √(variance + eps), over all of x."""
+    mean = x.mean()
+    variance = ((x - mean) ** 2).mean()
+    return np.asarray((x - mean) / math.sqrt(variance + eps))
+
+
+@defines
+def batch_norm(layer: norm.BatchNorm, node: Node, params: Params, x: Array) -> Array:
+    """weight · (x − running_mean) / √(running_var + eps) + bias, channel by channel."""
+    y = np.zeros(x.shape)
+    for c, channel in enumerate(x):
+        centred = channel - params["running_mean"][c]
+        y[c] = params["weight"][c] * centred / math.sqrt(params["running_var"][c] + layer.eps) + params["bias"][c]
+    return y
+
+
+@defines
+def layer_norm(layer: norm.LayerNorm, node: Node, params: Params, x: Array) -> Array:
+    """weight · (x − mean) / √(variance + eps) + bias, the mean over all of x or over the channels of each position."""
+    if layer.axes == "all":
+        return params["weight"] * standardized(x, layer.eps) + params["bias"]
+    y = np.zeros(x.shape)
+    for at in np.ndindex(*x.shape[1:]):
+        y[:, *at] = params["weight"] * standardized(x[:, *at], layer.eps) + params["bias"]
+    return y
+
+
+@defines
+def group_norm(layer: norm.GroupNorm, node: Node, params: Params, x: Array) -> Array:
+    """weight · (x − mean) / √(variance + eps) + bias, the mean over the channels of a group, at all positions."""
+    groups = [standardized(group, layer.eps) for group in np.split(x, layer.groups)]
+    return over_channels(params["weight"], x) * np.concatenate(groups) + over_channels(params["bias"], x)
+
+
+@defines
+def local_response_norm(layer: norm.LocalResponseNorm, node: Node, params: Params, x: Array) -> Array:
+    """y[c] = x[c] / (k + alpha/size · Σ x²)^beta, the sum over ⌊size/2⌋ channels before c to ⌊(size − 1)/2⌋ after."""
+    y = np.zeros(x.shape)
+    for c in range(len(x)):
+        around = x[max(0, c - layer.size // 2) : c + (layer.size - 1) // 2 + 1]
+        y[c] = x[c] / (layer.k + layer.alpha / layer.size * (around**2).sum(axis=0)) ** layer.beta
+    return y
+
+
+@defines
+def scale(layer: norm.Scale, node: Node, params: Params, x: Array) -> Array:
+    """Each channel times its factor, or everything times the fixed one."""
+    return x * over_channels(params["weight"], x) if layer.learn else x * layer.value
+
+
+# Activations
+
+
+@elementwise
+def relu(layer: activation.Relu, x: float) -> float:
+    """max(x, 0)."""
+    return max(x, 0.0)
+
+
+@elementwise
+def relu6(layer: activation.Relu6, x: float) -> float:
+    """min(max(x, 0), 6)."""
+    return min(max(x, 0.0), 6.0)
+
+
+@elementwise
+def leaky_relu(layer: activation.LeakyRelu, x: float) -> float:
+    """x, or slope·x below zero."""
+    return x if x > 0 else layer.slope * x
+
+
+@defines
+def prelu(layer: activation.Prelu, node: Node, params: Params, x: Array) -> Array:
+    """x, or weight·x below zero, with the weight of the channel."""
+    return np.where(x > 0, x, over_channels(params["weight"], x) * x)
+
+
+@elementwise
+def elu(layer: activation.Elu, x: float) -> float:
+    """x, or alpha·(exp(x) − 1) below zero."""
+    return x if x > 0 else layer.alpha * math.expm1(x)
+
+
+@elementwise
+def selu(layer: activation.Selu, x: float) -> float:
+    """λ·x, or λ·α·(exp(x) − 1) below zero, with the constants of the paper's appendix."""
+    factor, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+    return factor * (x if x > 0 else alpha * math.expm1(x))
+
+
+@elementwise
+def gelu(layer: activation.Gelu, x: float) -> float:
+    """x·Φ(x), with Φ(x) = (1 + erf(x/√2)) / 2, or by its tanh form."""
+    if layer.approximate == "tanh":
+        return x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+    return x * (1 + math.erf(x / math.sqrt(2))) / 2
+
+
+@elementwise
+def silu(layer: activation.Silu, x: float) -> float:
+    """x / (1 + exp(−x))."""
+    return x / (1 + math.exp(-x))
+
+
+@elementwise
+def mish(layer: activation.Mish, x: float) -> float:
+    """x·tanh(log(1 + exp(x)))."""
+    return x * math.tanh(math.log1p(math.exp(x)))
+
+
+@elementwise
+def sigmoid(layer: activation.Sigmoid, x: float) -> float:
+    """1 / (1 + exp(−x))."""
+    return 1 / (1 + math.exp(-x))
+
+
+@elementwise
+def hard_sigmoid(layer: activation.HardSigmoid, x: float) -> float:
+    """min(max(x + 3, 0), 6) / 6."""
+    return min(max(x + 3, 0.0), 6.0) / 6
+
+
+@elementwise
+def tanh(layer: activation.Tanh, x: float) -> float:
+    """(exp(x) − exp(−x)) / (exp(x) + exp(−x))."""
+    return math.tanh(x)
+
+
+@elementwise
+def hard_swish(layer: activation.HardSwish, x: float) -> float:
+    """x·min(max(x + 3, 0), 6) / 6."""
+    return x * min(max(x + 3, 0.0), 6.0) / 6
+
+
+@elementwise
+def softplus(layer: activation.Softplus, x: float) -> float:
+    """log(1 + exp(beta·x)) / beta."""
+    return math.log1p(math.exp(layer.beta * x)) / layer.beta
+
+
+@defines
+def softmax(layer: activation.Softmax, node: Node, params: Params, x: Array) -> Array:
+    """exp(x) / Σ exp(x) over the channels."""
+    return np.asarray(np.exp(x) / np.exp(x).sum(axis=0))
+
+
+@defines
+def log_softmax(layer: activation.LogSoftmax, node: Node, params: Params, x: Array) -> Array:
+    """x − log Σ exp(x) over the channels."""
+    return np.asarray(x - np.log(np.exp(x).sum(axis=0)))
+
+
+# Losses
+
+
+def cross_entropy(loss: CrossEntropy, y: Array, target: Array) -> float:
+    """The mean over the batch of −Σ q[c] · log p[c], with p = softmax(y) of logits y [n, c].
+
+    q is 1 for the target class; smoothing takes a share of that and spreads it over all classes alike.
+    """
+    total = 0.0
+    for logits, right in zip(y, target, strict=True):
+        log_p = logits - math.log(np.exp(logits).sum())
+        for c, log_p_c in enumerate(log_p):
+            q = (1 - loss.label_smoothing) * (c == right) + loss.label_smoothing / len(log_p)
+            total -= q * log_p_c
+    return total / len(y)
+
+
+def mean_squared_error(loss: MeanSquaredError, y: Array, target: Array) -> float:
+    """The mean over all elements of (y − target)²."""
+    return float(((y - target) ** 2).mean())

@@ -1,0 +1,200 @@
+"""Weights as files: safetensors under the names `<layer>.<parameter>`, read, written whole, and held to a network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, deserialize, safe_open
+from safetensors.numpy import save
+
+from cnnspec import bundled
+from cnnspec.backend import Array, Arrays
+from cnnspec.diagnostics import nearest
+from cnnspec.graph import Graph
+
+SUFFIX = ".safetensors"
+SHOWN = 10
+"""How many tensors of each fault a message lists."""
+
+_DTYPES: dict[str, str] = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be read or written, or that do not fit; the message names the file and every tensor."""
+
+
+# Files
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The weights file of a path or a bundled name (`lenet`); a file in the working directory wins."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    inside = bundled.find(str(name_or_path), SUFFIX)
+    if inside is not None:
+        return inside
+    if path.exists():
+        return path  # reading it says what it is
+    known = bundled.names(SUFFIX)
+    near = nearest(str(name_or_path), known)
+    hint = f"did you mean `{near}`?" if near else f"bundled are: {', '.join(known) or 'none'}"
+    raise WeightsError(f"there are no weights `{name_or_path}`, neither as a file nor bundled; {hint}")
+
+
+def read(path: str | Path) -> Arrays:
+    """All tensors of a safetensors file by name; half-precision ones (F16, BF16) come as float32."""
+    _checked_file(path)
+    try:
+        tensors = deserialize(Path(path).read_bytes())  # type: ignore[no-untyped-call]
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    arrays = {}
+    for name, tensor in tensors:
+        dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
+        if dtype == "BF16":  # the upper half of a float32
+            arrays[name] = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        elif dtype in _DTYPES:
+            array = np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
+            arrays[name] = array.astype(np.float32) if dtype == "F16" else array
+        else:
+            known = ", ".join([*_DTYPES, "BF16"])
+            raise WeightsError(f"`{path}`: the tensor `{name}` has the dtype {dtype}; those that are read are {known}")
+    return arrays
+
+
+def metadata(path: str | Path) -> dict[str, str]:
+    """The texts that a safetensors file carries beside its tensors."""
+    _checked_file(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a safetensors file whole or not at all."""
+    ready = {}
+    for name, array in arrays.items():
+        # Not ascontiguousarray, which turns a single number into a list of one.
+        ready[name] = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+        if ready[name].dtype not in map(np.dtype, _DTYPES.values()):
+            raise WeightsError(f"`{path}`: the tensor `{name}` holds {array.dtype}, which safetensors does not")
+    replace(path, _in_order(save(ready, dict(metadata or {}))))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The library writes metadata in random order; sorted, equal weights are equal files."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = text.ljust(-len(text) // 8 * -8)  # tensors are aligned to 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def replace(path: str | Path, content: bytes) -> None:
+    """Writes a file so that, whatever happens, there is the old one or the new one, whole."""
+    target = Path(path).resolve()  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _flush_folder(target.parent)
+    except OSError as error:
+        raise WeightsError(f"`{path}` cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checked_file(path: str | Path) -> None:
+    found = Path(path)
+    if found.is_dir():
+        raise WeightsError(f"`{path}` is a directory, not a safetensors file")
+    if not found.exists():
+        raise WeightsError(f"there is no file `{path}`")
+    if not found.is_file():  # a device might never end
+        raise WeightsError(f"`{path}` is not a regular file")
+
+
+def _unreadable(path: str | Path, error: Exception) -> WeightsError:
+    if isinstance(error, OSError):
+        return WeightsError(f"`{path}` cannot be read: {error.strerror or error}")
+    return WeightsError(f"`{path}` is not a whole safetensors file ({error}): it is cut short or something else")
+
+
+# Against a network
+
+
+def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> Arrays:
+    """The arrays in the order of `graph.parameters`, or one WeightsError that lists all that do not fit."""
+    expected = {name: list(parameter.shape) for name, parameter in graph.parameters.items()}
+    found = {name: np.asarray(array) for name, array in arrays.items()}
+    both = [name for name in expected if name in found]
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    wrong = [name for name in both if list(found[name].shape) != expected[name]]
+    no_numbers = [name for name in both if found[name].dtype.kind not in "iuf"]
+    not_finite = [name for name in both if name not in no_numbers and not np.isfinite(found[name]).all()]
+
+    def unknown(name: str) -> str:
+        near = nearest(name, missing)
+        question = f"; did you mean `{near}`?" if near else ""
+        return f"found {list(found[name].shape)}, and the network has no such tensor{question}"
+
+    def broken(name: str) -> str:
+        bad = int(np.count_nonzero(~np.isfinite(found[name])))
+        return f"{bad:,} of {found[name].size:,} numbers {'is' if bad == 1 else 'are'} NaN or infinite"
+
+    lines = [
+        *_list(wrong, "of another shape", lambda name: f"expected {expected[name]}, found {list(found[name].shape)}"),
+        *_list(missing, "missing", lambda name: f"expected {expected[name]}, found nothing"),
+        *_list(extra, "that the network does not have", unknown),
+        *_list(no_numbers, "without numbers", lambda name: f"expected numbers, found {found[name].dtype}"),
+        *_list(not_finite, "with NaN or infinite numbers", broken),
+    ]
+    if lines:
+        raise WeightsError("\n".join([f"{origin} does not fit the network `{graph.name}`:", *lines]))
+    return {name: found[name] for name in expected}
+
+
+def _list(names: list[str], what: str, says: Callable[[str], str]) -> list[str]:
+    """A line for each of the first names, and how many more there are."""
+    lines = [f"  {name}: {says(name)}" for name in names[:SHOWN]]
+    more = len(names) - SHOWN
+    return [*lines, f"  … and {more:,} more {what}"] if more > 0 else lines
