@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cnnspec.graph import Graph
-from cnnspec.settings import Train
+from cnnspec.layers.base import by
+from cnnspec.settings import CrossEntropy, Train
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
+T = TypeVar("T")
 
 ENTRY_POINTS = "cnnspec.backends"
 
@@ -40,6 +42,9 @@ class Backend(Protocol):
 
     def dtypes(self) -> list[str]:
         """The number formats that it computes in."""
+
+    def join(self, device: str) -> str:
+        """Joins the processes that a launcher started beside this one, if any; returns this one's own device."""
 
     def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str) -> Model:
         """A model of the graph, with these weights (all of `graph.parameters`) on that device."""
@@ -101,12 +106,23 @@ class Model(ABC):
         return self._loss_and_gradients(x, self.checked_target(target, len(x)))
 
     def step(self, x: npt.ArrayLike, target: npt.ArrayLike) -> float:
-        """One step of the optimizer on a batch; returns the loss before it."""
-        x = self.checked(x)
-        return self._step(x, self.checked_target(target, len(x)))
+        """One step of the optimizer on a batch; returns the loss before it, and leaves that output in `outputs`.
+
+        Among several processes each gives its own shard of the batch, which may be empty; the loss is the whole's.
+        """
+        x = self.checked(x, least=0 if self.processes > 1 else 1)
+        loss, self.outputs = self._step(x, self.checked_target(target, len(x)))
+        self.steps += 1
+        return loss
 
     def begin_training(self, train: Train, steps_per_epoch: int) -> None:
         """Sets the loss, the optimizer and the schedule that `step` uses, with the optimizer's state at zero."""
+        shape = self.graph.output.shape
+        if isinstance(train.loss, CrossEntropy) and (len(shape) != 1 or shape[0] < 2):
+            raise BackendError(
+                f"cross_entropy takes a vector with a number for each class, and `{self.graph.output.name}` makes "
+                f"{by(shape)}: end the network with a `dense` or `global_avg_pool`, or train with mean_squared_error"
+            )
         self.train = train
         self.steps_per_epoch = steps_per_epoch
         self.steps = 0
@@ -127,9 +143,24 @@ class Model(ABC):
         factor = self.train.schedule.factor(self.steps / self.steps_per_epoch, self.train.epochs)
         return self.train.optimizer.learning_rate * factor
 
+    # Several processes
+
+    processes = 1
+    """How many processes train this model together."""
+    process = 0
+    """Which of them this is."""
+
+    def shard(self, n: int) -> slice:
+        """This process' part of n samples."""
+        return slice(n * self.process // self.processes, n * (self.process + 1) // self.processes)
+
+    def gather(self, value: T) -> list[T]:
+        """What each process gives, in all of them, by process."""
+        return [value]
+
     # Checks
 
-    def checked(self, x: npt.ArrayLike) -> Array:
+    def checked(self, x: npt.ArrayLike, least: int = 1) -> Array:
         """The batch in the model's dtype, or an InputError."""
         raw = np.asarray(x)
         expected = self.graph.input.shape
@@ -139,7 +170,7 @@ class Model(ABC):
             raise InputError(f"the input has the shape {list(raw.shape)}, and the network takes [{wanted}]{hint}")
         if raw.dtype.kind not in "biuf":
             raise InputError(f"the input holds {raw.dtype}, and the network takes numbers")
-        if len(raw) == 0:
+        if len(raw) < least:
             raise InputError("the input is an empty batch")
         return np.ascontiguousarray(raw, self.array_dtype)
 
@@ -147,7 +178,9 @@ class Model(ABC):
         """Class indices [n] under cross-entropy, arrays of the output's shape under mean squared error."""
         array = np.asarray(target)
         shape = self.graph.output.shape
-        if self.train.loss.kind == "cross_entropy":
+        if not hasattr(self, "train"):
+            raise BackendError("the model has no loss yet: call begin_training first")
+        if isinstance(self.train.loss, CrossEntropy):
             if array.shape != (n,) or array.dtype.kind not in "iu":
                 raise InputError(f"the target is {array.dtype} {list(array.shape)}, not {n} class indices")
             if array.size and not 0 <= int(array.min()) <= int(array.max()) < shape[0]:
@@ -183,7 +216,7 @@ class Model(ABC):
     def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]: ...
 
     @abstractmethod
-    def _step(self, x: Array, target: Array) -> float: ...
+    def _step(self, x: Array, target: Array) -> tuple[float, Array]: ...
 
     @abstractmethod
     def _begin_training(self) -> None: ...

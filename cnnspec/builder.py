@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec import document as documents
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order, nearest
@@ -55,8 +54,7 @@ class TooMany(Exception):
     """The network grew past its bound; that has been said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """What a layer hands on: the node that made it, its shape (None after a fault), and where it was made."""
 
     node: str
@@ -208,7 +206,7 @@ class Builder:
             return Tensor(name, None, place)
         if layer is None:
             return Tensor(name, None, place)
-        return self.add(layer, name, place, config, scope, ends)
+        return self.add(layer, name, place, config, scope, ends, tuple(branches))
 
     def repeat(self, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
         """A list of layers several times over: `times`, or once for each value of `each`."""
@@ -377,7 +375,14 @@ class Builder:
         return end
 
     def add(
-        self, layer: Layer, name: str, place: Span, config: Text | None, scope: Scope, inputs: list[Tensor]
+        self,
+        layer: Layer,
+        name: str,
+        place: Span,
+        config: Text | None,
+        scope: Scope,
+        inputs: list[Tensor],
+        branches: tuple[str, ...] = (),
     ) -> Tensor:
         """A node for the layer, with its shape inferred; a fault in that is said, and makes the shape unknown."""
         self.step(place, scope)
@@ -402,9 +407,8 @@ class Builder:
             span = config.at(("padding",))
             scope.fault("padding-per-side", message, span, "of both sides together", help=remedy, severity="warning")
         names = tuple(tensor.node for tensor in inputs)
-        self.nodes.append(
-            Node(name, layer, names, in_shapes, inferred.shape, inferred.pads, inferred.overhang, parameters, place)
-        )
+        made = (inferred.shape, inferred.pads, inferred.overhang)
+        self.nodes.append(Node(name, layer, names, in_shapes, *made, parameters, branches, place))
         end = Tensor(name, inferred.shape, place)
         self.tensors[name] = end
         return end
@@ -478,7 +482,7 @@ class Builder:
             name = scope.value(node)
         except Faulty:
             return None
-        if not isinstance(name, str) or not NAME.fullmatch(name) or name == INPUT:
+        if not isinstance(name, str) or not all(map(NAME.fullmatch, name.split("."))) or name == INPUT:
             shown = f"`{name}`" if isinstance(name, str) else says(name)
             remedy = "letters, digits, _ and -, a letter first, and not `input`"
             scope.fault("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -59,6 +60,9 @@ CODES: dict[str, str] = {
 }
 
 
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
 @dataclass(frozen=True)
 class Source:
     """A text and the name that it goes by."""
@@ -69,8 +73,8 @@ class Source:
     @cached_property
     def lines(self) -> list[str]:
         """The text, line by line."""
-        # YAML's line breaks; str.splitlines would also break at form feeds and the like.
-        return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        # Those that libyaml breaks at; str.splitlines would also break at form feeds and the like.
+        return _LINE_BREAK.split(self.text)
 
 
 class Span(NamedTuple):
@@ -86,8 +90,7 @@ class Span(NamedTuple):
         return f"{self.source.name}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """What is to be said about one stretch of the text."""
 
     span: Span
@@ -186,47 +189,65 @@ def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint
             (label for label in labels if label.span.source is source),
             key=lambda label: (label.span.line, -label.span.column),
         )
-        shown, first = 0, 0
+        shown, first, last = 0, 0, 0
         for label in here:
             line = label.span.line
             text = source.lines[line - 1] if line <= len(source.lines) else ""
-            if line != shown:
+            if line != shown or not first < label.span.column <= last + 1:
                 if shown and line > shown + 1:
                     out.append("...")
-                number = paint(f"{line:>{gutter}} |", "frame")
-                first, excerpt = _excerpt(text, label.span)
-                out.append(f"{number} {excerpt}")
+                first, last = _stretch(text, label.span.column - 1)
+                before, after = "…" if first else "", "…" if last < len(text) else ""
+                excerpt = before + "".join(map(_shown, text[first:last])) + after
+                out.append(paint(f"{line:>{gutter}} |", "frame") + f" {excerpt}")
                 shown = line
             primary = label is labels[0]
-            start, length = _underline(text, label.span)
+            end = label.span.end_column - 1 if label.span.end_line == line else len(text.rstrip())
+            start = _cells(text[first : label.span.column - 1]) + bool(first)
+            length = max(1, _cells(text[label.span.column - 1 : min(end, last)]))
             mark = ("^" if primary else "-") * length + (f" {label.text}" if label.text else "")
-            out.append(bar + " " * max(0, start - first) + paint(mark, severity if primary else "frame"))
+            out.append(bar + " " * start + paint(mark, severity if primary else "frame"))
     return out
 
 
 _WIDEST = 160
 
 
-def _excerpt(text: str, span: Span) -> tuple[int, str]:
-    """The line, or of a very long one what stands around the span; and how many cells were left out before it."""
-    text = text.expandtabs(4)
+def _stretch(text: str, at: int) -> tuple[int, int]:
+    """The part of a line that is shown: all of it, or of a very long one what stands around a character."""
     if len(text) <= _WIDEST:
-        return 0, text
-    first = max(0, min(span.column - _WIDEST // 2, len(text) - _WIDEST))
-    before, after = "…" if first else "", "…" if first + _WIDEST < len(text) else ""
-    return _cells(text[:first]) - len(before), before + text[first : first + _WIDEST] + after
+        return 0, len(text)
+    first = max(0, min(at - _WIDEST // 2, len(text) - _WIDEST))
+    return first, first + _WIDEST
 
 
-def _underline(text: str, span: Span) -> tuple[int, int]:
-    """Where the underline starts, and how long it is, in terminal cells."""
-    end = span.end_column - 1 if span.end_line == span.line else len(text.rstrip())
-    start = _cells(text[: span.column - 1])
-    return start, min(_WIDEST // 2, max(1, _cells(text[:end]) - start))
+def _shown(ch: str) -> str:
+    """A character as a terminal may show it: one that would move the cursor or show nothing is made visible."""
+    if ch == "\t":
+        return " " * _TAB
+    return ch if ch.isprintable() or unicodedata.category(ch) == "Zs" else "\N{REPLACEMENT CHARACTER}"
+
+
+_TAB = 4
 
 
 def _cells(text: str) -> int:
-    text = text.expandtabs(4)
-    return sum(0 if unicodedata.combining(ch) else 2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text)
+    """How wide a text is in a terminal."""
+    return len(text) if text.isascii() and text.isprintable() else sum(map(_width, text))
+
+
+def _width(ch: str) -> int:
+    if ch == "\t":
+        return _TAB
+    if unicodedata.category(ch) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(ch) in "WF" else 1
+
+
+def quoted(text: str) -> str:
+    """A word of the spec as messages show it: short, on one line, and nothing that a terminal would obey."""
+    short = text if len(text) <= 40 else text[:39] + "…"
+    return f"`{''.join(ch if ch.isprintable() else ch.encode('unicode_escape').decode() for ch in short)}`"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

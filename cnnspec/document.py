@@ -243,7 +243,7 @@ def _train(document: Document, node: Node) -> None:
         else:
             continue
         whole = whole and part is not None
-        given[key] = part if part is not None else Train.model_fields[key].default
+        given[key] = part if part is not None else Train.model_fields[key].get_default(call_default_factory=True)
     plain = {k: v for k, v in node.items() if k not in given}
     rest = Node(plain, node.span, node.keys) if node.is_mapping else node
     train = read_model(Train, scope, rest, "train", node.span, given=given)

@@ -9,7 +9,6 @@ and everything in this file is that line, one axis at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -49,8 +48,7 @@ def split_total(p: int) -> tuple[int, int]:
     return p - p // 2, p // 2
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """A window of `kernel` taps that slides along one axis of `n` elements."""
 
     n: int
@@ -126,8 +124,7 @@ def _resolve(n: int, k: int, stride: int, padding: Padding, axis: int) -> tuple[
             return split_total(padding[axis])
 
 
-@dataclass(frozen=True, slots=True)
-class TransposedAxis:
+class TransposedAxis(NamedTuple):
     """The window of a transposed convolution along one axis: n places, each spread over k elements.
 
     out = (n − 1)·s + k − p + extra, the inverse of the textbook's line (Dumoulin & Visin 2016, section 4).
@@ -188,8 +185,7 @@ def centred(n: int, size: int) -> int:
     return (n - size) // 2
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """What one element sees of the input along one axis (textbook 1.1.3).
 
     `size` inputs, neighbours `step` inputs apart, `cells` neighbours in all.

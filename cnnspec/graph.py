@@ -40,6 +40,8 @@ class Node:
     overhang: tuple[int, int] = (0, 0)
     """Rows below and columns right of the padding that the last window of a ceil rounding reaches."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    branches: tuple[str, ...] = ()
+    """What the author calls the branches of a merge, in the order of the inputs."""
     span: Span | None = None
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnnspec import backend as backends
 from cnnspec import weights as weight_files
 from cnnspec.api import load
-from cnnspec.backend import Array, BackendError, Model
+from cnnspec.backend import Array, Arrays, BackendError, Model
 from cnnspec.diagnostics import Source
 from cnnspec.graph import Graph
 from cnnspec.initial import initial
@@ -49,23 +49,26 @@ def build(
     if dtype not in engine.dtypes():
         raise BackendError(f"the backend {backend} has no dtype `{dtype}`: it has {', '.join(engine.dtypes())}")
     check_memory(graph, 1, dtype, memory_limit)
-    if weights is None:
-        arrays = initial(graph, seed)
-    elif isinstance(weights, Mapping):
-        arrays = weight_files.checked(graph, weights, origin="the given weights")
-    else:
-        path = weight_files.find(str(weights))
-        arrays = weight_files.checked(graph, weight_files.read(path), origin=str(weights))
-    return engine.prepare(graph, arrays, device=device, dtype=dtype, **options)
+    return engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
 
 
 def to_torch(
     spec: str | Path | Source | Graph, weights: str | Path | Mapping[str, Array] | None = None, seed: int = 0
 ) -> torch.nn.Module:
     """The network as a torch.nn.Module on the CPU, whose state_dict has the spec's weight names."""
-    model = build(spec, "torch", weights, seed)
-    module: torch.nn.Module = model.module  # type: ignore[attr-defined]
+    graph = spec if isinstance(spec, Graph) else load(spec)
+    engine: Any = backends.find("torch")
+    module: torch.nn.Module = engine.to_module(graph, weights_of(graph, weights, seed))
     return module
+
+
+def weights_of(graph: Graph, weights: str | Path | Mapping[str, Array] | None, seed: int) -> Arrays:
+    """Every array of the graph: from a file, from bundled weights, from a mapping, or drawn from the seed."""
+    if weights is None:
+        return initial(graph, seed)
+    if isinstance(weights, Mapping):
+        return weight_files.checked(graph, weights, origin="the given weights")
+    return weight_files.checked(graph, weight_files.read(weight_files.find(weights)), origin=str(weights))
 
 
 def check_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from cnnspec.api import Report
@@ -30,5 +29,5 @@ def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
             }
             for row in (summary.rows if summary else ())
         ],
-        "totals": asdict(summary.totals) if summary else None,
+        "totals": summary.totals._asdict() if summary else None,
     }

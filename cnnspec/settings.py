@@ -80,8 +80,8 @@ class Input(Settings):
 class CrossEntropy(Choice):
     """−log softmax(y)[target], the mean over the batch; y are logits."""
 
-    kind: ClassVar[str] = "cross_entropy"
-    main: ClassVar[str | None] = "label_smoothing"
+    kind = "cross_entropy"
+    main = "label_smoothing"
 
     label_smoothing: Fraction01 = 0.0
     """Share of the target that is spread over all classes (Szegedy et al. 2015, section 7)."""
@@ -90,7 +90,7 @@ class CrossEntropy(Choice):
 class MeanSquaredError(Choice):
     """(y − target)², the mean over all elements."""
 
-    kind: ClassVar[str] = "mean_squared_error"
+    kind = "mean_squared_error"
 
 
 LOSSES: dict[str, type[Choice]] = {cls.kind: cls for cls in (CrossEntropy, MeanSquaredError)}
@@ -102,7 +102,7 @@ LOSSES: dict[str, type[Choice]] = {cls.kind: cls for cls in (CrossEntropy, MeanS
 class Optimizer(Choice):
     """How parameters follow their gradients."""
 
-    main: ClassVar[str | None] = "learning_rate"
+    main = "learning_rate"
     learning_rate: Positive = 0.01
     """Length of a step, before the schedule."""
     weight_decay: Rate = 0.0
@@ -117,7 +117,7 @@ class Optimizer(Choice):
 class Sgd(Optimizer):
     """g += weight_decay·w; v = momentum·v + g; w −= rate·v (Nesterov: w −= rate·(g + momentum·v)), as in PyTorch."""
 
-    kind: ClassVar[str] = "sgd"
+    kind = "sgd"
 
     momentum: Fraction01 = 0.0
     """Share of the last step that is kept."""
@@ -133,7 +133,7 @@ class Sgd(Optimizer):
 class Adam(Optimizer):
     """Kingma & Ba 2014, with weight decay added to the gradient."""
 
-    kind: ClassVar[str] = "adam"
+    kind = "adam"
 
     learning_rate: Positive = 0.001
     """Length of a step, before the schedule."""
@@ -153,7 +153,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Loshchilov & Hutter 2017: Adam, with weight decay apart from the gradient."""
 
-    kind: ClassVar[str] = "adamw"
+    kind = "adamw"
 
     weight_decay: Rate = 0.01
     """How strongly parameters are drawn to zero."""
@@ -185,14 +185,14 @@ class Schedule(Choice):
 class Constant(Schedule):
     """The same rate throughout."""
 
-    kind: ClassVar[str] = "constant"
+    kind = "constant"
 
 
 class Step(Schedule):
     """The rate times `factor`, every so many epochs."""
 
-    kind: ClassVar[str] = "step"
-    main: ClassVar[str | None] = "every"
+    kind = "step"
+    main = "every"
 
     every: Count
     """Epochs between two drops."""
@@ -207,8 +207,8 @@ class Step(Schedule):
 class Cosine(Schedule):
     """Half a cosine from the full rate down to a share of it (Loshchilov & Hutter 2016)."""
 
-    kind: ClassVar[str] = "cosine"
-    main: ClassVar[str | None] = "final"
+    kind = "cosine"
+    main = "final"
 
     final: Share = 0.0
     """Share of the rate that is left at the end."""
@@ -239,11 +239,11 @@ class Train(Settings):
 
     data: str | None = None
     """A dataset's name, a directory or an .npz file; `examples` for the spec's own."""
-    loss: CrossEntropy | MeanSquaredError = CrossEntropy()
+    loss: CrossEntropy | MeanSquaredError = Field(default_factory=CrossEntropy)
     """What is made small."""
-    optimizer: Sgd | Adam | AdamW = Sgd()
+    optimizer: Sgd | Adam | AdamW = Field(default_factory=Sgd)
     """How."""
-    schedule: Constant | Step | Cosine = Constant()
+    schedule: Constant | Step | Cosine = Field(default_factory=Constant)
     """How the learning rate changes."""
     batch: Count = 64
     """Samples to a step."""
@@ -253,7 +253,7 @@ class Train(Settings):
     """Of the weights, the order and every other random choice."""
     validation: Fraction01 = 0.0
     """Share of the training data that is held out to choose the best epoch by; 0 for none."""
-    augment: Augment = Augment()
+    augment: Augment = Field(default_factory=Augment)
     """Random changes to training images."""
 
     choices: ClassVar[dict[str, dict[str, type[Choice]]]] = {

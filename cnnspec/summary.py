@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from cnnspec.geometry import Field, Pads
 from cnnspec.graph import Graph, Node
@@ -22,8 +22,7 @@ from cnnspec.settings import Adam, Optimizer
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One layer of the table."""
 
     name: str
@@ -40,8 +39,7 @@ class Row:
     activation_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """The sums over a network, for a batch."""
 
     parameters: int
@@ -52,8 +50,7 @@ class Totals:
     training_bytes: int
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """The table of a network, its totals, and the layer kinds by their share of the parameters, largest first."""
 
     rows: tuple[Row, ...]

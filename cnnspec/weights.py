@@ -39,6 +39,10 @@ _DTYPES: dict[str, str] = {
 }
 
 
+PRIVATE = "@"
+"""What the names in a checkpoint begin with that are no weights'."""
+
+
 class WeightsError(ValueError):
     """Weights that cannot be read or written, or that do not fit; the message names the file and every tensor."""
 
@@ -62,8 +66,11 @@ def find(name_or_path: str | Path) -> Path:
     raise WeightsError(f"there are no weights `{name_or_path}`, neither as a file nor bundled; {hint}")
 
 
-def read(path: str | Path) -> Arrays:
-    """All tensors of a safetensors file by name; half-precision ones (F16, BF16) come as float32."""
+def read(path: str | Path, *, private: bool = False) -> Arrays:
+    """All tensors of a safetensors file by name; half-precision ones (F16, BF16) come as float32.
+
+    Names that begin with `@` are a checkpoint's own, and left out unless `private`.
+    """
     _checked_file(path)
     try:
         tensors = deserialize(Path(path).read_bytes())  # type: ignore[no-untyped-call]
@@ -71,6 +78,8 @@ def read(path: str | Path) -> Arrays:
         raise _unreadable(path, error) from error
     arrays = {}
     for name, tensor in tensors:
+        if name.startswith(PRIVATE) and not private:
+            continue
         dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
         if dtype == "BF16":  # the upper half of a float32
             arrays[name] = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)

@@ -214,13 +214,15 @@ class Definition(Model):
         super().__init__(graph, device, dtype)
         self.weights = {name: array.copy() for name, array in weights.items()}
 
-    def _trace(self, x):
+    def _watch(self, x, see):
         values = reference.run(self.graph, self.weights, x.astype(float))
         values[self.graph.output.name][0, 0] += self.off_value
-        return {name: array.astype(self.array_dtype) for name, array in values.items()}
+        for name, array in values.items():
+            see(name, array.astype(self.array_dtype))
+        return values[self.graph.output.name].astype(self.array_dtype)
 
     def _predict(self, x):
-        return self._trace(x)[self.graph.output.name]
+        return self._watch(x, lambda name, value: None)
 
     def _state(self):
         return {name: array if self.shares_state else array.copy() for name, array in self.weights.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -28,6 +29,12 @@ class NumpyBackend:
     def dtypes(self) -> list[str]:
         """What NumPy multiplies matrices in."""
         return ["float32", "float64"]
+
+    def join(self, device: str) -> str:
+        """The same device; several processes are a BackendError."""
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise BackendError("the numpy backend computes in one process: use --backend torch with torchrun")
+        return device
 
     def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str) -> Model:
         """A model with copies of the weights."""

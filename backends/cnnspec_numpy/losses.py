@@ -7,21 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.backend import Array, BackendError
-from cnnspec.graph import Graph
-from cnnspec.layers.base import by
-from cnnspec.settings import Choice, CrossEntropy, MeanSquaredError
-
-
-def check(loss: Choice, graph: Graph) -> None:
-    """Cross-entropy needs one logit a class; an image is a BackendError."""
-    shape = graph.output.shape
-    if loss.kind == "cross_entropy" and len(shape) != 1:
-        raise BackendError(
-            f"cross_entropy takes a vector with one logit for each class, and `{graph.output.name}` makes an image "
-            f"of {by(shape)}: end the network with `flatten`, `global_avg_pool` or `dense`, "
-            "or train with mean_squared_error"
-        )
+from cnnspec.backend import Array
+from cnnspec.settings import CrossEntropy, MeanSquaredError
 
 
 def cross_entropy(loss: CrossEntropy, y: Array, target: Array) -> tuple[float, Array]:

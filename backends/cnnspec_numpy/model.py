@@ -98,25 +98,24 @@ class NumpyModel(Model):
         return np.array(d.get(INPUT, np.zeros_like(x))), gradients
 
     def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
-        return self._in_training(x, target, {})
+        loss, _, gradients = self._in_training(x, target, {})
+        return loss, gradients
 
-    def _in_training(self, x: Array, target: Array, state: Arrays) -> tuple[float, Arrays]:
+    def _in_training(self, x: Array, target: Array, state: Arrays) -> tuple[float, Array, Arrays]:
         tape: Tape = []
         y = self._forward(x, tape, state)[self.graph.output.name]
         loss, dy = losses.LOSSES[self.train.loss.kind](self.train.loss, y, target)
-        return loss, self._backward(tape, dy)[1]
+        return loss, y, self._backward(tape, dy)[1]
 
-    def _step(self, x: Array, target: Array) -> float:
+    def _step(self, x: Array, target: Array) -> tuple[float, Array]:
         state: Arrays = {}
-        loss, gradients = self._in_training(x, target, state)
+        loss, y, gradients = self._in_training(x, target, state)
         for name, value in state.items():
             self._weights[name][...] = value
         optimizers.step(self.train.optimizer, self._weights, gradients, self._slots, self.learning_rate, self.steps + 1)
-        self.steps += 1
-        return loss
+        return loss, y
 
     def _begin_training(self) -> None:
-        losses.check(self.train.loss, self.graph)
         trainable = {name: self._weights[name] for name in self._trainable}
         self._slots = optimizers.zero_state(self.train.optimizer, trainable)
 

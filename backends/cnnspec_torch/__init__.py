@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cnnspec_torch.model import TorchModel
     from cnnspec_torch.module import SpecModule
 
-__all__ = ["backend", "to_module"]
+__all__ = ["TorchBackend", "backend"]
 
 
 def _need_torch() -> None:
@@ -52,6 +52,13 @@ class TorchBackend:
 
         return list(devices.DTYPES)
 
+    def join(self, device: str) -> str:
+        """Joins the processes that torchrun started, if it did; returns this process' own device."""
+        _need_torch()
+        from cnnspec_torch import distributed
+
+        return distributed.init(device) if distributed.launched() and not distributed.active() else device
+
     def prepare(
         self,
         graph: Graph,
@@ -67,15 +74,14 @@ class TorchBackend:
 
         return TorchModel(graph, weights, device, dtype, Options.checked(options))
 
+    def to_module(self, graph: Graph, weights: Mapping[str, Array]) -> SpecModule:
+        """The network as a torch.nn.Module on the CPU, for the user's own code; its state_dict has the spec's names."""
+        _need_torch()
+        from cnnspec_torch.module import SpecModule
+
+        module = SpecModule(graph)
+        module.load(weights)
+        return module
+
 
 backend = TorchBackend()
-
-
-def to_module(graph: Graph, weights: Mapping[str, Array]) -> SpecModule:
-    """The network as a torch.nn.Module on the CPU, for the user's own code; its state_dict has the spec's names."""
-    _need_torch()
-    from cnnspec_torch.module import SpecModule
-
-    module = SpecModule(graph)
-    module.load(weights)
-    return module

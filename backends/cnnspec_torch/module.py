@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -72,21 +73,24 @@ class SpecModule(nn.Module):
 
     def forward(self, x: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
         """The output; `masks` says what each dropout layer keeps, where that is not left to torch."""
-        values = {self.plan[0][0]: x}
+        return self.watch(x, masks=masks)
+
+    def watch(
+        self,
+        x: Tensor,
+        see: Callable[[str, Tensor], None] | None = None,
+        masks: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """As `forward`, and `see` is called with every node's output as soon as there is one, the input first."""
+        name = self.plan[0][0]
+        values = {name: x}
+        if see is not None:
+            see(name, x)
         for name, path, inputs, dead in self.plan[1:]:
             arguments = {"mask": masks[name]} if masks and name in masks else {}
             values[name] = self._at(path)(*[values[key] for key in inputs], **arguments)
-            for key in dead:
-                del values[key]
-        return values[name]
-
-    def watch(self, x: Tensor, see: Callable[[str, Tensor], None]) -> Tensor:
-        """As `forward`, and `see` is called with every node's output as soon as there is one, the input first."""
-        values = {self.plan[0][0]: x}
-        see(self.plan[0][0], x)
-        for name, path, inputs, dead in self.plan[1:]:
-            values[name] = self._at(path)(*[values[key] for key in inputs])
-            see(name, values[name])
+            if see is not None:
+                see(name, values[name])
             for key in dead:
                 del values[key]
         return values[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from cnnspec.layers.base import Elementwise, Parameter, Shape
 from cnnspec.layers.fields import Positive
@@ -22,7 +22,7 @@ class Relu(Activation):
     Nair & Hinton 2010; textbook 2.
     """
 
-    kind: ClassVar[str] = "relu"
+    kind = "relu"
 
 
 class Relu6(Activation):
@@ -35,7 +35,7 @@ class Relu6(Activation):
     Howard et al. 2017 (MobileNet).
     """
 
-    kind: ClassVar[str] = "relu6"
+    kind = "relu6"
 
 
 class LeakyRelu(Activation):
@@ -48,8 +48,8 @@ class LeakyRelu(Activation):
     Maas, Hannun & Ng 2013.
     """
 
-    kind: ClassVar[str] = "leaky_relu"
-    main: ClassVar[str | None] = "slope"
+    kind = "leaky_relu"
+    main = "slope"
 
     slope: float = 0.01
     """Factor of negative numbers."""
@@ -65,7 +65,7 @@ class Prelu(Activation):
     He et al. 2015; parameter weight [c], or [1] with `shared: true`.
     """
 
-    kind: ClassVar[str] = "prelu"
+    kind = "prelu"
 
     shared: bool = False
     """One weight for all channels."""
@@ -87,8 +87,8 @@ class Elu(Activation):
     Clevert, Unterthiner & Hochreiter 2015.
     """
 
-    kind: ClassVar[str] = "elu"
-    main: ClassVar[str | None] = "alpha"
+    kind = "elu"
+    main = "alpha"
 
     alpha: float = 1.0
     """What it tends to, negated, at −∞."""
@@ -104,7 +104,7 @@ class Selu(Activation):
     Klambauer et al. 2017.
     """
 
-    kind: ClassVar[str] = "selu"
+    kind = "selu"
 
 
 class Gelu(Activation):
@@ -117,8 +117,8 @@ class Gelu(Activation):
     Hendrycks & Gimpel 2016; `approximate: tanh` is their tanh form.
     """
 
-    kind: ClassVar[str] = "gelu"
-    main: ClassVar[str | None] = "approximate"
+    kind = "gelu"
+    main = "approximate"
 
     approximate: Literal["none", "tanh"] = "none"
     """Which form of Φ."""
@@ -134,7 +134,7 @@ class Silu(Activation):
     Elfwing, Uchibe & Doya 2017; also called swish.
     """
 
-    kind: ClassVar[str] = "silu"
+    kind = "silu"
 
 
 class Mish(Activation):
@@ -147,7 +147,7 @@ class Mish(Activation):
     Misra 2019.
     """
 
-    kind: ClassVar[str] = "mish"
+    kind = "mish"
 
 
 class Sigmoid(Activation):
@@ -160,7 +160,7 @@ class Sigmoid(Activation):
     Textbook 2.
     """
 
-    kind: ClassVar[str] = "sigmoid"
+    kind = "sigmoid"
 
 
 class HardSigmoid(Activation):
@@ -173,7 +173,7 @@ class HardSigmoid(Activation):
     Howard et al. 2019 (MobileNetV3), as in PyTorch.
     """
 
-    kind: ClassVar[str] = "hard_sigmoid"
+    kind = "hard_sigmoid"
 
 
 class Tanh(Activation):
@@ -186,7 +186,7 @@ class Tanh(Activation):
     LeCun et al. 1998.
     """
 
-    kind: ClassVar[str] = "tanh"
+    kind = "tanh"
 
 
 class HardSwish(Activation):
@@ -199,7 +199,7 @@ class HardSwish(Activation):
     Howard et al. 2019 (MobileNetV3).
     """
 
-    kind: ClassVar[str] = "hard_swish"
+    kind = "hard_swish"
 
 
 class Softplus(Activation):
@@ -212,8 +212,8 @@ class Softplus(Activation):
     Dugas et al. 2001.
     """
 
-    kind: ClassVar[str] = "softplus"
-    main: ClassVar[str | None] = "beta"
+    kind = "softplus"
+    main = "beta"
 
     beta: Positive = 1.0
     """Sharpness of the bend."""
@@ -229,7 +229,7 @@ class Softmax(Activation):
     Bridle 1990. A network trained with cross-entropy ends before it, in logits.
     """
 
-    kind: ClassVar[str] = "softmax"
+    kind = "softmax"
 
 
 class LogSoftmax(Activation):
@@ -240,4 +240,4 @@ class LogSoftmax(Activation):
         - log_softmax
     """
 
-    kind: ClassVar[str] = "log_softmax"
+    kind = "log_softmax"

@@ -1,10 +1,9 @@
 """What every layer declares: its fields, its shape rule, its parameters, its cost. No YAML and no arrays here."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: pydantic would compile Layer's annotations anew for every subclass.
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,8 +44,7 @@ class ShapeError(Exception):
         self.input_index = input_index
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
+class Inferred(NamedTuple):
     """What the shape rule decides: the output shape, the resolved pads, and how far ceil rounding overhangs them."""
 
     shape: Shape
@@ -54,8 +52,7 @@ class Inferred:
     overhang: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One array of a layer: its shape, and how it begins.
 
     `fill` is the constant it begins with; None draws it by the layer's scheme from `fan_in` and `fan_out`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from cnnspec.geometry import Axis, TransposedAxis, pads_of, transposed_window, window
 from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError, image
@@ -57,7 +57,7 @@ class Conv(Weighted):
     Textbook 1.1–1.3; the output size is ⌊(n − k + p + s) / s⌋ on each axis, weight [o, c/g, kh, kw].
     """
 
-    kind: ClassVar[str] = "conv"
+    kind = "conv"
 
     channels: Count
     """Output channels."""
@@ -123,7 +123,7 @@ class ConvTranspose(Weighted):
     out = n·s; weight [c, o/g, kh, kw].
     """
 
-    kind: ClassVar[str] = "conv_transpose"
+    kind = "conv_transpose"
 
     channels: Count
     """Output channels."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 from cnnspec.layers.base import Elementwise, Fields, Inferred, Layer, Parameter, Shape, ShapeError, by, whole_field
 from cnnspec.layers.conv import Weighted
@@ -20,8 +19,8 @@ class Dense(Weighted):
     Weight [o, f].
     """
 
-    kind: ClassVar[str] = "dense"
-    main: ClassVar[str | None] = "units"
+    kind = "dense"
+    main = "units"
 
     units: Count
     """Outputs."""
@@ -69,8 +68,8 @@ class Flatten(Layer):
         - flatten
     """
 
-    kind: ClassVar[str] = "flatten"
-    view: ClassVar[bool] = True
+    kind = "flatten"
+    view = True
 
     def infer(self, *inputs: Shape) -> Inferred:
         """[c·h·w] from [c, h, w]; a vector stays as it is."""
@@ -91,9 +90,9 @@ class Dropout(Elementwise):
     Srivastava et al. 2014, in the inverted form: what stays is divided by 1 − rate.
     """
 
-    kind: ClassVar[str] = "dropout"
-    main: ClassVar[str | None] = "rate"
-    view: ClassVar[bool] = True
+    kind = "dropout"
+    main = "rate"
+    view = True
 
     rate: Fraction01
     """Probability of zero, in [0, 1)."""

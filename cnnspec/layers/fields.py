@@ -21,7 +21,7 @@ LARGEST = 2**31 - 1
 
 def fault(code: str, message: str, *at: str | int) -> PydanticCustomError:
     """An error of ours inside a pydantic validator; `at` leads to the value at fault."""
-    return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), {"at": at})  # type: ignore[arg-type]
+    return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), {"at": at})
 
 
 def says(value: Any) -> str:
@@ -96,7 +96,7 @@ def _padding(value: Any) -> Padding:
         case str():
             if value not in AUTO:
                 raise fault("invalid-value", f"takes {', '.join(AUTO)} or numbers, not {says(value)}")
-            return value  # type: ignore[return-value]
+            return value
         case list() | tuple() if len(value) == 4:
             raise fault(
                 "invalid-value",

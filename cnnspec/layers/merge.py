@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from cnnspec.geometry import Field
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, by
 
@@ -11,7 +9,7 @@ from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, by
 class Merge(Layer):
     """A layer over several branches."""
 
-    merges: ClassVar[bool] = True
+    merges = True
 
     def _differ(self, index: int, a: Shape, b: Shape, rule: str) -> ShapeError:
         return ShapeError(
@@ -65,7 +63,7 @@ class Add(Merge):
     He et al. 2015 (ResNet); all branches have one shape.
     """
 
-    kind: ClassVar[str] = "add"
+    kind = "add"
 
     def infer(self, *inputs: Shape) -> Inferred:
         """The shape that all branches have."""
@@ -87,7 +85,7 @@ class Multiply(Merge):
     Hu et al. 2017 (Squeeze-and-Excitation).
     """
 
-    kind: ClassVar[str] = "multiply"
+    kind = "multiply"
 
     def infer(self, *inputs: Shape) -> Inferred:
         """The largest shape, to which axes of size one stretch."""
@@ -113,7 +111,7 @@ class Concat(Merge):
     Szegedy et al. 2014 (GoogLeNet); heights and widths are alike.
     """
 
-    kind: ClassVar[str] = "concat"
+    kind = "concat"
 
     def infer(self, *inputs: Shape) -> Inferred:
         """[sum of the channels, ...]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -26,7 +26,7 @@ class BatchNorm(Elementwise):
     `momentum` towards the batch's mean and unbiased variance, as in PyTorch.
     """
 
-    kind: ClassVar[str] = "batch_norm"
+    kind = "batch_norm"
 
     eps: Positive = 1e-5
     """Added to the variance."""
@@ -51,7 +51,7 @@ class LayerNorm(Elementwise):
     weight and bias of the sample's shape.
     """
 
-    kind: ClassVar[str] = "layer_norm"
+    kind = "layer_norm"
 
     axes: Literal["channels", "all"] = "channels"
     """Over what the mean and variance are taken."""
@@ -73,8 +73,8 @@ class GroupNorm(Elementwise):
     Wu & He 2018; parameters weight and bias [c].
     """
 
-    kind: ClassVar[str] = "group_norm"
-    main: ClassVar[str | None] = "groups"
+    kind = "group_norm"
+    main = "groups"
 
     groups: Count
     """Into how many groups the channels are split."""
@@ -100,11 +100,11 @@ class LocalResponseNorm(Elementwise):
         - local_response_norm: {size: 5, k: 2}
 
     Krizhevsky, Sutskever & Hinton 2012, section 3.3: y = x / (k + α/size · Σ x²)^β over `size` channels around it;
-    α divided by the size as in Caffe, ONNX and PyTorch.
+    α divided by the size as in Caffe, ONNX and PyTorch; of an even size, the channel more comes before, as in PyTorch.
     """
 
-    kind: ClassVar[str] = "local_response_norm"
-    main: ClassVar[str | None] = "size"
+    kind = "local_response_norm"
+    main = "size"
 
     size: Count
     """How many channels are summed."""
@@ -131,8 +131,8 @@ class Scale(Elementwise):
     The layer scale of Touvron et al. 2021 (CaiT); parameter weight [c].
     """
 
-    kind: ClassVar[str] = "scale"
-    main: ClassVar[str | None] = "value"
+    kind = "scale"
+    main = "value"
 
     value: float = 1.0
     """The factor that it begins with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from cnnspec.geometry import Axis, adaptive_bounds, pads_of, window
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, image, whole_field
@@ -13,7 +13,7 @@ from cnnspec.layers.window import does_not_fit
 class Pool(Layer):
     """Pooling with a sliding window."""
 
-    main: ClassVar[str | None] = "kernel"
+    main = "kernel"
 
     kernel: Size
     """Height and width of the window."""
@@ -66,7 +66,7 @@ class MaxPool(Pool):
     Textbook 1.4.1; the padding never wins (it counts as −∞).
     """
 
-    kind: ClassVar[str] = "max_pool"
+    kind = "max_pool"
 
 
 class AvgPool(Pool):
@@ -79,7 +79,7 @@ class AvgPool(Pool):
     Textbook 1.4.1; rows beyond the padding, which ceil rounding may reach, are never counted.
     """
 
-    kind: ClassVar[str] = "avg_pool"
+    kind = "avg_pool"
 
     count_padding: bool = True
     """Whether the zeros of the padding count in the mean."""
@@ -108,7 +108,7 @@ class GlobalAvgPool(GlobalPool):
     Lin et al. 2013 (Network in Network), section 3.2. To keep an image of 1×1, use `adaptive_avg_pool: 1`.
     """
 
-    kind: ClassVar[str] = "global_avg_pool"
+    kind = "global_avg_pool"
 
 
 class GlobalMaxPool(GlobalPool):
@@ -119,7 +119,7 @@ class GlobalMaxPool(GlobalPool):
         - global_max_pool
     """
 
-    kind: ClassVar[str] = "global_max_pool"
+    kind = "global_max_pool"
 
 
 class AdaptiveAvgPool(Layer):
@@ -132,8 +132,8 @@ class AdaptiveAvgPool(Layer):
     Window i reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉, as in PyTorch's AdaptiveAvgPool2d.
     """
 
-    kind: ClassVar[str] = "adaptive_avg_pool"
-    main: ClassVar[str | None] = "size"
+    kind = "adaptive_avg_pool"
+    main = "size"
 
     size: Size
     """Height and width of the output."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from cnnspec.geometry import Pads, pads_of, window
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, by, image
@@ -20,8 +20,8 @@ class Upsample(Layer):
     `bilinear` samples at half-pixel centres (PyTorch's align_corners=False).
     """
 
-    kind: ClassVar[str] = "upsample"
-    main: ClassVar[str | None] = "scale"
+    kind = "upsample"
+    main = "scale"
 
     scale: Size
     """The factors for height and width."""
@@ -53,8 +53,8 @@ class Pad(Layer):
         - pad: {padding: {each_side: 1}, mode: reflect}
     """
 
-    kind: ClassVar[str] = "pad"
-    main: ClassVar[str | None] = "padding"
+    kind = "pad"
+    main = "padding"
 
     padding: PaddingField
     """The border; a number is the total of both sides."""
@@ -109,8 +109,8 @@ class Crop(Layer):
     As much is cut before as after; an odd rest is cut after. Ronneberger et al. 2015 (U-Net) crop their skips so.
     """
 
-    kind: ClassVar[str] = "crop"
-    main: ClassVar[str | None] = "size"
+    kind = "crop"
+    main = "size"
 
     size: Size
     """Height and width of what is kept."""
@@ -144,8 +144,8 @@ class ChannelShuffle(Layer):
     Zhang et al. 2017 (ShuffleNet): channel i of the output is channel (i mod g)·(c/g) + ⌊i/g⌋ of the input.
     """
 
-    kind: ClassVar[str] = "channel_shuffle"
-    main: ClassVar[str | None] = "groups"
+    kind = "channel_shuffle"
+    main = "groups"
 
     groups: Count
     """How many groups there are."""
@@ -165,8 +165,8 @@ class Slice(Layer):
         - slice: [0, 6]
     """
 
-    kind: ClassVar[str] = "slice"
-    main: ClassVar[str | None] = "channels"
+    kind = "slice"
+    main = "channels"
 
     channels: Range
     """[first, end), counted from 0."""

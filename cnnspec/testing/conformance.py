@@ -138,11 +138,11 @@ def _gradients(model: Model, case: Case) -> Faults:
 
 
 def _training(model: Model, case: Case) -> Faults:
-    """The loss, its gradients, and the running statistics after a step are as defined."""
+    """The loss, its gradients, and what a step leaves, its output and the running statistics, are as defined."""
     graph, x, target = case.graph(), case.x(), case.target()
     assert graph.train is not None
     model.begin_training(graph.train, 1)
-    expected_loss, expected, statistics = _expected_training(case)
+    expected_loss, expected, y, statistics = _expected_training(case)
     loss, gradients = model.loss_and_gradients(x, target)
     yield from _differ("loss", np.asarray(loss), np.asarray(expected_loss), model.dtype)
     if model.dtype == "float64":
@@ -152,6 +152,7 @@ def _training(model: Model, case: Case) -> Faults:
         if not np.array_equal(before[name], array):
             yield name, "was changed by `loss_and_gradients`"
     yield from _differ("step", np.asarray(model.step(x, target)), np.asarray(expected_loss), model.dtype)
+    yield from _differ("outputs", model.outputs, y, model.dtype)
     after = model.state()
     for name, array in statistics.items():
         yield from _differ(name, after[name], array, model.dtype)
@@ -171,12 +172,12 @@ def _expected_gradients(case: Case) -> tuple[Array, reference.Arrays]:
 
 
 @cache
-def _expected_training(case: Case) -> tuple[float, reference.Arrays, reference.Arrays]:
+def _expected_training(case: Case) -> tuple[float, reference.Arrays, Array, reference.Arrays]:
     graph, train = case.graph(), case.graph().train
     assert train is not None
     loss, gradients = reference.loss_and_gradients(graph, case.weights(), case.x(), case.target(), train)
-    _, statistics = reference.run_training(graph, case.weights(), case.x(), train.seed, 0)
-    return loss, gradients, statistics
+    values, statistics = reference.run_training(graph, case.weights(), case.x(), train.seed, 0)
+    return loss, gradients, values[graph.output.name], statistics
 
 
 # How

@@ -1,0 +1,210 @@
+"""Training: one loop for every backend; what differs between them is only who computes a step."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cnnspec import checkpoint, weights
+from cnnspec.backend import Array, Model
+from cnnspec.checkpoint import Progress
+from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
+from cnnspec.evaluation import Evaluation, evaluate_split
+from cnnspec.settings import CrossEntropy, Train
+
+LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
+CHECKPOINT_SECONDS = 60.0
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and its checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a listener learns after every step."""
+
+    epoch: int
+    """Counted from 1."""
+    step: int
+    """Steps of the epoch that are over."""
+    steps: int
+    """Steps of an epoch."""
+    loss: float
+    """Of this step's batch."""
+    mean_loss: float
+    """Of the epoch so far."""
+    accuracy: float | None
+    """Of the epoch so far, each sample judged before the step that learns from it."""
+    samples: int
+    """Of this step's batch."""
+
+
+@dataclass
+class Result:
+    """What training came to."""
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    """A record for each epoch, as in metrics.jsonl."""
+    losses: list[float] = field(default_factory=list)
+    """The loss of every step of this process."""
+    best_epoch: int = 0
+    """The epoch of the best checkpoint."""
+    test: Evaluation | None = None
+    """The best weights on the test data, where there is any."""
+
+
+@dataclass
+class Trainer:
+    """Trains a model on a dataset, and leaves checkpoints and metrics in a folder.
+
+    Everything random is drawn from the settings' seed by name, so that a run that is stopped and resumed is the run
+    that was never stopped.
+    """
+
+    model: Model
+    dataset: Dataset
+    settings: Train
+    folder: Path | None = None
+    on_step: Callable[[Moment], None] = lambda moment: None
+    on_epoch: Callable[[dict[str, Any]], None] = lambda record: None
+    should_stop: Callable[[], bool] = lambda: False
+    about: dict[str, str] = field(default_factory=dict)
+    """Metadata of the checkpoints."""
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def __post_init__(self) -> None:
+        self.train, self.validation = split_off(self.dataset.train, self.settings.validation, self.settings.seed)
+        self.steps = math.ceil(self.train.n / self.settings.batch)
+        self.classifies = isinstance(self.settings.loss, CrossEntropy)
+        self.progress = Progress()
+        self.result = Result()
+        self.model.begin_training(self.settings, self.steps)
+
+    def resume(self) -> None:
+        """Goes on from the last checkpoint of the folder; metrics of what was lost after it are dropped."""
+        assert self.folder is not None
+        self.progress = checkpoint.load(self.folder / LAST, self.model)
+        metrics = self.folder / METRICS
+        lines = metrics.read_text("utf-8").splitlines() if metrics.exists() else []
+        records = [json.loads(line) for line in lines if line.endswith("}")]
+        self.result.epochs = [record for record in records if record["epoch"] <= self.progress.epoch]
+        content = "".join(json.dumps(record) + "\n" for record in self.result.epochs)
+        weights.replace(metrics, content.encode())
+
+    def run(self) -> Result:
+        """Trains to the end; raises Stopped, behind a checkpoint, when asked to stop."""
+        if self.progress.epoch == 0 and self.progress.batch == 0:
+            self.save(LAST)  # so that there is something to resume from the first moment on
+        while self.progress.epoch < self.settings.epochs:
+            self.epoch()
+        self.result.best_epoch = self.progress.best_epoch
+        if self.dataset.test is not None:
+            if self.folder is not None and self.progress.best_epoch not in (0, self.progress.epoch):
+                self.model.load(weights.read(self.folder / BEST))
+            self.result.test = evaluate_split(self.model, self.dataset.test, self.settings.loss)
+        return self.result
+
+    def epoch(self) -> None:
+        """The rest of the present epoch."""
+        p = self.progress
+        began, saved = time.perf_counter(), time.perf_counter()
+        for x, target in self.batches(p.epoch, p.batch):
+            loss = self.model.step(x, target[self.model.shard(len(target))])
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss} at step {p.batch + 1} of epoch {p.epoch + 1}: "
+                    "a smaller learning_rate, a warm-up or inputs of a smaller scale may help"
+                )
+            self.result.losses.append(loss)
+            p.batch += 1
+            p.loss += loss * len(target)
+            p.samples += len(target)
+            if self.classifies:
+                mine = self.model.shard(len(target))
+                right = int((self.model.outputs.argmax(axis=1) == target[mine]).sum())
+                p.correct += sum(self.model.gather(right))
+            accuracy = p.correct / p.samples if self.classifies else None
+            self.on_step(Moment(p.epoch + 1, p.batch, self.steps, loss, p.loss / p.samples, accuracy, len(target)))
+            now = time.perf_counter()
+            if any(self.model.gather(self.should_stop())):
+                p.seconds += now - began
+                self.save(LAST)
+                raise Stopped
+            if now - saved > self.checkpoint_seconds and p.batch < self.steps:  # each process, and only one writes
+                p.seconds, began = p.seconds + now - began, now
+                self.save(LAST)
+                saved = now
+        self.end_of_epoch(time.perf_counter() - began)
+
+    def end_of_epoch(self, seconds: float) -> None:
+        """Validation, the record of the epoch, and the checkpoints."""
+        p = self.progress
+        p.seconds += seconds
+        record: dict[str, Any] = {
+            "epoch": p.epoch + 1,
+            "step": self.model.steps,
+            "learning_rate": self.model.learning_rate,
+            "loss": p.loss / p.samples,
+            "accuracy": p.correct / p.samples if self.classifies else None,
+        }
+        score = -record["loss"]
+        for name, split in (("validation", self.validation), ("test", self.dataset.test)):
+            if split is None or split.n == 0 or (name == "test" and self.validation is not None):
+                continue
+            found = evaluate_split(self.model, split, self.settings.loss)
+            record |= {f"{name}_loss": found.loss, f"{name}_accuracy": found.accuracy}
+            if name == "validation":
+                score = found.accuracy if found.accuracy is not None else -found.loss
+        record |= {
+            "seconds": round(p.seconds, 3),
+            "samples_per_second": round(p.samples * (p.epoch + 1) / p.seconds, 1),
+        }
+        p.epoch += 1
+        p.batch, p.loss, p.correct, p.samples = 0, 0.0, 0, 0
+        better = p.best is None or score > p.best
+        if better:
+            p.best, p.best_epoch = score, p.epoch
+        self.result.epochs.append(record)
+        if self.folder is not None and self.model.process == 0:
+            with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        if better:
+            self.save(BEST)
+        self.save(LAST)
+        self.on_epoch(record)
+
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Array, Array]]:
+        """The batches of an epoch from one on; the next is made while the present one is learnt from."""
+        order = epoch_order(self.train.n, self.settings.seed, epoch)
+        size = self.settings.batch
+        shards = [order[i : i + size] for i in range(first * size, len(order), size)]
+
+        def make(indices: Array) -> tuple[Array, Array]:
+            return self.batch_of(self.train, indices, epoch)
+
+        with ThreadPoolExecutor(1) as worker:
+            coming = [worker.submit(make, shard) for shard in shards[:1]]
+            for following in [*shards[1:], None]:
+                batch = coming.pop().result()
+                if following is not None:
+                    coming.append(worker.submit(make, following))
+                yield batch
+
+    def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array, Array]:
+        """This process' samples of a batch, augmented, and the targets of all of it."""
+        mine = indices[self.model.shard(len(indices))]
+        x = split.samples(mine)
+        x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.model.graph.input)
+        return x, split.targets[indices]
+
+    def save(self, name: str) -> None:
+        """Writes a checkpoint into the folder, if there is one."""
+        if self.folder is not None and self.model.process == 0:
+            checkpoint.save(self.folder / name, self.model, self.progress, self.about)
