@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
     from cnnspec.graph import Graph
     from cnnspec.models import build, to_torch
+    from cnnspec.rendering import render
+    from cnnspec.runs import evaluate, train
+    from cnnspec.verification import verify
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
 _HOMES = {
@@ -35,11 +38,15 @@ _HOMES = {
     "Graph": "graph",
     "build": "models",
     "to_torch": "models",
+    "train": "runs",
+    "evaluate": "runs",
+    "verify": "verification",
+    "render": "rendering",
 }
 
 __all__ = [
     "BackendError", "Diagnostic", "Graph", "InputError", "Model", "Report", "Source", "SpecError", "build", "check",
-    "load", "loads", "to_torch",
+    "evaluate", "load", "loads", "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 SPEC = ".yaml"
-SHELF = "textbook/"
-"""Specs below it are found by their bare names too."""
+SHELVES = ("", "textbook/", "samples/")
+"""Where a bare name is looked up, in this order."""
 
 
 def folder() -> Path:
@@ -23,8 +23,8 @@ def names(suffix: str = SPEC) -> list[str]:
 
 
 def find(name: str, suffix: str = SPEC) -> Path | None:
-    """The bundled file of a name, with or without its suffix and its `textbook/`; None where there is none."""
+    """The bundled file of a name, with or without its suffix and its shelf; None where there is none."""
     known = names(suffix)
     wanted = name.removesuffix(suffix)
-    found = next((n for n in (wanted, SHELF + wanted) if n in known), None)
+    found = next((shelf + wanted for shelf in SHELVES if shelf + wanted in known), None)
     return folder() / f"{found}{suffix}" if found else None

@@ -43,6 +43,7 @@ CODES: dict[str, str] = {
     "uneven-each": "the lists of `each` have different lengths",
     "too-many-layers": "the spec grows past the number of layers that it may have",
     "endless-extends": "specs that extend each other",
+    "too-many-faults": "more faults than anybody reads; the rest is not said",
     # the shapes
     "kernel-too-large": "a window does not fit its input",
     "needs-image": "a layer that slides over an image gets a flat vector",
@@ -183,8 +184,8 @@ def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint
     bar = " " * (gutter + 1) + paint("|", "frame") + " "
     for source in sources:
         if source is not sources[0]:
-            first = next(label for label in labels if label.span.source is source)
-            out.append(" " * gutter + paint(" ::: ", "frame") + str(first.span))
+            place = next(label.span for label in labels if label.span.source is source)
+            out.append(" " * gutter + paint(" ::: ", "frame") + str(place))
         here = sorted(
             (label for label in labels if label.span.source is source),
             key=lambda label: (label.span.line, -label.span.column),

@@ -109,7 +109,7 @@ def _chain(source: Source, scope: Scope, opener: Opener) -> list[Node]:
     while True:
         root, faults = parse(source)
         for fault in faults:
-            scope.findings.add(fault)
+            scope.findings.add(fault, scope.frames)
         if root is None or root.value is None:
             if not faults:
                 at = Span(source, 1, 1, 1, 1)
@@ -120,7 +120,7 @@ def _chain(source: Source, scope: Scope, opener: Opener) -> list[Node]:
         if not root.is_mapping:
             scope.fault("wrong-type", f"a spec is a mapping, not {says(root.plain())}", root.span, help=_START)
             return []
-        unknown_keys(scope, root, KEYS, "the spec")
+        unclear = unknown_keys(scope, root, KEYS, "the spec")
         _version(scope, root)
         chain.append(root)
         base = root.get("extends")
@@ -231,7 +231,20 @@ def _init(document: Document, node: Node) -> None:
 
 
 def _train(document: Document, node: Node) -> None:
-    scope = document.scope
+    document.train = read_train(document.scope, node)
+
+
+def train_settings(node: Node) -> Train:
+    """The training settings of a mapping that stands alone; SpecError where it is at fault."""
+    findings = Findings()
+    train = read_train(Scope(findings), node)
+    if train is None:
+        raise SpecError(findings.found)
+    return train
+
+
+def read_train(scope: Scope, node: Node) -> Train | None:
+    """The training settings, None where something is wrong with them."""
     given: dict[str, Any] = {}
     whole = True
     for key, value in node.items():
@@ -243,11 +256,11 @@ def _train(document: Document, node: Node) -> None:
         else:
             continue
         whole = whole and part is not None
-        given[key] = part if part is not None else Train.model_fields[key].get_default(call_default_factory=True)
+        given[key] = part if part is not None else Train.model_fields[key].default
     plain = {k: v for k, v in node.items() if k not in given}
     rest = Node(plain, node.span, node.keys) if node.is_mapping else node
     train = read_model(Train, scope, rest, "train", node.span, given=given)
-    document.train = train if whole else None
+    return train if whole else None
 
 
 _READERS: dict[str, Callable[[Document, Node], None]] = {"classes": _classes, "init": _init, "train": _train}

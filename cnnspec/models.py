@@ -15,7 +15,7 @@ from cnnspec.diagnostics import Source
 from cnnspec.graph import Graph
 from cnnspec.initial import initial
 from cnnspec.sizes import parse_size, size_of
-from cnnspec.summary import BYTES, peak_activation_bytes
+from cnnspec.summary import BYTES, peak_activation_bytes, summarize
 
 if TYPE_CHECKING:
     import torch
@@ -85,10 +85,21 @@ def check_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None)
         name = max(sizes, key=lambda key: sizes[key])
         shape = "×".join(map(str, graph.parameters[name].shape))
         message += f" (`{name}` alone, {shape}, {size_of(sizes[name])})"
-    raise MemoryLimitError(
-        f"{message}; the limit is {size_of(limit)}. Raise it with --memory-limit or {MEMORY_VARIABLE}, "
-        "or make the network, its input or the batch smaller"
-    )
+    raise MemoryLimitError(f"{message}; the limit is {size_of(limit)}. {_RAISE_IT}")
+
+
+def check_training_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None) -> None:
+    """Refuses, before anything is allocated, a training that exceeds the limit."""
+    limit = memory_limit() if limit is None else limit
+    needed = summarize(graph, batch, "float64" if dtype == "float64" else "float32").totals.training_bytes
+    if needed > limit:
+        raise MemoryLimitError(
+            f"training `{graph.name}` with a batch of {batch} takes {size_of(needed)} for weights, gradients, "
+            f"optimizer and saved activations; the limit is {size_of(limit)}. {_RAISE_IT}"
+        )
+
+
+_RAISE_IT = f"Raise it with --memory-limit or {MEMORY_VARIABLE}, or make the network, its input or the batch smaller"
 
 
 def memory_limit() -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from cnnspec.diagnostics import CODES, Diagnostic, Label, Span, nearest
+from cnnspec.diagnostics import CODES, Diagnostic, Label, Span, nearest, quoted
 from cnnspec.expressions import ExpressionError, evaluate, has_reference
 from cnnspec.layers.fields import says
 from cnnspec.settings import Choice
-from cnnspec.source import Node
+from cnnspec.source import MAX_DEPTH, MAX_NODES, Node
+
+MAX_FAULTS = 1_000
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -21,19 +23,44 @@ class Faulty(Exception):
     """A value that cannot be had; what is wrong with it has been said."""
 
 
+class Enough(Exception):
+    """There are more faults than anybody reads; that has been said."""
+
+
 @dataclass
 class Findings:
     """The diagnostics of one check; a fault that is met again in the same place is said once."""
 
     found: list[Diagnostic] = field(default_factory=list)
-    seen: set[tuple[str, Span]] = field(default_factory=set)
+    seen: dict[tuple[str, Span], int] = field(default_factory=dict)
+    again: dict[int, dict[Span, None]] = field(default_factory=dict)
+    """The other uses of the block in which a fault lies."""
+    values: int = 0
+    """How many values references have put in."""
 
-    def add(self, diagnostic: Diagnostic) -> None:
-        """Takes a diagnostic in."""
+    def add(self, diagnostic: Diagnostic, frames: tuple[Label, ...] = ()) -> None:
+        """Takes in a diagnostic, found by way of these uses of blocks; raises Enough at the last that is taken."""
         place = (diagnostic.code, diagnostic.label.span)
         if place not in self.seen:
-            self.seen.add(place)
+            self.seen[place] = len(self.found)
             self.found.append(diagnostic)
+            if len(self.found) == MAX_FAULTS:
+                message = f"there are more than {MAX_FAULTS:,} faults, and the check ends here"
+                self.found.append(Diagnostic("too-many-faults", message, Label(diagnostic.label.span)))
+                raise Enough
+        elif frames and frames[0] not in self.found[self.seen[place]].others:
+            self.again.setdefault(self.seen[place], {})[frames[0].span] = None
+
+    def all(self) -> list[Diagnostic]:
+        """The diagnostics, each with a note of the other ways to it."""
+        return [replace(d, notes=(*d.notes, *self._ways(i))) for i, d in enumerate(self.found)]
+
+    def _ways(self, index: int) -> tuple[str, ...]:
+        places = [str(span) for span in self.again.get(index, ())]
+        if not places:
+            return ()
+        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+        return (f"the same by way of {', '.join(places[:3])}{more}",)
 
 
 @dataclass(frozen=True)
@@ -65,7 +92,7 @@ class Scope:
         diagnostic = Diagnostic(
             code, message, Label(span, label), severity, (*others, *self.frames), tuple(notes), help
         )
-        self.findings.add(diagnostic)
+        self.findings.add(diagnostic, self.frames)
 
     def inside(self, **changes: Any) -> Scope:
         """This scope with something changed."""
@@ -83,24 +110,43 @@ class Scope:
 
     def _text(self, node: Node, text: str) -> Any:
         try:
-            return evaluate(text, self.values)
+            value = evaluate(text, self.values)
         except ExpressionError as error:
-            known = nearest(error.unknown, self.values) if error.unknown else None
-            remedy = f"did you mean `${known}`?" if known else ""
-            if error.unknown and not known:
-                names = ", ".join(f"`{name}`" for name in self.values)
-                remedy = f"the parameters here are {names}" if names else "declare it under `params:`"
-            self.fault(error.code, error.message, _within(node.span, error.start, error.end), help=remedy)
+            remedy = self._known(error.unknown) if error.unknown else ""
+            self.fault(error.code, error.message, _within(node.span, text, error.start, error.end), help=remedy)
             raise Faulty from None
+        if isinstance(value, list):
+            self._count(value, node)
+        return value
+
+    def _known(self, name: str) -> str:
+        near = nearest(name, self.values)
+        if near:
+            return f"did you mean `${near}`?"
+        names = ", ".join(f"`{name}`" for name in self.values)
+        return f"the parameters here are {names}" if names else "declare it under `params:`"
+
+    def _count(self, value: list[Any], node: Node) -> None:
+        """Lists that hold lists that hold lists may grow as no text does."""
+        depth, level = 1, value
+        while level and self.findings.values <= MAX_NODES and depth <= MAX_DEPTH:
+            self.findings.values += len(level)
+            depth += 1
+            level = [item for inner in level if isinstance(inner, list) for item in inner[:MAX_NODES]]
+        if level:
+            message = f"{quoted(str(node.value))} is nested too deep, or put in too often"
+            limits = f"at most {MAX_DEPTH} levels, and {MAX_NODES:,} values in all"
+            self.fault("bad-expression", message, node.span, help=limits)
+            raise Faulty
 
 
-def _within(span: Span, start: int, end: int) -> Span:
-    """A stretch of a scalar's text, as a place in the source."""
+def _within(span: Span, text: str, start: int, end: int) -> Span:
+    """A stretch of a scalar's text, as a place in the source; the whole scalar where it is written in another way."""
     line = span.source.lines[span.line - 1]
-    if span.end_line != span.line:
+    quote = line[span.column - 1 : span.column] in ("'", '"')
+    first = span.column + quote
+    if span.end_line != span.line or line[first - 1 : first - 1 + len(text)] != text:
         return span
-    quoted = line[span.column - 1 : span.column] in ("'", '"')
-    first = span.column + quoted
     return span._replace(column=first + start, end_column=first + end)
 
 
@@ -119,76 +165,96 @@ def read_model(
 
     `given` holds values that stand in for the node's, and `also` keys that somebody else reads.
     """
-    also = tuple(also)
     mapping = node is not None and node.is_mapping
     values: dict[str, Any] = {}
-    any_unknown = False
-    try:
-        if node is not None and mapping:
-            any_unknown = unknown_keys(scope, node, (*cls.model_fields, *also), owner)
-            values = {key: scope.value(item) for key, item in node.items() if key in cls.model_fields}
-        elif node is not None and node.value is not None:
-            if main is None:
-                scope.fault("wrong-type", f"`{owner}` takes no value", node.span, help=_takes(cls, owner))
-                return None
+    lost: set[str] = set()  # fields whose value stands there, and cannot be had
+    if node is not None and mapping:
+        lost = unknown_keys(scope, node, (*cls.model_fields, *also), f"`{owner}`", _required(cls))
+        for key, item in node.items():
+            if key in cls.model_fields:
+                try:
+                    values[key] = scope.value(item)
+                except Faulty:
+                    lost.add(key)
+    elif node is not None and node.value is not None:
+        if main is None:
+            scope.fault("wrong-type", f"`{owner}` takes no value", node.span, help=_takes(cls, owner))
+            return None
+        try:
             values = {main: scope.value(node)}
-    except Faulty:
-        return None
+        except Faulty:
+            return None
     values.update(given or {})
     try:
         model = cls(**values)
-        return None if any_unknown else model
+        return None if lost else model
     except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            _say(scope, cls, dict(fault), node, mapping, owner, place, main)
-        return None
+        faults = [fault for fault in error.errors(include_url=False) if fault["loc"][0] not in lost]
+    missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
+    if missing and "" not in lost:
+        alone = main if missing == [main] and not mapping else None
+        scope.fault("missing-key", f"`{owner}` needs {_and(missing)}", place, help=_example(owner, missing, alone))
+    for fault in faults:
+        if fault["type"] != "missing":
+            _say(scope, dict(fault), node, mapping, owner, place)
+    return None
+
+
+def _and(names: Sequence[str]) -> str:
+    *most, last = [f"`{name}`" for name in names]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _example(owner: str, fields: Sequence[str], alone: str | None = None) -> str:
+    return f"`{owner}: …`" if alone else f"`{owner}: {{{', '.join(f'{name}: …' for name in fields)}}}`"
 
 
 def _takes(cls: type[BaseModel], owner: str) -> str:
-    names = list(cls.model_fields)
-    return f"it takes the fields {', '.join(names)} in a mapping" if names else f"write `{owner}` alone"
+    if required := _required(cls):
+        return _example(owner, required)
+    names = _and(list(cls.model_fields)) if cls.model_fields else ""
+    return f"a mapping may hold {names}" if names else f"write `{owner}` alone"
 
 
-def unknown_keys(scope: Scope, node: Node, known: Iterable[str], owner: str) -> bool:
-    """Keys that nothing reads are faults, with the nearest one that something would; whether there are any."""
+def _required(cls: type[BaseModel]) -> list[str]:
+    return [name for name, field in cls.model_fields.items() if field.is_required()]
+
+
+def unknown_keys(
+    scope: Scope, node: Node, known: Iterable[str], owner: str, required: Iterable[str] = ()
+) -> set[str]:
+    """Says which keys nothing reads; returns the ones that were meant by them, "" for what is unclear."""
     known = tuple(known)
-    any_unknown = False
+    meant: set[str] = set()
     for key, place in node.keys.items():
         if key not in known:
-            any_unknown = True
-            near = nearest(key, known)
-            remedy = f"did you mean `{near}`?" if near else f"it takes {', '.join(f'`{k}`' for k in known)}"
-            scope.fault("unknown-key", f"`{owner}` has no `{key}`", place, help=remedy)
-    return any_unknown
+            from cnnspec.suggestions import advice, suggest
+
+            meant.add(suggest(key, known) or "")
+            remedy = advice(key, known, f"it takes {_and(tuple(dict.fromkeys((*required, *known))))}")
+            scope.fault("unknown-key", f"{owner} has no {quoted(key)}", place, help=remedy)
+    return meant
 
 
-def _say(
-    scope: Scope,
-    cls: type[BaseModel],
-    fault: dict[str, Any],
-    node: Node | None,
-    mapping: bool,
-    owner: str,
-    place: Span,
-    main: str | None,
-) -> None:
+def _say(scope: Scope, fault: dict[str, Any], node: Node | None, mapping: bool, owner: str, place: Span) -> None:
     """One error of pydantic's as a diagnostic."""
-    path = tuple(step for step in fault["loc"])
     context = fault.get("ctx") or {}
-    name = str(path[0]) if path else owner
-    if fault["type"] == "missing" and len(path) == 1:
-        example = f"{owner}: {{{name}: …}}"
-        scope.fault("missing-key", f"`{owner}` needs `{name}`", place, help=f"`{example}`")
-        return
-    path += tuple(context.get("at", ()))
-    if node is None:
-        span, text = place, None
-    else:
-        inner = path if mapping else path[1:]
-        span, text = node.at(inner), _text_at(node, inner)
-    label = f"is {says(fault['input'])}" if text and has_reference(text) else ""
+    name = str(fault["loc"][0])
+    path = (*fault["loc"], *context.get("at", ()))
     code, message, remedy = _wording(fault, context)
+    inner = path if mapping else path[1:]
+    span = node.at(inner) if node is not None else place
+    if code == "unknown-key" and node is not None:
+        span = node.key_at(inner)
+    text = _text_at(node, inner) if node is not None else None
+    label = f"is {says(_value_at(fault['input'], context.get('at', ())))}" if text and has_reference(text) else ""
     scope.fault(code, f"`{name}` {message}", span, label, help=remedy)
+
+
+def _value_at(value: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
 
 
 def _text_at(node: Node, path: tuple[str | int, ...]) -> str | None:
@@ -205,7 +271,7 @@ def _wording(fault: dict[str, Any], context: dict[str, Any]) -> tuple[str, str, 
     """Code, message and help for an error of pydantic's."""
     kind, value = fault["type"], says(fault["input"])
     if kind in CODES:
-        return kind, fault["msg"], ""
+        return kind, fault["msg"], context.get("help", "")
     match kind:
         case "int_type" | "int_from_float":
             whole = isinstance(fault["input"], float) and fault["input"].is_integer()
@@ -230,9 +296,16 @@ def _wording(fault: dict[str, Any], context: dict[str, Any]) -> tuple[str, str, 
             return "invalid-value", f"takes less than {context['lt']:g}, not {value}", ""
         case "literal_error":
             options = str(context["expected"]).replace("'", "")
-            near = nearest(str(fault["input"]), options.replace(" or ", ", ").split(", "))
-            return "invalid-value", f"takes {options}, not {value}", f"did you mean `{near}`?" if near else ""
+            known = options.replace(" or ", ", ").split(", ")
+            return "invalid-value", f"takes {options}, not {value}", meant(fault["input"], known)
     return "invalid-value", f"takes no {value}: {fault['msg']}", ""
+
+
+def meant(value: Any, known: Iterable[str], otherwise: str = "") -> str:
+    """Help for a word that is not one of those known."""
+    from cnnspec.suggestions import advice
+
+    return advice(value, known, otherwise) if isinstance(value, str) else otherwise
 
 
 def read_choice(scope: Scope, options: Mapping[str, type[Choice]], node: Node, what: str) -> Choice | None:
@@ -243,9 +316,8 @@ def read_choice(scope: Scope, options: Mapping[str, type[Choice]], node: Node, w
     kind, place, config = entry
     cls = options.get(kind)
     if cls is None:
-        near = nearest(kind, options)
-        remedy = f"did you mean `{near}`?" if near else ""
-        scope.fault("invalid-value", f"`{what}` takes {', '.join(options)}, not `{kind}`", place, help=remedy)
+        message = f"`{what}` takes {', '.join(options)}, not {quoted(kind)}"
+        scope.fault("invalid-value", message, place, help=meant(kind, options))
         return None
     return read_model(cls, scope, config, kind, place, main=cls.main)
 

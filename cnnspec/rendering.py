@@ -36,7 +36,8 @@ def render(graph: Graph, *, defaults: bool = True) -> str:
     if graph.init != "torch":
         lines.append(f"init: {graph.init}")
     lines.append("layers:")
-    lines += _list(_arrange(graph), _named(graph), defaults, 1)
+    items = _arrange(graph)
+    lines += _list(items, _named(items, Counter()), defaults, 1)
     totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), "output": list(graph.output.shape)}
     lines.append(f"expect: {flow(totals)}")
     if graph.examples:
@@ -66,14 +67,18 @@ def _plain(value: Any) -> Any:
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 
-def _named(graph: Graph) -> set[str]:
-    """The nodes whose names are not those that they would be given."""
-    ordinals: Counter[str] = Counter()
+def _named(items: Iterable[Item | str], ordinals: Counter[str]) -> set[str]:
+    """The nodes whose names are not those that they would be given, in the order of the text."""
     found = set()
-    for node in graph.nodes[1:]:
+    for item in items:
+        if isinstance(item, str):
+            continue
+        node = item.node
         ordinals[node.kind] += 1
         if node.name != f"{node.kind}{ordinals[node.kind]}":
             found.add(node.name)
+        for branch in item.branches.values():
+            found |= _named(branch, ordinals)
     return found
 
 
@@ -91,27 +96,35 @@ def _arrange(graph: Graph) -> list[Item]:
 
 def _merge(node: Node, items: list[Item], readers: Counter[str]) -> Item:
     """A merge, with the items of its branches taken off the end of the list."""
-    taken: list[tuple[str, list[Item]]] = []
-    for name in reversed(node.inputs[1:]):
-        chain: list[Item] = []
-        while items and items[-1].node.name == name and readers[name] == 1:
-            chain.insert(0, items.pop())
-            name = chain[0].reads
-        taken.insert(0, (name, chain))
-    starts = {start for start, _ in taken}
-    main: list[Item] = []
+    branches: list[tuple[str, list[Item]]] = []
+    for name in reversed(node.inputs):
+        chain = _own_branch(items, name, readers)
+        branches.insert(0, (chain[0].reads if chain else name, chain))
+        del items[len(items) - len(chain) :]
     here = items[-1].node.name if items else INPUT
-    if here == node.inputs[0] and len(starts) == 1:
+    starts = {start for start, _ in branches[1:]}
+    if branches[0] == (here, []) and len(starts) == 1:
         (start,) = starts
         if depth := _depth(items, start, readers):
-            here, main = start, items[-depth:]
+            here, branches[0] = start, (start, items[-depth:])
             del items[-depth:]
-    branches = [(here if main or here == node.inputs[0] else node.inputs[0], main), *taken]
     written = {
         key: [*([] if start == here else [start]), *chain]
         for key, (start, chain) in zip(node.branches, branches, strict=True)
     }
     return Item(node, here, written)
+
+
+def _own_branch(items: list[Item], end: str, readers: Counter[str]) -> list[Item]:
+    """The last items that lead to `end` and to nothing else, where the first of them reads from further up."""
+    for i in range(len(items) - 1, -1, -1):
+        item = items[i]
+        if item.node.name != end or readers[end] != 1:
+            return []
+        end = item.reads
+        if end != (items[i - 1].node.name if i else INPUT):
+            return items[i:]
+    return []
 
 
 def _depth(items: list[Item], start: str, readers: Counter[str]) -> int:
@@ -154,7 +167,8 @@ def _list(items: Iterable[Item | str], named: set[str], defaults: bool, level: i
 
 def _fields(node: Node, defaults: bool) -> dict[str, Any]:
     """The fields as a spec writes them."""
-    return node.layer.model_dump(exclude_defaults=not defaults, exclude_none=True)
+    values = node.layer.model_dump(exclude_defaults=not defaults, exclude_none=True)
+    return {name: values[name] for name in node.layer.field_names() if name in values}
 
 
 def flow(value: Any) -> str:

@@ -17,12 +17,16 @@ from typing import Any
 
 import yaml
 
-from cnnspec.diagnostics import Diagnostic, Label, Source, Span, SpecError
+from cnnspec import syntax
+from cnnspec.diagnostics import Diagnostic, Label, Source, Span, SpecError, quoted
 
 MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
 MAX_DIGITS = 300
+
+# YAML 1.2, production 1 (c-printable); half of a surrogate pair is no character either.
+UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Plain = None | bool | int | float | str
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -83,6 +87,14 @@ class Node:
                     break
         return node.span
 
+    def key_at(self, path: tuple[str | int, ...]) -> Span:
+        """The place of the key that a path ends in, or of the value where it ends in an index."""
+        *way, last = path
+        node: Node | None = self
+        for step in way:
+            node = node.get(step) if node is not None and isinstance(step, str) else None
+        return self.at(path) if node is None else node.keys.get(str(last), self.at(path))
+
 
 def read(path: str | Path) -> Source:
     """The text of a file (`-` is standard input), or a SpecError."""
@@ -131,13 +143,15 @@ def about_file(code: str, message: str, name: str, remedy: str = "") -> Diagnost
 
 def parse(source: Source) -> tuple[Node | None, list[Diagnostic]]:
     """The tree of a text (None where it has none) and what is wrong with the text itself."""
+    if (stray := UNPRINTABLE.search(source.text)) is not None:
+        return None, [syntax.unprintable(source, stray.start())]
     parser = _Parser(source)
     try:
         return parser.document(), parser.diagnostics
     except _Stop:
         return None, parser.diagnostics
     except yaml.YAMLError as error:
-        return None, [*parser.diagnostics, _syntax(source, error)]
+        return None, [*parser.diagnostics, syntax.fault(source, error)]
 
 
 class _Stop(Exception):
@@ -149,9 +163,11 @@ class _Parser:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
         self.events = _events(source.text)
-        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.anchors: dict[str, tuple[Node, int, int]] = {}
+        """The nodes that aliases may name, with how many values they hold and how deep they are nested."""
         self.open_anchors: set[str] = set()
         self.nodes = 0
+        self.deepest = 0
 
     def document(self) -> Node | None:
         root: Node | None = None
@@ -168,13 +184,12 @@ class _Parser:
         return root
 
     def node(self, event: Any, depth: int) -> Node:
-        if depth > MAX_DEPTH:
-            self.stop("nesting-too-deep", f"this is nested more than {MAX_DEPTH} levels deep", event)
+        self.descend(depth, event)
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(event)
+            return self.alias(event, depth)
         if event.tag is not None and event.tag != "!":
-            self.say("unsupported-yaml", f"the tag `{event.tag}`: specs have no tags", event, "leave it out")
-        before = self.nodes
+            self.tag(event)
+        before, outside, self.deepest = self.nodes, self.deepest, depth
         self.count(1, event)
         anchor = event.anchor
         if anchor is not None:
@@ -187,18 +202,34 @@ class _Parser:
             node = self.mapping(event, depth)
         if anchor is not None:
             self.open_anchors.discard(anchor)
-            self.anchors[anchor] = node, self.nodes - before
+            self.anchors[anchor] = node, self.nodes - before, self.deepest - depth
+        self.deepest = max(self.deepest, outside)
         return node
 
-    def alias(self, event: Any) -> Node:
+    def alias(self, event: Any, depth: int) -> Node:
         name = event.anchor
         if name in self.open_anchors:
-            self.stop("alias-expansion", f"`*{name}` stands inside of what it names, without end", event)
+            self.stop("alias-expansion", f"{quoted('*' + name)} stands inside of what it names, without end", event)
         if name not in self.anchors:
-            self.stop("yaml-syntax", f"`*{name}` names nothing: there is no `&{name}` before it", event)
-        node, size = self.anchors[name]
+            message = f"{quoted('*' + name)} names nothing: there is no {quoted('&' + name)} before it"
+            self.stop("yaml-syntax", message, event, "text that begins with `*` is quoted")
+        node, size, height = self.anchors[name]
         self.count(size, event)
+        self.descend(depth + height, event)
         return node
+
+    def tag(self, event: Any) -> None:
+        span = self.span(event)
+        line = self.source.lines[span.line - 1][span.column - 1 :]
+        end = span.column + len(line.split(maxsplit=1)[0]) if line.startswith("!") else span.end_column
+        place = span._replace(end_line=span.line, end_column=end)
+        message = f"the tag {quoted(event.tag)}: specs have no tags"
+        self.diagnostics.append(_at("unsupported-yaml", message, place, "leave it out"))
+
+    def descend(self, depth: int, event: Any) -> None:
+        if depth > MAX_DEPTH:
+            self.stop("nesting-too-deep", f"this is nested more than {MAX_DEPTH} levels deep", event)
+        self.deepest = max(self.deepest, depth)
 
     def count(self, more: int, event: Any) -> None:
         self.nodes += more
@@ -219,12 +250,16 @@ class _Parser:
             key = key_node.value
             value = self.node(next(self.events), depth + 1)
             if not isinstance(key, str):
-                self.diagnostics.append(_at("wrong-type", "a key is text", key_node.span, "quote it"))
+                remedy = "quote it" if isinstance(key, int | float | bool) else ""
+                self.diagnostics.append(_at("wrong-type", "a key is text", key_node.span, remedy))
+            elif key == "<<":
+                message, remedy = "the merge key `<<`: specs have none", "`params` and `blocks` say things once"
+                self.diagnostics.append(_at("unsupported-yaml", message, key_node.span, remedy))
             elif key in keys:
                 self.diagnostics.append(
                     Diagnostic(
                         "duplicate-key",
-                        f"`{key}` is written twice",
+                        f"{quoted(key)} is written twice",
                         Label(key_node.span, "again here"),
                         others=(Label(keys[key], "first here"),),
                         help="keep one of them",
@@ -299,39 +334,3 @@ def resolve(text: str) -> Plain:
 
 def _at(code: str, message: str, span: Span, remedy: str = "", label: str = "") -> Diagnostic:
     return Diagnostic(code, message, Label(span, label), help=remedy)
-
-
-def _syntax(source: Source, error: yaml.YAMLError) -> Diagnostic:
-    """libyaml's complaint as one of ours."""
-    mark = getattr(error, "problem_mark", None)
-    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
-    if mark is None:
-        position = getattr(error, "position", 0)
-        line = source.text.count("\n", 0, position)
-        column = position - (source.text.rfind("\n", 0, position) + 1)
-    else:
-        line, column = mark.line, mark.column
-    line = min(line, len(source.lines) - 1)
-    text = source.lines[line]
-    column = min(column, len(text))
-    label = Label(Span(source, line + 1, column + 1, line + 1, column + 2), problem)
-    if text[: len(text) - len(text.lstrip())].find("\t") >= 0 or text[column : column + 1] == "\t":
-        where = text.index("\t")
-        label = Label(Span(source, line + 1, where + 1, line + 1, where + 2), "a tab")
-        return Diagnostic("yaml-syntax", "a tab cannot indent YAML", label, help="use spaces")
-    context_mark = getattr(error, "context_mark", None)
-    others: tuple[Label, ...] = ()
-    if context_mark is not None and context_mark.line != line:
-        at, context = context_mark, str(getattr(error, "context", "") or "")
-        others = (Label(Span(source, at.line + 1, at.column + 1, at.line + 1, at.column + 2), context),)
-    return Diagnostic("yaml-syntax", "this is not YAML", label, others=others, help=_SYNTAX_HELP.get(problem, ""))
-
-
-_SYNTAX_HELP = {
-    "mapping values are not allowed in this context": "quote text that holds `: `, or start a new line for the key",
-    "did not find expected key": "check the indentation: keys of one mapping start in one column",
-    "did not find expected '-' indicator": "check the indentation: items of one list start in one column",
-    "did not find expected ',' or ']'": "close the list with `]`, or separate its items with `,`",
-    "did not find expected ',' or '}'": "close the mapping with `}`, or separate its keys with `,`",
-    "found unexpected end of stream": "close the quote",
-}

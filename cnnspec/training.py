@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnspec import checkpoint, weights
-from cnnspec.backend import Array, Model
+from cnnspec.backend import Array, Arrays, Model
 from cnnspec.checkpoint import Progress
 from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
 from cnnspec.evaluation import Evaluation, evaluate_split
@@ -20,6 +20,10 @@ from cnnspec.settings import CrossEntropy, Train
 
 LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 CHECKPOINT_SECONDS = 60.0
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; the message says why."""
 
 
 class Stopped(Exception):
@@ -43,7 +47,9 @@ class Moment:
     accuracy: float | None
     """Of the epoch so far, each sample judged before the step that learns from it."""
     samples: int
-    """Of this step's batch."""
+    """Of this process and this epoch, so far."""
+    seconds: float
+    """That those took."""
 
 
 @dataclass
@@ -85,6 +91,7 @@ class Trainer:
         self.classifies = isinstance(self.settings.loss, CrossEntropy)
         self.progress = Progress()
         self.result = Result()
+        self.best: Arrays = {}
         self.model.begin_training(self.settings, self.steps)
 
     def resume(self) -> None:
@@ -105,20 +112,29 @@ class Trainer:
         while self.progress.epoch < self.settings.epochs:
             self.epoch()
         self.result.best_epoch = self.progress.best_epoch
+        self.take_best()
         if self.dataset.test is not None:
-            if self.folder is not None and self.progress.best_epoch not in (0, self.progress.epoch):
-                self.model.load(weights.read(self.folder / BEST))
             self.result.test = evaluate_split(self.model, self.dataset.test, self.settings.loss)
         return self.result
+
+    def take_best(self) -> None:
+        """Puts the best weights into the model, where there was anything to choose them by."""
+        if self.validation is None or self.progress.best_epoch == self.progress.epoch:
+            return
+        self.model.gather(None)  # the process that writes is done writing
+        if self.folder is not None:
+            self.best = weights.read(self.folder / BEST)
+        self.model.load(self.best)
 
     def epoch(self) -> None:
         """The rest of the present epoch."""
         p = self.progress
-        began, saved = time.perf_counter(), time.perf_counter()
+        began = saved = started = time.perf_counter()
+        samples = 0
         for x, target in self.batches(p.epoch, p.batch):
             loss = self.model.step(x, target[self.model.shard(len(target))])
             if not math.isfinite(loss):
-                raise FloatingPointError(
+                raise TrainingError(
                     f"the loss is {loss} at step {p.batch + 1} of epoch {p.epoch + 1}: "
                     "a smaller learning_rate, a warm-up or inputs of a smaller scale may help"
                 )
@@ -131,8 +147,10 @@ class Trainer:
                 right = int((self.model.outputs.argmax(axis=1) == target[mine]).sum())
                 p.correct += sum(self.model.gather(right))
             accuracy = p.correct / p.samples if self.classifies else None
-            self.on_step(Moment(p.epoch + 1, p.batch, self.steps, loss, p.loss / p.samples, accuracy, len(target)))
             now = time.perf_counter()
+            samples += len(target)
+            mean = p.loss / p.samples
+            self.on_step(Moment(p.epoch + 1, p.batch, self.steps, loss, mean, accuracy, samples, now - started))
             if any(self.model.gather(self.should_stop())):
                 p.seconds += now - began
                 self.save(LAST)
@@ -177,6 +195,7 @@ class Trainer:
                 file.write(json.dumps(record) + "\n")
         if better:
             self.save(BEST)
+            self.best = self.model.state() if self.folder is None else {}
         self.save(LAST)
         self.on_epoch(record)
 

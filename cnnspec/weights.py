@@ -171,9 +171,9 @@ def _unreadable(path: str | Path, error: Exception) -> WeightsError:
 
 
 def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> Arrays:
-    """The arrays in the order of `graph.parameters`, or one WeightsError that lists all that do not fit."""
+    """The arrays in the order of `graph.parameters`, each in C order, or one WeightsError that lists all that do not fit."""
     expected = {name: list(parameter.shape) for name, parameter in graph.parameters.items()}
-    found = {name: np.asarray(array) for name, array in arrays.items()}
+    found = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     both = [name for name in expected if name in found]
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]

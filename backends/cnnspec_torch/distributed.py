@@ -6,6 +6,7 @@ gradients, batch statistics and dropout are those of the global batch, so one pr
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from cnnspec.backend import BackendError
 from cnnspec_torch import devices
 
 T = TypeVar("T")
@@ -29,9 +31,12 @@ def init(device: str) -> str:
     if cuda:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     place = devices.device(device)
+    if place.type not in ("cpu", "cuda"):
+        raise BackendError(f"several processes train on cpu or cuda, not on `{device}`")
     if place.type == "cuda":
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    atexit.register(close)
     return device
 
 
@@ -54,11 +59,6 @@ def rank() -> int:
 def size() -> int:
     """How many processes there are."""
     return dist.get_world_size() if active() else 1
-
-
-def shard(n: int) -> slice:
-    """This process' part of a batch of n; parts differ by one at most, and may be empty."""
-    return slice(n * rank() // size(), n * (rank() + 1) // size())
 
 
 def gather(value: T) -> list[T]:

@@ -9,14 +9,12 @@ from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cnnspec.backend import Array, Arrays, BackendError, InputError, Model
 from cnnspec.graph import Graph
-from cnnspec.layers.base import by
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.settings import CrossEntropy
 from cnnspec_torch import devices, distributed
@@ -74,7 +72,10 @@ class TorchModel(Model):
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.run = torch.compile(self.module) if self.options.compile else self.module
         self.parameters = dict(self.module.named_parameters())
-        self.sharded = False
+        self.processes, self.process = distributed.size(), distributed.rank()
+        self.sharded = self.processes > 1
+        for layer in self.module.layers():
+            layer.synchronised = self.sharded
 
     # Running
 
@@ -181,16 +182,6 @@ class TorchModel(Model):
                 )
 
     def _begin_training(self) -> None:
-        output = self.graph.output
-        if isinstance(self.train.loss, CrossEntropy) and len(output.shape) != 1:
-            raise BackendError(
-                f"cross_entropy takes a vector of one number for each class, and `{output.name}` makes an image of "
-                f"{by(output.shape)}: end the network with `flatten` or `global_avg_pool`, or use mean_squared_error"
-            )
-        self.processes, self.process = distributed.size(), distributed.rank()
-        self.sharded = self.processes > 1
-        for layer in self.module.layers():
-            layer.synchronised = self.sharded
         self.scaler = torch.amp.GradScaler(self.place.type, enabled=self.dtype == "float16")
         self.optimizer = Optimizer(self.train.optimizer, self.parameters) if self.parameters else None
 

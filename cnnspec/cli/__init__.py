@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +12,13 @@ import click
 COMMANDS = {
     "check": "Prove every shape of a spec, and show what it costs.",
     "run": "Run a spec's network on images, arrays or random numbers.",
+    "train": "Train a spec's network on a dataset.",
+    "evaluate": "Measure trained weights on a dataset.",
     "test": "Run the examples of a spec on every installed backend.",
+    "verify": "Hold the backends against each other, layer by layer.",
+    "render": "Print a spec with everything expanded.",
+    "init": "Write a commented starter spec.",
+    "explain": "Explain the code of a diagnostic.",
     "layers": "List the layers, or document one.",
     "specs": "List the bundled specs.",
     "backends": "List the backends, their devices and number formats.",
@@ -19,6 +27,13 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group whose commands live in modules of their own."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """As click does; a character that the terminal does not have is a question mark, not an error."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of use."""
@@ -50,14 +65,14 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what a user did wrong is a message, never a traceback."""
-        from cnnspec.cli.common import EXPECTED, fail
+        from cnnspec.cli.common import expected, fail
 
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
-            raise
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click ends these well
         except Exception as error:
-            if isinstance(error, EXPECTED()):
+            if isinstance(error, expected()):
                 fail(error)
             raise
 

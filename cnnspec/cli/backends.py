@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import click
 
-from cnnspec.backend import BackendError, installed
-from cnnspec.cli.common import format_option, print_json
+from cnnspec.backend import Backend, BackendError, installed
+from cnnspec.cli.common import format_option, painter, print_json, print_lines
+from cnnspec.cli.table import table_lines
 
 
 @click.command("backends")
 @format_option
 def command(form: str) -> None:
     """List the backends, with the devices that are present and the number formats they compute in."""
-    found = []
-    for name, backend in installed().items():
-        entry: dict[str, object] = {"name": name, "version": None, "devices": [], "dtypes": [], "fault": None}
-        if isinstance(backend, str):
-            entry["fault"] = backend
-        else:
-            try:
-                entry |= {"version": backend.version(), "devices": backend.devices(), "dtypes": backend.dtypes()}
-            except BackendError as error:
-                entry["fault"] = str(error)
-        found.append(entry)
+    found = [_about(name, backend) for name, backend in installed().items()]
     if form == "json":
         print_json(found)
         return
+    here = [entry for entry in found if not entry["fault"]]
+    columns = {
+        "name": [entry["name"] for entry in here],
+        "library": [entry["version"] for entry in here],
+        "devices": [", ".join(entry["devices"]) for entry in here],
+        "number formats": [", ".join(entry["dtypes"]) for entry in here],
+    }
+    print_lines(table_lines(columns, painter(sys.stdout), left=columns))
     for entry in found:
         if entry["fault"]:
-            click.echo(f"{entry['name']:<8}not available: {entry['fault']}")
-        else:
-            devices, dtypes = ", ".join(entry["devices"]), ", ".join(entry["dtypes"])  # type: ignore[call-overload]
-            click.echo(f"{entry['name']:<8}{entry['version']}; devices {devices}; dtypes {dtypes}")
+            click.echo(f"{entry['name']} is not available: {entry['fault']}")
+
+
+def _about(name: str, backend: Backend | str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": name, "version": None, "devices": [], "dtypes": [], "fault": None}
+    if isinstance(backend, str):
+        return entry | {"fault": backend}
+    try:
+        return entry | {"version": backend.version(), "devices": backend.devices(), "dtypes": backend.dtypes()}
+    except BackendError as error:
+        return entry | {"fault": str(error)}

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from cnnspec import api
-from cnnspec.cli.common import ShapeType, console, format_option, print_json, set_option, settings, show
+from cnnspec.cli.common import (
+    ShapeType,
+    format_option,
+    painter,
+    print_json,
+    print_lines,
+    set_option,
+    settings,
+    show,
+    text_width,
+)
+from cnnspec.diagnostics import Diagnostic
 from cnnspec.layers import Shape
-from cnnspec.report import to_dict
 from cnnspec.summary import summarize
 
 
@@ -34,33 +43,37 @@ def command(
     """Prove every shape of SPEC, and show what it costs; nothing is run and no framework is imported."""
     reports = [api.check(spec, params=settings(sets), input_shape=input_shape) for spec in specs]
     if form == "json":
+        from cnnspec.report import to_dict
+
         found = [to_dict(report, batch) for report in reports]
         print_json(found[0] if len(found) == 1 else found)
     else:
         for report in reports:
             _print(report, batch, explain, quiet)
+        if len(reports) > 1 and not quiet:
+            faulty = sum(not report.ok for report in reports)
+            click.echo(f"{len(reports)} specs: {len(reports) - faulty} fit, {faulty} at fault")
     sys.exit(0 if all(report.ok for report in reports) else 1)
 
 
 def _print(report: api.Report, batch: int, explain: bool, quiet: bool) -> None:
     show(report.diagnostics)
-    errors = sum(d.severity == "error" for d in report.diagnostics)
-    if report.graph is None:
-        if not quiet:
-            click.echo(f"{report.spec}: {errors} error{'s' * (errors != 1)}\n")
-        return
     if quiet:
         return
-    from cnnspec.cli.table import explanation, network_table, totals_text
+    paint = painter(sys.stdout)
+    name = paint(report.spec, "bold")
+    if report.graph is None:
+        print_lines([f"{name}: {_count(report.diagnostics, 'error')}", ""])
+        return
+    from cnnspec.cli.table import explanation, network_lines, totals_lines
 
-    out: Any = console()
+    width = text_width()
     summary = summarize(report.graph, batch)
-    out.print(f"[bold]{report.graph.name}[/bold]: every shape fits\n")
-    if explain:
-        click.echo("\n".join(explanation(report.graph, summary)) + "\n")
-    else:
-        out.print(network_table(report.graph, summary, out.width))
-        click.echo()
-    for line in totals_text(summary, batch):
-        click.echo(line)
-    click.echo()
+    warnings = f", {_count(report.diagnostics, 'warning')}" if report.diagnostics else ""
+    body = explanation(report.graph, summary, paint) if explain else network_lines(report.graph, summary, width, paint)
+    print_lines([f"{name}: every shape fits{warnings}", "", *body, "", *totals_lines(summary, batch, width), ""])
+
+
+def _count(diagnostics: tuple[Diagnostic, ...], severity: str) -> str:
+    count = sum(d.severity == severity for d in diagnostics)
+    return f"{count} {severity}{'s' * (count != 1)}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
-from cnnspec.diagnostics import Diagnostic, SpecError, render
+from cnnspec.diagnostics import Diagnostic, Paint, SpecError, render
 from cnnspec.layers import Shape
 from cnnspec.sizes import parse_size
 
@@ -22,33 +23,32 @@ _COLOURS: dict[str, dict[str, Any]] = {
     "bold": {"bold": True},
     "frame": {"fg": "blue", "bold": True},
     "note": {"fg": "cyan"},
+    "good": {"fg": "green", "bold": True},
 }
 
 
-def EXPECTED() -> tuple[type[BaseException], ...]:
+def expected() -> tuple[type[BaseException], ...]:
     """The errors that say what a user did; those of modules that nobody imported cannot have been raised."""
     homes = {
         "cnnspec.backend": ("BackendError", "InputError"),
         "cnnspec.weights": ("WeightsError",),
-        "cnnspec.models": ("MemoryLimitError",),
         "cnnspec.data": ("DataError",),
+        "cnnspec.training": ("TrainingError",),
     }
     raised = [
         getattr(sys.modules[home], name) for home, names in homes.items() if home in sys.modules for name in names
     ]
-    return (SpecError, OSError, *raised)
+    return (SpecError, OSError, MemoryError, *raised)
 
 
 def fail(error: BaseException, status: int = 1) -> NoReturn:
     """Shows an error on standard error and ends the command."""
-    if isinstance(error, BrokenPipeError):
-        sys.exit(status)
     if isinstance(error, SpecError):
         show(error.diagnostics, sys.stderr)
     elif isinstance(error, OSError) and error.filename:
-        click.echo(f"{label('error', sys.stderr)}: {error.filename}: {error.strerror}", err=True)
+        error_line(f"{error.filename}: {error.strerror}")
     else:
-        click.echo(f"{label('error', sys.stderr)}: {error}", err=True)
+        error_line(str(error))
     sys.exit(status)
 
 
@@ -59,20 +59,37 @@ def colourful(stream: IO[str]) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
-def label(role: str, stream: IO[str]) -> str:
-    """The word `error` or `warning`, coloured where that is wanted."""
-    return click.style(role, **_COLOURS[role]) if colourful(stream) else role
+def painter(stream: IO[str]) -> Paint:
+    """What colours text for a stream by its role, or leaves it as it is."""
+    if not colourful(stream):
+        return lambda text, role: text
+    return lambda text, role: click.style(text, **_COLOURS[role])
+
+
+def error_line(message: str) -> None:
+    """One error on standard error, for what has no place in a text."""
+    stream = sys.stderr
+    click.echo(f"{painter(stream)('error', 'error')}: {message}", file=stream, color=colourful(stream))
 
 
 def show(diagnostics: Iterable[Diagnostic], stream: IO[str] | None = None) -> None:
     """Prints diagnostics, an empty line after each."""
     out = stream or sys.stdout
-
-    def paint(text: str, role: str) -> str:
-        return click.style(text, **_COLOURS[role]) if colourful(out) else text
-
+    paint = painter(out)
     for diagnostic in diagnostics:
         click.echo(render(diagnostic, paint) + "\n", file=out, color=colourful(out))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines on standard output, with the colours that they bring."""
+    click.echo("\n".join(lines), color=colourful(sys.stdout))
+
+
+def text_width() -> int | None:
+    """How wide lines may be: as the terminal or COLUMNS says; a pipe has no width to keep to."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return shutil.get_terminal_size().columns
+    return None
 
 
 def console(stream: IO[str] | None = None) -> Any:
@@ -89,7 +106,7 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-class ShapeType(click.ParamType):
+class ShapeType(click.ParamType):  # type: ignore[type-arg]
     """A shape on the command line: 3x64x64."""
 
     name = "CxHxW"
@@ -102,7 +119,7 @@ class ShapeType(click.ParamType):
         return tuple(map(int, parts))
 
 
-class BytesType(click.ParamType):
+class BytesType(click.ParamType):  # type: ignore[type-arg]
     """A number of bytes on the command line: 4GiB."""
 
     name = "SIZE"
@@ -115,8 +132,8 @@ class BytesType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-def settings(values: tuple[str, ...]) -> dict[str, Any]:
-    """`--set name=value` as a mapping; values are read as YAML."""
+def settings(values: tuple[str, ...], *, mappings: bool = False) -> dict[str, Any]:
+    """`--set name=value` as a mapping; values are read as YAML, and are `mappings` only where those are allowed."""
     from cnnspec.diagnostics import Source
     from cnnspec.source import parse
 
@@ -126,7 +143,7 @@ def settings(values: tuple[str, ...]) -> dict[str, Any]:
         if not equals or not name:
             raise click.UsageError(f"--set takes name=value, not {text!r}")
         node, faults = parse(Source("--set", value))
-        if faults or node is None or isinstance(node.plain(), dict):
+        if faults or node is None or (node.is_mapping and not mappings):
             raise click.UsageError(f"--set {name}: {value!r} is no value")
         found[name.strip()] = node.plain()
     return found

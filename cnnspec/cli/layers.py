@@ -48,7 +48,8 @@ def reference(cls: type[Layer]) -> dict[str, Any]:
     schema = cls.model_json_schema()
     meanings = _field_docs(cls)
     fields = {}
-    for name, field in cls.model_fields.items():
+    for name in cls.field_names():
+        field = cls.model_fields[name]
         part = {k: v for k, v in schema["properties"][name].items() if k not in ("title", "default")}
         fields[name] = {
             "about": meanings.get(name, ""),

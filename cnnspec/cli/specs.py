@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+import sys
+from textwrap import shorten
+from typing import Any
+
 import click
 
 from cnnspec import api, bundled
-from cnnspec.cli.common import format_option, print_json
+from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
+from cnnspec.cli.table import table_lines, width_of
 from cnnspec.layers.base import by
 from cnnspec.totals import macs, trainable
 
@@ -14,7 +21,7 @@ from cnnspec.totals import macs, trainable
 @format_option
 def command(form: str) -> None:
     """List the bundled specs: what they take, how many parameters they have, and what they are."""
-    found = []
+    found: list[dict[str, Any]] = []
     for name in bundled.names():
         graph = api.load(name)
         found.append(
@@ -30,10 +37,17 @@ def command(form: str) -> None:
     if form == "json":
         print_json(found)
         return
-    width = max(len(str(entry["name"])) for entry in found)
-    for entry in found:
-        shape = by(tuple(entry["input"]))  # type: ignore[arg-type]
-        click.echo(f"{entry['name']:<{width}}  {shape:>9}  {entry['parameters']:>11,}  {entry['about']}")
+    columns = {
+        "name": [entry["name"] for entry in found],
+        "input": [by(tuple(entry["input"])) for entry in found],
+        "parameters": [f"{entry['parameters']:,}" for entry in found],
+        "MACs": [f"{entry['macs']:,}" for entry in found],
+        "about": [entry["about"] for entry in found],
+    }
+    if (width := text_width()) is not None:
+        room = max(20, width - width_of({**columns, "about": []}))
+        columns["about"] = [shorten(about, room, placeholder=" …") for about in columns["about"]]
+    print_lines(table_lines(columns, painter(sys.stdout), left=("name", "about")))
 
 
 def _headline(text: str) -> str:
@@ -43,4 +57,4 @@ def _headline(text: str) -> str:
         if not line.startswith("#"):
             break
         lines.append(line.lstrip("# ").strip())
-    return " ".join(lines).split(". ")[0].rstrip(".")
+    return re.split(r"(?<!et al)\. ", " ".join(lines))[0].rstrip(".")

@@ -1,45 +1,69 @@
-"""The table of a network, as one would show it to a class."""
+"""Tables in plain text, and the one of a network, as one would show it to a class."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import textwrap
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
+from cnnspec.diagnostics import Paint
 from cnnspec.graph import Graph, Node
 from cnnspec.layers.base import by
 from cnnspec.sizes import size_of
 from cnnspec.summary import Row, Summary
 
+GAP = "  "
+
 # What is left out first where the terminal is too narrow.
-_DISPENSABLE = ("reads", "memory", "layer", "step", "MACs", "pads ↑↓←→")
+_DISPENSABLE = ("memory", "layer", "step", "reads", "MACs", "pads ↑↓←→", "parameters", "receptive field")
+
+Columns = Mapping[str, Sequence[str]]
 
 
-def network_table(graph: Graph, summary: Summary, width: int) -> Table:
-    """One row a layer, with the columns that fit."""
+def table_lines(columns: Columns, paint: Paint, left: Collection[str] = ("name",)) -> list[str]:
+    """A heading, a rule and a line for each row; what is not named in `left` stands right, as numbers do."""
+    widths = {name: max(map(len, [name, *cells])) for name, cells in columns.items()}
+
+    def line(cells: Iterable[str], roles: Iterable[str]) -> str:
+        parts = []
+        for name, cell, role in zip(columns, cells, roles, strict=True):
+            space = " " * (widths[name] - len(cell))
+            shown = paint(cell, role) if cell and role else cell
+            parts.append(shown + space if name in left else space + shown)
+        return GAP.join(parts).rstrip()
+
+    roles = ["bold" if i == 0 else "" for i in range(len(columns))]
+    return [
+        line(columns, ["bold"] * len(columns)),
+        "─" * width_of(columns),
+        *(line(cells, roles) for cells in zip(*columns.values(), strict=True)),
+    ]
+
+
+def width_of(columns: Columns) -> int:
+    """How wide the table of these columns is."""
+    return sum(max(map(len, [name, *cells])) + len(GAP) for name, cells in columns.items()) - len(GAP)
+
+
+def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Paint) -> list[str]:
+    """One row a layer, with the columns that fit; a width of None holds them all."""
     columns = _columns(graph, summary.rows)
     for name in _DISPENSABLE:
-        if sum(max(map(len, cells)) + 2 for cells in columns.values()) + 2 <= width:
+        if width is None or width_of(columns) <= width:
             break
         columns.pop(name, None)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for name in columns:
-        left = name in ("name", "layer", "reads")
-        style = "bold" if name == "name" else "dim" if name in ("layer", "reads", "step") else ""
-        table.add_column(name, justify="left" if left else "right", style=style, no_wrap=True)
-    for cells in zip(*(cells[1:] for cells in columns.values()), strict=True):
-        table.add_row(*cells)
-    return table
+    if width is not None and (excess := width_of(columns) - width) > 0:
+        longest = max(4, max(map(len, columns["name"])) - excess)
+        columns["name"] = [n if len(n) <= longest else "…" + n[1 - longest :] for n in columns["name"]]
+    return table_lines(columns, paint, left=("name", "layer", "reads"))
 
 
-def _columns(graph: Graph, rows: tuple[Row, ...]) -> dict[str, list[str]]:
-    """The cells of each column, below its heading."""
+def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The cells of each column, by its heading; columns without any are left out."""
     columns = {
         "name": [row.name for row in rows],
-        "layer": [describe(node) for node in graph.nodes],
-        "reads": [", ".join(row.inputs) for row in rows],
+        "layer": ["" if node.kind == node.name else describe(node) for node in graph.nodes],
+        "reads": ["", *(_reads(row, before) for before, row in zip(rows, rows[1:], strict=False))],
         "output": [by(row.output) for row in rows],
         "pads ↑↓←→": [" ".join(map(str, row.pads)) if row.pads else "" for row in rows],
         "parameters": [f"{row.parameters:,}" if row.parameters else "" for row in rows],
@@ -48,10 +72,15 @@ def _columns(graph: Graph, rows: tuple[Row, ...]) -> dict[str, list[str]]:
         "step": [_step(row) for row in rows],
         "memory": [size_of(row.activation_bytes) for row in rows],
     }
-    straight = all(row.inputs == (before.name,) for before, row in pairwise(rows))
-    if straight:
-        del columns["reads"]
-    return {name: [name, *cells] for name, cells in columns.items() if any(cells)}
+    return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def _reads(row: Row, before: Row) -> str:
+    """What the layer reads, where that is not the one above."""
+    if row.inputs == (before.name,):
+        return ""
+    shown = ", ".join(row.inputs)
+    return shown if len(shown) <= 40 else f"{row.inputs[0]} and {len(row.inputs) - 1} more"
 
 
 def _step(row: Row) -> str:
@@ -76,26 +105,51 @@ def describe(node: Node) -> str:
     return " ".join(parts)
 
 
-def totals_text(summary: Summary, batch: int) -> list[str]:
-    """The lines below the table."""
+def percent(share: float) -> str:
+    """A share as people read it: 94.2 %."""
+    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def totals_lines(summary: Summary, batch: int, width: int | None) -> list[str]:
+    """What the network costs, a line each, wrapped where there is a width."""
     totals = summary.totals
-    held = ", ".join(f"{kind} {p / totals.parameters:.1%}" for kind, p, _ in summary.shares if p)
-    cost = sorted((share for share in summary.shares if share[2]), key=lambda share: -share[2])
-    spent = ", ".join(f"{kind} {macs / totals.macs:.1%}" for kind, _, macs in cost)
-    state = f", and {summary.state:,} running statistics" if summary.state else ""
-    lines = [
-        f"parameters  {totals.parameters:,}{state}; {size_of(totals.parameter_bytes)}" + (f": {held}" if held else ""),
-        f"MACs        {totals.macs:,} ({totals.flops:,} FLOPs)" + (f": {spent}" if spent else ""),
-        f"memory      {size_of(totals.peak_activation_bytes)} of activations at the peak for a batch of {batch}; "
-        f"{size_of(totals.training_bytes)} to train it with {summary.optimizer}",
-    ]
-    if summary.shares and totals.parameters and summary.shares[0][1] > totals.parameters / 2:
-        kind, count, _ = summary.shares[0]
-        lines.append(f"The {kind} layers hold {count / totals.parameters:.1%} of the parameters.".replace("%", " %"))
-    return [line.replace("%", " %") if "%" in line and " %" not in line else line for line in lines]
+    by_macs = sorted(summary.shares, key=lambda share: -share[2])
+    state = f" and {summary.state:,} running statistics" if summary.state else ""
+    samples = "one sample" if batch == 1 else f"a batch of {batch}"
+    lines = {
+        "parameters": f"{totals.parameters:,}{state}, {size_of(totals.parameter_bytes)}"
+        + _parts(
+            "hold", [(kind, parameters / totals.parameters) for kind, parameters, _ in summary.shares if parameters]
+        ),
+        "MACs": f"{totals.macs:,} ({totals.flops:,} FLOPs)"
+        + _parts("take", [(kind, macs / totals.macs) for kind, _, macs in by_macs if macs]),
+        "activations": f"{size_of(totals.peak_activation_bytes)} at the peak, for {samples}",
+        "training": f"{size_of(totals.training_bytes)} with {summary.optimizer}, for {samples}: weights, gradients, "
+        "optimizer state and saved activations",
+    }
+    indent = max(map(len, lines)) + len(GAP)
+    return [part for name, text in lines.items() for part in _wrapped(f"{name:<{indent}}{text}", indent, width)]
 
 
-def explanation(graph: Graph, summary: Summary) -> list[str]:
+def _parts(verb: str, shares: Sequence[tuple[str, float]]) -> str:
+    """`; dense layers hold 94.2 %, conv layers 5.8 %`, the largest first."""
+    if not shares:
+        return ""
+    (first, largest), *rest = shares
+    return "; " + ", ".join(
+        [f"{first} layers {verb} {percent(largest)}", *(f"{kind} {percent(share)}" for kind, share in rest)]
+    )
+
+
+def _wrapped(line: str, indent: int, width: int | None) -> list[str]:
+    if width is None:
+        return [line]
+    unbroken = line.replace(" %", "\N{NO-BREAK SPACE}%")
+    parts = textwrap.wrap(unbroken, max(width, 2 * indent), subsequent_indent=" " * indent)
+    return [part.replace("\N{NO-BREAK SPACE}", " ") for part in parts]
+
+
+def explanation(graph: Graph, summary: Summary, paint: Paint) -> list[str]:
     """Each layer's arithmetic with the numbers in it."""
     out = []
     for node, row in zip(graph.nodes[1:], summary.rows[1:], strict=True):
@@ -103,14 +157,15 @@ def explanation(graph: Graph, summary: Summary) -> list[str]:
         lines = list(node.layer.explain(node.in_shapes, node.shape))
         if node.pads is not None:
             lines.append(("pads", str(node.pads)))
-        if node.parameters:
-            learned = {k: p for k, p in node.parameters.items() if p.trainable}
+        learned = {key: p for key, p in node.parameters.items() if p.trainable}
+        if learned:
             shapes = " + ".join(f"{key} {by(p.shape)}" for key, p in learned.items())
             lines.append(("parameters", f"{shapes} = {row.parameters:,}"))
         if row.macs:
             lines.append(("MACs", f"{node.layer.mac_formula(node.in_shapes, node.shape)} = {row.macs:,}"))
         if row.receptive_field:
-            lines.append(("sees", by(row.receptive_field)))
-        out.append(f"{node.name}: {describe(node)}, {read} → {by(node.shape)}")
+            step = f", in steps of {_step(row)}" if _step(row) else ""
+            lines.append(("sees", f"{by(row.receptive_field)} of the input{step}"))
+        out.append(f"{paint(node.name, 'bold')}: {describe(node)}, {read} → {by(node.shape)}")
         out += [f"    {what:<12}{formula}" for what, formula in lines]
     return out

@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: pydantic would compile Layer's annotations anew for every subclass.
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -124,9 +124,11 @@ class Layer(BaseModel):
         """The MACs as a product, for layers that have any."""
         return ""
 
-    def fields(self) -> dict[str, Any]:
-        """The fields that were set, by name."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+    @classmethod
+    def field_names(cls) -> list[str]:
+        """The fields in the order in which a spec writes them: what is the layer's own before what it shares."""
+        own = [name for name in cls.__annotations__ if name in cls.model_fields]
+        return [*own, *(name for name in cls.model_fields if name not in own)]
 
 
 class Elementwise(Layer):

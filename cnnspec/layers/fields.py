@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from cnnspec.diagnostics import quoted
 from cnnspec.geometry import AUTO, Padding, Pads, Total
 
 Count = Annotated[int, Field(ge=1)]
@@ -19,9 +20,9 @@ Fraction01 = Annotated[float, Field(ge=0, lt=1)]
 LARGEST = 2**31 - 1
 
 
-def fault(code: str, message: str, *at: str | int) -> PydanticCustomError:
+def fault(code: str, message: str, *at: str | int, help: str = "") -> PydanticCustomError:
     """An error of ours inside a pydantic validator; `at` leads to the value at fault."""
-    return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), {"at": at})
+    return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), {"at": at, "help": help})
 
 
 def says(value: Any) -> str:
@@ -32,7 +33,9 @@ def says(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return f"the text `{value}`" if len(value) <= 40 else "a text"
+            return f"the text {quoted(value)}"
+        case int() if abs(value) >= 10**20:
+            return f"a number of {len(str(abs(value)))} digits"
         case int() | float():
             return str(value)
         case list() | tuple():
@@ -46,7 +49,7 @@ def _whole(value: Any, least: int, *at: str | int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise fault("wrong-type", f"takes a whole number, not {says(value)}", *at)
     if not least <= value <= LARGEST:
-        raise fault("invalid-value", f"takes a whole number from {least} to {LARGEST:,}, not {value:,}", *at)
+        raise fault("invalid-value", f"takes a whole number from {least} to {LARGEST:,}, not {says(value)}", *at)
     return value
 
 
@@ -95,19 +98,30 @@ def _padding(value: Any) -> Padding:
             return value
         case str():
             if value not in AUTO:
-                raise fault("invalid-value", f"takes {', '.join(AUTO)} or numbers, not {says(value)}")
+                raise fault(
+                    "invalid-value", f"takes {', '.join(AUTO)} or numbers, not {says(value)}", help=_auto(value)
+                )
             return value
         case list() | tuple() if len(value) == 4:
             raise fault(
                 "invalid-value",
-                "takes no list of four, which every framework orders differently: "
-                "write {top: …, bottom: …, left: …, right: …}",
+                "takes no list of four, which every framework orders differently",
+                help="`{top: …, bottom: …, left: …, right: …}`",
             )
         case dict():
             return _padding_mapping(value)
         case None:
             raise fault("wrong-type", "takes a number, a pair, a word or a mapping, not nothing")
     return Total(*_pair(value, 0))
+
+
+def _auto(word: str) -> str:
+    """Which of the words was meant."""
+    if word == "SAME":
+        return "TensorFlow's SAME is `same_upper`; `same` is a total of k − 1"
+    if word.casefold() in AUTO:
+        return f"did you mean `{word.casefold()}`?"
+    return "write it without the quotes" if word.strip().isdecimal() else ""
 
 
 def _padding_mapping(value: dict[str, Any]) -> Pads:

@@ -1,0 +1,25 @@
+"""`cnnspec render`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cnnspec import api
+from cnnspec.cli.common import set_option, settings
+from cnnspec.rendering import render
+
+
+@click.command("render")
+@click.argument("spec")
+@click.option("--short", is_flag=True, help="Leave out what is the default.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+@set_option
+def command(spec: str, short: bool, output: Path | None, sets: tuple[str, ...]) -> None:
+    """Print SPEC with its parameters, blocks, sugar and defaults expanded; it checks to the same network."""
+    text = render(api.load(spec, params=settings(sets)), defaults=not short)
+    if output:
+        output.write_text(text, "utf-8")
+    else:
+        click.echo(text, nl=False)

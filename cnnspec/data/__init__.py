@@ -1,0 +1,110 @@
+"""Training data: what `--data` names becomes a Dataset that fits the network, and a Dataset becomes batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from cnnspec.backend import Array, InputError
+from cnnspec.data import files, known
+from cnnspec.data.batches import augmented, batches, check_augment, epoch_order
+from cnnspec.data.folder import open_folder
+from cnnspec.data.memory import Part, fitted
+from cnnspec.data.split import DataError, Dataset, Split, split_off
+from cnnspec.diagnostics import nearest
+from cnnspec.graph import Graph
+from cnnspec.inputs import finite
+from cnnspec.settings import CrossEntropy, Train
+
+__all__ = [
+    "DataError", "Dataset", "Split", "augmented", "batches", "epoch_order", "open_dataset", "split_off",
+]  # fmt: skip
+
+EXAMPLES = "examples"
+NAMES = (*known.KNOWN, known.DIGITS, EXAMPLES)
+
+
+def open_dataset(
+    source: str, graph: Graph, *, data_dir: str | Path | None = None, resize: bool = False, download: bool = True
+) -> Dataset:
+    """The data that `source` names, fitted to a network and checked against it and its `train:` settings.
+
+    `source` is `mnist`, `fashion-mnist`, `cifar10` (from `data_dir` or $CNNSPEC_DATA, else from the cache, into which
+    they are downloaded), `digits`, `examples` (the spec's own), a directory of IDX files or of pictures with a folder
+    for each class, or an .npz file with x and y. With `resize`, images of another size or colour are converted.
+    What can be known to be wrong before training is a DataError.
+    """
+    try:
+        dataset = _open(source, graph, data_dir, resize, download)
+        check_augment((graph.train or Train()).augment, graph.input.shape)
+    except InputError as error:
+        raise DataError(str(error)) from error
+    return dataset
+
+
+def _open(source: str, graph: Graph, data_dir: str | Path | None, resize: bool, download: bool) -> Dataset:
+    path = Path(source)
+    if source in known.KNOWN:
+        parts = known.read(source, data_dir, download=download)
+        return _in_memory(source, parts, known.KNOWN[source].classes, graph, resize)
+    if source == known.DIGITS:
+        return _in_memory(source, known.digits(), known.NUMERALS, graph, resize)
+    if source == EXAMPLES:
+        return _in_memory(source, (_examples(graph), None), graph.classes, graph, resize)
+    try:
+        if path.is_dir() and files.has_idx(path):
+            return _in_memory(source, files.idx_folder(path, source), graph.classes, graph, resize)
+        if path.is_dir():
+            return _of_folder(source, graph, resize)
+        if path.exists():
+            return _in_memory(source, files.npz(path, source), graph.classes, graph, resize)
+    except OSError as error:
+        raise DataError(f"`{error.filename or source}` cannot be read: {error.strerror or error}") from error
+    near = nearest(source, NAMES)
+    remedy = f"did you mean `{near}`?" if near else f"it is one of {', '.join(NAMES)}, a directory, or an .npz file"
+    raise DataError(f"there is no data `{source}`; {remedy}")
+
+
+def _in_memory(
+    name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], graph: Graph, resize: bool
+) -> Dataset:
+    train, test = (None if part is None else _split(part, graph, resize) for part in parts)
+    assert train is not None
+    classes = classes if _is_classified(graph) else ()
+    return Dataset(name, train, test, classes, _notes(name, classes, graph))
+
+
+def _split(part: Part, graph: Graph, resize: bool) -> Split:
+    if part.x.ndim < 2 or part.y.ndim < 1:
+        raise DataError(f"`{part.name}` has samples {list(part.x.shape)} and targets {list(part.y.shape)}, not [n, ...]")
+    if len(part.x) != len(part.y):
+        raise DataError(f"`{part.name}` has {len(part.x):,} samples, and targets for {len(part.y):,}")
+    if not len(part.x):
+        raise DataError(f"`{part.name}` is empty")
+    check = _classes if _is_classified(graph) else _numbers
+    return fitted(part, check(part, graph), graph, resize=resize)
+
+
+def _of_folder(source: str, graph: Graph, resize: bool) -> Dataset:
+    if not _is_classified(graph):
+        raise DataError(f"`{source}` holds classes, and mean squared error needs numbers: use `loss: cross_entropy`")
+    train, test, classes, notes = open_folder(Path(source), graph, resize=resize)
+    notes += _notes(source, classes, graph)
+    return Dataset(source, train, test, classes, notes)
+
+
+def _examples(graph: Graph) -> Part:
+    from cnnspec.examples import example_data
+
+    if not graph.examples:
+        raise DataError(f"the spec `{graph.name}` has no examples to learn from")
+    return Part(EXAMPLES, *example_data(graph))
+
+
+# Targets
+
+
+def _is_classified(graph: Graph) -> bool:
+    return isinstance((graph.train or Train()).loss, CrossEntropy)

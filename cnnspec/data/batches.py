@@ -1,0 +1,77 @@
+"""From a split to batches: the order of an epoch, and random changes to images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cnnspec import rng
+from cnnspec.backend import Array
+from cnnspec.data.split import DataError, Split
+from cnnspec.inputs import scaled
+from cnnspec.layers import Shape
+from cnnspec.settings import Augment, Input
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Array:
+    """The order in which an epoch sees its samples, the same for every backend: a permutation of the indices [n]."""
+    return rng.stream(seed, "order", epoch).permutation(n)
+
+
+def batches(split: Split, order: Array, size: int) -> Iterator[tuple[Array, Array, Array]]:
+    """Batches (x, target, indices) of `size` samples in that order; the last may be smaller."""
+    for start in range(0, len(order), size):
+        indices = order[start : start + size]
+        yield split.samples(indices), split.targets[indices], indices
+
+
+def augmented(x: Array, augment: Augment, seed: int, epoch: int, indices: Array, graph_input: Input) -> Array:
+    """Images shifted and mirrored at random: x [n, c, h, w] -> y [n, c, h, w].
+
+    What happens to a sample depends on the seed, the epoch and its index alone, on no batch and no shard. What a
+    shift brings in is what a pixel of zero becomes.
+    """
+    check_augment(augment, x.shape[1:])
+    s = augment.shift
+    if not s and augment.flip == "none":
+        return x
+    down, right, mirror = _bits(seed, epoch, indices, 3)
+    if s:
+        n, c, h, w = x.shape
+        framed = np.empty((n, c, h + 2 * s, w + 2 * s), x.dtype)
+        framed[:] = scaled(np.zeros((1, c, 1, 1)), graph_input)
+        framed[:, :, s : s + h, s : s + w] = x
+        windows = np.lib.stride_tricks.sliding_window_view(framed, (h, w), (2, 3))  # [n, c, 2s + 1, 2s + 1, h, w]
+        x = windows[np.arange(n), :, _below(2 * s + 1, down), _below(2 * s + 1, right)]
+    if augment.flip == "horizontal":
+        x = np.where((_below(2, mirror) == 1)[:, None, None, None], x[..., ::-1], x)
+    return x
+
+
+def check_augment(augment: Augment, shape: Shape) -> None:
+    """Changes that cannot be made to samples of that shape, or leave nothing of them, are a DataError."""
+    if not augment.shift and augment.flip == "none":
+        return
+    if len(shape) != 3:
+        raise DataError(f"`augment` shifts and mirrors images, and the network takes vectors of {shape[0]} features")
+    if augment.shift >= min(shape[1:]):
+        raise DataError(f"`augment: {{shift: {augment.shift}}}` can move images of {shape[1]}×{shape[2]} out of sight")
+
+
+def _bits(seed: int, epoch: int, indices: Array, count: int) -> Array:
+    """Numbers of 32 random bits for each sample: indices [n] -> [count, n], uint64.
+
+    A hash of the index instead of a stream, so that each stands alone: SplitMix64 (Steele, Lea & Flood 2014).
+    """
+    key = rng.stream(seed, "augment", epoch).integers(1 << 64, dtype=np.uint64)
+    counter = indices.astype(np.uint64) * np.uint64(count) + np.arange(1, count + 1, dtype=np.uint64)[:, None]
+    z = key + counter * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+
+
+def _below(bound: int, bits: Array) -> Array:
+    """Integers from 0 to bound − 1, from 32 random bits each."""
+    return (bits * np.uint64(bound) >> np.uint64(32)).astype(np.intp)

@@ -1,0 +1,91 @@
+"""Files fetched into the user's cache: checked against their SHA-256, gone on with where they were interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cnnspec.data.split import DataError
+
+TIMEOUT = 30
+"""Seconds without an answer after which a server counts as unreachable."""
+_CHUNK = 1 << 16
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: the folder `cnnspec` of the user's cache ($XDG_CACHE_HOME where it is set)."""
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "cnnspec"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "cnnspec" / "Cache"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "cnnspec"
+
+
+def needed(module: str, purpose: str) -> Any:
+    """A module of the extra `data`, or a DataError that says how to get it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = {"sklearn": "scikit-learn"}.get(module.partition(".")[0], module)
+        raise DataError(f'{purpose} needs {package}, which is not installed: pip install "cnnspec[data]"') from error
+
+
+def fetch(folder: Path, files: Mapping[str, str], servers: tuple[str, ...]) -> None:
+    """Downloads files, by name with their SHA-256, from the first server that has them; a failure is a DataError.
+
+    What is in the folder under its own name is whole: files are renamed to it once their checksum is right.
+    """
+    pooch = needed("pooch", "downloading data")
+    pooch.get_logger().setLevel("WARNING")
+    for name, checksum in files.items():
+        failures = []
+        for server in servers:
+            download = _resuming(folder / f"{name}.part")
+            try:
+                pooch.retrieve(server + name, f"sha256:{checksum}", name, folder, downloader=download)
+                break
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors; ValueError is a wrong checksum
+                failures.append(f"{server + name}: {error}")
+        else:
+            raise DataError("\n  ".join(["the download failed:", *failures]))
+
+
+def _resuming(part: Path) -> Callable[[str, str, Any], None]:
+    """A downloader for pooch that collects a file in `part`, and goes on with what an earlier attempt left there."""
+
+    def download(url: str, output_file: str, pooch: Any) -> None:
+        import requests
+
+        have = part.stat().st_size if part.exists() else 0
+        # `identity`: ranges count the bytes of the file, not of a compressed form of it
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            if response.status_code != requests.codes.requested_range_not_satisfiable:  # else nothing is left to fetch
+                response.raise_for_status()
+                if response.status_code != requests.codes.partial_content:
+                    have = 0
+                _receive(response, part, have)
+        part.replace(output_file)
+
+    return download
+
+
+def _receive(response: Any, part: Path, have: int) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    length = response.headers.get("Content-Length")
+    with (
+        part.open("ab" if have else "wb") as file,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        task = progress.add_task(part.stem, completed=have, total=have + int(length) if length else None)
+        for chunk in response.iter_content(_CHUNK):
+            file.write(chunk)
+            progress.advance(task, len(chunk))

@@ -1,0 +1,168 @@
+"""A directory of pictures with a folder for each class; they are decoded when they are asked for, never all kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from cnnspec import images, inputs
+from cnnspec.backend import Array, InputError
+from cnnspec.data.split import DataError
+from cnnspec.graph import Graph
+from cnnspec.layers.base import by
+
+PICTURES = (".png", ".jpg", ".jpeg")
+_TRAIN, _TESTS = "train", ("test", "val")
+_IGNORED = ("Thumbs.db", "desktop.ini")
+"""What file managers leave behind, beside hidden files."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one part, by class."""
+
+    folder: Path
+    by_class: dict[str, list[Path]]
+
+
+class FolderSplit:
+    """A split whose samples are files."""
+
+    def __init__(self, pictures: Pictures, classes: tuple[str, ...], graph: Graph, *, resize: bool) -> None:
+        self.files = [file for name in classes for file in pictures.by_class.get(name, ())]
+        counts = [len(pictures.by_class.get(name, ())) for name in classes]
+        self.targets = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
+        self.n = len(self.files)
+        self._input = graph.input
+        self._resize = resize
+
+    def samples(self, indices: Array) -> Array:
+        """The pictures, decoded by several threads and scaled as the spec's `input` says."""
+        return np.stack(list(_pool().map(self._sample, indices)))
+
+    def check_sizes(self) -> None:
+        """Pictures that do not have the network's size by their headers are a DataError."""
+        shape = self._input.shape
+        found = zip(self.files, _pool().map(_shape, self.files), strict=True)
+        wrong = [(file, size) for file, size in found if not images.may_fit(size, shape)]
+        if wrong:
+            file, size = wrong[0]
+            others = f" (and {len(wrong) - 1:,} other pictures do not fit either)" if len(wrong) > 1 else ""
+            raise DataError(f"{images.misfit(str(file), size, shape)}{others}")
+
+    def _sample(self, index: int) -> Array:
+        file = self.files[index]
+        try:
+            with file.open("rb") as stream:
+                pixels = images.decode(stream, str(file))
+            pixels = images.fit(pixels, self._input.shape, str(file), resize=self._resize)
+        except InputError as error:
+            raise DataError(str(error)) from error
+        except OSError as error:
+            raise DataError(f"`{file}` cannot be read: {error.strerror or error}") from error
+        return inputs.scaled(pixels[None], self._input)[0].astype(np.float32)
+
+
+def open_folder(
+    root: Path, graph: Graph, *, resize: bool
+) -> tuple[FolderSplit, FolderSplit | None, tuple[str, ...], tuple[str, ...]]:
+    """The training part, the test part if there is one, the classes, and notes.
+
+    With a folder `train` that holds folders, the class folders are in it and in `test` (or `val`); else in the root.
+    Classes have the spec's order if it names them all, and are sorted otherwise.
+    """
+    if len(graph.input.shape) != 3:
+        raise DataError(
+            f"`{root}` is a folder of pictures, and `{graph.name}` takes vectors of {by(graph.input.shape)} features: "
+            "let the spec's input be an image, and begin with `flatten`"
+        )
+    parts, notes = _parts(root)
+    train, *tests = [Pictures(folder, _by_class(folder)) for folder in parts]
+    classes = tuple(sorted(train.by_class))
+    for part in tests:
+        unknown = sorted(set(part.by_class) - set(classes))
+        if unknown:
+            raise DataError(f"`{part.folder}` has classes that `{train.folder}` has not: {_listed(unknown)}")
+    if set(classes) <= set(graph.classes):
+        classes = graph.classes
+    splits = [FolderSplit(part, classes, graph, resize=resize) for part in (train, *tests)]
+    if not resize:
+        for split in splits:
+            split.check_sizes()
+    return splits[0], (splits[1] if tests else None), classes, notes
+
+
+def _parts(root: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The folders whose folders are classes: of the training part, and of the test part."""
+    names = [folder.name for folder in _folders(root)]
+    if _TRAIN not in names or not _folders(root / _TRAIN):
+        if names and set(names) <= set(_TESTS):
+            raise DataError(f"`{root}` has {_listed(names)} and no folder `{_TRAIN}`")
+        return [root], ()
+    others = sorted(set(names) - {_TRAIN, *_TESTS})
+    if others:
+        raise DataError(f"`{root}` has {_listed(others)} beside `{_TRAIN}`, where only `test` or `val` can stand")
+    tests = [name for name in _TESTS if name in names]
+    notes = tuple(f"`{root / name}` is not read: `{tests[0]}` is the test data" for name in tests[1:])
+    return [root / name for name in (_TRAIN, *tests[:1])], notes
+
+
+def _by_class(root: Path) -> dict[str, list[Path]]:
+    """The pictures below each folder of a folder, sorted; what is neither a folder of pictures nor hidden is refused."""
+    stray = [entry for entry in root.iterdir() if entry.is_file() and _counts(entry.name)]
+    folders = _folders(root)
+    if not folders:
+        raise DataError(
+            f"`{root}` holds no folders: a dataset is a folder of pictures for each class, or MNIST's files "
+            "(train-images-idx3-ubyte.gz …)"
+        )
+    if stray:
+        raise DataError(f"`{min(stray)}` lies outside of the class folders {_listed(f.name for f in folders)}")
+    return {folder.name: _pictures(folder) for folder in folders}
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = sorted(
+        Path(place) / name
+        for place, _, names in os.walk(folder)
+        for name in names
+        if _counts(name) and not any(p.startswith(".") for p in Path(place).relative_to(folder).parts)
+    )
+    if not found:
+        raise DataError(f"the class folder `{folder}` is empty")
+    for file in found:
+        if file.suffix.lower() not in PICTURES:
+            raise DataError(f"`{file}` is no PNG or JPEG file; convert it, or move it away")
+    return found
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name not in _IGNORED
+
+
+def _shape(file: Path) -> tuple[int, int, int]:
+    try:
+        with file.open("rb") as stream:
+            return images.shape(stream, str(file))
+    except OSError as error:
+        raise DataError(f"`{file}` cannot be read: {error.strerror or error}") from error
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(f"`{name}`" for name in names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="decode")

@@ -1,0 +1,95 @@
+"""Splits that lie in memory: pixels as uint8 until a batch of them is asked for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnspec import images, inputs
+from cnnspec.backend import Array
+from cnnspec.data.split import DataError
+from cnnspec.graph import Graph
+from cnnspec.layers import Shape
+from cnnspec.settings import Input
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples and targets as files hold them, not yet fitted to a network."""
+
+    name: str
+    """What errors call it."""
+    x: Array
+    """[n, h, w], [n, c, h, w] or [n, f]; pixels if uint8."""
+    y: Array
+    """[n] classes, or [n, ...] numbers."""
+
+
+class InMemory:
+    """A split of arrays."""
+
+    def __init__(self, x: Array, targets: Array, graph_input: Input) -> None:
+        self.n = len(x)
+        self.targets = targets
+        self._x = x
+        self._levels = _levels(graph_input) if x.dtype == np.uint8 else None
+
+    def samples(self, indices: Array) -> Array:
+        """Pixels scaled as the spec's `input` says, numbers as they are."""
+        x = self._x[indices]
+        if self._levels is None:
+            return x
+        if len(self._levels) == 1:
+            return self._levels[0].take(x)
+        y = np.empty(x.shape, np.float32)
+        for i, levels in enumerate(self._levels):
+            y[:, i] = levels.take(x[:, i])
+        return y
+
+
+def fitted(part: Part, targets: Array, graph: Graph, *, resize: bool) -> InMemory:
+    """The part as a network takes it; with `resize`, pixels of another size or colour are converted once."""
+    name, x, shape = part.name, part.x, graph.input.shape
+    pixels = inputs.are_pixels(x, name)
+    found = inputs.as_samples(x, shape)
+    if found is None:
+        if not (resize and pixels and len(shape) == 3 and x.ndim in (3, 4)):
+            error = inputs.misfit(name, x, shape, pixels, resize)
+            raise DataError(f"{error}{_or_pad(x.shape, shape) if not resize else ''}")
+        found = _resized(x if x.ndim == 4 else x[:, None], shape, name)
+    if not pixels:
+        with np.errstate(over="ignore"):  # what overflows is infinite, and said to be
+            found = inputs.finite(found.astype(np.float32), name)
+    return InMemory(found, targets, graph.input)
+
+
+def _levels(graph_input: Input) -> Array:
+    """What each of the 256 pixels becomes: [c, 256], or [1, 256] where all channels agree."""
+    channels = graph_input.shape[0]
+    ramp = np.broadcast_to(np.arange(256)[:, None], (256, channels))
+    levels = inputs.scaled(ramp.reshape(256, channels, *(1,) * (len(graph_input.shape) - 1)), graph_input)
+    levels = np.ascontiguousarray(levels.reshape(256, channels).T, np.float32)
+    return levels[:1] if (levels == levels[0]).all() else levels
+
+
+def _resized(x: Array, shape: Shape, name: str) -> Array:
+    def fit(picture: Array) -> Array:
+        return np.rint(images.fit(picture, shape, name, resize=True)).astype(np.uint8)
+
+    fit(x[0])  # what cannot be converted says so before the threads start
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(fit, x)))
+
+
+def _or_pad(found: Shape, shape: Shape) -> str:
+    """The other remedy for images that are smaller than the network's input."""
+    if len(shape) != 3 or len(found) not in (3, 4):
+        return ""
+    channels, (h, w) = (found[1] if len(found) == 4 else 1), found[-2:]
+    rows, columns = shape[1] - h, shape[2] - w
+    if channels != shape[0] or min(rows, columns) < 0:
+        return ""
+    pad = f"{rows}" if rows == columns else f"[{rows}, {columns}]"
+    return f", or let the spec have `input: [{channels}, {h}, {w}]` and begin with `pad: {pad}`"

@@ -1,0 +1,214 @@
+"""A run: a spec, its settings, its data and its model, in a folder from which it can be resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cnnspec import __version__, api, weights
+from cnnspec import backend as backends
+from cnnspec.data import DataError, Dataset, open_dataset
+from cnnspec.diagnostics import Source, SpecError
+from cnnspec.document import train_settings
+from cnnspec.evaluation import Evaluation, evaluate_split
+from cnnspec.graph import Graph
+from cnnspec.models import build, check_memory, check_training_memory
+from cnnspec.rendering import flow, render
+from cnnspec.settings import Train
+from cnnspec.source import parse
+from cnnspec.training import LAST, Result, Trainer
+
+SPEC, SETTINGS = "spec.yaml", "run.json"
+
+
+@dataclass
+class Run:
+    """A training that is ready to go."""
+
+    graph: Graph
+    trainer: Trainer
+    backend: str
+
+
+def settings_for(graph: Graph, given: Mapping[str, Any], learning_rate: float | None = None) -> Train:
+    """The spec's training settings with others in place of some; SpecError where one is at fault."""
+    settings = graph.train or Train()
+    if given:
+        text = flow(dict(given))
+        node, faults = parse(Source("<options>", text))
+        if node is None or faults:
+            raise SpecError(faults)
+        changed = train_settings(node)
+        settings = settings.model_copy(update={name: getattr(changed, name) for name in given})
+    if learning_rate is not None:
+        if not learning_rate > 0:
+            raise DataError(f"a learning rate is more than 0, not {learning_rate:g}")
+        settings = settings.model_copy(
+            update={"optimizer": settings.optimizer.model_copy(update={"learning_rate": learning_rate})}
+        )
+    return settings
+
+
+def start_run(
+    spec: str | Path | Source | Graph,
+    given: Mapping[str, Any],
+    *,
+    learning_rate: float | None = None,
+    params: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    keep: bool = True,
+    data: Dataset | None = None,
+    data_dir: Path | None = None,
+    resize: bool = False,
+    download: bool = True,
+    backend: str = "numpy",
+    device: str = "cpu",
+    dtype: str = "float32",
+    weights: Any = None,
+    memory_limit: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Run:
+    """A new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`)."""
+    graph = spec if isinstance(spec, Graph) else api.load(spec, params=params)
+    settings = settings_for(graph, given, learning_rate)
+    graph = replace(graph, train=settings)
+    if data is None and settings.data is None:
+        raise DataError("there is nothing to train on: give --data, or `data` in the spec's `train:`")
+    dataset = data or open_dataset(str(settings.data), graph, data_dir=data_dir, resize=resize, download=download)
+    place = backends.find(backend).join(device)
+    check_training_memory(graph, settings.batch, dtype, memory_limit)
+    model = build(graph, backend, weights, settings.seed, place, dtype, memory_limit, **(options or {}))
+    about = {"cnnspec": __version__, "spec": graph.name, "seed": str(settings.seed), "backend": backend, "dtype": dtype}
+    trainer = Trainer(model, dataset, settings, about=about)
+    if keep:
+        trainer.folder = model.gather(_new_folder(folder, graph.name) if model.process == 0 else None)[0]
+    if trainer.folder is not None and model.process == 0:
+        config = {
+            "backend": backend,
+            "device": device,
+            "dtype": dtype,
+            "options": dict(options or {}),
+            "resize": resize,
+            "data_dir": str(data_dir) if data_dir else None,
+        }
+        _write(trainer.folder / SPEC, render(graph))
+        _write(trainer.folder / SETTINGS, json.dumps(config, indent=2) + "\n")
+    return Run(graph, trainer, backend)
+
+
+def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = True, epochs: int | None = None) -> Run:
+    """A run as it was when its last checkpoint was written; `epochs` lets it go on for longer."""
+    if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
+        raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
+    graph = api.load(folder / SPEC)
+    assert graph.train is not None
+    if epochs is not None:
+        graph = replace(graph, train=graph.train.model_copy(update={"epochs": epochs}))
+        assert graph.train is not None
+    config = json.loads((folder / SETTINGS).read_text("utf-8"))
+    source = data_dir or (Path(config["data_dir"]) if config["data_dir"] else None)
+    dataset = open_dataset(str(graph.train.data), graph, data_dir=source, resize=config["resize"], download=download)
+    place = backends.find(config["backend"]).join(config["device"])
+    model = build(graph, config["backend"], None, graph.train.seed, place, config["dtype"], **config["options"])
+    about = weights.metadata(folder / LAST)
+    about = {key: value for key, value in about.items() if key != "progress"}
+    trainer = Trainer(model, dataset, graph.train, folder, about=about)
+    trainer.resume()
+    return Run(graph, trainer, config["backend"])
+
+
+def _new_folder(folder: Path | None, name: str) -> Path:
+    """The folder that was named, which must be new or empty, or the first free one below `runs`."""
+    if folder is None:
+        safe = "".join(ch if ch.isalnum() or ch in "-_." else "-" for ch in name) or "network"
+        number = 1
+        while (folder := Path("runs") / f"{safe}-{number}").exists():
+            number += 1
+    elif folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder} is not empty: name another folder, or go on there with --resume {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    weights.replace(path, text.encode())
+
+
+def train(
+    spec: str | Path | Source | Graph,
+    data: str | Dataset | None = None,
+    *,
+    backend: str = "numpy",
+    device: str = "cpu",
+    dtype: str = "float32",
+    weights: Any = None,
+    folder: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    resize: bool = False,
+    learning_rate: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> tuple[Any, Result]:
+    """Trains a spec, and returns the model and what the training came to.
+
+    `data` is what `--data` takes, or a Dataset; `settings` are those of `train:` (epochs, batch, optimizer, …) in
+    place of the spec's. With a `folder` it leaves metrics and checkpoints there.
+    """
+    given = dict(settings) | ({"data": data} if isinstance(data, str) else {})
+    run = start_run(
+        spec,
+        given,
+        learning_rate=learning_rate,
+        folder=Path(folder) if folder is not None else None,
+        keep=folder is not None,
+        data=data if isinstance(data, Dataset) else None,
+        data_dir=Path(data_dir) if data_dir is not None else None,
+        resize=resize,
+        backend=backend,
+        device=device,
+        dtype=dtype,
+        weights=weights,
+        options=options,
+    )
+    return run.trainer.model, run.trainer.run()
+
+
+def evaluate(
+    spec: str | Path | Source | Graph,
+    data: str | Dataset | None = None,
+    *,
+    weights: Any = None,
+    backend: str = "numpy",
+    device: str = "cpu",
+    dtype: str = "float32",
+    batch: int = 256,
+    split: str = "test",
+    data_dir: str | Path | None = None,
+    resize: bool = False,
+    download: bool = True,
+    params: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    memory_limit: int | None = None,
+    seen: Any = None,
+) -> tuple[Graph, Dataset, Evaluation]:
+    """How good weights are on the test (or the training) data; returns the graph, the dataset and the evaluation."""
+    graph = spec if isinstance(spec, Graph) else api.load(spec, params=params)
+    settings = graph.train or Train()
+    if data is None and settings.data is None:
+        raise DataError("there is nothing to evaluate on: give --data, or `data` in the spec's `train:`")
+    place = Path(data_dir) if data_dir is not None else None
+    dataset = (
+        data
+        if isinstance(data, Dataset)
+        else open_dataset(str(data or settings.data), graph, data_dir=place, resize=resize, download=download)
+    )
+    chosen = dataset.test if split == "test" else dataset.train
+    if chosen is None:
+        raise DataError(f"{dataset.name} has no test data: evaluate on the training data with --split train")
+    where = backends.find(backend).join(device)
+    check_memory(graph, batch, dtype, memory_limit)
+    model = build(graph, backend, weights, seed, where, dtype, memory_limit)
+    return graph, dataset, evaluate_split(model, chosen, settings.loss, batch, seen)

@@ -1,0 +1,142 @@
+"""What somebody may have meant by a word that nothing here has: another framework's name, or a mistyped one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from cnnspec.diagnostics import nearest
+
+# Folded as `_fold` does: conv2d and Conv2D are conv, MaxPool2d and max-pool() are maxpool. Where several names stand,
+# the first that is known in the place counts.
+_SYNONYMS: dict[str, str] = {
+    # kinds
+    "affine fc fullyconnected innerproduct linear": "dense",
+    "convolution crosscorrelation": "conv",
+    "convolutiontranspose deconv deconvolution transposeconv transposedconv upconv": "conv_transpose",
+    "maxpooling": "max_pool",
+    "averagepool averagepooling avgpooling meanpool subsample": "avg_pool",
+    "gap globalaveragepool globalaveragepooling globalavgpooling": "global_avg_pool",
+    "gmp globalmaxpooling": "global_max_pool",
+    "adaptiveaveragepool adaptivepool": "adaptive_avg_pool",
+    "batchnormalization bn": "batch_norm",
+    "layernormalization ln": "layer_norm",
+    "gn groupnormalization": "group_norm",
+    "lrn responsenorm": "local_response_norm",
+    "reshape view": "flatten",
+    "interpolate resize unpool upsampling": "upsample",
+    "reflectionpad replicationpad zeropad zeropadding": "pad",
+    "centercrop cropping": "crop",
+    "logistic": "sigmoid",
+    "swish": "silu",
+    "hardsilu": "hard_swish",
+    "lrelu": "leaky_relu",
+    "residual shortcut skip sum": "add",
+    "mul product": "multiply",
+    "cat concatenate inception merge": "concat",
+    "for loop times": "repeat",
+    # fields
+    "depth filters numfilters out outchannels outplanes": "channels",
+    "features hidden neurons numclasses out outfeatures outputs": "units channels",
+    "filtersize k kernelsize ksize poolsize window windowsize": "kernel size",
+    "border p pads": "padding",
+    "dilationrate": "dilation",
+    "group numgroups": "groups",
+    "usebias": "bias",
+    "weights": "weight",
+    "act": "activation",
+    "normalization": "norm",
+    "ceilmode": "rounding",
+    "countincludepad": "count_padding",
+    "scalefactor": "scale",
+    "outputsize": "size expect",
+    "dropoutrate p prob probability ratio": "rate",
+    "negativeslope": "slope",
+    "epsilon": "eps",
+    "initializer kernelinitializer": "init",
+    "id label": "name",
+    "outputshape outshape shape": "expect shape",
+    # the top level, blocks and repeats
+    "architecture model modules network": "layers",
+    "imagesize inputdim inputshape inputsize": "input",
+    "version": "cnnspec",
+    "arguments parameters variables vars": "params",
+    "functions macros modules": "blocks",
+    "base include inherits": "extends",
+    "classnames labels": "classes",
+    "tests": "examples",
+    "training": "train",
+    "count n num repeats": "times",
+    "for foreach": "each",
+    "body": "layers",
+    # training
+    "criterion": "loss",
+    "dataset": "data",
+    "lr rate": "learning_rate",
+    "batchsize": "batch",
+    "decay l2": "weight_decay",
+    "maxepochs numepochs": "epochs",
+    "lrscheduler scheduler": "schedule",
+    "nll nllloss softmaxloss": "cross_entropy",
+    "l2loss mse mseloss": "mean_squared_error",
+    "kaiming kaimingnormal he": "he_normal",
+    "kaiminguniform": "he_uniform",
+    "xavier xavieruniform glorot": "glorot_uniform",
+    "xaviernormal": "glorot_normal",
+    "lecun": "lecun_normal",
+}
+
+_INFERRED = "sizes of the input are always inferred: leave it out"
+_ADVICE: dict[str, str] = {
+    **dict.fromkeys(("inchannels", "infeatures", "inplanes", "inputchannels", "inputdim", "inputshape"), _INFERRED),
+    "depthwiseconv": "a depthwise `conv` has as many `groups` as input channels",
+    "separableconv": "a `conv` with as many `groups` as input channels, then one with `kernel: 1`",
+    "identity": "leave it out; in a merge, an empty branch `[]` is the identity",
+    "sequential": "write its layers here, or make it one of the `blocks`",
+    "paddingmode": "put a `pad` with that `mode` before it, and leave the padding out",
+    "inplace": "leave it out: the backend decides where results go",
+    "keepprob": "`rate` is the probability of zero, 1 − that of being kept",
+    "dataformat": "leave it out: shapes are always channels, height, width",
+}
+
+
+_NAMES: dict[str, list[str]] = {}
+for _words, _names in _SYNONYMS.items():
+    for _word in _words.split():
+        _NAMES.setdefault(_word, []).extend(_names.split())
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is meant, if that can be told."""
+    known = {_fold(k): k for k in reversed(list(known))}
+    folded = _fold(word)
+    if folded in known:
+        return known[folded]
+    named = next((name for name in _NAMES.get(folded, ()) if name in known.values()), None)
+    if named or folded in _ADVICE:
+        return named
+    return nearest(word, known.values())
+
+
+def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What to do about a word that is not known."""
+    if written := _punctuation(word):
+        return written
+    meant = suggest(word, known)
+    return f"did you mean `{meant}`?" if meant else _ADVICE.get(_fold(word), otherwise)
+
+
+def _fold(word: str) -> str:
+    bare = re.sub(r"\(.*\)$|[-_ .]", "", word).casefold()
+    return bare.removeprefix("nn").removesuffix("2d") or bare
+
+
+def _punctuation(word: str) -> str:
+    """For `dense:10` and `dense：10`, which YAML reads as one word."""
+    wide = next((ch for ch in word if unicodedata.east_asian_width(ch) == "F"), None)
+    if wide is not None:
+        narrow = unicodedata.normalize("NFKC", wide)
+        return f"`{wide}` is full-width: write `{narrow}`" + (" and a space" if narrow in ":," else "")
+    found = re.fullmatch(r"([A-Za-z_]\w*):(\S+)", word)
+    return f"a space follows the colon: `{found[1]}: {found[2]}`" if found else ""

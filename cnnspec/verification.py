@@ -1,0 +1,165 @@
+"""Backends held against each other: the same weights and numbers, layer by layer, forward and backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cnnspec import inputs, rng
+from cnnspec.backend import Array, Arrays, Model
+from cnnspec.graph import INPUT, Graph
+from cnnspec.initial import initial
+from cnnspec.models import build, check_memory
+from cnnspec.settings import CrossEntropy, MeanSquaredError, Train
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+"""How far apart two backends may be, relative to the largest number of the array."""
+
+
+@dataclass
+class LayerDifference:
+    """How far one layer of a backend is from the reference, relative to the layer's largest number."""
+
+    name: str
+    shape: tuple[int, ...]
+    actual: tuple[int, ...] = ()
+    value: float = 0.0
+    gradient: float | None = None
+    """Of its parameters, as at inference; None for a layer without any."""
+    training: float | None = None
+    """Of its parameters, in a step of training; None where it has none or the network cannot be trained."""
+
+    def worst(self) -> float:
+        """The largest of them; a wrong shape is infinitely far."""
+        if self.actual != self.shape:
+            return float("inf")
+        found = [difference for difference in (self.value, self.gradient, self.training) if difference is not None]
+        return max(float("inf") if np.isnan(difference) else difference for difference in found)
+
+
+@dataclass
+class Comparison:
+    """One backend in one number format against the first backend in the same format."""
+
+    backend: str
+    dtype: str
+    tolerance: float
+    layers: list[LayerDifference] = field(default_factory=list)
+    input_gradient: float = 0.0
+    loss: float | None = None
+
+    @property
+    def first_apart(self) -> str | None:
+        """The first layer, in the order of the network, that is further off than the tolerance."""
+        for layer in self.layers:
+            if not layer.worst() <= self.tolerance:
+                return layer.name
+        if not self.input_gradient <= self.tolerance or not (self.loss or 0.0) <= self.tolerance:
+            return INPUT
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `verify --format json` prints it."""
+        return {
+            "backend": self.backend,
+            "dtype": self.dtype,
+            "tolerance": self.tolerance,
+            "agrees": self.first_apart is None,
+            "first_apart": self.first_apart,
+            "input_gradient": self.input_gradient,
+            "loss": self.loss,
+            "layers": [
+                {
+                    "name": layer.name,
+                    "predicted": list(layer.shape),
+                    "actual": list(layer.actual),
+                    "value": layer.value,
+                    "gradient": layer.gradient,
+                    "training_gradient": layer.training,
+                }
+                for layer in self.layers
+            ],
+        }
+
+
+@dataclass
+class _Numbers:
+    """All that one backend says."""
+
+    values: Arrays
+    dx: Array
+    gradients: Arrays
+    loss: float | None
+    training: Arrays
+
+
+def difference(a: Array, b: Array) -> float:
+    """The largest difference, relative to the largest number: max |a − b| / max(|a|, tiny)."""
+    if a.shape != b.shape:
+        return float("inf")
+    if a.size == 0:
+        return 0.0
+    scale = float(np.abs(a).max())
+    return float(np.abs(a - b).max()) / scale if scale > 0 else float(np.abs(b).max())
+
+
+def verify(
+    graph: Graph,
+    backends: list[str],
+    *,
+    dtypes: tuple[str, ...] = ("float64", "float32"),
+    batch: int = 2,
+    seed: int = 0,
+    device: str = "cpu",
+    memory_limit: int | None = None,
+) -> list[Comparison]:
+    """Compares every backend with the first one; the first is also held to the shapes that the checker predicts.
+
+    The same seeded weights, batch and output gradient go into each. The gradients are those of the vector-Jacobian
+    product at inference and, where a loss can be had of the output, those of a training step.
+    """
+    found = []
+    for dtype in dtypes:
+        # A backend keeps its activations for the way back, and the reference's are kept to compare with.
+        check_memory(graph, batch, dtype, memory_limit)
+        reference: _Numbers | None = None
+        for name in backends:
+            numbers = _ask(build(graph, name, initial(graph, seed), device=device, dtype=dtype), batch, seed)
+            comparison = Comparison(name, dtype, TOLERANCE[dtype])
+            against = reference or numbers
+            for node in graph.nodes:
+                value = numbers.values[node.name]
+                layer = LayerDifference(node.name, node.shape, value.shape[1:])
+                layer.value = difference(against.values[node.name], value)
+                learned = [f"{node.name}.{key}" for key, p in node.parameters.items() if p.trainable]
+                if learned:
+                    layer.gradient = _worst(against.gradients, numbers.gradients, learned)
+                    if numbers.training:
+                        layer.training = _worst(against.training, numbers.training, learned)
+                comparison.layers.append(layer)
+            comparison.input_gradient = difference(against.dx, numbers.dx)
+            if numbers.loss is not None and against.loss is not None:
+                comparison.loss = abs(numbers.loss - against.loss) / max(abs(against.loss), 1e-12)
+            found.append(comparison)
+            reference = against
+    return found
+
+
+def _worst(a: Arrays, b: Arrays, names: list[str]) -> float:
+    return max(difference(a[name], b[name]) for name in names)
+
+
+def _ask(model: Model, batch: int, seed: int) -> _Numbers:
+    graph = model.graph
+    x = inputs.random(graph.input, batch, seed).x
+    dy = rng.stream(seed, "output gradient").standard_normal((batch, *graph.output.shape))
+    values = model.trace(x)
+    dx, gradients = model.vjp(x, dy)
+    shape = graph.output.shape
+    classifies = len(shape) == 1 and shape[0] > 1
+    model.begin_training(Train(loss=CrossEntropy() if classifies else MeanSquaredError(), seed=seed), 1)
+    target = rng.stream(seed, "target").integers(shape[0], size=batch) if classifies else dy
+    loss, training = model.loss_and_gradients(x, target)
+    return _Numbers(values, dx, gradients, loss, training)

@@ -1,0 +1,529 @@
+"""The torch backend beyond the conformance kit: the module in users' hands, devices, training, several processes."""
+
+import copy
+import io
+import json
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnspec
+from cnnspec.backend import BackendError, InputError, find
+from cnnspec.graph import INPUT, Graph, InputLayer, Node
+from cnnspec.initial import initial
+from cnnspec.layers.base import Elementwise
+from cnnspec.settings import Adam, AdamW, CrossEntropy, Input, MeanSquaredError, Sgd, Train
+from cnnspec.testing import CASES
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install cnnspec[torch]")
+
+F = torch.nn.functional
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+ROOT = Path(__file__).parent.parent
+
+SMALL = """
+cnnspec: 1
+input: [1, 8, 8]
+layers:
+  - conv: {channels: 4, kernel: 3, norm: batch_norm, activation: relu}
+  - max_pool: 2
+  - flatten
+  - dropout: 0.4
+  - dense: 3
+"""
+
+OPTIMIZERS = [
+    Sgd(learning_rate=0.1),
+    Sgd(learning_rate=0.1, momentum=0.9, weight_decay=1e-3),
+    Sgd(learning_rate=0.1, momentum=0.9, nesterov=True),
+    Adam(weight_decay=1e-2),
+    AdamW(),
+]
+
+
+def batches(n, size=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return [(rng.normal(size=(size, 1, 8, 8)), rng.integers(0, 3, size)) for _ in range(n)]
+
+
+def trained(model, data, train):
+    model.begin_training(train, 10)
+    return [model.step(x, t) for x, t in data]
+
+
+def script(code, **environment):
+    path = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+# The package
+
+
+def test_importing_the_package_does_not_import_torch():
+    process = script("import cnnspec_torch, sys; print('torch' in sys.modules)")
+    assert process.communicate(timeout=60)[0] == "False\n"
+
+
+def test_without_torch_every_use_says_how_to_install_it():
+    code = """
+import sys
+sys.modules["torch"] = None
+import cnnspec
+from cnnspec_torch import backend
+graph = cnnspec.load("lenet")
+for use in (
+    backend.version, backend.devices, backend.dtypes, lambda: backend.join("cpu"),
+    lambda: backend.prepare(graph, {}, device="cpu", dtype="float32"), lambda: backend.to_module(graph, {}),
+):
+    try:
+        use()
+    except cnnspec.BackendError as error:
+        print('pip install "cnnspec[torch]"' in str(error))
+"""
+    assert script(code).communicate(timeout=60)[0] == "True\n" * 6
+
+
+# The module in users' hands
+
+
+def test_state_dict_has_the_names_of_the_spec():
+    graph = cnnspec.load("lenet")
+    assert set(cnnspec.to_torch(graph).state_dict()) == set(graph.parameters)
+
+
+def test_state_dict_names_of_blocks_and_of_layers_named_like_methods():
+    graph = cnnspec.loads("""
+cnnspec: 1
+input: [4, 6, 6]
+blocks:
+  unit:
+    layers: [conv: {channels: 4, kernel: 1, norm: batch_norm}]
+layers:
+  - unit: {name: stage2}
+  - conv: {name: half, channels: 2, kernel: 1}
+  - prelu: {name: forward}
+""")
+    module = cnnspec.to_torch(graph)
+    assert set(module.state_dict()) == set(graph.parameters)
+    assert {"stage2.conv1.weight", "stage2.batch_norm1.running_mean", "half.weight"} < set(module.state_dict())
+    x = np.ones((1, 4, 6, 6))
+    expected = cnnspec.build(graph, "numpy").predict(x)
+    np.testing.assert_allclose(module.eval()(torch.ones(1, 4, 6, 6)).detach().numpy(), expected, rtol=1e-5)
+
+
+def test_module_learns_in_a_plain_torch_loop():
+    torch.manual_seed(0)
+    module = cnnspec.to_torch(cnnspec.loads(SMALL)).train()
+    optimizer = torch.optim.Adam(module.parameters(), 0.01)
+    ((x, t),) = batches(1, 16)
+    x, t = torch.tensor(x, dtype=torch.float32), torch.tensor(t)
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        losses.append(F.cross_entropy(module(x), t))
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] / 2
+
+
+def test_module_follows_train_and_eval():
+    module = cnnspec.to_torch(cnnspec.loads(SMALL)).train()
+    x = torch.randn(8, 1, 8, 8)
+    assert not torch.equal(module(x), module(x))
+    assert module.state_dict()["batch_norm1.running_mean"].abs().max() > 0
+    module.eval()
+    before = copy.deepcopy(module.state_dict())
+    assert torch.equal(module(x), module(x))
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_module_is_copied_pickled_and_saved():
+    module = cnnspec.to_torch("lenet")
+    x = torch.rand(2, 1, 28, 28)
+    expected = module.eval()(x)
+    saved = io.BytesIO()
+    torch.save(module.state_dict(), saved)
+    saved.seek(0)
+    loaded = cnnspec.to_torch("lenet", seed=1).eval()
+    loaded.load_state_dict(torch.load(saved))
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module)), loaded):
+        assert torch.equal(twin(x), expected)
+        with torch.no_grad():
+            next(twin.parameters()).zero_()
+    assert torch.equal(module(x), expected)
+
+
+def test_module_runs_a_layer_that_was_exchanged():
+    module = cnnspec.to_torch("lenet")
+    module.dense3 = torch.nn.Identity()
+    assert module(torch.rand(2, 1, 28, 28)).shape == (2, 84)
+
+
+def test_module_frees_what_is_dead():
+    layers = "\n".join(["  - tanh"] * 6)
+    module = cnnspec.to_torch(cnnspec.loads(f"cnnspec: 1\ninput: [1, 4, 4]\nlayers:\n{layers}\n"))
+    made, alive = [], []
+
+    def see(name, value):
+        made.append(weakref.ref(value))
+        alive.append(sum(ref() is not None for ref in made))
+
+    with torch.no_grad():
+        module.watch(torch.rand(1, 1, 4, 4), see)
+    # The caller holds the input; beside it a layer's input and its output.
+    assert len(made) == 7
+    assert max(alive) <= 3
+
+
+def test_export_round_trip_with_any_batch():
+    graph = cnnspec.loads(SMALL)
+    module = cnnspec.to_torch(graph).eval()
+    x = torch.randn(2, 1, 8, 8)
+    program = torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    saved = io.BytesIO()
+    torch.export.save(program, saved)
+    saved.seek(0)
+    again = torch.export.load(saved)
+    assert set(again.state_dict) == set(graph.parameters)
+    for n in (2, 5):
+        x = torch.randn(n, 1, 8, 8)
+        torch.testing.assert_close(again.module()(x), module(x))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_compile_takes_the_module_as_one_graph(training):
+    module = cnnspec.to_torch(cnnspec.loads(SMALL.replace("dropout: 0.4", "relu"))).train(training)
+    twin = copy.deepcopy(module)
+    x = torch.randn(4, 1, 8, 8)
+    torch.testing.assert_close(torch.compile(twin, backend="aot_eager", fullgraph=True)(x), module(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_option_compile():
+    graph = cnnspec.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2, tanh]\n")
+    x = np.ones((4, 3))
+    compiled, plain = (cnnspec.build(graph, "torch", compile=flag) for flag in (True, False))
+    np.testing.assert_allclose(compiled.predict(x), plain.predict(x), rtol=1e-5)
+
+
+# Devices, formats, options
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_everything_is_placed_on_the_device(case):
+    """On `meta`, which refuses to mix with numbers elsewhere: parameters, state and every activation."""
+    graph = case.graph()
+    model = find("torch").prepare(graph, case.weights(), device="meta", dtype="float32")
+    arrays = model.module.state_dict()
+    assert {name: tuple(a.shape) for name, a in arrays.items()} == {n: p.shape for n, p in graph.parameters.items()}
+    values = {}
+    for training in (False, True):
+        model.module.train(training).watch(torch.empty(case.x().shape, device="meta"), values.__setitem__)
+        assert {value.device.type for value in (*values.values(), *arrays.values())} == {"meta"}
+        assert {name: tuple(v.shape[1:]) for name, v in values.items()} == {n.name: n.shape for n in graph.nodes}
+
+
+def test_meta_has_no_numbers():
+    with pytest.raises(BackendError, match="shapes and no numbers"):
+        cnnspec.build("lenet", "torch", device="meta").predict(np.zeros((1, 1, 28, 28)))
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:1", ""])
+def test_an_absent_device_is_an_error_that_lists_those_present(device):
+    with pytest.raises(BackendError, match=rf"no device `{device}` here; torch has cpu"):
+        cnnspec.build("lenet", "torch", device=device)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fast": True}, "no option `fast`; it has compile, channels_last, tf32"),
+        ({"compile": "yes"}, "`compile` of the torch backend is true or false, not 'yes'"),
+        ({"tf32": None}, "`tf32` of the torch backend is true or false, not None"),
+    ],
+)
+def test_wrong_options_are_errors(options, message):
+    with pytest.raises(BackendError, match=message):
+        cnnspec.build("lenet", "torch", **options)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_reduced_precision_trains_float32_weights(dtype):
+    model = cnnspec.build(cnnspec.loads(SMALL), "torch", dtype=dtype)
+    exact = cnnspec.build(cnnspec.loads(SMALL), "torch", dtype="float64")
+    ((x, t),) = batches(1, 16)
+    assert model.predict(x).dtype == np.float32
+    np.testing.assert_allclose(model.predict(x), exact.predict(x), atol=0.02)
+    train = Train(optimizer=Adam(learning_rate=0.01))
+    losses = trained(model, [(x, t)] * 40, train)
+    assert losses[-1] < losses[0] / 2
+    assert {a.dtype for a in model.state().values()} == {np.dtype(np.float32)}
+    loss, gradients = model.loss_and_gradients(x, t)
+    exact.begin_training(train, 10)
+    exact.load(model.state())
+    exact.load_training_state(model.training_state())
+    expected_loss, expected = exact.loss_and_gradients(x, t)
+    assert loss == pytest.approx(expected_loss, rel=0.05)
+    largest = max(np.abs(g).max() for g in expected.values())
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], atol=0.05 * largest)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_memory_format_changes_no_result(channels_last):
+    ((x, t),) = batches(1)
+    train = Train(optimizer=Sgd(learning_rate=0.1, momentum=0.9))
+    model, other = (cnnspec.build(cnnspec.loads(SMALL), b, dtype="float64", **o) for b, o in
+                    (("torch", {"channels_last": channels_last}), ("numpy", {})))  # fmt: skip
+    assert trained(model, [(x, t)] * 3, train) == pytest.approx(trained(other, [(x, t)] * 3, train), rel=1e-10)
+    for name, array in model.state().items():
+        assert array.flags.c_contiguous
+        np.testing.assert_allclose(array, other.state()[name], rtol=1e-9, atol=1e-12)
+
+
+@gpu
+@pytest.mark.gpu
+def test_cuda_agrees_with_the_cpu():
+    for case in CASES:
+        there, here = (
+            find("torch").prepare(case.graph(), case.weights(), device=device, dtype="float32").predict(case.x())
+            for device in ("cuda", "cpu")
+        )
+        np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5, err_msg=case.name)
+
+
+@gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_cuda_learns(dtype):
+    model = cnnspec.build(cnnspec.loads(SMALL), "torch", device="cuda", dtype=dtype)
+    losses = trained(model, batches(1, 16) * 40, Train(optimizer=Adam(learning_rate=0.01)))
+    assert losses[-1] < losses[0] / 2
+
+
+# Numbers stay whose they are
+
+
+def test_weights_are_copied_in():
+    graph = cnnspec.load("lenet")
+    weights = {name: array.astype(np.float32) for name, array in initial(graph, 0).items()}
+    for array in weights.values():
+        array.flags.writeable = False
+    model = find("torch").prepare(graph, weights, device="cpu", dtype="float32")
+    model.begin_training(Train(), 1)
+    before = {name: array.copy() for name, array in weights.items()}
+    model.step(np.ones((2, 1, 28, 28)), [0, 1])
+    assert all(np.array_equal(before[name], array) for name, array in weights.items())
+
+
+def test_input_is_not_handed_back_and_may_be_read_only():
+    model = cnnspec.build(cnnspec.loads("cnnspec: 1\ninput: [1, 2, 2]\nlayers: [flatten]\n"), "torch")
+    x = np.ones((1, 1, 2, 2), np.float32)
+    assert not np.shares_memory(model.predict(x), x)
+    x.flags.writeable = False
+    assert model.predict(x).tolist() == [[1, 1, 1, 1]]
+
+
+# Training
+
+
+def test_step_equals_a_hand_written_loop():
+    nn = torch.nn
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 6, 5), nn.Sigmoid(), nn.MaxPool2d(2, 2), nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.MaxPool2d(2, 2),
+        nn.Flatten(), nn.Linear(256, 120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10),
+    )  # fmt: skip
+    graph = cnnspec.load("lenet")
+    weights = dict(zip(graph.parameters, (p.detach().numpy().copy() for p in net.parameters()), strict=True))
+    model = cnnspec.build(graph, "torch", weights=weights)
+    model.begin_training(
+        Train(optimizer=Sgd(learning_rate=0.5, momentum=0.9), loss=CrossEntropy(label_smoothing=0.1)), 9
+    )
+    optimizer = torch.optim.SGD(net.parameters(), 0.5, momentum=0.9)
+    for _ in range(5):
+        x, t = torch.rand(16, 1, 28, 28), torch.randint(0, 10, (16,))
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), t, label_smoothing=0.1)
+        loss.backward()
+        optimizer.step()
+        assert model.step(x.numpy(), t.numpy()) == pytest.approx(loss.item(), rel=1e-5)
+    for array, p in zip(model.state().values(), net.parameters(), strict=True):
+        np.testing.assert_allclose(array, p.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_both_backends_tell_one_story_and_take_each_others_checkpoints(optimizer):
+    train = Train(optimizer=optimizer, seed=3)
+    ours, other = (cnnspec.build(cnnspec.loads(SMALL), b, dtype="float64") for b in ("torch", "numpy"))
+    data = batches(8)
+    assert trained(ours, data[:4], train) == pytest.approx(trained(other, data[:4], train), rel=1e-9)
+    assert ours.training_state().keys() == other.training_state().keys()
+    resumed = cnnspec.build(cnnspec.loads(SMALL), "torch", weights=other.state(), dtype="float64")
+    resumed.begin_training(train, 10)
+    resumed.load_training_state(other.training_state())
+    expected = [other.step(x, t) for x, t in data[4:]]
+    assert [resumed.step(x, t) for x, t in data[4:]] == pytest.approx(expected, rel=1e-9)
+    assert [ours.step(x, t) for x, t in data[4:]] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_resuming_is_bit_exact(optimizer):
+    train, data = Train(optimizer=optimizer), batches(6)
+    whole, first, second = (cnnspec.build(cnnspec.loads(SMALL), "torch", seed=seed) for seed in (0, 0, 1))
+    expected = trained(whole, data, train)
+    trained(first, data[:3], train)
+    second.begin_training(train, 10)
+    second.load(first.state())
+    second.load_training_state(first.training_state())
+    assert [second.step(x, t) for x, t in data[3:]] == expected[3:]
+    for one, two in ((whole.state(), second.state()), (whole.training_state(), second.training_state())):
+        assert one.keys() == two.keys()
+        assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_state_of_another_optimizer_is_an_error_that_lists_what_differs():
+    model = cnnspec.build(cnnspec.loads(SMALL), "torch")
+    model.begin_training(Train(optimizer=Adam()), 10)
+    state = model.training_state()
+    model.begin_training(Train(optimizer=Sgd(momentum=0.9)), 10)
+    with pytest.raises(BackendError, match=r"dense1.bias:momentum: found None, expected \[3\]"):
+        model.load_training_state(state)
+
+
+def test_gradients_move_nothing():
+    model = cnnspec.build(cnnspec.loads(SMALL), "torch")
+    ((x, t),) = batches(1)
+    model.begin_training(Train(), 10)
+    before = model.state()
+    first, second = model.loss_and_gradients(x, t), model.loss_and_gradients(x, t)
+    assert first[0] == second[0]
+    assert first[1].keys() == {name for name, p in model.graph.parameters.items() if p.trainable}
+    assert all(np.array_equal(first[1][name], second[1][name]) for name in first[1])
+    assert all(np.array_equal(before[name], array) for name, array in model.state().items())
+
+
+def test_batch_norm_over_one_number_is_an_error():
+    graph = cnnspec.loads("cnnspec: 1\ninput: [3]\nlayers: [batch_norm, dense: 2]\n")
+    model = cnnspec.build(graph, "torch")
+    model.begin_training(Train(loss=MeanSquaredError()), 1)
+    with pytest.raises(InputError, match="`batch_norm1` gets one number for each channel"):
+        model.step([[1, 2, 3]], [[0, 0]])
+
+
+def test_a_network_without_parameters_has_a_loss():
+    model = cnnspec.build(cnnspec.loads("cnnspec: 1\ninput: [2]\nlayers: [relu]\n"), "torch")
+    model.begin_training(Train(loss=MeanSquaredError()), 1)
+    assert model.step([[1, -1]], [[0, 0]]) == 0.5
+
+
+# Layers of third parties
+
+
+class Double(Elementwise):
+    """Twice the input."""
+
+    kind = "double"
+
+
+def double(at, x):
+    return 2 * x
+
+
+def doubling():
+    shape = (3,)
+    return Graph(
+        "doubling",
+        Input(shape=shape),
+        (Node(INPUT, InputLayer(), (), (), shape), Node("double1", Double(), (INPUT,), (shape,), shape)),
+    )
+
+
+def test_a_layer_without_an_op_is_an_error_that_names_it():
+    with pytest.raises(BackendError, match=r"no op for `double`; .* `cnnspec_torch\.ops`"):
+        find("torch").prepare(doubling(), {}, device="cpu", dtype="float32")
+
+
+def test_an_op_comes_by_entry_point(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from cnnspec_torch import ops
+
+    point = EntryPoint("double", f"{__name__}:double", ops.ENTRY_POINTS)
+    monkeypatch.setattr(ops, "entry_points", lambda group: [point] if group == ops.ENTRY_POINTS else [])
+    model = find("torch").prepare(doubling(), {}, device="cpu", dtype="float32")
+    assert model.predict([[1, 2, 3]]).tolist() == [[2, 4, 6]]
+
+
+# Several processes
+
+SIZES = (8, 5, 1, 7, 1, 8)
+
+PROCESS = f"""
+import json, sys
+import numpy as np
+import cnnspec
+from cnnspec.backend import find
+from cnnspec.settings import Sgd, Train
+
+device = find("torch").join("cpu")
+model = cnnspec.build(cnnspec.loads('''{SMALL}'''), "torch", device=device, dtype="float64")
+model.begin_training(Train(optimizer=Sgd(learning_rate=0.1, momentum=0.9)), 10)
+losses, outputs = [], []
+for i, size in enumerate({SIZES}):
+    rng = np.random.default_rng(i)
+    x, t = rng.normal(size=(size, 1, 8, 8)), rng.integers(0, 3, size)
+    mine = model.shard(size)
+    losses.append(model.step(x[mine], t[mine]))
+    outputs.append(np.concatenate(model.gather(model.outputs)).tolist())
+state = {{name: array.tolist() for name, array in model.state().items()}}
+print(json.dumps([model.processes, losses, outputs, state]))
+"""
+
+
+def run_processes(count):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launched = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    processes = [script(PROCESS, RANK=str(rank), LOCAL_RANK=str(rank), **launched) for rank in range(count)]
+    try:
+        found = [process.communicate(timeout=120) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * count, found
+    return [json.loads(out.splitlines()[-1]) for out, _ in found]
+
+
+def test_two_processes_train_as_one_does():
+    """With batch norm and dropout, and batches that do not divide, down to one sample."""
+    process = script(PROCESS)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    processes, losses, outputs, state = json.loads(out)
+    assert processes == 1
+    for count, *others in run_processes(2):
+        assert count == 2
+        assert others[0] == pytest.approx(losses, rel=1e-10)
+        for mine, theirs in zip(others[1], outputs, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-10)
+        for name, array in others[2].items():
+            np.testing.assert_allclose(array, state[name], rtol=1e-8, atol=1e-10)
