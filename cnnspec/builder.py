@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from cnnspec import document as documents
-from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order, nearest
-from cnnspec.document import NAME, Block, Document, Opener
-from cnnspec.graph import INPUT, Graph, InputLayer, Node
+from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order, nearest, quoted
+from cnnspec.document import NAME, Block, Document, Opener, Param
+from cnnspec.expressions import LOST
+from cnnspec.graph import INPUT, Example, Graph, InputLayer, Node
 from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.base import by
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.fields import says
 from cnnspec.layers.window import looks_per_side
-from cnnspec.reading import Faulty, Findings, Scope, kind_and_config, read_model, unknown_keys
-from cnnspec.remedies import one_of, smallest_input
+from cnnspec.reading import (
+    Enough,
+    Faulty,
+    Findings,
+    Scope,
+    example,
+    kind_and_config,
+    meant,
+    names,
+    read_model,
+    unknown_keys,
+)
+from cnnspec.remedies import as_image, one_of, smallest_input
 from cnnspec.source import Node as Text
-from cnnspec.totals import check_examples, check_expectations
+from cnnspec.totals import check_classes, check_totals, read_examples
 
 MAX_LAYERS = 50_000
 MAX_BLOCK_DEPTH = 30
+MAX_TRIALS = 10_000
+"""How many layers may be tried for larger inputs, in all."""
 
 
 def build(
@@ -38,16 +53,18 @@ def build(
     written is then not asked for.
     """
     findings = Findings()
-    graph = None
-    document = documents.read(source, findings, params or {}, opener)
-    if document is not None:
-        builder = Builder(document, as_written=not params and input_shape is None)
-        builder.network(input_shape)
-        if not any_errors(findings.found):
-            graph = builder.graph()
-    found = in_order(findings.found, source)
-    name = document.name if document is not None else source.name
-    return name, (None if any_errors(found) else graph), found
+    document = builder = None
+    try:
+        document = documents.read(source, findings, params or {}, opener)
+        if document is not None:
+            builder = Builder(document, as_written=not params and input_shape is None)
+            builder.network(input_shape)
+            builder.unused_blocks()
+    except Enough:
+        pass
+    found = in_order(findings.all(), source)
+    graph = None if builder is None or any_errors(found) else builder.graph(found)
+    return document.name if document is not None else source.name, graph, found
 
 
 class TooMany(Exception):
@@ -73,7 +90,11 @@ class Builder:
         self.places: dict[str, Span] = {}
         self.ordinals: dict[str, Counter[str]] = {}
         self.read: set[str] = set()
+        self.used: set[str] = set()
+        self.misnamed: set[str] = set()
+        self.examples: tuple[Example, ...] = ()
         self.steps = 0
+        self.trials = 0
 
     def network(self, input_shape: Shape | None) -> None:
         """The whole network, from the input on."""
@@ -87,31 +108,50 @@ class Builder:
         self.places[INPUT] = span
         if shape is not None:
             self.nodes.append(Node(INPUT, InputLayer(), (), (), shape, span=span))
+        findings = document.scope.findings
+        before = len(findings.found)
         try:
             end = self.sequence(document.layers, document.scope, start)
         except TooMany:
             return
-        if end.shape is not None:
+        whole = shape is not None and not any_errors(findings.found[before:])
+        if whole and end is start:
+            message = "`layers` comes to no layer at all"
+            document.scope.fault("invalid-value", message, document.layers.elements()[0].span)
+        if whole:
             self.read.add(end.node)
             self.unread()
-            check_expectations(document, self.nodes, self.as_written)
+        if self.as_written:
+            check_totals(document, end.shape, end.span, self.nodes if whole else None)
+            self.examples = read_examples(document, shape, end.shape)
+        check_classes(document, end.shape, end.span)
 
-    def graph(self) -> Graph | None:
-        """The finished graph, if there is nothing wrong."""
+    def graph(self, found: Sequence[Diagnostic]) -> Graph:
+        """The finished graph of a spec that has no errors."""
         document = self.document
-        if document.input is None or len(self.nodes) < 2:
-            return None
-        examples = check_examples(document, self.nodes) if self.as_written else ()
+        assert document.input is not None
         return Graph(
             document.name,
             document.input.model_copy(update={"shape": self.nodes[0].shape}),
             tuple(self.nodes),
             document.classes,
             document.init,
-            examples,
+            self.examples,
             document.train,
-            tuple(document.scope.findings.found),
+            tuple(found),
         )
+
+    def unused_blocks(self) -> None:
+        """Reads the blocks that nothing uses, for the faults that show without parameters or a shape."""
+        scope = self.document.scope
+        for name, block in self.document.blocks.items():
+            if block is not None and name not in self.used:
+                values = {**scope.values, **dict.fromkeys(block.params, LOST)}
+                scope.findings.excused.add("unknown-layer")
+                self.steps = 0
+                inner = scope.inside(values=values, blocks=(name,), prefix=f"{name}.")
+                with suppress(TooMany):
+                    self.sequence(block.layers, inner, Tensor(INPUT, None, block.span))
 
     # Sequences, branches, blocks
 
@@ -125,6 +165,8 @@ class Builder:
         """One item of a list: a layer, a merge, a block or a repeat."""
         entry = kind_and_config(scope, item, "a layer")
         if entry is None:
+            for kind, place in [*item.keys.items()][:1]:
+                self.missing(kind, place, item.get(kind) if "name" not in item.keys else item, scope)
             return Tensor(current.node, None, item.span)
         kind, place, config = entry
         if kind == "from":
@@ -134,22 +176,40 @@ class Builder:
         if kind == "repeat":
             return self.repeat(place, config, scope, current)
         if kind in self.document.blocks:
-            return self.block(self.document.blocks[kind], place, config, scope, current)
+            block = self.document.blocks[kind]
+            if block is None:
+                self.missing(kind, place, config, scope)
+                return Tensor(current.node, None, place)
+            return self.block(block, place, config, scope, current)
         cls = find(kind)
         if cls is None:
-            known = [*known_kinds(), *self.document.blocks, "repeat"]
-            near = nearest(kind, known)
-            remedy = f"did you mean `{near}`?" if near else "`cnnspec layers` lists the kinds"
-            scope.fault("unknown-kind", f"no layer or block is called `{kind}`", place, help=remedy)
+            self.unknown_kind(kind, place, config, scope)
             return Tensor(current.node, None, place)
         name, refers = self.name(kind, place, config, scope)
         if cls.merges:
             end = self.merge(cls, kind, name, place, config, scope, current)
         else:
             end = self.layer(cls, kind, name, place, config, scope, current)
+        end = self.expected(refers or name, end, config, scope)
+        self.tensors.setdefault(name, end)
         if refers:
             self.tensors[scope.prefix + refers] = end
-        return self.expected(refers or name, end, config, scope)
+        return end
+
+    def unknown_kind(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
+        """Says that there is no such layer, and what was meant."""
+        known = [*known_kinds(), *self.document.blocks, "repeat", "from"]
+        remedy = meant(kind, known, "`cnnspec layers` lists the kinds")
+        scope.fault("unknown-kind", f"no layer or block is called {quoted(kind)}", place, help=remedy)
+        self.missing(kind, place, config, scope)
+
+    def missing(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
+        """Takes the name of something that cannot be read, so that others may refer to it and keep their numbers."""
+        from cnnspec.suggestions import suggest
+
+        name, _ = self.name(suggest(kind, known_kinds()) or kind, place, config, scope)
+        self.tensors[name] = Tensor(name, None, place)
+        self.misnamed.add(f"{name}.")
 
     def branch(self, item: Text, what: str, place: Span, scope: Scope, current: Tensor) -> Tensor:
         """A list of layers that starts from the current tensor, or from a named layer."""
@@ -179,9 +239,11 @@ class Builder:
             full = ".".join([*prefixes[: depth - 1], str(name)])
             if full in self.tensors:
                 return self.tensors[full]
-        near = nearest(str(name), self.tensors)
-        remedy = f"did you mean `{near}`?" if near else "`from` names a layer that stands before it"
-        scope.fault("unknown-layer", f"no layer before this is called `{name}`", name_node.span, help=remedy)
+        if not f"{scope.prefix}{name}".startswith(tuple(self.misnamed)):
+            near = nearest(str(name), self.tensors)
+            remedy = f"did you mean `{near}`?" if near else "`from` names a layer that stands before it"
+            message = f"no layer before this is called {quoted(str(name))}"
+            scope.fault("unknown-layer", message, name_node.span, help=remedy)
         return missing
 
     def merge(
@@ -202,7 +264,8 @@ class Builder:
         ]
         if len(branches) < 2:
             remedy = "`skip: []` is the identity" if branches else "`{main: [...], skip: []}`"
-            scope.fault("too-few-branches", f"`{kind}` has {len(branches)} branches", place, help=remedy)
+            message = f"`{kind}` joins at least two branches, and has {'one' if branches else 'none'}"
+            scope.fault("too-few-branches", message, place, help=remedy)
             return Tensor(name, None, place)
         if layer is None:
             return Tensor(name, None, place)
@@ -210,37 +273,41 @@ class Builder:
 
     def repeat(self, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
         """A list of layers several times over: `times`, or once for each value of `each`."""
-        lost = Tensor(current.node, None, place)
         if config is None or not config.is_mapping:
             remedy = "`repeat: {times: 3, layers: [...]}`"
             scope.fault("wrong-type", "`repeat` takes `times` or `each`, and `layers`", place, help=remedy)
-            return lost
-        unknown_keys(scope, config, ("times", "each", "layers", "name"), "repeat")
+            return Tensor(current.node, None, place)
+        lost = unknown_keys(scope, config, ("times", "each", "layers", "name"), "`repeat`")
         layers = config.get("layers")
         if layers is None or not layers.is_list:
-            scope.fault("missing-key", "`repeat` needs a list of `layers`", place)
-            return lost
-        rounds = self.rounds(config, place, scope)
+            if not lost & {"layers", ""}:
+                scope.fault("missing-key", "`repeat` needs a list of `layers`", place, help="`layers: [...]`")
+            return Tensor(current.node, None, place)
+        rounds = self.rounds(config, place, scope, lost)
         name = self.given_name(config, scope)
-        if rounds is None:
-            return lost
         if name:
             self.claim(scope.prefix + name, place, scope)
-        for i, values in enumerate(rounds, 1):
+        for i, values in enumerate([_lost_names(config)] if rounds is None else rounds, 1):
             self.step(place, scope)
             inner = scope.inside(values={**scope.values, **values})
             if name:
                 inner = inner.inside(prefix=f"{scope.prefix}{name}{i}.")
             current = self.sequence(layers, inner, current)
+        if rounds is None:
+            current = Tensor(current.node, None, place)
         if name:
             self.tensors[scope.prefix + name] = current
+            if rounds is None:
+                self.misnamed.add(f"{scope.prefix}{name}")
         return current
 
-    def rounds(self, config: Text, place: Span, scope: Scope) -> list[dict[str, Any]] | None:
+    def rounds(self, config: Text, place: Span, scope: Scope, lost: set[str]) -> list[dict[str, Any]] | None:
         """The values of each round of a repeat."""
         times, each = config.get("times"), config.get("each")
         if (times is None) == (each is None):
-            scope.fault("missing-key", "`repeat` takes either `times` or `each`", place)
+            if times is not None or not lost & {"times", "each", ""}:
+                remedy = "`times: 3`, or `each: {c: [64, 128]}` with a list of values"
+                scope.fault("missing-key", "`repeat` takes either `times` or `each`", place, help=remedy)
             return None
         try:
             if times is not None:
@@ -261,8 +328,9 @@ class Builder:
             return None
         lengths = {key: len(values) for key, values in lists.items()}
         if len(set(lengths.values())) > 1:
-            shown = ", ".join(f"`{key}` has {length}" for key, length in lengths.items())
-            scope.fault("uneven-each", "the lists of `each` have different lengths", each.span, notes=[shown])
+            first, *others = (Label(each.keys[key], f"{length} values") for key, length in lengths.items())
+            message = "the lists of `each` have different lengths"
+            scope.fault("uneven-each", message, first.span, first.text, *others)
             return None
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
@@ -272,17 +340,17 @@ class Builder:
         if block.name in scope.blocks:
             inwards = list(reversed(scope.blocks))
             circle = " → ".join([*inwards[inwards.index(block.name) :], block.name])
-            scope.fault("recursive-block", f"`{block.name}` uses itself", place, notes=[circle])
+            remedy = "a block may use other blocks, and `repeat` says how often"
+            scope.fault("recursive-block", f"`{block.name}` uses itself", place, circle, help=remedy)
             return lost
         if len(scope.blocks) >= MAX_BLOCK_DEPTH:
             scope.fault("recursive-block", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", place)
             return lost
         self.step(place, scope)
+        self.used.add(block.name)
         values = self.arguments(block, place, config, scope)
         name = self.given_name(config, scope)
-        if values is None:
-            return lost
-        shown = ", ".join(f"{key} = {_short(value)}" for key, value in values.items())
+        shown = ", ".join(f"{key} = {_short(value)}" for key, value in values.items() if value is not LOST)
         frame = Label(place, f"used here, with {shown}" if shown else "used here")
         inner = scope.inside(
             values={**self.document.scope.values, **values},
@@ -298,39 +366,51 @@ class Builder:
         end = self.expected(name or block.name, end, config, scope)
         return Tensor(end.node, end.shape, place)
 
-    def arguments(self, block: Block, place: Span, config: Text | None, scope: Scope) -> dict[str, Any] | None:
-        """The values of a block's parameters at one use."""
+    def arguments(self, block: Block, place: Span, config: Text | None, scope: Scope) -> dict[str, Any]:
+        """The values of a block's parameters at one use; LOST for those that cannot be had."""
         given: dict[str, Text] = {}
+        lost: set[str] = set()
         if config is not None and config.is_mapping:
-            unknown_keys(scope, config, (*block.params, "name", "expect"), block.name)
+            required = [key for key, param in block.params.items() if param.required]
+            known = (*block.params, "name", "expect")
+            lost = unknown_keys(scope, config, known, f"`{block.name}`", required)
             given = {key: item for key, item in config.items() if key in block.params}
         elif config is not None and config.value is not None:
-            if not block.params:
-                scope.fault("wrong-type", f"`{block.name}` takes no value: it has no parameters", config.span)
-                return None
-            given = {next(iter(block.params)): config}
-        values: dict[str, Any] = {}
-        whole = True
-        for key, param in block.params.items():
-            if key not in given:
-                if param.required:
-                    declared = Label(param.span, "declared here")
-                    scope.fault("missing-key", f"`{block.name}` needs `{key}`", place, "", declared)
-                    whole = False
-                values[key] = param.default
-                continue
-            try:
-                value = scope.value(given[key])
-            except Faulty:
-                whole = False
-                continue
-            if not documents.is_of(value, param.type):
-                declared = Label(param.span, f"declared here, as {param.type}")
-                message = f"`{key}` of `{block.name}` takes {param.type}, not {says(value)}"
-                scope.fault("wrong-type", message, given[key].span, "", declared)
-                whole = False
-            values[key] = value
-        return values if whole else None
+            if block.params:
+                given = {next(iter(block.params)): config}
+            else:
+                message = f"`{block.name}` takes no value: it has no parameters"
+                scope.fault("wrong-type", message, config.span, "", Label(block.span, "declared here"))
+        missing = [key for key, param in block.params.items() if param.required and key not in given]
+        if missing and not lost & {*missing, ""}:
+            declared = [Label(block.params[key].span, "declared here") for key in missing]
+            scope.fault(
+                "missing-key",
+                f"`{block.name}` needs {names(missing)}",
+                place,
+                "",
+                *declared,
+                help=example(block.name, missing),
+            )
+        return {key: self.argument(block, key, param, given.get(key), scope) for key, param in block.params.items()}
+
+    def argument(self, block: Block, key: str, param: Param, item: Text | None, scope: Scope) -> Any:
+        """The value of one parameter of a block."""
+        if item is None:
+            return LOST if param.required else param.default
+        try:
+            value = scope.value(item)
+        except Faulty:
+            return LOST
+        if documents.is_of(value, param.type):
+            return value
+        remedy = ""
+        if param.type == "text" and (type_ := documents.meant_type(param.default)):
+            remedy = f"`{key}: {type_}` declares a parameter without a default"
+        declared = Label(param.span, f"declared here, as {param.type}")
+        message = f"`{key}` of `{block.name}` takes {param.type}, not {says(value)}"
+        scope.fault("wrong-type", message, item.span, "", declared, help=remedy)
+        return LOST
 
     # Layers
 
@@ -361,15 +441,14 @@ class Builder:
         fits = cls is not None and (kind in NORMS if key == "norm" else issubclass(cls, Activation))
         if cls is None or not fits:
             known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
-            near = nearest(kind, known)
-            remedy = f"did you mean `{near}`?" if near else f"it takes {', '.join(known)}"
-            scope.fault("unknown-kind", f"`{key}` takes no `{kind}`", place, help=remedy)
+            remedy = meant(kind, known, f"it takes {', '.join(known)}")
+            scope.fault("unknown-kind", f"`{key}` takes no {quoted(kind)}", place, help=remedy)
             return Tensor(current.node, None, place)
         name, refers = self.name(kind, place, config, scope)
         layer = read_model(cls, scope, config, kind, place, main=cls.main, also=("name",))
-        if layer is None:
-            return Tensor(name, None, place)
-        end = self.add(layer, name, place, config, scope, [current])
+        lost = Tensor(name, None, place)
+        end = self.add(layer, name, place, config, scope, [current]) if layer is not None else lost
+        self.tensors.setdefault(name, end)
         if refers:
             self.tensors[scope.prefix + refers] = end
         return end
@@ -427,16 +506,16 @@ class Builder:
         span = place
         if error.field and config is not None:
             span = config.at((error.field,)) if config.is_mapping else config.span
-        producer = inputs[error.input_index or 0]
-        label = error.label
-        notes = list(error.notes)
-        others = [Label(producer.span, f"makes {by(producer.shape or ())}")]
-        if layer.merges and error.input_index:
-            span, label = producer.span, f"makes {by(producer.shape or ())}"
-            others = [Label(inputs[0].span, f"makes {by(inputs[0].shape or ())}")]
-            notes.append(error.label)
-        remedies = list(error.remedies)
-        if error.larger_input:
+        label, notes, remedies = error.label, list(error.notes), list(error.remedies)
+        others = [Label(tensor.span, f"makes {by(tensor.shape or ())}") for tensor in inputs]
+        if error.code == "needs-image" and inputs[0].node == INPUT:
+            remedies = [f"`input: {as_image(inputs[0].shape)}`"]
+        if layer.merges and error.input_index is not None:
+            notes.append(label)
+            culprit = others.pop(error.input_index)
+            span, label = culprit.span, culprit.text
+        if error.larger_input and self.trials < MAX_TRIALS:
+            self.trials += len(self.nodes)
             larger = smallest_input(self.nodes, layer, [tensor.node for tensor in inputs])
             if larger:
                 remedies.append(f"an input of at least {by(larger[1:])}")
@@ -458,8 +537,9 @@ class Builder:
             return Tensor(end.node, tuple(value), end.span)
         elif tuple(value) != end.shape:
             message = f"`{name}` makes {by(end.shape)}, and its author expects {by(tuple(value))}"
+            made = Label(end.span, f"makes {by(end.shape)}")
             remedy = f"`expect: {list(end.shape)}`, or another layer"
-            scope.fault("expectation-failed", message, node.span, f"it is {by(end.shape)}", help=remedy)
+            scope.fault("expectation-failed", message, node.span, "", made, help=remedy)
         return end
 
     # Names
@@ -483,18 +563,24 @@ class Builder:
         except Faulty:
             return None
         if not isinstance(name, str) or not all(map(NAME.fullmatch, name.split("."))) or name == INPUT:
-            shown = f"`{name}`" if isinstance(name, str) else says(name)
-            remedy = "letters, digits, _ and -, a letter first, and not `input`"
+            shown = quoted(name) if isinstance(name, str) else says(name)
+            remedy = "`input` is the network's input" if name == INPUT else "letters, digits, _ and -, a letter first"
             scope.fault("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)
+            self.misnamed.add(f"{scope.prefix}{name}")
             return None
         return name
 
     def claim(self, name: str, place: Span, scope: Scope) -> None:
         """Takes a name, which nobody else may have."""
-        if name in self.places:
-            first = Label(self.places[name], "first here")
-            remedy = "name the block or the repeat around it" if scope.blocks or scope.prefix else "choose another"
-            scope.fault("duplicate-name", f"two layers are called `{name}`", place, "again here", first, help=remedy)
+        first = self.places.get(name)
+        if first == place:
+            what = "the use of the block" if scope.blocks else "the repeat"
+            message = f"this makes several layers that are called `{name}`"
+            remedy = f"give {what} a `name`, and the names of its layers begin with that"
+            scope.fault("duplicate-name", message, place, help=remedy)
+        elif first is not None:
+            message = f"two layers are called `{name}`"
+            scope.fault("duplicate-name", message, place, "again here", Label(first, "first here"))
         self.places[name] = place
 
     # Bounds
@@ -516,8 +602,13 @@ class Builder:
         for node in self.nodes:
             if node.name not in self.read and node.span is not None:
                 message = f"nothing reads what `{node.name}` makes"
-                remedy = "every branch after it starts `from` elsewhere"
+                remedy = "leave it out, or let a branch of the merge behind it begin without `from`"
                 self.document.scope.fault("unread-layer", message, node.span, help=remedy, severity="warning")
+
+
+def _lost_names(config: Text) -> dict[str, Any]:
+    """The names that the rounds of a faulty repeat would have bound."""
+    return {name: LOST for _, item in config.items() for name in item.keys}
 
 
 def _short(value: Any) -> str:

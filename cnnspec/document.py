@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from cnnspec.diagnostics import Label, Source, Span, SpecError, nearest
+from pydantic import ValidationError
+
+from cnnspec.diagnostics import Label, Source, Span, SpecError, nearest, quoted
+from cnnspec.expressions import LOST
 from cnnspec.layers.conv import Scheme
 from cnnspec.layers.fields import says
-from cnnspec.reading import Faulty, Findings, Scope, read_choice, read_model, unknown_keys
+from cnnspec.reading import Faulty, Findings, Scope, meant, read_choice, read_model, unknown_keys
 from cnnspec.settings import Augment, Choice, Expect, Input, Train
 from cnnspec.source import Node, parse
 
@@ -65,7 +68,8 @@ class Document:
     input: Input | None = None
     input_span: Span | None = None
     layers: Node | None = None
-    blocks: dict[str, Block] = field(default_factory=dict)
+    blocks: dict[str, Block | None] = field(default_factory=dict)
+    """The blocks by name; None where one is at fault."""
     classes: tuple[str, ...] = ()
     classes_span: Span | None = None
     init: str = "torch"
@@ -81,20 +85,20 @@ Opener = Callable[[str, Source], Source]
 def read(source: Source, findings: Findings, overrides: Mapping[str, Any], opener: Opener) -> Document | None:
     """The top level of a spec; None where the text has none."""
     scope = Scope(findings)
-    chain = _chain(source, scope, opener)
+    chain, lost = _chain(source, scope, opener)
     if not chain:
         return None
+    findings.excused |= {code for key, code in (("params", "unknown-param"), ("blocks", "unknown-kind")) if key in lost}
     values = _params(scope, chain, overrides)
     scope = scope.inside(values=values)
     spec = chain[0]
     document = Document(_name(scope, spec, source), scope)
-    _layers_and_input(document, chain)
+    _layers_and_input(document, chain, lost)
     document.blocks = _blocks(scope, chain)
-    for key in ("classes", "init", "train"):
-        for node in (level.get(key) for level in chain):
-            if node is not None:
-                _READERS[key](document, node)
-                break
+    for key, reader in _READERS.items():
+        level = next((level for level in chain if key in level.keys), None)
+        if level is not None:
+            reader(document, _child(level, key), level.keys[key])
     if (expect := spec.get("expect")) is not None:
         document.expect_node = expect
         document.expect = read_model(Expect, scope, expect, "expect", spec.keys["expect"])
@@ -102,45 +106,55 @@ def read(source: Source, findings: Findings, overrides: Mapping[str, Any], opene
     return document
 
 
-def _chain(source: Source, scope: Scope, opener: Opener) -> list[Node]:
-    """The spec and those that it extends, nearest first."""
+def _child(node: Node, key: str) -> Node:
+    child = node.get(key)
+    assert child is not None
+    return child
+
+
+def _chain(source: Source, scope: Scope, opener: Opener) -> tuple[list[Node], set[str]]:
+    """The spec and those that it extends, nearest first; and the keys that a fault hides."""
     chain: list[Node] = []
+    lost: set[str] = set()
     names = [source.name]
+    everything = {"input", "layers", "params", "blocks"}
     while True:
         root, faults = parse(source)
         for fault in faults:
-            scope.findings.add(fault, scope.frames)
+            scope.findings.add(fault)
         if root is None or root.value is None:
             if not faults:
                 at = Span(source, 1, 1, 1, 1)
-                scope.fault(
-                    "empty-spec", f"`{source.name}` holds no spec", at, help="a spec has `input:` and `layers:`"
-                )
-            return []
+                scope.fault("empty-spec", f"`{source.name}` holds no spec", at, help=_START)
+            return chain, everything
         if not root.is_mapping:
             scope.fault("wrong-type", f"a spec is a mapping, not {says(root.plain())}", root.span, help=_START)
-            return []
-        unclear = unknown_keys(scope, root, KEYS, "the spec")
+            return chain, everything
+        lost |= unknown_keys(scope, root, KEYS, "the spec")
         _version(scope, root)
         chain.append(root)
         base = root.get("extends")
         if base is None:
-            return chain
+            return chain, lost
         if "layers" in root.keys:
             where = Label(root.keys["extends"], "this brings its own")
             scope.fault("not-allowed-here", "a spec that extends another has no layers", root.keys["layers"], "", where)
         if not isinstance(base.value, str):
             scope.fault("wrong-type", f"`extends` takes the name of a spec, not {says(base.plain())}", base.span)
-            return []
+            return chain, everything
         try:
             source = opener(base.value, source)
         except SpecError as error:
             scope.fault("unreadable-file", error.diagnostics[0].message, base.span, help=error.diagnostics[0].help)
-            return []
-        if source.name in names or len(names) > MAX_EXTENDS:
-            circle = " → ".join([*names, source.name])
-            scope.fault("endless-extends", "the specs extend each other without end", base.span, notes=[circle])
-            return []
+            return chain, everything
+        if source.name in names:
+            circle = " → ".join([*names[names.index(source.name) :], source.name])
+            scope.fault("endless-extends", "the specs extend each other in a circle", base.span, circle)
+            return chain, everything
+        if len(names) > MAX_EXTENDS:
+            message = f"more than {MAX_EXTENDS} specs extend one another"
+            scope.fault("endless-extends", message, base.span, " → ".join([*names, source.name]))
+            return chain, everything
         names.append(source.name)
         scope = scope.inside(frames=(Label(base.span, "extended here"), *scope.frames))
 
@@ -151,8 +165,10 @@ _START = "begin with `cnnspec: 1`, `input: [1, 28, 28]` and `layers:`"
 def _version(scope: Scope, root: Node) -> None:
     node = root.get("cnnspec")
     if node is not None and (node.value != VERSION or isinstance(node.value, bool)):
-        message = f"format version {says(node.plain())}; this cnnspec reads version {VERSION}"
-        scope.fault("wrong-version", message, node.span, help=f"`cnnspec: {VERSION}`, or a newer cnnspec")
+        message = f"`cnnspec` takes the format version, which is {VERSION}, not {says(node.plain())}"
+        newer = isinstance(node.value, int) and node.value > VERSION
+        remedy = f"`cnnspec: {VERSION}`" + (", or a newer cnnspec to read the spec with" if newer else "")
+        scope.fault("wrong-version", message, node.span, help=remedy)
 
 
 def _name(scope: Scope, root: Node, source: Source) -> str:
@@ -165,22 +181,23 @@ def _name(scope: Scope, root: Node, source: Source) -> str:
     return str(node.value)
 
 
-def _layers_and_input(document: Document, chain: list[Node]) -> None:
-    spec, scope = chain[0], document.scope
+def _layers_and_input(document: Document, chain: list[Node], lost: set[str]) -> None:
+    scope = document.scope
     for key in ("input", "layers"):
         holder = next((level for level in chain if key in level.keys), None)
         if holder is None:
-            at = spec.span._replace(end_line=spec.span.line, end_column=spec.span.column)
-            scope.fault("missing-key", f"the spec has no `{key}`", at, help=_MISSING[key])
+            if not lost & {key, ""}:
+                first = next(iter(chain[0].keys.values()), chain[0].span)
+                scope.fault("missing-key", f"the spec needs `{key}`", first, help=_MISSING[key])
             continue
-        node = holder.get(key)
-        assert node is not None
+        node = _child(holder, key)
         if key == "input":
             document.input_span = holder.keys[key]
             document.input = _input(scope, node, holder.keys[key])
         elif not node.is_list or not node.elements():
             shown = "nothing" if node.value in (None, ()) else says(node.plain())
-            scope.fault("wrong-type", f"`layers` takes a list of layers, not {shown}", holder.keys[key])
+            message = f"`layers` takes a list of layers, not {shown}"
+            scope.fault("wrong-type", message, holder.keys[key], help="begin each layer with `- `")
         else:
             document.layers = node
 
@@ -193,44 +210,51 @@ _MISSING = {
 
 def _input(scope: Scope, node: Node, place: Span) -> Input | None:
     found = read_model(Input, scope, node, "input", place, main="shape")
+    if found is None:
+        return _shape_alone(node)
     for key in ("mean", "std"):
-        given = getattr(found, key, ())
-        if found and len(given) not in (1, found.shape[0]):
+        given = getattr(found, key)
+        if len(given) not in (1, found.shape[0]):
             message = f"`{key}` has {len(given)} numbers for {found.shape[0]} channels"
             scope.fault("invalid-value", message, node.at((key,)), help="one number, or one for each channel")
-            return None
-    if found and 0 in found.std:
+    if 0 in found.std:
         scope.fault("invalid-value", "`std` takes no zero: it divides", node.at(("std",)))
-        return None
     return found
 
 
-def _classes(document: Document, node: Node) -> None:
+def _shape_alone(node: Node) -> Input | None:
+    """The shape of an input that is otherwise at fault, so that the layers can be checked."""
+    try:
+        return Input(shape=_child(node, "shape").plain())
+    except (AssertionError, ValidationError):
+        return None
+
+
+def _classes(document: Document, node: Node, place: Span) -> None:
     scope = document.scope
-    document.classes_span = node.span
+    document.classes_span = place
     if not node.is_list:
         scope.fault("wrong-type", f"`classes` takes a list of names, not {says(node.plain())}", node.span)
         return
     names = []
     for item in node.elements():
         if isinstance(item.value, tuple | dict | bool | None):
-            scope.fault("wrong-type", f"a class is named by text, not by {says(item.plain())}", item.span)
+            remedy = "quote it" if isinstance(item.value, bool) else ""
+            scope.fault("wrong-type", f"a class is named by text, not {says(item.plain())}", item.span, help=remedy)
         names.append(str(item.value))
     document.classes = tuple(names)
 
 
-def _init(document: Document, node: Node) -> None:
+def _init(document: Document, node: Node, place: Span) -> None:
     schemes = get_args(Scheme)
     if node.value in schemes:
         document.init = str(node.value)
         return
-    near = nearest(str(node.value), schemes)
-    remedy = f"did you mean `{near}`?" if near else ""
     message = f"`init` takes {', '.join(schemes)}, not {says(node.plain())}"
-    document.scope.fault("invalid-value", message, node.span, help=remedy)
+    document.scope.fault("invalid-value", message, node.span, help=meant(node.value, schemes))
 
 
-def _train(document: Document, node: Node) -> None:
+def _train(document: Document, node: Node, place: Span) -> None:
     document.train = read_train(document.scope, node)
 
 
@@ -256,14 +280,14 @@ def read_train(scope: Scope, node: Node) -> Train | None:
         else:
             continue
         whole = whole and part is not None
-        given[key] = part if part is not None else Train.model_fields[key].default
+        given[key] = part if part is not None else Train.model_fields[key].get_default(call_default_factory=True)
     plain = {k: v for k, v in node.items() if k not in given}
     rest = Node(plain, node.span, node.keys) if node.is_mapping else node
     train = read_model(Train, scope, rest, "train", node.span, given=given)
     return train if whole else None
 
 
-_READERS: dict[str, Callable[[Document, Node], None]] = {"classes": _classes, "init": _init, "train": _train}
+_READERS: dict[str, Callable[[Document, Node, Span], None]] = {"classes": _classes, "init": _init, "train": _train}
 
 
 # Parameters
@@ -283,7 +307,9 @@ def _params(scope: Scope, chain: list[Node], overrides: Mapping[str, Any]) -> di
         known = dict(values)
         for name, item in node.items():
             if not NAME.fullmatch(name) or "-" in name:
-                scope.fault("invalid-name", f"`{name}` cannot be written as `${name}`", node.keys[name], help=_NAMES)
+                message = f"{quoted(name)} cannot be written as {quoted('$' + name)}"
+                scope.fault("invalid-name", message, node.keys[name], help=_NAMES)
+                values.setdefault(name.split("-")[0], LOST)
                 continue
             if not base and name not in known:
                 near = nearest(name, known)
@@ -294,19 +320,28 @@ def _params(scope: Scope, chain: list[Node], overrides: Mapping[str, Any]) -> di
             try:
                 value = scope.inside(values=values).value(item)
             except Faulty:
-                value = 1
+                value = LOST
+            if isinstance(value, dict):
+                scope.fault(
+                    "wrong-type", f"`{name}` takes a number, text, a list, true or false, not a mapping", item.span
+                )
+                value = LOST
             if name in overrides:
                 value = _override(scope, name, value, overrides[name], node.keys[name])
             elif name in known:
                 _same_type(scope, name, known[name], value, item.span)
             values[name] = value
-    for name in overrides:
+    for name, given in overrides.items():
         if name not in values:
             near = nearest(name, values)
-            remedy = f"did you mean `{near}`?" if near else f"it has {_listed(values)}" if values else ""
-            at = chain[0].keys.get("params") or next(iter(chain[0].keys.values()))
-            scope.fault("unknown-param", f"--set: the spec has no parameter `{name}`", at, help=remedy)
+            remedy = f"did you mean `{near}`?" if near else f"it has {_listed(values)}"
+            scope.fault("unknown-param", f"the spec has no parameter {quoted(name)}", _set(name, given), help=remedy)
     return values
+
+
+def _set(name: str, value: Any) -> Span:
+    """The place of a parameter that is set from outside, which stands in no file."""
+    return Span(Source("--set", f"{name}={value}"), 1, 1, 1, len(name) + 1)
 
 
 _NAMES = "letters, digits and _, and no digit first"
@@ -317,22 +352,31 @@ def _listed(names: Mapping[str, Any]) -> str:
 
 
 def type_name(value: Any) -> str:
-    """The type of a parameter's value, by the name that a block's declaration has for it."""
+    """The type of a parameter's value, by the name that a block's declaration has for it; `lost` after a fault."""
+    if value is LOST:
+        return "lost"
     return next((name for name, types in _TYPES.items() if type(value) in types), "nothing")
+
+
+def meant_type(default: str) -> str | None:
+    """The type that a text was meant to name: `int` for `integer`."""
+    from cnnspec.suggestions import suggest
+
+    return suggest(default, _TYPES)
 
 
 def is_of(value: Any, type_: str) -> bool:
     """Whether a value is of a type; a whole number will do as a float."""
-    return type(value) in _TYPES[type_]
+    return type_ == "lost" or value is LOST or type(value) in _TYPES[type_]
 
 
 def _override(scope: Scope, name: str, default: Any, value: Any, place: Span) -> Any:
     declared = type_name(default)
     if declared == "nothing" or is_of(value, declared):
         return value
-    message = f"--set {name}: takes {declared}, not {says(value)}"
-    scope.fault("wrong-type", message, place, f"is {says(default)}")
-    return default
+    message = f"`{name}` takes {declared}, not {says(value)}"
+    scope.fault("wrong-type", message, _set(name, value), "", Label(place, f"is {says(default)}"))
+    return LOST
 
 
 def _same_type(scope: Scope, name: str, default: Any, value: Any, place: Span) -> None:
@@ -345,19 +389,19 @@ def _same_type(scope: Scope, name: str, default: Any, value: Any, place: Span) -
 # Blocks
 
 
-def _blocks(scope: Scope, chain: list[Node]) -> dict[str, Block]:
-    found: dict[str, Block] = {}
+def _blocks(scope: Scope, chain: list[Node]) -> dict[str, Block | None]:
+    found: dict[str, Block | None] = {}
     for level in chain:
         node = level.get("blocks")
         if node is None:
             continue
         if not node.is_mapping:
             scope.fault("wrong-type", f"`blocks` takes names and definitions, not {says(node.plain())}", node.span)
+            scope.findings.excused.add("unknown-kind")
             continue
         for name, item in node.items():
             block = _block(scope, name, item, node.keys[name])
-            if block and name not in found:
-                found[name] = block
+            found.setdefault(name, block)
     return found
 
 
@@ -365,7 +409,7 @@ def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
     from cnnspec.layers import find
 
     if not NAME.fullmatch(name) or name in ("repeat", "from", "input"):
-        scope.fault("invalid-name", f"a block cannot be called `{name}`", place, help=_NAMES)
+        scope.fault("invalid-name", f"a block cannot be called {quoted(name)}", place, help=_NAMES)
         return None
     if find(name) is not None:
         scope.fault("duplicate-name", f"`{name}` is the kind of a layer", place, help="call the block otherwise")
@@ -373,10 +417,11 @@ def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
     if not node.is_mapping:
         scope.fault("wrong-type", f"a block is a mapping with `layers`, not {says(node.plain())}", place)
         return None
-    unknown_keys(scope, node, ("params", "layers"), name)
+    lost = unknown_keys(scope, node, ("params", "layers"), f"the block `{name}`")
     layers = node.get("layers")
     if layers is None or not layers.is_list:
-        scope.fault("missing-key", f"the block `{name}` has no list of `layers`", place)
+        if not lost & {"layers", ""}:
+            scope.fault("missing-key", f"the block `{name}` needs a list of `layers`", place, help="`layers: [...]`")
         return None
     params: dict[str, Param] = {}
     declared = node.get("params")
@@ -386,7 +431,8 @@ def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
     for param, item in declared.items() if declared else ():
         where = declared.keys[param] if declared else place
         if not NAME.fullmatch(param) or "-" in param or param in ("name", "expect"):
-            scope.fault("invalid-name", f"a parameter cannot be called `{param}`", where, help=_NAMES)
+            scope.fault("invalid-name", f"a parameter cannot be called {quoted(param)}", where, help=_NAMES)
+            params[param.split("-")[0]] = Param("lost", LOST, where)
             continue
         if isinstance(item.value, str) and item.value in _TYPES:
             params[param] = Param(item.value, _REQUIRED, where)
@@ -394,10 +440,10 @@ def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
         try:
             default = scope.value(item)
         except Faulty:
-            default = 1
+            default = LOST
         if default is None or isinstance(default, dict):
             message = f"`{param}` takes a type ({', '.join(_TYPES)}) or a default, not {says(default)}"
             scope.fault("wrong-type", message, item.span)
-            continue
+            default = LOST
         params[param] = Param(type_name(default), default, where)
     return Block(name, params, layers, place)

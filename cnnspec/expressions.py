@@ -9,11 +9,14 @@ from typing import Any
 
 Values = Mapping[str, Any]
 LARGEST = 2**63 - 1
+LONGEST = 1_000
+
+LOST: Any = object()
+"""Stands for a value that cannot be had, because of a fault that has been said."""
 
 _REFERENCE = re.compile(r"\$([A-Za-z_]\w*|\()")
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<op>//|[-+*/%()]))"
-)
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<name>[A-Za-z_]\w*)|(?P<op>//|[-+*/%()]))")
 _DEEPEST = 50
 
 
@@ -29,13 +32,20 @@ class ExpressionError(Exception):
         self.unknown = unknown
 
 
+class Lost(Exception):
+    """An expression needs a value that is lost; there is nothing more to say."""
+
+
 def has_reference(text: str) -> bool:
     """Whether there is anything to evaluate."""
     return "$" in text
 
 
 def evaluate(text: str, values: Values) -> Any:
-    """The value of a text: of the whole reference where it is nothing else, or the text with its references put in."""
+    """The value of a text: of the whole reference where it is nothing else, or the text with its references put in.
+
+    Raises ExpressionError, or Lost.
+    """
     parts: list[str] = []
     done = 0
     while found := _REFERENCE.search(text, done):
@@ -51,6 +61,8 @@ def evaluate(text: str, values: Values) -> Any:
         if isinstance(value, list):
             raise ExpressionError("bad-expression", "a list cannot stand inside of text", found.start(), end)
         parts.append(str(value).lower() if isinstance(value, bool) else str(value))
+        if sum(map(len, parts)) > LONGEST:
+            raise ExpressionError("bad-expression", f"the text grows past {LONGEST:,} characters", found.start(), end)
         done = end
     parts.append(_literal(text, done, len(text)))
     return "".join(parts)
@@ -67,6 +79,8 @@ def _literal(text: str, start: int, end: int) -> str:
 def _look_up(name: str, values: Values, start: int, end: int) -> Any:
     if name not in values:
         raise ExpressionError("unknown-param", f"there is no parameter `{name}` here", start, end, name)
+    if values[name] is LOST:
+        raise Lost
     return values[name]
 
 

@@ -48,6 +48,11 @@ def split_total(p: int) -> tuple[int, int]:
     return p - p // 2, p // 2
 
 
+def reach(kernel: int, dilation: int) -> int:
+    """What a window of `kernel` taps spans: (kernel − 1)·dilation + 1."""
+    return (kernel - 1) * dilation + 1
+
+
 class Axis(NamedTuple):
     """A window of `kernel` taps that slides along one axis of `n` elements."""
 
@@ -61,8 +66,8 @@ class Axis(NamedTuple):
 
     @property
     def k(self) -> int:
-        """What the window spans: (kernel − 1)·dilation + 1."""
-        return (self.kernel - 1) * self.dilation + 1
+        """What the window spans."""
+        return reach(self.kernel, self.dilation)
 
     @property
     def p(self) -> int:
@@ -83,6 +88,11 @@ class Axis(NamedTuple):
         """How many elements beyond the padding the last window of a ceil rounding reaches."""
         return max(0, (self.out - 1) * self.stride + self.k - self.n - self.p)
 
+    @property
+    def largest_kernel(self) -> int:
+        """The most taps that would fit."""
+        return (self.n + self.p - 1) // self.dilation + 1
+
     def formula(self) -> str:
         """The arithmetic with the numbers in it."""
         n, k, p, s = self.n, self.k, self.p, self.stride
@@ -102,7 +112,7 @@ def window(
     n: int, kernel: int, stride: int, padding: Padding, axis: int, dilation: int = 1, ceil: bool = False
 ) -> Axis:
     """The window along `axis` (0 height, 1 width) with its padding resolved."""
-    k = (kernel - 1) * dilation + 1
+    k = reach(kernel, dilation)
     before, after = _resolve(n, k, stride, padding, axis)
     return Axis(n, kernel, stride, before, after, dilation, ceil)
 
@@ -140,8 +150,8 @@ class TransposedAxis(NamedTuple):
 
     @property
     def k(self) -> int:
-        """What the window spans: (kernel − 1)·dilation + 1."""
-        return (self.kernel - 1) * self.dilation + 1
+        """What the window spans."""
+        return reach(self.kernel, self.dilation)
 
     @property
     def out(self) -> int:
@@ -159,7 +169,7 @@ def transposed_window(
     n: int, kernel: int, stride: int, padding: Padding, axis: int, dilation: int = 1, extra: int = 0
 ) -> TransposedAxis:
     """The transposed window along `axis`; `same` cuts so that out = n·s."""
-    k = (kernel - 1) * dilation + 1
+    k = reach(kernel, dilation)
     if padding in ("same", "same_upper", "same_lower"):
         before, after = split_total(max(0, k - stride))
         if padding == "same_upper":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
@@ -20,6 +23,11 @@ MOST_PIXELS = 1 << 26
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
+_GREYS = ("1", "L", "LA")
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
+"""Exif's tag, and its values for pictures that lie on their side."""
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
+"""Pillow's warnings are about pictures of doubtful form; what counts is checked here."""
 
 
 def decode(file: IO[bytes], name: str) -> Array:
@@ -27,18 +35,49 @@ def decode(file: IO[bytes], name: str) -> Array:
 
     Palettes and CMYK become RGB. 16-bit greys are brought to 0–255 as floats, so that no precision is lost.
     """
-    pillow = _pillow(name)
-    from PIL import ImageOps
+    with _opened(file, name) as image:
+        from PIL import ImageOps
 
+        return _pixels(ImageOps.exif_transpose(image))
+
+
+def shape(file: IO[bytes], name: str) -> tuple[int, int, int]:
+    """The shape [c, h, w] that `decode` will find, by the picture's header alone."""
+    with _opened(file, name) as image:
+        channels = (1 if image.mode in _GREYS or image.mode.startswith("I") else 3) + image.has_transparency_data
+        height, width = image.height, image.width
+        if image.format == "JPEG" or "exif" in image.info:  # asking another PNG would decode it
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            height, width = (width, height) if orientation in _TURNED else (height, width)
+        return channels, height, width
+
+
+def may_fit(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether `fit` can take a picture of that shape without `resize`: alpha may turn out to be opaque."""
+    return found == shape or (found[0] in (2, 4) and (found[0] - 1, *found[1:]) == shape)
+
+
+def misfit(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> InputError:
+    """What is said of a picture that has not the shape of a network's input."""
+    return InputError(
+        f"`{name}` has {by(found)} pixels (channels × height × width), "
+        f"and the network takes {by(shape)}; `--resize` converts it"
+    )
+
+
+@contextmanager
+def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
+    """The picture with its header read; whatever is wrong with it, then or in the block, is an InputError."""
+    pillow = _pillow(name)
+    if _QUIET not in warnings.filters:  # several threads decode: they cannot each set the filters and reset them
+        warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pictures of doubtful form; what counts is checked here
-            with pillow.open(file, formats=FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise InputError(
-                        f"`{name}` has {image.width:,} × {image.height:,} pixels; at most {MOST_PIXELS:,} are read"
-                    )
-                return _pixels(ImageOps.exif_transpose(image))
+        with pillow.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise InputError(
+                    f"`{name}` has {image.width:,} × {image.height:,} pixels; at most {MOST_PIXELS:,} are read"
+                )
+            yield image
     except InputError:
         raise
     except pillow.DecompressionBombError as error:
@@ -58,23 +97,29 @@ def fit(pixels: Array, shape: tuple[int, ...], name: str, *, resize: bool) -> Ar
     if pixels.shape == shape:
         return pixels
     if not resize:
-        raise InputError(
-            f"`{name}` has {by(pixels.shape)} pixels (channels × height × width), "
-            f"and the network takes {by(shape)}; `--resize` converts it"
-        )
+        raise misfit(name, pixels.shape, shape)
+    return converted(pixels, shape, name)
+
+
+def converted(pixels: Array, shape: tuple[int, ...], name: str) -> Array:
+    """One picture or many in another size and colour, as `fit` says: x [..., c, h, w] -> y [..., *shape], float32."""
     channels, height, width = shape
+    bands = _in_colours(pixels, channels, name).astype(np.float32)
+    bands = _stretched(bands, width, name)
+    return _stretched(bands.swapaxes(-1, -2), height, name).swapaxes(-1, -2)
+
+
+def _stretched(x: Array, width: int, name: str) -> Array:
+    """Every row of every band in another width (Pillow, too, resizes one axis after the other)."""
     pillow = _pillow(name)
-    bands = [
-        np.asarray(pillow.fromarray(band.astype(np.float32)).resize((width, height), pillow.Resampling.BILINEAR))
-        for band in _in_colours(pixels, channels, name)
-    ]
-    return np.stack(bands)
+    rows = pillow.fromarray(np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
+    return np.asarray(rows.resize((width, rows.height), pillow.Resampling.BILINEAR)).reshape(*x.shape[:-1], width)
 
 
 def _pixels(image: Image.Image) -> Array:
     if image.mode.startswith("I"):
         return (np.asarray(image, np.float32) / 257)[None]
-    grey = image.mode in ("1", "L", "LA")
+    grey = image.mode in _GREYS
     if image.has_transparency_data:
         image = image.convert("LA" if grey else "RGBA")
     else:
@@ -84,18 +129,21 @@ def _pixels(image: Image.Image) -> Array:
 
 
 def _in_colours(pixels: Array, channels: int, name: str) -> Array:
-    if len(pixels) == channels:
+    """[..., c, h, w] -> [..., channels, h, w]."""
+    found = pixels.shape[-3]
+    if found == channels:
         return pixels
-    if len(pixels) in (2, 4):
-        alpha = pixels[-1] / np.float32(255)
-        pixels = 255 + (pixels[:-1].astype(np.float32) - 255) * alpha
-    if len(pixels) == 3 and channels == 1:
-        return np.tensordot(_LUMA, pixels.astype(np.float32), 1)[None]
-    if len(pixels) == 1 and channels == 3:
-        return np.repeat(pixels, 3, axis=0)
-    if len(pixels) == channels:
+    if found in (2, 4):
+        colours, alpha = pixels[..., :-1, :, :], pixels[..., -1:, :, :] / np.float32(255)
+        pixels = 255 + (colours.astype(np.float32) - 255) * alpha
+    bands = pixels.shape[-3]
+    if bands == 3 and channels == 1:
+        return np.expand_dims(np.tensordot(pixels.astype(np.float32), _LUMA, (-3, 0)), -3)
+    if bands == 1 and channels == 3:
+        return np.repeat(pixels, 3, axis=-3)
+    if bands == channels:
         return pixels
-    raise InputError(f"`{name}` has {len(pixels)} channels, which cannot become the network's {channels}")
+    raise InputError(f"`{name}` has {found} channels, which cannot become the network's {channels}")
 
 
 def _pillow(name: str) -> ModuleType:

@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,7 @@ import numpy as np
 
 from cnnspec import bundled, idx, images, rng
 from cnnspec.backend import Array, InputError
+from cnnspec.layers import Shape
 from cnnspec.settings import Input
 
 STANDARD_INPUT = "-"
@@ -86,6 +87,30 @@ def scaled(pixels: Array, graph_input: Input) -> Array:
     return numbers
 
 
+def are_pixels(array: Array, name: str) -> bool:
+    """Whether numbers are pixels (uint8), not numbers as a network takes them (floats); others are an InputError."""
+    if array.dtype == np.uint8:
+        return True
+    if array.dtype.kind == "f":
+        return False
+    raise InputError(
+        f"`{name}` holds {array.dtype}, and a network takes pixels (uint8, 0 to 255) or floating-point numbers: "
+        "convert it with .astype"
+    )
+
+
+def finite(batch: Array, name: str) -> Array:
+    """The batch itself; NaN and infinities in it are an InputError."""
+    bad = ~np.isfinite(batch)
+    if bad.any():
+        first = np.unravel_index(int(bad.argmax()), batch.shape)
+        raise InputError(
+            f"`{name}` holds {np.count_nonzero(bad):,} numbers that are NaN or infinite, "
+            f"the first at {[int(i) for i in first]}"
+        )
+    return batch
+
+
 def _read_one(file: str | Path, name: str, graph_input: Input, resize: bool, room: int | None) -> Array:
     shape = graph_input.shape
     with _open(file, name) as stream:
@@ -95,12 +120,7 @@ def _read_one(file: str | Path, name: str, graph_input: Input, resize: bool, roo
             array = _READERS[kind](stream, name)
         except OSError as error:
             raise InputError(f"`{name}` cannot be read: {error.strerror or error}") from error
-    pixels = kind == "image" or array.dtype == np.uint8
-    if not pixels and array.dtype.kind != "f":
-        raise InputError(
-            f"`{name}` holds {array.dtype}, and a network takes pixels (uint8, 0 to 255) or floating-point numbers: "
-            "convert it with .astype"
-        )
+    pixels = kind == "image" or are_pixels(array, name)
     if kind == "image" and len(shape) == 3:
         batch = images.fit(array, shape, name, resize=resize)[None]
     else:
@@ -111,34 +131,37 @@ def _read_one(file: str | Path, name: str, graph_input: Input, resize: bool, roo
             pictures = _as_pictures(array, shape[0], kind)[:room]
             batch = np.stack([images.fit(picture, shape, name, resize=True) for picture in pictures])
         else:
-            raise _misfit(name, array, shape, pixels, resize)
+            raise misfit(name, array.shape, shape, pixels=pixels, resize=resize)
     if not len(batch):
         raise InputError(f"`{name}` holds no samples: its shape is {list(array.shape)}")
     if pixels:
         return scaled(batch, graph_input)
-    return _finite(batch.astype(np.float64 if batch.dtype.itemsize >= 8 else np.float32), name)
+    return finite(batch.astype(np.float64 if batch.dtype.itemsize >= 8 else np.float32), name)
 
 
 # Shapes
 
 
-def _as_batch(array: Array, shape: tuple[int, ...]) -> Array | None:
+def as_samples(array: Array, shape: Shape) -> Array | None:
+    """An array of samples as [n, *shape] if it can be read so: one channel may be left out, a vector be an image."""
+    if array.shape[1:] == shape:
+        return array
+    if len(shape) == 3 and shape[0] == 1 and array.shape[1:] == shape[1:]:
+        return array[:, None]
+    if len(shape) == 1 and array.ndim in (3, 4) and math.prod(array.shape[1:]) == shape[0]:
+        return array.reshape(len(array), -1)
+    return None
+
+
+def _as_batch(array: Array, shape: Shape) -> Array | None:
     """The array as [n, *shape] if it can be read so; one exact sample comes before a batch."""
     if array.shape == shape:
         return array[None]
-    if array.shape[1:] == shape:
-        return array
-    if len(shape) == 3 and shape[0] == 1:
-        if array.shape == shape[1:]:
-            return array[None, None]
-        if array.shape[1:] == shape[1:]:
-            return array[:, None]
-    if len(shape) == 1:  # an image, or a batch of them, in row order
-        if array.ndim in (2, 3) and array.size == shape[0]:
-            return array.reshape(1, -1)
-        if array.ndim in (3, 4) and math.prod(array.shape[1:]) == shape[0]:
-            return array.reshape(len(array), -1)
-    return None
+    if len(shape) == 3 and shape[0] == 1 and array.shape == shape[1:]:
+        return array[None, None]
+    if len(shape) == 1 and array.ndim in (2, 3) and array.size == shape[0]:
+        return array.reshape(1, -1)
+    return as_samples(array, shape)
 
 
 def _as_pictures(array: Array, channels: int, kind: str) -> Array:
@@ -150,30 +173,20 @@ def _as_pictures(array: Array, channels: int, kind: str) -> Array:
     return array
 
 
-def _misfit(name: str, array: Array, shape: tuple[int, ...], pixels: bool, resize: bool) -> InputError:
-    found = list(array.shape)
+def misfit(name: str, found: Shape, shape: Shape, *, pixels: bool, resize: bool) -> InputError:
+    """What is said of an array that has not the shape of a network's input, and what can be done."""
     message = (
-        f"`{name}` has the shape {found}, and the network takes {list(shape)} or a batch [n, {str(list(shape))[1:]}"
+        f"`{name}` has the shape {list(found)}, and the network takes {list(shape)} "
+        f"or a batch [n, {str(list(shape))[1:]}"
     )
-    if len(shape) == 3 and array.ndim in (3, 4) and array.shape[-3:] == (*shape[1:], shape[0]):
-        order = (2, 0, 1) if array.ndim == 3 else (0, 3, 1, 2)
+    if len(shape) == 3 and len(found) in (3, 4) and found[-3:] == (*shape[1:], shape[0]):
+        order = (2, 0, 1) if len(found) == 3 else (0, 3, 1, 2)
         message += f"; channels come first here: x.transpose{order}"
     elif len(shape) == 3 and pixels and not resize:
         message += "; `--resize` converts it"
     elif resize:
         message += "; only pixels (uint8) are resized, and only for a network that takes images"
     return InputError(message)
-
-
-def _finite(batch: Array, name: str) -> Array:
-    bad = ~np.isfinite(batch)
-    if bad.any():
-        first = np.unravel_index(int(bad.argmax()), batch.shape)
-        raise InputError(
-            f"`{name}` holds {np.count_nonzero(bad):,} numbers that are NaN or infinite, "
-            f"the first at {[int(i) for i in first]}"
-        )
-    return batch
 
 
 # Formats
@@ -257,25 +270,36 @@ def _npy(stream: IO[bytes], name: str, size: int | None = None) -> Array:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _npz(stream: IO[bytes], name: str) -> Array:
+def npz_arrays(stream: IO[bytes], name: str, choose: Callable[[list[str]], Sequence[str]]) -> dict[str, Array]:
+    """The arrays of a .npz stream that `choose` picks of their names; no other is read, and nothing is unpickled."""
     try:
         with zipfile.ZipFile(stream) as archive:
             members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
             if not members:
                 raise InputError(f"`{name}` is a zip file without arrays")
-            wanted = list(members) if len(members) == 1 else [key for key in ("x", "images") if key in members]
-            if len(wanted) != 1:
-                listed = ", ".join(f"`{key}`" for key in list(members)[:20])
-                raise InputError(
-                    f"`{name}` holds several arrays: {listed}; the input is the one called `x` or `images`"
-                )
-            member = members[wanted[0]]
-            with archive.open(member) as inside:
-                return _npy(inside, name, member.file_size)
+            chosen = choose(list(members))
+            found = {}
+            for key in chosen:
+                with archive.open(members[key]) as inside:
+                    label = name if len(chosen) == 1 else f"{name}[{key}]"
+                    found[key] = _npy(inside, label, members[key].file_size)
+            return found
     except InputError:
         raise
     except Exception as error:  # zipfile raises nearly everything at broken files
         raise InputError(f"`{name}` is not a whole .npz file: {error}") from error
+
+
+def _npz(stream: IO[bytes], name: str) -> Array:
+    def choose(members: list[str]) -> Sequence[str]:
+        wanted = members if len(members) == 1 else [key for key in ("x", "images") if key in members]
+        if len(wanted) != 1:
+            listed = ", ".join(f"`{key}`" for key in members[:20])
+            raise InputError(f"`{name}` holds several arrays: {listed}; the input is the one called `x` or `images`")
+        return wanted
+
+    (array,) = npz_arrays(stream, name, choose).values()
+    return array
 
 
 _READERS = {"npy": _npy, "npz": _npz, "image": images.decode, "idx": idx.read_stream}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnnspec import backend as backends
 from cnnspec import weights as weight_files
 from cnnspec.api import load
-from cnnspec.backend import Array, Arrays, BackendError, Model
+from cnnspec.backend import Array, Arrays, Backend, BackendError, Model
 from cnnspec.diagnostics import Source
 from cnnspec.graph import Graph
 from cnnspec.initial import initial
@@ -45,11 +45,17 @@ def build(
     CNNSPEC_MEMORY_LIMIT says otherwise). Raises SpecError, BackendError, WeightsError or MemoryLimitError.
     """
     graph = spec if isinstance(spec, Graph) else load(spec)
+    engine = engine_for(backend, dtype)
+    check_memory(graph, 1, dtype, memory_limit)
+    return engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
+
+
+def engine_for(backend: str, dtype: str) -> Backend:
+    """The backend of that name, if it computes in that number format."""
     engine = backends.find(backend)
     if dtype not in engine.dtypes():
         raise BackendError(f"the backend {backend} has no dtype `{dtype}`: it has {', '.join(engine.dtypes())}")
-    check_memory(graph, 1, dtype, memory_limit)
-    return engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
+    return engine
 
 
 def to_torch(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cnnspec.diagnostics import CODES, Diagnostic, Label, Span, nearest, quoted
-from cnnspec.expressions import ExpressionError, evaluate, has_reference
+from cnnspec.expressions import ExpressionError, Lost, evaluate, has_reference
 from cnnspec.layers.fields import says
 from cnnspec.settings import Choice
 from cnnspec.source import MAX_DEPTH, MAX_NODES, Node
@@ -37,6 +37,8 @@ class Findings:
     """The other uses of the block in which a fault lies."""
     values: int = 0
     """How many values references have put in."""
+    excused: set[str] = field(default_factory=set)
+    """Codes that are not said any more, since another fault explains them."""
 
     def add(self, diagnostic: Diagnostic, frames: tuple[Label, ...] = ()) -> None:
         """Takes in a diagnostic, found by way of these uses of blocks; raises Enough at the last that is taken."""
@@ -89,6 +91,8 @@ class Scope:
     ) -> None:
         """Says what is wrong at a place."""
         assert code in CODES, code
+        if code in self.findings.excused:
+            return
         diagnostic = Diagnostic(
             code, message, Label(span, label), severity, (*others, *self.frames), tuple(notes), help
         )
@@ -111,6 +115,8 @@ class Scope:
     def _text(self, node: Node, text: str) -> Any:
         try:
             value = evaluate(text, self.values)
+        except Lost:
+            raise Faulty from None
         except ExpressionError as error:
             remedy = self._known(error.unknown) if error.unknown else ""
             self.fault(error.code, error.message, _within(node.span, text, error.start, error.end), help=remedy)
@@ -193,36 +199,35 @@ def read_model(
     missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
     if missing and "" not in lost:
         alone = main if missing == [main] and not mapping else None
-        scope.fault("missing-key", f"`{owner}` needs {_and(missing)}", place, help=_example(owner, missing, alone))
+        scope.fault("missing-key", f"`{owner}` needs {names(missing)}", place, help=example(owner, missing, alone))
     for fault in faults:
         if fault["type"] != "missing":
             _say(scope, dict(fault), node, mapping, owner, place)
     return None
 
 
-def _and(names: Sequence[str]) -> str:
-    *most, last = [f"`{name}`" for name in names]
+def names(words: Sequence[str]) -> str:
+    """Words of the spec in a row: `a`, `b` and `c`."""
+    *most, last = [f"`{word}`" for word in words]
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _example(owner: str, fields: Sequence[str], alone: str | None = None) -> str:
+def example(owner: str, fields: Sequence[str], alone: str | None = None) -> str:
+    """How fields are written, with the values left open."""
     return f"`{owner}: …`" if alone else f"`{owner}: {{{', '.join(f'{name}: …' for name in fields)}}}`"
 
 
 def _takes(cls: type[BaseModel], owner: str) -> str:
     if required := _required(cls):
-        return _example(owner, required)
-    names = _and(list(cls.model_fields)) if cls.model_fields else ""
-    return f"a mapping may hold {names}" if names else f"write `{owner}` alone"
+        return example(owner, required)
+    return f"a mapping may hold {names(list(cls.model_fields))}" if cls.model_fields else f"write `{owner}` alone"
 
 
 def _required(cls: type[BaseModel]) -> list[str]:
     return [name for name, field in cls.model_fields.items() if field.is_required()]
 
 
-def unknown_keys(
-    scope: Scope, node: Node, known: Iterable[str], owner: str, required: Iterable[str] = ()
-) -> set[str]:
+def unknown_keys(scope: Scope, node: Node, known: Iterable[str], owner: str, required: Iterable[str] = ()) -> set[str]:
     """Says which keys nothing reads; returns the ones that were meant by them, "" for what is unclear."""
     known = tuple(known)
     meant: set[str] = set()
@@ -231,7 +236,7 @@ def unknown_keys(
             from cnnspec.suggestions import advice, suggest
 
             meant.add(suggest(key, known) or "")
-            remedy = advice(key, known, f"it takes {_and(tuple(dict.fromkeys((*required, *known))))}")
+            remedy = advice(key, known, f"it takes {names(tuple(dict.fromkeys((*required, *known))))}")
             scope.fault("unknown-key", f"{owner} has no {quoted(key)}", place, help=remedy)
     return meant
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from cnnspec.graph import INPUT, Node
@@ -15,6 +16,15 @@ def one_of(remedies: Sequence[str]) -> str:
     if len(remedies) < 3:
         return " or ".join(remedies)
     return ", ".join(remedies[:-1]) + f", or {remedies[-1]}"
+
+
+def as_image(shape: Shape | None) -> str:
+    """How an input of so many numbers is written as an image, with the sizes of a square where it is one."""
+    for channels in (1, 3):
+        side = math.isqrt(math.prod(shape or ()) // channels)
+        if shape and side > 1 and math.prod(shape) == channels * side * side:
+            return f"[{channels}, {side}, {side}]"
+    return "[channels, height, width]"
 
 
 def smallest_input(nodes: Sequence[Node], layer: Layer, inputs: Iterable[str]) -> Shape | None:

@@ -46,7 +46,7 @@ _SYNONYMS: dict[str, str] = {
     "usebias": "bias",
     "weights": "weight",
     "act": "activation",
-    "normalization": "norm",
+    "batchnorm groupnorm layernorm normalization": "norm",
     "ceilmode": "rounding",
     "countincludepad": "count_padding",
     "scalefactor": "scale",
@@ -70,6 +70,12 @@ _SYNONYMS: dict[str, str] = {
     "count n num repeats": "times",
     "for foreach": "each",
     "body": "layers",
+    # the types of parameters
+    "integer whole": "int",
+    "double number real": "float",
+    "boolean": "bool",
+    "str string": "text",
+    "array sequence tuple": "list",
     # training
     "criterion": "loss",
     "dataset": "data",

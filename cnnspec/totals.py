@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cnnspec.diagnostics import Label, Span
 from cnnspec.document import Document
 from cnnspec.graph import Example, Node
+from cnnspec.layers import Shape
 from cnnspec.layers.base import by
-from cnnspec.layers.fields import says
-from cnnspec.reading import read_model
+from cnnspec.layers.fields import Numbers, says
+from cnnspec.reading import Scope, read_model
 from cnnspec.settings import ExampleText
+from cnnspec.source import Node as Text
 
 
 def trainable(nodes: Sequence[Node]) -> int:
@@ -22,55 +25,78 @@ def macs(nodes: Sequence[Node]) -> int:
     return sum(node.layer.macs(node.in_shapes, node.shape) for node in nodes)
 
 
-def check_expectations(document: Document, nodes: Sequence[Node], as_written: bool) -> None:
-    """Holds the network to the totals and the classes that its author states."""
-    scope, expect, node = document.scope, document.expect, document.expect_node
-    output = nodes[-1].shape
-    if expect is not None and node is not None and as_written:
-        for key, found, expected in (
-            ("parameters", trainable(nodes), expect.parameters),
-            ("macs", macs(nodes), expect.macs),
-        ):
-            if expected is not None and found != expected:
-                what = "MACs" if key == "macs" else key
-                message = f"the network has {found:,} {what}, and its author expects {expected:,}"
-                label = f"it is {found}, {abs(found - expected):,} {'more' if found > expected else 'fewer'}"
-                scope.fault("expectation-failed", message, node.at((key,)), label)
-        if expect.output is not None and expect.output != output:
-            message = f"the network makes {by(output)}, and its author expects {by(expect.output)}"
-            scope.fault("expectation-failed", message, node.at(("output",)), f"it is {list(output)}")
-    if document.classes and document.classes_span and len(document.classes) != output[0]:
-        message = f"`classes` names {len(document.classes)}, and the network has {output[0]} outputs"
-        scope.fault("invalid-value", message, document.classes_span)
+def check_totals(document: Document, output: Shape | None, last: Span, nodes: Sequence[Node] | None) -> None:
+    """Holds the network to the totals that its author states; `nodes` is None where some layer is at fault."""
+    scope, expect, text = document.scope, document.expect, document.expect_node
+    if expect is None or text is None:
+        return
+    for key, what, count, expected in (
+        ("parameters", "parameters", trainable, expect.parameters),
+        ("macs", "MACs", macs, expect.macs),
+    ):
+        if nodes is not None and expected is not None and (found := count(nodes)) != expected:
+            message = f"the network has {found:,} {what}, and its author expects {expected:,}"
+            label = f"it is {found}, {abs(found - expected):,} {'more' if found > expected else 'fewer'}"
+            scope.fault("expectation-failed", message, text.at((key,)), label, help=f"`{key}: {found}`")
+    if output is not None and expect.output not in (None, output):
+        message = f"the network makes {by(output)}, and its author expects {by(expect.output or ())}"
+        made = Label(last, f"makes {by(output)}")
+        remedy = f"`output: {list(output)}`, or another last layer"
+        scope.fault("expectation-failed", message, text.at(("output",)), "", made, help=remedy)
 
 
-def check_examples(document: Document, nodes: Sequence[Node]) -> tuple[Example, ...]:
-    """The examples, each held to the shapes of the network's input and output."""
+def check_classes(document: Document, output: Shape | None, last: Span) -> None:
+    """Holds the network to as many outputs as its author names classes."""
+    count, place = len(document.classes), document.classes_span
+    if output is not None and count and place and count != output[0]:
+        message = f"`classes` names {count} of the network's {output[0]} outputs"
+        if count > output[0]:
+            message = f"`classes` has {count} names, and the network {output[0]} outputs"
+        document.scope.fault("invalid-value", message, place, f"{count} names", Label(last, f"makes {by(output)}"))
+
+
+def read_examples(document: Document, given: Shape | None, made: Shape | None) -> tuple[Example, ...]:
+    """The examples, each held to what the network is given and makes, where that is known."""
     scope, listed = document.scope, document.examples
     if listed is None:
         return ()
     if not listed.is_list:
-        scope.fault("wrong-type", f"`examples` takes a list, not {says(listed.plain())}", listed.span)
+        scope.fault("wrong-type", f"`examples` takes a list, not {says(listed.plain())}", listed.span, help=_FORM)
         return ()
     found = []
     for number, item in enumerate(listed.elements(), 1):
         if not item.is_mapping:
-            scope.fault("wrong-type", f"an example is a mapping, not {says(item.plain())}", item.span)
+            scope.fault("wrong-type", f"an example is a mapping, not {says(item.plain())}", item.span, help=_FORM)
             continue
         text = read_model(ExampleText, scope, item, "example", item.span)
         if text is None:
             continue
-        sizes = []
-        for key, given, node in (("input", text.input, nodes[0]), ("output", text.output, nodes[-1])):
-            size = given.samples(node.shape)
-            sizes.append(size)
-            if size is None:
-                message = f"the example's {key} is {by(given.shape)}, and the network's is {by(node.shape)}"
-                remedy = "leading axes of size one may be left out; a batch has one axis more"
-                scope.fault("example-shape", message, item.keys[key], help=remedy)
+        sizes = [
+            _samples(scope, item, "input", text.input, given),
+            _samples(scope, item, "output", text.output, made),
+        ]
         if None not in sizes and sizes[0] != sizes[1] and text.output.shape:
-            message = f"the example has {sizes[0]} inputs and {sizes[1]} outputs"
-            scope.fault("example-shape", message, item.keys["output"])
-        name = text.name or f"example {number}"
-        found.append(Example(name, text.input, text.output, text.tolerance, item.span))
+            message = f"the example has {_some(sizes[0], 'input')} and {_some(sizes[1], 'output')}"
+            first = Label(item.keys["input"], _some(sizes[0], "input"))
+            scope.fault("example-shape", message, item.keys["output"], _some(sizes[1], "output"), first)
+        found.append(Example(text.name or f"example {number}", text.input, text.output, text.tolerance, item.span))
     return tuple(found)
+
+
+_FORM = "`- {input: [[0, 1], [2, 3]], output: [[6]]}`"
+
+
+def _samples(scope: Scope, item: Text, key: str, numbers: Numbers, shape: Shape | None) -> int | None:
+    """How many samples of a shape the example's numbers are; None, and a fault, where they are none."""
+    if shape is None:
+        return None
+    count = numbers.samples(shape)
+    if count is None:
+        message = f"the example's {key} is {by(numbers.shape)}, and the network's is {by(shape)}"
+        remedy = "leading axes of size one may be left out; a batch has one axis more"
+        scope.fault("example-shape", message, item.keys[key], f"{by(numbers.shape)} numbers", help=remedy)
+    return count
+
+
+def _some(count: int | None, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

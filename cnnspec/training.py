@@ -210,10 +210,10 @@ class Trainer:
 
         with ThreadPoolExecutor(1) as worker:
             coming = [worker.submit(make, shard) for shard in shards[:1]]
-            for following in [*shards[1:], None]:
+            while coming:
                 batch = coming.pop().result()
-                if following is not None:
-                    coming.append(worker.submit(make, following))
+                coming = [worker.submit(make, shard) for shard in shards[1:2]]
+                del shards[:1]
                 yield batch
 
     def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array, Array]:

@@ -171,7 +171,7 @@ def _unreadable(path: str | Path, error: Exception) -> WeightsError:
 
 
 def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> Arrays:
-    """The arrays in the order of `graph.parameters`, each in C order, or one WeightsError that lists all that do not fit."""
+    """The arrays in the order of `graph.parameters`, contiguous, or one WeightsError that lists all that do not fit."""
     expected = {name: list(parameter.shape) for name, parameter in graph.parameters.items()}
     found = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     both = [name for name in expected if name in found]

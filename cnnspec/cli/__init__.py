@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "Train a spec's network on a dataset.",
     "evaluate": "Measure trained weights on a dataset.",
     "test": "Run the examples of a spec on every installed backend.",
+    "weights": "Convert and inspect weights.",
     "verify": "Hold the backends against each other, layer by layer.",
     "render": "Print a spec with everything expanded.",
     "init": "Write a commented starter spec.",

@@ -63,7 +63,7 @@ def painter(stream: IO[str]) -> Paint:
     """What colours text for a stream by its role, or leaves it as it is."""
     if not colourful(stream):
         return lambda text, role: text
-    return lambda text, role: click.style(text, **_COLOURS[role])
+    return lambda text, role: click.style(text, **_COLOURS[role]) if role else text
 
 
 def error_line(message: str) -> None:

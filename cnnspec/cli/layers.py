@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+import textwrap
 from typing import Any
 
 import click
 
-from cnnspec.cli.common import format_option, print_json
+from cnnspec.cli.common import error_line, format_option, print_json, text_width
 from cnnspec.diagnostics import nearest
 from cnnspec.layers import Layer, find, known_kinds
 
@@ -24,7 +25,7 @@ def command(kind: str | None, form: str) -> None:
         if cls is None:
             near = nearest(kind, known_kinds())
             hint = f"; did you mean `{near}`?" if near else "; `cnnspec layers` lists them"
-            click.echo(f"error: no layer is called `{kind}`{hint}", err=True)
+            error_line(f"no layer is called `{kind}`{hint}")
             sys.exit(1)
         if form == "json":
             print_json(reference(cls))
@@ -33,9 +34,11 @@ def command(kind: str | None, form: str) -> None:
     elif form == "json":
         print_json([reference(cls) for cls in known_kinds().values()])
     else:
-        width = max(map(len, known_kinds()))
+        indent = max(map(len, known_kinds())) + 2
+        width = max(text_width() or 1000, indent + 20)
         for name, cls in known_kinds().items():
-            click.echo(f"{name:<{width}}  {headline(cls)}")
+            wrapped = textwrap.wrap(f"{name:<{indent}}{headline(cls)}", width, subsequent_indent=" " * indent)
+            click.echo("\n".join(wrapped))
 
 
 def headline(cls: type[Layer]) -> str:
@@ -46,15 +49,16 @@ def headline(cls: type[Layer]) -> str:
 def reference(cls: type[Layer]) -> dict[str, Any]:
     """The layer's documentation as data: its fields with their types, defaults and what they mean."""
     schema = cls.model_json_schema()
+    defaults = cls.model_construct().model_dump(mode="json", warnings=False)
     meanings = _field_docs(cls)
     fields = {}
-    for name in cls.field_names():
+    for name in sorted(cls.field_names(), key=lambda name: not cls.model_fields[name].is_required()):
         field = cls.model_fields[name]
         part = {k: v for k, v in schema["properties"][name].items() if k not in ("title", "default")}
         fields[name] = {
             "about": meanings.get(name, ""),
             "required": field.is_required(),
-            "default": schema["properties"][name].get("default"),
+            "default": None if field.is_required() else defaults[name],
             "schema": part,
         }
     return {

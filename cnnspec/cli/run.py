@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,20 @@ import click
 import numpy as np
 
 from cnnspec import api, inputs
-from cnnspec.backend import Array
-from cnnspec.cli.common import console, format_option, model_options, print_json, settings, show
+from cnnspec.backend import Array, InputError
+from cnnspec.cli.common import (
+    format_option,
+    model_options,
+    painter,
+    print_json,
+    print_lines,
+    settings,
+    show,
+)
+from cnnspec.cli.table import percent, table_lines
 from cnnspec.graph import Graph
 from cnnspec.layers.base import by
-from cnnspec.models import build, check_memory
+from cnnspec.models import build, check_memory, engine_for
 
 
 @click.command("run")
@@ -49,12 +59,11 @@ def command(
     form: str,
 ) -> None:
     """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show what comes out."""
-    import sys
-
     graph = api.load(spec, params=settings(sets))
     show(graph.warnings, sys.stderr)
     names = (*more_files, *files)
     count = batch or 1
+    engine_for(backend, dtype)
     if not names:
         check_memory(graph, count, dtype, memory_limit)
     data = (
@@ -70,11 +79,16 @@ def command(
     y = model.watch(data.x, watcher.see)
     if output:
         _write(output, y)
-    origin = "weights " + (weights or f"drawn from seed {seed}")
+    if not np.isfinite(y).all():
+        bad = int(np.count_nonzero(~np.isfinite(y)))
+        remedy = "" if dtype == "float64" else "; `--dtype float64` reaches further"
+        raise InputError(f"{bad:,} of {y.size:,} outputs are NaN or infinite: numbers outgrew {dtype}{remedy}")
+    origin = f"weights {weights}" if weights else f"weights drawn at random from seed {seed}, not trained"
     if form == "json":
-        print_json(_as_json(graph, data.sources, y, watcher, top, backend, device, dtype, origin))
+        about = {"backend": backend, "device": device, "dtype": dtype, "weights": weights, "seed": seed}
+        print_json(_as_json(graph, data.sources, y, watcher, top, about))
     else:
-        _print(graph, data, y, watcher, top, profile, f"{backend} on {device}, {dtype}, {origin}", bool(names), seed)
+        _print(graph, data, y, watcher, top, profile, f"{backend} on {device}, {dtype}; {origin}", bool(names), seed)
     if watcher.wrong:
         raise click.ClickException(
             f"the {backend} backend made other shapes than predicted: {', '.join(watcher.wrong)}; please report this"
@@ -153,37 +167,27 @@ def _print(
     given: bool,
     seed: int,
 ) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    out = console()
+    paint = painter(sys.stdout)
     n = len(data.x)
     what = f"{n} sample{'s' * (n != 1)}"
     if not given:
         what += f" of random numbers from seed {seed} (give files to run on your own)"
-    out.print(f"[bold]{graph.name}[/bold]: {what}; {origin}\n", soft_wrap=True)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    table.add_column("name", style="bold", no_wrap=True)
-    table.add_column("predicted", justify="right", no_wrap=True)
-    table.add_column("actual", justify="right", no_wrap=True)
+    columns = {
+        "name": [node.name for node in graph.nodes],
+        "predicted": [by(node.shape) for node in graph.nodes],
+        "actual": [by(watcher.shapes[node.name]) for node in graph.nodes],
+    }
     if profile:
-        table.add_column("ms", justify="right")
-        table.add_column("share", justify="right")
-    total = sum(watcher.seconds.values()) or 1.0
-    for node in graph.nodes:
-        cells = [node.name, by(node.shape), by(watcher.shapes[node.name])]
-        if profile:
-            seconds = watcher.seconds[node.name]
-            cells += [f"{seconds * 1e3:.3f}", f"{seconds / total:.0%}".replace("%", " %")]
-        table.add_row(*cells)
-    out.print(table)
-    click.echo()
+        total = sum(watcher.seconds.values()) or 1.0
+        columns["ms"] = [f"{watcher.seconds[node.name] * 1e3:.3f}" for node in graph.nodes]
+        columns["share"] = [percent(watcher.seconds[node.name] / total) for node in graph.nodes]
+    print_lines([f"{paint(graph.name, 'bold')}: {what}", origin, "", *table_lines(columns, paint), ""])
     if y.ndim == 2 and y.shape[1] > 1:
         found, how = _top(graph, y, top)
         width = max(map(len, data.sources))
         click.echo(f"classes by {how}:")
         for source, row in zip(data.sources, found, strict=True):
-            named = ", ".join(f"{entry['class']} {entry['share']:.1%}".replace("%", " %") for entry in row)
+            named = ", ".join(f"{entry['class']} ({percent(entry['share'])})" for entry in row)
             click.echo(f"  {source:<{width}}  {named}")
     elif y.size <= 400:
         for source, value in zip(data.sources, y, strict=True):
@@ -193,23 +197,12 @@ def _print(
 
 
 def _as_json(
-    graph: Graph,
-    sources: tuple[str, ...],
-    y: Array,
-    watcher: _Watcher,
-    top: int,
-    backend: str,
-    device: str,
-    dtype: str,
-    origin: str,
+    graph: Graph, sources: tuple[str, ...], y: Array, watcher: _Watcher, top: int, about: dict[str, Any]
 ) -> dict[str, Any]:
     classes = _top(graph, y, top)[0] if y.ndim == 2 and y.shape[1] > 1 else None
     return {
         "spec": graph.name,
-        "backend": backend,
-        "device": device,
-        "dtype": dtype,
-        "weights": origin.removeprefix("weights "),
+        **about,
         "layers": [
             {
                 "name": node.name,

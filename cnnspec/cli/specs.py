@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-
 import sys
 from textwrap import shorten
 from typing import Any
@@ -45,7 +44,9 @@ def command(form: str) -> None:
         "about": [entry["about"] for entry in found],
     }
     if (width := text_width()) is not None:
-        room = max(20, width - width_of({**columns, "about": []}))
+        if width < 120:
+            del columns["MACs"]
+        room = max(24, width - width_of({**columns, "about": []}) + len("about"))
         columns["about"] = [shorten(about, room, placeholder=" …") for about in columns["about"]]
     print_lines(table_lines(columns, painter(sys.stdout), left=("name", "about")))
 

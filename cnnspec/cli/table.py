@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from cnnspec.diagnostics import Paint
@@ -14,8 +15,8 @@ from cnnspec.summary import Row, Summary
 
 GAP = "  "
 
-# What is left out first where the terminal is too narrow.
-_DISPENSABLE = ("memory", "layer", "step", "reads", "MACs", "pads ↑↓←→", "parameters", "receptive field")
+# The columns that a narrow terminal has room for are taken in this order.
+_FIRST = ("name", "output", "parameters", "reads", "pads ↑↓←→", "receptive field", "MACs", "step", "layer", "memory")
 
 Columns = Mapping[str, Sequence[str]]
 
@@ -48,10 +49,12 @@ def width_of(columns: Columns) -> int:
 def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Paint) -> list[str]:
     """One row a layer, with the columns that fit; a width of None holds them all."""
     columns = _columns(graph, summary.rows)
-    for name in _DISPENSABLE:
-        if width is None or width_of(columns) <= width:
-            break
-        columns.pop(name, None)
+    if width is not None:
+        fitting = {name: columns[name] for name in _FIRST[:3] if name in columns}
+        for name in _FIRST[3:]:
+            if name in columns and width_of({**fitting, name: columns[name]}) <= width:
+                fitting[name] = columns[name]
+        columns = {name: cells for name, cells in columns.items() if name in fitting}
     if width is not None and (excess := width_of(columns) - width) > 0:
         longest = max(4, max(map(len, columns["name"])) - excess)
         columns["name"] = [n if len(n) <= longest else "…" + n[1 - longest :] for n in columns["name"]]
@@ -63,7 +66,7 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
     columns = {
         "name": [row.name for row in rows],
         "layer": ["" if node.kind == node.name else describe(node) for node in graph.nodes],
-        "reads": ["", *(_reads(row, before) for before, row in zip(rows, rows[1:], strict=False))],
+        "reads": ["", *(_reads(row, before) for before, row in pairwise(rows))],
         "output": [by(row.output) for row in rows],
         "pads ↑↓←→": [" ".join(map(str, row.pads)) if row.pads else "" for row in rows],
         "parameters": [f"{row.parameters:,}" if row.parameters else "" for row in rows],

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnspec import api
 from cnnspec.backend import available
-from cnnspec.cli.common import format_option, print_json, show
+from cnnspec.cli.common import format_option, painter, print_json, print_lines, show
 from cnnspec.examples import Outcome, run_examples
 
 
@@ -29,7 +29,7 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
             failed = True
             if form == "text":
                 show(report.diagnostics)
-            found.append({"spec": report.spec, "ok": False, "examples": []})
+            found.append({"spec": report.spec, "ok": False, "diagnostics": _as_data(report), "examples": []})
             continue
         outcomes = [outcome for name in names for outcome in run_examples(report.graph, name)]
         failed = failed or not all(outcome.passed for outcome in outcomes)
@@ -37,6 +37,7 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
             {
                 "spec": report.spec,
                 "ok": all(outcome.passed for outcome in outcomes),
+                "diagnostics": _as_data(report),
                 "examples": [
                     {
                         "name": outcome.example.name,
@@ -55,18 +56,26 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
     sys.exit(1 if failed else 0)
 
 
+def _as_data(report: api.Report) -> list[dict[str, Any]]:
+    return [diagnostic.to_dict() for diagnostic in report.diagnostics]
+
+
 def _print(spec: str, outcomes: list[Outcome], names: tuple[str, ...]) -> None:
     if not outcomes:
         click.echo(f"{spec}: no examples")
         return
-    passed = sum(outcome.passed for outcome in outcomes)
+    paint = painter(sys.stdout)
+    failed = [outcome for outcome in outcomes if not outcome.passed]
     examples = len(outcomes) // len(names)
-    click.echo(f"{spec}: {examples} example{'s' * (examples != 1)} on {', '.join(names)}: {passed} passed", nl=False)
-    click.echo(f", {len(outcomes) - passed} failed" if passed < len(outcomes) else "")
-    for outcome in outcomes:
-        if not outcome.passed:
-            click.echo(f"  {outcome.example.span}: {outcome.example.name}, on {outcome.backend}")
-            for what, value in (("expected", outcome.expected), ("came out", outcome.actual)):
-                text = np.array2string(value, precision=6, suppress_small=True, threshold=100)
-                click.echo(f"    {what}  {text}".replace("\n", "\n              "))
-            click.echo(f"    largest difference {outcome.difference:.3g}, tolerance {outcome.example.tolerance:g}")
+    counts = [paint(f"{len(outcomes) - len(failed)} passed", "good" if not failed else "")]
+    if failed:
+        counts.append(paint(f"{len(failed)} failed", "error"))
+    lines = [f"{spec}: {examples} example{'s' * (examples != 1)} on {', '.join(names)}: {', '.join(counts)}"]
+    for outcome in failed:
+        example = outcome.example
+        lines.append(f"  {example.span}: {example.name}, on {outcome.backend}")
+        for what, value in (("expected", outcome.expected), ("came out", outcome.actual)):
+            text = np.array2string(value, precision=6, suppress_small=True, threshold=100)
+            lines.append(f"    {what}  {text}".replace("\n", "\n              "))
+        lines.append(f"    largest difference {outcome.difference:.3g}, tolerance {example.tolerance:g}")
+    print_lines(lines)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from cnnspec.backend import Array, InputError
-from cnnspec.data import files, known
+from cnnspec.backend import InputError
+from cnnspec.data import files, known, targets
 from cnnspec.data.batches import augmented, batches, check_augment, epoch_order
 from cnnspec.data.folder import open_folder
 from cnnspec.data.memory import Part, fitted
 from cnnspec.data.split import DataError, Dataset, Split, split_off
 from cnnspec.diagnostics import nearest
 from cnnspec.graph import Graph
-from cnnspec.inputs import finite
-from cnnspec.settings import CrossEntropy, Train
+from cnnspec.settings import Train
 
 __all__ = [
     "DataError", "Dataset", "Split", "augmented", "batches", "epoch_order", "open_dataset", "split_off",
@@ -70,29 +66,27 @@ def _open(source: str, graph: Graph, data_dir: str | Path | None, resize: bool, 
 def _in_memory(
     name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], graph: Graph, resize: bool
 ) -> Dataset:
+    notes = targets.compare_classes(name, classes, graph)
     train, test = (None if part is None else _split(part, graph, resize) for part in parts)
     assert train is not None
-    classes = classes if _is_classified(graph) else ()
-    return Dataset(name, train, test, classes, _notes(name, classes, graph))
+    return Dataset(name, train, test, classes if targets.are_classes(graph) else (), notes)
 
 
 def _split(part: Part, graph: Graph, resize: bool) -> Split:
     if part.x.ndim < 2 or part.y.ndim < 1:
-        raise DataError(f"`{part.name}` has samples {list(part.x.shape)} and targets {list(part.y.shape)}, not [n, ...]")
+        raise DataError(
+            f"`{part.name}` has samples {list(part.x.shape)} and targets {list(part.y.shape)}, not [n, ...]"
+        )
     if len(part.x) != len(part.y):
-        raise DataError(f"`{part.name}` has {len(part.x):,} samples, and targets for {len(part.y):,}")
+        raise DataError(f"`{part.name}` has {len(part.x):,} samples, and {len(part.y):,} targets")
     if not len(part.x):
         raise DataError(f"`{part.name}` is empty")
-    check = _classes if _is_classified(graph) else _numbers
-    return fitted(part, check(part, graph), graph, resize=resize)
+    return fitted(part, targets.checked(part.y, part.name, graph), graph, resize=resize)
 
 
 def _of_folder(source: str, graph: Graph, resize: bool) -> Dataset:
-    if not _is_classified(graph):
-        raise DataError(f"`{source}` holds classes, and mean squared error needs numbers: use `loss: cross_entropy`")
     train, test, classes, notes = open_folder(Path(source), graph, resize=resize)
-    notes += _notes(source, classes, graph)
-    return Dataset(source, train, test, classes, notes)
+    return Dataset(source, train, test, classes, notes + targets.compare_classes(source, classes, graph))
 
 
 def _examples(graph: Graph) -> Part:
@@ -101,10 +95,3 @@ def _examples(graph: Graph) -> Part:
     if not graph.examples:
         raise DataError(f"the spec `{graph.name}` has no examples to learn from")
     return Part(EXAMPLES, *example_data(graph))
-
-
-# Targets
-
-
-def _is_classified(graph: Graph) -> bool:
-    return isinstance((graph.train or Train()).loss, CrossEntropy)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from cnnspec.data.split import DataError
 
 TIMEOUT = 30
 """Seconds without an answer after which a server counts as unreachable."""
-_CHUNK = 1 << 16
+CHUNK = 1 << 16
+"""Bytes that are received at a time; what an interruption loses at most."""
 
 
 def cache_folder() -> Path:
@@ -41,17 +43,38 @@ def fetch(folder: Path, files: Mapping[str, str], servers: tuple[str, ...]) -> N
     """
     pooch = needed("pooch", "downloading data")
     pooch.get_logger().setLevel("WARNING")
-    for name, checksum in files.items():
-        failures = []
-        for server in servers:
-            download = _resuming(folder / f"{name}.part")
-            try:
-                pooch.retrieve(server + name, f"sha256:{checksum}", name, folder, downloader=download)
-                break
-            except (OSError, ValueError) as error:  # requests' errors are OSErrors; ValueError is a wrong checksum
-                failures.append(f"{server + name}: {error}")
-        else:
-            raise DataError("\n  ".join(["the download failed:", *failures]))
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.with_suffix(".lock")):
+        for name, checksum in files.items():
+            failures = []
+            for server in servers:
+                download = _resuming(folder / f"{name}.part")
+                try:
+                    pooch.retrieve(server + name, f"sha256:{checksum}", name, folder, downloader=download)
+                    break
+                except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum a ValueError
+                    failures.append(f"{server + name}: {_reason(error)}")
+            else:
+                raise DataError("\n  ".join(["the download failed:", *failures]))
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Lets one process at a time through; what it fetched, the next one finds (not on Windows)."""
+    with lock.open("w") as file:
+        with suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)  # released when the process ends, however it ends
+        yield
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return "no answer"
+    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
 
 
 def _resuming(part: Path) -> Callable[[str, str, Any], None]:
@@ -86,6 +109,6 @@ def _receive(response: Any, part: Path, have: int) -> None:
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task(part.stem, completed=have, total=have + int(length) if length else None)
-        for chunk in response.iter_content(_CHUNK):
+        for chunk in response.iter_content(CHUNK):
             file.write(chunk)
             progress.advance(task, len(chunk))

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cnnspec import idx, inputs
-from cnnspec.backend import Array
+from cnnspec.backend import Array, InputError
 from cnnspec.data.memory import Part
 from cnnspec.data.split import DataError
 
@@ -70,7 +70,7 @@ def npz(path: Path, name: str) -> Parts:
         for keys in (("x", "y"), _WITHOUT_TEST, _WITH_TEST):
             if there == set(keys):
                 return keys
-        raise DataError(
+        raise InputError(
             f"`{name}` holds {', '.join(f'`{key}`' for key in members[:20])}; a dataset has `x` and `y`, or `x_train` "
             "and `y_train` and, for testing, `x_test` and `y_test`"
         )

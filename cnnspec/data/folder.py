@@ -14,6 +14,7 @@ import numpy as np
 from cnnspec import images, inputs
 from cnnspec.backend import Array, InputError
 from cnnspec.data.split import DataError
+from cnnspec.data.targets import are_classes
 from cnnspec.graph import Graph
 from cnnspec.layers.base import by
 
@@ -66,7 +67,8 @@ class FolderSplit:
             raise DataError(str(error)) from error
         except OSError as error:
             raise DataError(f"`{file}` cannot be read: {error.strerror or error}") from error
-        return inputs.scaled(pixels[None], self._input)[0].astype(np.float32)
+        x: Array = inputs.scaled(pixels[None], self._input)[0].astype(np.float32)
+        return x
 
 
 def open_folder(
@@ -77,6 +79,8 @@ def open_folder(
     With a folder `train` that holds folders, the class folders are in it and in `test` (or `val`); else in the root.
     Classes have the spec's order if it names them all, and are sorted otherwise.
     """
+    if not are_classes(graph):
+        raise DataError(f"`{root}` holds classes, and mean squared error compares numbers: use `loss: cross_entropy`")
     if len(graph.input.shape) != 3:
         raise DataError(
             f"`{root}` is a folder of pictures, and `{graph.name}` takes vectors of {by(graph.input.shape)} features: "
@@ -114,7 +118,7 @@ def _parts(root: Path) -> tuple[list[Path], tuple[str, ...]]:
 
 
 def _by_class(root: Path) -> dict[str, list[Path]]:
-    """The pictures below each folder of a folder, sorted; what is neither a folder of pictures nor hidden is refused."""
+    """The pictures below each folder of a folder, sorted; files that belong to no class are a DataError."""
     stray = [entry for entry in root.iterdir() if entry.is_file() and _counts(entry.name)]
     folders = _folders(root)
     if not folders:

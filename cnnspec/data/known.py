@@ -31,7 +31,8 @@ class Known:
 
     def missing(self, folder: Path) -> dict[str, str]:
         """The files that are not in a folder; unpacked ones will do."""
-        return {file: s for file, s in self.files.items() if not any((folder / f).exists() for f in (file, _plain(file)))}
+        there = {file for file in self.files if (folder / file).exists() or (folder / _plain(file)).exists()}
+        return {file: checksum for file, checksum in self.files.items() if file not in there}
 
 
 def _plain(file: str) -> str:
@@ -95,7 +96,7 @@ def read(name: str, data_dir: str | Path | None, *, download: bool) -> Parts:
             if not download:
                 raise DataError("downloading is switched off")
             fetch(cached, missing, known.servers)
-        except DataError as error:
+        except (DataError, OSError) as error:
             raise DataError(
                 f"`{name}` is not on this machine: {error}\n"
                 f"Put {', '.join(missing)} into `{cached}`, or all of its files into a directory `{name}` of a data "

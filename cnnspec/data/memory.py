@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,9 @@ from cnnspec.data.split import DataError
 from cnnspec.graph import Graph
 from cnnspec.layers import Shape
 from cnnspec.settings import Input
+
+_CHUNK = 256
+"""Pictures that are resized at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class InMemory:
         if self._levels is None:
             return x
         if len(self._levels) == 1:
-            return self._levels[0].take(x)
+            y: Array = self._levels[0].take(x)
+            return y
         y = np.empty(x.shape, np.float32)
         for i, levels in enumerate(self._levels):
             y[:, i] = levels.take(x[:, i])
@@ -56,7 +59,7 @@ def fitted(part: Part, targets: Array, graph: Graph, *, resize: bool) -> InMemor
     found = inputs.as_samples(x, shape)
     if found is None:
         if not (resize and pixels and len(shape) == 3 and x.ndim in (3, 4)):
-            error = inputs.misfit(name, x, shape, pixels, resize)
+            error = inputs.misfit(name, x.shape, shape, pixels=pixels, resize=resize)
             raise DataError(f"{error}{_or_pad(x.shape, shape) if not resize else ''}")
         found = _resized(x if x.ndim == 4 else x[:, None], shape, name)
     if not pixels:
@@ -75,12 +78,10 @@ def _levels(graph_input: Input) -> Array:
 
 
 def _resized(x: Array, shape: Shape, name: str) -> Array:
-    def fit(picture: Array) -> Array:
-        return np.rint(images.fit(picture, shape, name, resize=True)).astype(np.uint8)
-
-    fit(x[0])  # what cannot be converted says so before the threads start
-    with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(fit, x)))
+    y = np.empty((len(x), *shape), np.uint8)
+    for i in range(0, len(x), _CHUNK):
+        y[i : i + _CHUNK] = np.rint(images.converted(x[i : i + _CHUNK], shape, name))
+    return y
 
 
 def _or_pad(found: Shape, shape: Shape) -> str:

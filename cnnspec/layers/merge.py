@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from cnnspec.geometry import Field
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, by
 
@@ -16,17 +19,23 @@ class Merge(Layer):
             "shapes-differ",
             f"`{{name}}` joins {by(a)} with {by(b)}",
             label=rule,
-            notes=_differences(a, b),
+            notes=_differences(self.kind, a, b),
             remedies=_remedies(self.kind, a, b),
             input_index=index,
         )
 
 
-def _differences(a: Shape, b: Shape) -> tuple[str, ...]:
+def _usual(shapes: Iterable[Shape]) -> Shape:
+    """What most branches have; the first of them, where none is in the majority."""
+    return Counter(shapes).most_common(1)[0][0]
+
+
+def _differences(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
     if len(a) != len(b):
         return (f"one is {_form(a)}, the other {_form(b)}",)
     names = ("channels", "height", "width") if len(a) == 3 else ("length",)
-    return tuple(f"{name}: {m} and {n}" for name, m, n in zip(names, a, b, strict=True) if m != n)
+    axes = [*zip(names, a, b, strict=True)][1 if kind == "concat" else 0 :]
+    return tuple(f"{name}: {m} and {n}" for name, m, n in axes if m != n)
 
 
 def _form(shape: Shape) -> str:
@@ -34,20 +43,29 @@ def _form(shape: Shape) -> str:
 
 
 def _remedies(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
+    """What would bring a branch that makes b to the a of the others."""
     if len(a) != len(b):
+        if kind == "multiply" and len(b) == 1:
+            return (f"a `dense: {a[0]}` at the end of that branch",)
         return ("flatten both branches or neither",)
     if len(a) == 1:
         return (f"a `dense: {a[0]}` at the end of that branch",)
+    widen = f"channels: {a[0]}, kernel: 1" if a[0] != b[0] and kind != "concat" else ""
+    conv = f"`conv: {{{widen}}}`"
     if a[1:] == b[1:]:
-        return (f"a `conv: {{channels: {a[0]}, kernel: 1}}` at the end of that branch",)
-    down = [m > 0 and n % m == 0 and n // m for m, n in zip(a[1:], b[1:], strict=True)]
-    if down[0] and down[0] == down[1] and down[0] > 1:
-        return (f"`stride: {down[0]}` in that branch (or `max_pool: {down[0]}`)",)
-    up = [m % n == 0 and m // n for m, n in zip(a[1:], b[1:], strict=True)]
-    if up[0] and up[0] == up[1] and up[0] > 1:
-        return (f"`upsample: {up[0]}` at the end of that branch", f"`stride: {up[0]}` in the other")
+        return (f"{conv} at the end of that branch",)
+    steps = {-(-n // m) for m, n in zip(a[1:], b[1:], strict=True)}
+    step = steps.pop()
+    if not steps and step > 1 and all(-(-n // step) == m for m, n in zip(a[1:], b[1:], strict=True)):
+        pool = f"`max_pool: {{kernel: 1, stride: {step}}}`"
+        return (f"{f'`conv: {{{widen}, stride: {step}}}`' if widen else pool} at the end of that branch",)
+    factors = {m // n if m % n == 0 else 0 for m, n in zip(a[1:], b[1:], strict=True)}
+    factor = factors.pop()
+    also = f" and {conv}" if widen else ""
+    if not factors and factor > 1:
+        return (f"`upsample: {factor}`{also} at the end of that branch", f"a stride of {factor} less in it")
     if b[1] >= a[1] and b[2] >= a[2]:
-        return (f"`crop: [{a[1]}, {a[2]}]` at the end of that branch", "`padding: same` in the other")
+        return ("`padding: same` in the other branches", f"`crop: [{a[1]}, {a[2]}]`{also} at the end of that one")
     return ("`padding: same` in that branch",)
 
 
@@ -67,9 +85,10 @@ class Add(Merge):
 
     def infer(self, *inputs: Shape) -> Inferred:
         """The shape that all branches have."""
-        for i, shape in enumerate(inputs):
-            if shape != inputs[0]:
-                raise self._differ(i, inputs[0], shape, "all branches must have one shape")
+        if len(set(inputs)) > 1:
+            usual = _usual(inputs)
+            i, odd = next((i, shape) for i, shape in enumerate(inputs) if shape != usual)
+            raise self._differ(i, usual, odd, "all branches must have one shape")
         return Inferred(inputs[0])
 
 
@@ -92,9 +111,10 @@ class Multiply(Merge):
         rank = max(map(len, inputs))
         full = [(*shape, *[1] * (rank - len(shape))) for shape in inputs]
         target = tuple(map(max, *full))
-        biggest = next((s for s in inputs if (*s, *[1] * (rank - len(s))) == target), inputs[0])
         for i, shape in enumerate(full):
             if any(n not in (1, m) for n, m in zip(shape, target, strict=True)):
+                others = [s for j, s in enumerate(inputs) if j != i]
+                biggest = next((s for s in others if (*s, *[1] * (rank - len(s))) == target), others[0])
                 raise self._differ(i, biggest, inputs[i], "all branches must have one shape, but for axes of size one")
         return Inferred(target)
 
@@ -115,10 +135,11 @@ class Concat(Merge):
 
     def infer(self, *inputs: Shape) -> Inferred:
         """[sum of the channels, ...]."""
+        if len({shape[1:] for shape in inputs}) > 1:
+            usual = next(shape for shape in inputs if shape[1:] == _usual(shape[1:] for shape in inputs))
+            i, odd = next((i, shape) for i, shape in enumerate(inputs) if shape[1:] != usual[1:])
+            raise self._differ(i, usual, odd, _CONCAT_RULE)
         first = inputs[0]
-        for i, shape in enumerate(inputs):
-            if shape[1:] != first[1:] or len(shape) != len(first):
-                raise self._differ(i, (shape[0], *first[1:]) if len(first) == 3 else first, shape, _CONCAT_RULE)
         return Inferred((sum(shape[0] for shape in inputs), *first[1:]))
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:

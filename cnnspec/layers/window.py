@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec.geometry import Axis, Total, split_total
+from cnnspec.geometry import Axis, Total, reach, split_total
 from cnnspec.layers.base import Layer, ShapeError
 
 
@@ -11,7 +11,7 @@ def does_not_fit(h: Axis, w: Axis) -> ShapeError:
     bad = [(name, axis) for name, axis in (("height", h), ("width", w)) if axis.out < 1]
     padded = "no padding" if not (h.p or w.p) else f"padding {h.p}×{w.p} in total"
     dilated = "" if (h.dilation, w.dilation) == (1, 1) else " (dilated)"
-    largest = min((axis.n + axis.p - 1) // axis.dilation + 1 for _, axis in bad)
+    largest = min(axis.largest_kernel for _, axis in bad)
     needed = [max(0, axis.k - axis.n) for axis in (h, w)]
     total = str(needed[0]) if needed[0] == needed[1] else f"[{needed[0]}, {needed[1]}]"
     return ShapeError(
@@ -32,12 +32,12 @@ def looks_per_side(layer: Layer) -> tuple[str, str] | None:
     if not isinstance(padding, Total) or kernel is None or layer.kind == "conv_transpose":
         return None
     dilation = getattr(layer, "dilation", (1, 1))
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    if not any(k >= 3 and 1 <= p <= k // 2 for k, p in zip(reach, padding, strict=True)):
+    spans = [reach(k, d) for k, d in zip(kernel, dilation, strict=True)]
+    if not any(k >= 3 and 1 <= p <= k // 2 for k, p in zip(spans, padding, strict=True)):
         return None
     square = padding.height == padding.width
     written = str(padding.height) if square else str(list(padding))
-    same = all(2 * p == k - 1 for k, p in zip(reach, padding, strict=True))
+    same = all(2 * p == k - 1 for k, p in zip(spans, padding, strict=True))
     top, bottom = split_total(padding.height)
     left, right = split_total(padding.width)
     message = f"`padding: {written}` is {top} on top, {bottom} below, {left} left and {right} right"

@@ -1,0 +1,230 @@
+"""Which tensor is which: two lists of named shapes, matched by name, or by order among those of one shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from cnnspec.layers import Shape
+from cnnspec.layers.base import by
+from cnnspec.weights import SHOWN
+
+_ROLES = ("weight", "bias", "running_mean", "running_var")
+
+Shapes = tuple[tuple[str, Shape], ...]
+
+
+@dataclass
+class Module:
+    """The tensors of one layer: those with one prefix, by their role; a tensor of no known role stands alone."""
+
+    path: str
+    names: dict[str, str] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+
+    @property
+    def exact(self) -> Shapes:
+        """Its shapes."""
+        return tuple(sorted(self.shapes.items()))
+
+    @property
+    def loose(self) -> Shapes:
+        """Its shapes without the axes of size one, which do not tell a dense layer from a 1×1 convolution."""
+        return tuple((role, _squeezed(shape)) for role, shape in self.exact)
+
+    @property
+    def family(self) -> tuple[object, ...]:
+        """What kind of layer it looks like. Files sorted by name mix the kinds, so order counts within one."""
+        return "running_mean" in self.shapes, len(self.shapes.get("weight", ())), "bias" in self.shapes
+
+
+def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[dict[str, str], list[str]]:
+    """For each expected name the found one, in the order expected; and the faults, one or more lines each.
+
+    Equal names belong together. All others are grouped into layers by their prefix; layers of one shape (but for axes
+    of size one) belong together in their order, provided that both sides have as many of them and that nothing speaks
+    against the order. The mapping is complete when there are no faults.
+    """
+    same = [name for name in expected if name in found]
+    wrong = [name for name in same if _squeezed(expected[name]) != _squeezed(found[name])]
+    faults = _listed([f"{n}: {_by(found[n])} in the file, {_by(expected[n])} in the spec" for n in wrong])
+    mapping = {name: name for name in same}
+    targets = _modules({name: shape for name, shape in expected.items() if name not in mapping})
+    sources = _modules({name: shape for name, shape in found.items() if name not in mapping})
+    groups = _groups(sources, targets)
+    equal = [(theirs, ours) for theirs, ours in groups if len(theirs) == len(ours)]
+    unordered = _unordered(sources, targets, equal)
+    in_doubt = [(theirs, ours) for theirs, ours in equal if _spread(theirs) & unordered]
+    uneven = [(theirs, ours) for theirs, ours in groups if theirs and ours and len(theirs) != len(ours)]
+    over = [module for theirs, ours in groups if not ours for module in theirs]
+    empty = [module for theirs, ours in groups if not theirs for module in ours]
+    faults += _listed(
+        [_both(f"{len(theirs)} in the file, {len(ours)} in the spec", theirs, ours) for theirs, ours in uneven]
+        + [_both(f"{len(ours)}, which the file has in another order", theirs, ours) for theirs, ours in in_doubt]
+    )
+    faults += _listed([f"{_label(m)} is in the file, and nothing like it in the spec" for m in over])
+    faults += _listed(
+        [f"{_label(m)} is in the spec, and the file has nothing like it{_almost(m, over)}" for m in empty]
+    )
+    if faults:
+        return {}, [*faults, *_help(sources, targets, bool(wrong or uneven or in_doubt or empty))]
+    for theirs, ours in equal:
+        for source, target in zip(theirs, ours, strict=True):
+            mapping.update((target.names[role], source.names[role]) for role in target.names)
+    return {name: mapping[name] for name in expected}, []
+
+
+def prefixes(name: str) -> list[str]:
+    """`a`, `a.b` and `a.b.c` of `a.b.c`."""
+    parts = name.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+Group = tuple[list[Module], list[Module]]
+
+
+def _modules(shapes: Mapping[str, Shape]) -> list[Module]:
+    """The layers, in the order of their first tensors."""
+    found: dict[str, Module] = {}
+    for name, shape in shapes.items():
+        prefix, _, role = name.rpartition(".")
+        path, role = (prefix, role) if role in _ROLES else (name, "weight")
+        module = found.setdefault(path, Module(path))
+        module.names[role], module.shapes[role] = name, shape
+    return list(found.values())
+
+
+def _groups(sources: Sequence[Module], targets: Sequence[Module]) -> list[Group]:
+    """The layers of one shape on both sides; those that differ in axes of size one apart where that comes out even."""
+    found: dict[Shapes, Group] = {}
+    for side, modules in enumerate((sources, targets)):
+        for module in modules:
+            found.setdefault(module.loose, ([], []))[side].append(module)
+    groups = []
+    for theirs, ours in found.values():
+        exact = Counter(module.exact for module in theirs)
+        if exact == Counter(module.exact for module in ours):
+            groups += [([m for m in theirs if m.exact == e], [m for m in ours if m.exact == e]) for e in exact]
+        else:
+            groups.append((theirs, ours))
+    return groups
+
+
+def _unordered(sources: Sequence[Module], targets: Sequence[Module], pairs: Iterable[Group]) -> set[str]:
+    """The prefixes of the file whose parts do not stand in the order of the spec.
+
+    Layers of different shapes are matched beyond doubt, and show it: where they cross, layers of one shape may too.
+    """
+    place = {id(target): i for i, target in enumerate(targets)}
+    at = {id(s): place[id(t)] for theirs, ours in pairs for s, t in zip(theirs, ours, strict=True)}
+    best: dict[tuple[str, tuple[object, ...]], tuple[int, str, int]] = {}
+    found = set()
+    for module in sources:
+        if id(module) not in at:
+            continue
+        position, steps = at[id(module)], prefixes(module.path)
+        for above, part in pairwise(["", *steps]):
+            # How far its parts have come: the furthest, which that is, and the furthest of the others.
+            top, leader, other = best.get((above, module.family), (-1, part, -1))
+            if position < (other if part == leader else top):
+                found.add(above)
+            if part == leader:
+                top = max(top, position)
+            elif position > top:
+                top, leader, other = position, part, top
+            else:
+                other = max(other, position)
+            best[above, module.family] = top, leader, other
+    return found
+
+
+def _spread(modules: Sequence[Module]) -> set[str]:
+    """The prefixes below which these layers stand in more than one part."""
+    parts: dict[str, set[str]] = {}
+    for module in modules:
+        steps = prefixes(module.path)
+        for above, part in pairwise(["", *steps]):
+            parts.setdefault(above, set()).add(part)
+    return {above for above, found in parts.items() if len(found) > 1}
+
+
+# What is said of faults
+
+
+def _help(sources: Sequence[Module], targets: Sequence[Module], rename: bool) -> list[str]:
+    surplus = Counter(module.loose for module in sources) - Counter(module.loose for module in targets)
+    lines = []
+    if surplus:
+        spare = _spare(sources, surplus) or ["NAME"]
+        lines.append(f"  help: {' '.join(f'--ignore {name}' for name in spare)} leaves out what the spec does not have")
+    if rename:
+        lines.append(
+            "  help: --rename OLD=NEW settles a layer: OLD begins its names in the file, NEW is the layer of the spec"
+        )
+    return lines
+
+
+def _spare(modules: Sequence[Module], surplus: Counter[Shapes]) -> list[str]:
+    """The fewest prefixes that hold just the surplus; none where others would do as well."""
+    held: dict[str, Counter[Shapes]] = {}
+    for module in modules:
+        for prefix in prefixes(module.path):
+            held.setdefault(prefix, Counter())[module.loose] += 1
+    taken: dict[str, None] = {}
+    left = surplus.copy()
+
+    def inside(name: str) -> bool:
+        return any(prefix in taken for prefix in prefixes(name))
+
+    for name in sorted(held, key=lambda name: (-held[name].total(), name.count("."))):
+        if held[name] <= left and not inside(name):
+            taken[name] = None
+            left -= held[name]
+    chosen = {frozenset(held[name].items()) for name in taken}
+    rivals = any(frozenset(counts.items()) in chosen for name, counts in held.items() if not inside(name))
+    return [] if left or rivals else [name for name in held if name in taken]
+
+
+def _almost(target: Module, over: Sequence[Module]) -> str:
+    """The layer of the file that has the same weight, and what else it has or lacks."""
+    weight = target.shapes.get("weight")
+    for source in over:
+        if weight and source.shapes.get("weight") == weight:
+            more = [role for role in source.shapes if role not in target.shapes]
+            less = [role for role in target.shapes if role not in source.shapes]
+            parts = [f"{'and' if n else 'with'} no {role}" for n, role in enumerate(less)]
+            parts += [f"with a {role}" for role in more]
+            return f"; `{source.path}` has this weight, {' '.join(parts)}" if parts else ""
+    return ""
+
+
+def _both(what: str, theirs: Sequence[Module], ours: Sequence[Module]) -> str:
+    return f"{what}, of {_shapes(theirs[0])}:\n      file: {_few(theirs)}\n      spec: {_few(ours)}"
+
+
+def _few(modules: Sequence[Module]) -> str:
+    more = len(modules) - SHOWN
+    return ", ".join(m.path or "weight" for m in modules[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _label(module: Module) -> str:
+    return f"{module.path or 'the top level'} ({_shapes(module)})"
+
+
+def _shapes(module: Module) -> str:
+    return ", ".join(f"{role} {_by(module.shapes[role])}" for role in _ROLES if role in module.shapes)
+
+
+def _listed(faults: list[str]) -> list[str]:
+    more = len(faults) - SHOWN
+    return [*(f"  {fault}" for fault in faults[:SHOWN]), *([f"  … and {more:,} more"] if more > 0 else [])]
+
+
+def _squeezed(shape: Shape) -> Shape:
+    return tuple(n for n in shape if n != 1)
+
+
+def _by(shape: Shape) -> str:
+    return by(shape) or "one number"

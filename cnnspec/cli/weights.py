@@ -1,0 +1,119 @@
+"""`cnnspec weights convert` and `cnnspec weights show`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from textwrap import shorten
+
+import click
+
+from cnnspec import api, conversion, weights
+from cnnspec.cli.common import format_option, painter, print_json, print_lines, set_option, settings
+from cnnspec.cli.table import table_lines
+from cnnspec.layers.base import by
+from cnnspec.sizes import size_of
+
+
+@click.group("weights")
+def command() -> None:
+    """Convert weights of other programs, and inspect safetensors files."""
+
+
+@command.command("convert")
+@click.argument("spec")
+@click.option("--from", "source", required=True, metavar="FILE", help="Safetensors, or .pth .pt .bin .ckpt of PyTorch.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Write here.")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Names that begin with OLD begin with NEW instead.")
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these names out, and all below; * is anything.")
+@set_option
+@format_option
+def convert(
+    spec: str,
+    source: str,
+    output: Path,
+    rename: tuple[str, ...],
+    ignore: tuple[str, ...],
+    sets: tuple[str, ...],
+    form: str,
+) -> None:
+    """Map a PyTorch state_dict onto SPEC, show which tensor became which, and write the weights as safetensors.
+
+    Tensors with a name of SPEC go there. The others are matched by order among the layers of one shape; what is
+    ambiguous, left over or missing is an error, and nothing is written. --ignore is applied before --rename.
+    """
+    graph = api.load(spec, params=settings(sets))
+    found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
+    weights.write(output, found.arrays, {"spec": graph.name, "source": Path(source).name})
+    if form == "json":
+        print_json(
+            {
+                "spec": graph.name,
+                "source": source,
+                "output": str(output),
+                "tensors": [pair._asdict() for pair in found.pairs],
+                "notes": found.notes,
+            }
+        )
+        return
+    paint = painter(sys.stdout)
+    columns = {
+        "file": [_printable(pair.source) for pair in found.pairs],
+        "spec": [pair.name for pair in found.pairs],
+        "shape": [by(pair.shape) for pair in found.pairs],
+        "note": [_note(pair) for pair in found.pairs],
+    }
+    if not any(columns["note"]):
+        del columns["note"]
+    print_lines([f"{paint(graph.name, 'bold')}: weights of {source}", *found.notes, ""])
+    print_lines(table_lines(columns, paint, left=("file", "spec", "note")))
+    click.echo(f"\n{_totals([pair.shape for pair in found.pairs])} written to {output}")
+
+
+@command.command("show")
+@click.argument("file")
+@format_option
+def show(file: str, form: str) -> None:
+    """Show the names, shapes and number formats of a safetensors FILE (or bundled weights), and its metadata."""
+    path = weights.find(file)
+    entries, metadata = conversion.stored(path), weights.metadata(path)
+    if form == "json":
+        print_json({"file": str(path), "metadata": metadata, "tensors": [entry._asdict() for entry in entries]})
+        return
+    columns = {
+        "name": [_printable(entry.name) for entry in entries],
+        "shape": [by(entry.shape) or "number" for entry in entries],
+        "format": [entry.dtype for entry in entries],
+    }
+    paint = painter(sys.stdout)
+    about = [f"{_printable(key)}: {shorten(_printable(text), 200)}" for key, text in sorted(metadata.items())]
+    print_lines([*table_lines(columns, paint, left=("name", "format")), ""])
+    size = size_of(path.stat().st_size)
+    print_lines([f"{_totals([entry.shape for entry in entries])}, {size}", *about])
+
+
+def _rule(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not equals or not old:
+        raise click.UsageError(f"--rename takes OLD=NEW, not {text!r}")
+    return old, new
+
+
+def _note(pair: conversion.Pair) -> str:
+    parts = [
+        "renamed" if pair.renamed else "",
+        "same name" if pair.by_name and not pair.renamed else "",
+        "" if pair.shape == pair.source_shape else f"reshaped from {by(pair.source_shape) or 'one number'}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _totals(shapes: list[tuple[int, ...]]) -> str:
+    count = len(shapes)
+    return f"{count:,} tensor{'s' * (count != 1)}, {sum(map(math.prod, shapes)):,} numbers"
+
+
+def _printable(text: str) -> str:
+    """A text of a file as a terminal may show it."""
+    return "".join(ch if ch.isprintable() else "\N{REPLACEMENT CHARACTER}" for ch in text)

@@ -1,0 +1,220 @@
+"""Weights from outside: a PyTorch state_dict mapped onto a spec, by order and shape within the kinds of layers."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnspec import alignment, weights
+from cnnspec.backend import Array, Arrays
+from cnnspec.diagnostics import nearest
+from cnnspec.graph import Graph
+from cnnspec.layers import Shape
+from cnnspec.weights import WeightsError
+
+TORCH = (".pth", ".pt", ".bin", ".ckpt")
+"""The suffixes of files that torch.save wrote; all others are safetensors."""
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")
+_COUNTER = "num_batches_tracked"
+
+
+class Stored(NamedTuple):
+    """One tensor of a safetensors file, as the file describes it."""
+
+    name: str
+    dtype: str
+    shape: Shape
+
+
+class Pair(NamedTuple):
+    """One tensor of the file, and the array of the spec that it becomes."""
+
+    source: str
+    name: str
+    source_shape: Shape
+    shape: Shape
+    renamed: bool
+    by_name: bool
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The arrays of a spec, whence each came, and what else was done to the file."""
+
+    arrays: Arrays
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...]
+
+
+def convert(
+    graph: Graph, path: str | Path, rename: Sequence[tuple[str, str]] = (), ignore: Sequence[str] = ()
+) -> Conversion:
+    """The arrays of `graph.parameters`, taken from a safetensors or PyTorch file of any names.
+
+    `rename` holds pairs (old, new): a name that is `old`, or begins with `old` and a dot, begins with `new` instead.
+    `ignore` holds patterns of names that are left out, with all below them; `*` stands for anything.
+    Raises WeightsError, with every fault in one message, unless each tensor has exactly one place.
+    """
+    found, notes = _read(path)
+    found, said = _without_prefixes(found)
+    notes += said
+    counters = [name for name in found if name.rpartition(".")[2] == _COUNTER]
+    if counters:
+        notes.append(f"{len(counters)} × `{_COUNTER}` left out: inference does not use it, and the spec has none")
+    kept = {name: array for name, array in found.items() if name not in set(counters)}
+    dropped = _matching(kept, ignore)
+    if dropped:
+        notes.append(f"{len(dropped)} tensor{'s' * (len(dropped) != 1)} left out, as --ignore says")
+    sources = _renamed([name for name in kept if name not in dropped], rename)
+    expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
+    mapping, faults = alignment.align(expected, {new: kept[old].shape for new, old in sources.items()})
+    if faults:
+        advice = [note for note in notes if note.startswith(_BY_NAME)]
+        lines = [f"`{path}` cannot be mapped onto `{graph.name}`:", *faults, *(f"  note: {note}" for note in advice)]
+        raise WeightsError("\n".join(lines))
+    pairs = tuple(
+        Pair(sources[new], name, kept[sources[new]].shape, expected[name], new != sources[new], new == name)
+        for name, new in mapping.items()
+    )
+    arrays = {pair.name: kept[pair.source].reshape(pair.shape) for pair in pairs}
+    return Conversion(weights.checked(graph, arrays, f"`{path}`"), pairs, tuple(notes))
+
+
+# Names
+
+
+def _without_prefixes(found: Arrays) -> tuple[Arrays, list[str]]:
+    """Without what DataParallel and torch.compile put before every name."""
+    notes = []
+    while prefix := next((p for p in _PREFIXES if found and all(name.startswith(p) for name in found)), None):
+        found = {name.removeprefix(prefix): array for name, array in found.items()}
+        notes.append(f"the prefix `{prefix}` is left out of every name")
+    return found, notes
+
+
+def _matching(names: Mapping[str, Any], patterns: Sequence[str]) -> set[str]:
+    """The names that a pattern says, or that stand below what it says."""
+    found: set[str] = set()
+    for pattern in patterns:
+        hits = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
+        if not hits:
+            raise _unused("ignore", pattern, names)
+        found |= hits
+    return found
+
+
+def _renamed(names: Sequence[str], rules: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The names as the rules, one after the other, make them; with those that they had before."""
+    now = {name: name for name in names}
+    for old, new in rules:
+        hits = [name for name in names if f"{now[name]}.".startswith(f"{old}.")]
+        if not hits:
+            raise _unused("rename", old, now.values())
+        for name in hits:
+            now[name] = (new + now[name].removeprefix(old)).removeprefix(".")
+    sources: dict[str, str] = {}
+    for name, new in now.items():
+        if new in sources:
+            raise WeightsError(f"after --rename, `{sources[new]}` and `{name}` are both called `{new}`")
+        sources[new] = name
+    return sources
+
+
+def _unused(option: str, word: str, names: Any) -> WeightsError:
+    known = dict.fromkeys(prefix for name in names for prefix in alignment.prefixes(name))
+    near = nearest(word, known)
+    hint = f"; did you mean `{near}`?" if near else ""
+    return WeightsError(f"--{option} {word}: the file has no such name, nor one below it{hint}")
+
+
+# Files
+
+
+_BY_NAME = "the file holds its tensors sorted by name"
+
+
+def stored(path: str | Path) -> list[Stored]:
+    """What a safetensors file says of its tensors, in the order of their numbers in the file."""
+    weights.metadata(path)  # raises for what is no safetensors file
+    with Path(path).open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    header.pop("__metadata__", None)
+    order = sorted(header, key=lambda name: header[name]["data_offsets"])
+    return [Stored(name, header[name]["dtype"], tuple(header[name]["shape"])) for name in order]
+
+
+def _read(path: str | Path) -> tuple[Arrays, list[str]]:
+    """The arrays in the order in which the model was defined, as well as the file knows it, and notes."""
+    if Path(path).suffix.lower() in TORCH:
+        return _read_torch(path)
+    arrays = weights.read(path)
+    entries = [entry for entry in stored(path) if entry.name in arrays]
+    names = [entry.name for entry in entries]
+    # The safetensors library sorts by dtype and name as it writes; such an order says nothing of the layers.
+    by_dtype: dict[str, list[str]] = {}
+    for entry in entries:
+        by_dtype.setdefault(entry.dtype, []).append(entry.name)
+    if any(group != sorted(group) for group in by_dtype.values()):
+        return {name: arrays[name] for name in names}, []
+    note = f"{_BY_NAME}, not as the model defines them: they are taken in natural order, 2 before 10"
+    return {name: arrays[name] for name in sorted(names, key=_natural)}, [note]
+
+
+def _natural(name: str) -> list[list[str | int]]:
+    """What sorts layer2 before layer10."""
+    return [
+        [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", step))] for step in name.split(".")
+    ]
+
+
+def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
+    """The tensors of a file that torch.save wrote: a state_dict, or a checkpoint that holds one."""
+    if not Path(path).is_file():
+        raise WeightsError(f"there is no file `{path}`")
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(
+            f"reading `{path}` takes PyTorch: install the extra `torch` (pip install 'cnnspec[torch]'), or save the "
+            "state_dict as safetensors where there is one"
+        ) from error
+    try:
+        with warnings.catch_warnings(action="ignore"):  # what fails is said below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch and pickle raise of every kind for a broken file
+        raise WeightsError(
+            f"`{path}` cannot be read: it is cut short or no file of PyTorch, or it holds Python objects beside "
+            "tensors, which could run code; save `model.state_dict()` alone"
+        ) from error
+    notes = []
+    while isinstance(content, dict) and (key := next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), "")):
+        content = content[key]
+        notes.append(f"taken from the checkpoint's `{key}`")
+    if not isinstance(content, dict):
+        raise WeightsError(f"`{path}` holds a {type(content).__name__}, not a state_dict")
+    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if others := [str(name) for name in content if name not in tensors]:
+        notes.append(f"no tensors, and left out: {', '.join(others[: weights.SHOWN])}{' …' * (len(others) > 10)}")
+    return {str(name): _array(path, str(name), tensor) for name, tensor in tensors.items()}, notes
+
+
+def _array(path: str | Path, name: str, tensor: Any) -> Array:
+    import torch
+
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.float()
+    try:
+        return np.asarray(tensor.numpy(force=True))
+    except (TypeError, RuntimeError) as error:
+        raise WeightsError(f"`{path}`: the tensor `{name}` ({tensor.dtype}) has no plain numbers to take") from error

@@ -1,0 +1,91 @@
+"""What samples are to become: the classes or numbers of a dataset, held against the network and its loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnspec.backend import Array
+from cnnspec.data.split import DataError
+from cnnspec.graph import Graph
+from cnnspec.inputs import finite
+from cnnspec.layers.base import by
+from cnnspec.settings import CrossEntropy, Train
+
+
+def are_classes(graph: Graph) -> bool:
+    """Whether the network's loss takes classes, not numbers."""
+    return isinstance((graph.train or Train()).loss, CrossEntropy)
+
+
+def checked(y: Array, name: str, graph: Graph) -> Array:
+    """Targets as training takes them, int64 [n] or float [n, ...]; those that do not fit are a DataError."""
+    return _classes(y, name, graph) if are_classes(graph) else _numbers(y, name, graph)
+
+
+def compare_classes(name: str, classes: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
+    """Notes on a dataset's classes beside the network's; more of them than outputs are a DataError."""
+    if not are_classes(graph) or not classes:
+        return ()
+    outputs = _outputs(graph)
+    if len(classes) > outputs:
+        raise DataError(f"`{name}` has {len(classes)} classes, and `{graph.name}` has {outputs} outputs")
+    notes = []
+    if len(classes) < outputs:
+        notes.append(f"`{name}` has {len(classes)} classes, and `{graph.name}` has {outputs} outputs")
+    for i, (theirs, ours) in enumerate(zip(classes, graph.classes, strict=False)):
+        if not _alike(theirs, ours):
+            notes.append(f"class {i} of `{name}` is `{theirs}`, and `{graph.name}` calls its output {i} `{ours}`")
+            break
+    return tuple(notes)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names are the same but for case, or one is short for the other (`t-shirt`, `T-shirt/top`)."""
+    one, other = one.casefold(), other.casefold()
+    return one.startswith(other) or other.startswith(one)
+
+
+def _outputs(graph: Graph) -> int:
+    shape = graph.output.shape
+    if len(shape) != 1:
+        raise DataError(
+            f"`{graph.name}` puts out {by(shape)}, and cross-entropy takes one number for each class: "
+            "end it with `flatten` and a `dense`, or use `loss: mean_squared_error`"
+        )
+    return shape[0]
+
+
+def _classes(y: Array, name: str, graph: Graph) -> Array:
+    outputs = _outputs(graph)
+    if y.dtype.kind not in "iub" or y.ndim != 1:
+        remedy = "save class indices as integers"
+        if y.ndim == 2 and y.shape[1] == outputs:
+            remedy = "for classes in one-hot form, save y.argmax(axis=1)"
+        raise DataError(
+            f"`{name}` has {y.dtype} targets {list(y.shape)}, and cross-entropy takes a class for each sample: "
+            f"{remedy}, or use `loss: mean_squared_error`"
+        )
+    wrong = np.flatnonzero((y < 0) | (y >= outputs))
+    if len(wrong):
+        raise DataError(
+            f"`{name}` has {len(wrong):,} labels that are none of the {outputs} classes of `{graph.name}` "
+            f"(0 to {outputs - 1}); the first is {y[wrong[0]]}, of sample {wrong[0]:,}"
+        )
+    return y.astype(np.int64)
+
+
+def _numbers(y: Array, name: str, graph: Graph) -> Array:
+    shape = graph.output.shape
+    if y.ndim == 1 and y.dtype.kind in "iub":
+        raise DataError(
+            f"`{name}` has classes as targets ({y.dtype}), and mean squared error compares numbers: "
+            "use `loss: cross_entropy`, or save them as floating-point numbers"
+        )
+    if y.ndim == 1 and shape == (1,):
+        y = y[:, None]
+    if y.shape[1:] != shape:
+        raise DataError(
+            f"`{name}` has targets of {list(y.shape[1:])}, and `{graph.name}` puts out {list(shape)}; "
+            "mean squared error compares them number by number"
+        )
+    return finite(y.astype(np.float64), f"{name}, targets")

@@ -1,0 +1,54 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Cnnspec = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output must not depend on the terminal that the tests happen to run in."""
+    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CNNSPEC_MEMORY_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cnnspec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cnnspec:
+    """Runs a command in an empty working directory and fails on anything but a clean exit."""
+    from cnnspec.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str | Path, **extra: Any) -> Result:
+        result = CliRunner().invoke(main, [str(arg) for arg in args], prog_name="cnnspec", **extra)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python -m cnnspec` as a process of its own, in an empty working directory."""
+
+    def run(*args: str | Path, code: str | None = None, **extra: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *(["-c", code] if code else ["-m", "cnnspec"]), *map(str, args)]
+        environment = {**os.environ, **extra.pop("env", {})}
+        return subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, env=environment, **extra
+        )
+
+    return run

@@ -1,0 +1,159 @@
+"""The bundled networks: their totals against the literature, and both backends against each other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cnnspec
+from cnnspec import api, bundled, rng
+from cnnspec.backend import Arrays
+from cnnspec.graph import Graph
+from cnnspec.models import build
+from cnnspec.totals import macs, trainable
+
+# Parameters, multiply-accumulates of convolutions and dense layers, output. Where torchvision has the network, both
+# figures are those of its model; the others are summed by hand from the tables of the papers.
+LITERATURE: dict[str, tuple[int, int, tuple[int, ...]]] = {
+    "alexnet": (61_100_840, 714_188_480, (1000,)),
+    "vgg": (138_357_544, 15_470_264_320, (1000,)),
+    "vgg11": (132_863_336, 7_609_090_048, (1000,)),
+    "vgg13": (133_047_848, 11_308_466_176, (1000,)),
+    "vgg16": (138_357_544, 15_470_264_320, (1000,)),
+    "vgg19": (143_667_240, 19_632_062_464, (1000,)),
+    "nin": (966_986, 222_486_528, (10,)),
+    "googlenet": (6_624_904, 1_498_376_192, (1000,)),
+    "googlenet_2014": (6_998_552, 1_582_671_872, (1000,)),
+    "resnet": (25_557_032, 4_089_184_256, (1000,)),
+    "resnet18": (11_689_512, 1_814_073_344, (1000,)),
+    "resnet34": (21_797_672, 3_663_761_408, (1000,)),
+    "resnet50": (25_557_032, 4_089_184_256, (1000,)),
+    "resnet101": (44_549_160, 7_801_405_440, (1000,)),
+    "resnet152": (60_192_808, 11_513_626_624, (1000,)),
+    "resnext50_32x4d": (25_028_904, 4_230_479_872, (1000,)),
+    "wide_resnet50_2": (68_883_240, 11_398_021_120, (1000,)),
+    "squeezenet1_0": (1_248_424, 818_924_576, (1000,)),
+    "squeezenet1_1": (1_235_496, 349_151_936, (1000,)),
+    "densenet121": (7_978_856, 2_834_161_664, (1000,)),
+    "mobilenet_v2": (3_504_872, 300_774_272, (1000,)),
+    "shufflenet_v2_x1_0": (2_278_604, 144_907_992, (1000,)),
+    "efficientnet_b0": (5_288_548, 385_814_752, (1000,)),
+    "convnext_tiny": (28_589_128, 4_455_531_264, (1000,)),
+    "unet": (31_030_658, 150_428_424_448, (2, 388, 388)),
+    "unet_padded": (31_030_658, 192_384_335_872, (2, 512, 512)),
+    "resnet20": (272_474, 40_813_184, (10,)),
+    "allconv28": (38_570, 5_795_904, (10,)),
+    "separable28": (10_474, 842_656, (10,)),
+}
+
+# What makes a forward run small: the input, and parameters of the spec. VGG and AlexNet keep their convolutions; most
+# of their weights are dense ones that would tell nothing more.
+SMALL: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
+    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), ((3, 32, 32), {"hidden": 64})),
+    **dict.fromkeys(("nin", "resnet20", "resnet101", "resnet152"), ((3, 32, 32), {})),
+    **dict.fromkeys(("allconv28", "separable28"), ((1, 28, 28), {})),
+    "alexnet": ((3, 64, 64), {"hidden": 64}),
+    "unet": ((1, 188, 188), {"crops": [8, 8, 8, 8]}),
+    "unet_padded": ((1, 32, 32), {}),
+}
+
+
+def random_weights(graph: Graph, seed: int = 0) -> Arrays:
+    """Weights that keep numbers of one size from layer to layer, and let no shift, scale or statistic stand at rest."""
+    arrays = {}
+    for name, parameter in graph.parameters.items():
+        array = rng.stream(seed, "zoo", name).random(parameter.shape, np.float32)
+        array -= 0.5
+        if parameter.fill is not None or name.endswith(".bias"):
+            array += 1.0 if name.endswith((".weight", ".running_var")) else 0.0
+        else:
+            array *= 2 * math.sqrt(6 / parameter.fan_in)  # variance 2 / fan_in, as He et al. 2015 draw them
+        arrays[name] = array
+    return arrays
+
+
+def test_every_network_is_in_the_table() -> None:
+    textbook = {"lenet", "lenet5", "mlp"}
+    assert {name for name in bundled.names() if "/" not in name} - textbook == set(LITERATURE)
+
+
+@pytest.mark.parametrize("name", LITERATURE)
+def test_totals_are_those_of_the_literature(name: str) -> None:
+    report = api.check(name)
+    assert report.diagnostics == ()
+    assert report.graph is not None
+    nodes = report.graph.nodes
+    assert (trainable(nodes), macs(nodes), report.graph.output.shape) == LITERATURE[name]
+
+
+@pytest.mark.parametrize("name", [name for name in LITERATURE if name not in ("vgg", "resnet")])
+def test_backends_agree(name: str) -> None:  # vgg and resnet are vgg16 and resnet50
+    shape, params = SMALL.get(name, ((3, 64, 64), {}))
+    graph = cnnspec.load(name, input_shape=shape, params=params)
+    weights = random_weights(graph)
+    x = rng.stream(0, "zoo", "input").standard_normal((1, *shape), np.float32)
+    a, b = (build(graph, backend, weights).predict(x) for backend in ("numpy", "torch"))
+    assert np.isfinite(a).all()
+    scale = np.abs(a).max()
+    assert np.std(a) > 1e-2 * scale  # an output that is alike everywhere would compare nothing
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * scale)
+
+
+def test_the_padded_unet_takes_any_multiple_of_16() -> None:
+    graph = cnnspec.load("unet_padded", input_shape=(1, 48, 80))
+    assert graph.output.shape == (2, 48, 80)
+
+
+def test_resnet20_grows_by_its_parameter() -> None:
+    # He et al. 2015, table 6: 6n + 2 weighted layers, 0.46 million parameters for n = 5 (and 2,752 in the shortcuts).
+    graph = cnnspec.load("resnet20", params={"n": 5})
+    weighted = [node for node in graph.nodes if node.kind in ("conv", "dense") and "shortcut" not in node.name]
+    assert len(weighted) == 32
+    assert trainable(graph.nodes) == 466_906
+
+
+class BasicUnit(nn.Module):
+    """He et al. 2015, figure 2, with the members in the order that PyTorch's own ResNet registers them in."""
+
+    def __init__(self, c: int, o: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(c, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
+        self.conv2, self.bn2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
+        self.shortcut = (
+            nn.Identity()
+            if (c, stride) == (o, 1)
+            else nn.Sequential(nn.Conv2d(c, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+def resnet18() -> nn.Module:
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    sizes = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1)]
+    sizes += [(128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1)]
+    units = [BasicUnit(*size) for size in sizes]
+    return nn.Sequential(*stem, *units, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
+def test_resnet18_is_the_published_network_layer_by_layer() -> None:
+    reference = resnet18().eval()
+    state = {k: v for k, v in reference.state_dict().items() if not k.endswith("num_batches_tracked")}
+    graph = cnnspec.load("resnet18", input_shape=(3, 64, 64))
+    assert [p.shape for p in graph.parameters.values()] == [tuple(v.shape) for v in state.values()]
+
+    weights = random_weights(graph)
+    for value, array in zip(state.values(), weights.values(), strict=True):
+        value.copy_(torch.from_numpy(array))
+    x = rng.stream(0, "zoo", "input").standard_normal((2, 3, 64, 64), np.float32)
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(x)).numpy()
+    y = build(graph, "numpy", weights).predict(x)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
