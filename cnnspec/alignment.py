@@ -60,13 +60,14 @@ def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[di
     uneven = [(theirs, ours) for theirs, ours in groups if theirs and ours and len(theirs) != len(ours)]
     over = [module for theirs, ours in groups if not ours for module in theirs]
     empty = [module for theirs, ours in groups if not theirs for module in ours]
+    alike = {module.shapes.get("weight"): module for module in reversed(over)}
     faults += _listed(
         [_both(f"{len(theirs)} in the file, {len(ours)} in the spec", theirs, ours) for theirs, ours in uneven]
         + [_both(f"{len(ours)}, which the file has in another order", theirs, ours) for theirs, ours in in_doubt]
     )
     faults += _listed([f"{_label(m)} is in the file, and nothing like it in the spec" for m in over])
     faults += _listed(
-        [f"{_label(m)} is in the spec, and the file has nothing like it{_almost(m, over)}" for m in empty]
+        [f"{_label(m)} is in the spec, and nothing like it in the file{_almost(m, alike)}" for m in empty]
     )
     if faults:
         return {}, [*faults, *_help(sources, targets, bool(wrong or uneven or in_doubt or empty))]
@@ -179,7 +180,7 @@ def _spare(modules: Sequence[Module], surplus: Counter[Shapes]) -> list[str]:
         return any(prefix in taken for prefix in prefixes(name))
 
     for name in sorted(held, key=lambda name: (-held[name].total(), name.count("."))):
-        if held[name] <= left and not inside(name):
+        if not inside(name) and all(left[shapes] >= n for shapes, n in held[name].items()):
             taken[name] = None
             left -= held[name]
     chosen = {frozenset(held[name].items()) for name in taken}
@@ -187,17 +188,16 @@ def _spare(modules: Sequence[Module], surplus: Counter[Shapes]) -> list[str]:
     return [] if left or rivals else [name for name in held if name in taken]
 
 
-def _almost(target: Module, over: Sequence[Module]) -> str:
-    """The layer of the file that has the same weight, and what else it has or lacks."""
-    weight = target.shapes.get("weight")
-    for source in over:
-        if weight and source.shapes.get("weight") == weight:
-            more = [role for role in source.shapes if role not in target.shapes]
-            less = [role for role in target.shapes if role not in source.shapes]
-            parts = [f"{'and' if n else 'with'} no {role}" for n, role in enumerate(less)]
-            parts += [f"with a {role}" for role in more]
-            return f"; `{source.path}` has this weight, {' '.join(parts)}" if parts else ""
-    return ""
+def _almost(target: Module, alike: Mapping[Shape | None, Module]) -> str:
+    """What else the layer of the file has or lacks whose weight has the same shape."""
+    source = alike.get(target.shapes.get("weight"))
+    if source is None:
+        return ""
+    less = [role for role in target.shapes if role not in source.shapes]
+    more = [role for role in source.shapes if role not in target.shapes]
+    parts = [f"{'and' if i else 'with'} no {role}" for i, role in enumerate(less)]
+    parts += [f"{'and' if i or less else 'with'} a {role}" for i, role in enumerate(more)]
+    return f"; `{source.path}` has this weight, {' '.join(parts)}" if parts else ""
 
 
 def _both(what: str, theirs: Sequence[Module], ours: Sequence[Module]) -> str:

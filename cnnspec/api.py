@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnspec import bundled, source
 from cnnspec.builder import build as build_graph
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
 from cnnspec.graph import Graph
 from cnnspec.layers import Shape
-
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Report:
@@ -43,8 +39,6 @@ def read(spec: str | Path) -> Source:
 
 
 def _with_hint(error: SpecError, name: str) -> SpecError:
-    from dataclasses import replace
-
     from cnnspec.diagnostics import nearest
 
     (fault,) = error.diagnostics
@@ -94,6 +88,11 @@ def load(
     if report.graph is None:
         raise SpecError(report.diagnostics)
     return report.graph
+
+
+def resizing(graph: Graph) -> Graph:
+    """The graph with an input that stretches images of another size, as `--resize` asks for."""
+    return replace(graph, input=graph.input.model_copy(update={"fit": "resize"}))
 
 
 def loads(text: str, *, name: str = "<text>", params: Mapping[str, Any] | None = None) -> Graph:

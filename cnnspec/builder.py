@@ -88,10 +88,13 @@ class Builder:
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
         self.places: dict[str, Span] = {}
+        self.claimed: set[str] = set()
         self.ordinals: dict[str, Counter[str]] = {}
         self.read: set[str] = set()
         self.used: set[str] = set()
         self.misnamed: set[str] = set()
+        self.whole = True
+        self.unknown: list[tuple[str, Span, Scope]] = []
         self.examples: tuple[Example, ...] = ()
         self.steps = 0
         self.trials = 0
@@ -106,15 +109,15 @@ class Builder:
         start = Tensor(INPUT, shape, span)
         self.tensors[INPUT] = start
         self.places[INPUT] = span
+        self.claimed.add(INPUT)
         if shape is not None:
             self.nodes.append(Node(INPUT, InputLayer(), (), (), shape, span=span))
-        findings = document.scope.findings
-        before = len(findings.found)
         try:
-            end = self.sequence(document.layers, document.scope, start)
+            end = self.sequence(document.layers, document.scope.inside(frames=document.frames), start)
         except TooMany:
             return
-        whole = shape is not None and not any_errors(findings.found[before:])
+        self.unknown_layers()
+        whole = self.whole and shape is not None
         if whole and end is start:
             message = "`layers` comes to no layer at all"
             document.scope.fault("invalid-value", message, document.layers.elements()[0].span)
@@ -153,6 +156,11 @@ class Builder:
                 with suppress(TooMany):
                     self.sequence(block.layers, inner, Tensor(INPUT, None, block.span))
 
+    def lose(self, node: str, place: Span) -> Tensor:
+        """What stands for the output of something at fault: nothing is known of it, and what needs it is silent."""
+        self.whole = False
+        return Tensor(node, None, place)
+
     # Sequences, branches, blocks
 
     def sequence(self, items: Text, scope: Scope, current: Tensor) -> Tensor:
@@ -167,24 +175,24 @@ class Builder:
         if entry is None:
             for kind, place in [*item.keys.items()][:1]:
                 self.missing(kind, place, item.get(kind) if "name" not in item.keys else item, scope)
-            return Tensor(current.node, None, item.span)
+            return self.lose(current.node, item.span)
         kind, place, config = entry
         if kind == "from":
             remedy = "`from` is the first item of a branch"
             scope.fault("misplaced-from", "`from` stands where no branch begins", place, help=remedy)
-            return Tensor(current.node, None, place)
+            return self.lose(current.node, place)
         if kind == "repeat":
             return self.repeat(place, config, scope, current)
         if kind in self.document.blocks:
             block = self.document.blocks[kind]
             if block is None:
                 self.missing(kind, place, config, scope)
-                return Tensor(current.node, None, place)
+                return self.lose(current.node, place)
             return self.block(block, place, config, scope, current)
         cls = find(kind)
         if cls is None:
             self.unknown_kind(kind, place, config, scope)
-            return Tensor(current.node, None, place)
+            return self.lose(current.node, place)
         name, refers = self.name(kind, place, config, scope)
         if cls.merges:
             end = self.merge(cls, kind, name, place, config, scope, current)
@@ -198,9 +206,14 @@ class Builder:
 
     def unknown_kind(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
         """Says that there is no such layer, and what was meant."""
+        from cnnspec.suggestions import suggest
+
         known = [*known_kinds(), *self.document.blocks, "repeat", "from"]
         remedy = meant(kind, known, "`cnnspec layers` lists the kinds")
         scope.fault("unknown-kind", f"no layer or block is called {quoted(kind)}", place, help=remedy)
+        certain = find(suggest(kind, known, certain=True) or "")
+        if certain is not None and not certain.merges:
+            self.fields(certain, certain.kind, place, config, scope)
         self.missing(kind, place, config, scope)
 
     def missing(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
@@ -208,7 +221,7 @@ class Builder:
         from cnnspec.suggestions import suggest
 
         name, _ = self.name(suggest(kind, known_kinds()) or kind, place, config, scope)
-        self.tensors[name] = Tensor(name, None, place)
+        self.tensors[name] = self.lose(name, place)
         self.misnamed.add(f"{name}.")
 
     def branch(self, item: Text, what: str, place: Span, scope: Scope, current: Tensor) -> Tensor:
@@ -216,7 +229,7 @@ class Builder:
         if not item.is_list:
             remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
             scope.fault("wrong-type", f"{what} is a list of layers, not {says(item.plain())}", place, help=remedy)
-            return Tensor(current.node, None, place)
+            return self.lose(current.node, place)
         items = item.elements()
         if items and "from" in items[0].keys and len(items[0].keys) == 1:
             current = self.source_of(items[0], scope, current)
@@ -229,22 +242,30 @@ class Builder:
         """The tensor that `from: name` stands for, looked up in this scope and then outwards."""
         name_node = item.get("from")
         assert name_node is not None
-        missing = Tensor(current.node, None, item.span)
         try:
             name = scope.value(name_node)
         except Faulty:
-            return missing
+            return self.lose(current.node, item.span)
         prefixes = scope.prefix.split(".")
         for depth in range(len(prefixes), 0, -1):
             full = ".".join([*prefixes[: depth - 1], str(name)])
             if full in self.tensors:
                 return self.tensors[full]
         if not f"{scope.prefix}{name}".startswith(tuple(self.misnamed)):
-            near = nearest(str(name), self.tensors)
-            remedy = f"did you mean `{near}`?" if near else "`from` names a layer that stands before it"
-            message = f"no layer before this is called {quoted(str(name))}"
-            scope.fault("unknown-layer", message, name_node.span, help=remedy)
-        return missing
+            self.unknown.append((str(name), name_node.span, scope))
+        return self.lose(current.node, item.span)
+
+    def unknown_layers(self) -> None:
+        """Says which layers are not there, once it is known whether they come later."""
+        for name, place, scope in self.unknown:
+            later = self.tensors.get(scope.prefix + name)
+            if later is not None:
+                message = f"{quoted(name)} comes later, and `from` reaches back only"
+                scope.fault("unknown-layer", message, place, "", Label(later.span, "stands here"))
+            else:
+                near = nearest(name, self.tensors)
+                remedy = f"did you mean `{near}`?" if near else ""
+                scope.fault("unknown-layer", f"no layer is called {quoted(name)}", place, help=remedy)
 
     def merge(
         self, cls: type[Layer], kind: str, name: str, place: Span, config: Text | None, scope: Scope, current: Tensor
@@ -254,7 +275,7 @@ class Builder:
             shown = "nothing" if config is None else says(config.plain())
             remedy = f"`{kind}: {{main: [...], skip: []}}`"
             scope.fault("wrong-type", f"`{kind}` takes branches by name, not {shown}", place, help=remedy)
-            return Tensor(name, None, place)
+            return self.lose(name, place)
         fields = {*cls.model_fields, "name", "expect"}
         branches = {key: item for key, item in config.items() if key not in fields}
         own = Text({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
@@ -266,9 +287,9 @@ class Builder:
             remedy = "`skip: []` is the identity" if branches else "`{main: [...], skip: []}`"
             message = f"`{kind}` joins at least two branches, and has {'one' if branches else 'none'}"
             scope.fault("too-few-branches", message, place, help=remedy)
-            return Tensor(name, None, place)
+            return self.lose(name, place)
         if layer is None:
-            return Tensor(name, None, place)
+            return self.lose(name, place)
         return self.add(layer, name, place, config, scope, ends, tuple(branches))
 
     def repeat(self, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
@@ -276,17 +297,17 @@ class Builder:
         if config is None or not config.is_mapping:
             remedy = "`repeat: {times: 3, layers: [...]}`"
             scope.fault("wrong-type", "`repeat` takes `times` or `each`, and `layers`", place, help=remedy)
-            return Tensor(current.node, None, place)
+            return self.lose(current.node, place)
         lost = unknown_keys(scope, config, ("times", "each", "layers", "name"), "`repeat`")
         layers = config.get("layers")
         if layers is None or not layers.is_list:
             if not lost & {"layers", ""}:
                 scope.fault("missing-key", "`repeat` needs a list of `layers`", place, help="`layers: [...]`")
-            return Tensor(current.node, None, place)
+            return self.lose(current.node, place)
         rounds = self.rounds(config, place, scope, lost)
         name = self.given_name(config, scope)
         if name:
-            self.claim(scope.prefix + name, place, scope)
+            self.claim(scope.prefix + name, place, config, scope)
         for i, values in enumerate([_lost_names(config)] if rounds is None else rounds, 1):
             self.step(place, scope)
             inner = scope.inside(values={**scope.values, **values})
@@ -294,7 +315,7 @@ class Builder:
                 inner = inner.inside(prefix=f"{scope.prefix}{name}{i}.")
             current = self.sequence(layers, inner, current)
         if rounds is None:
-            current = Tensor(current.node, None, place)
+            current = self.lose(current.node, place)
         if name:
             self.tensors[scope.prefix + name] = current
             if rounds is None:
@@ -336,7 +357,7 @@ class Builder:
 
     def block(self, block: Block, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
         """The layers of a block, with its parameters bound."""
-        lost = Tensor(current.node, None, place)
+        lost = self.lose(current.node, place)
         if block.name in scope.blocks:
             inwards = list(reversed(scope.blocks))
             circle = " → ".join([*inwards[inwards.index(block.name) :], block.name])
@@ -358,7 +379,7 @@ class Builder:
             blocks=(block.name, *scope.blocks),
         )
         if name:
-            self.claim(scope.prefix + name, place, scope)
+            self.claim(scope.prefix + name, place, config, scope)
             inner = inner.inside(prefix=f"{scope.prefix}{name}.")
         end = self.sequence(block.layers, inner, current)
         if name:
@@ -390,7 +411,7 @@ class Builder:
                 place,
                 "",
                 *declared,
-                help=example(block.name, missing),
+                help=example(block.name, missing, config),
             )
         return {key: self.argument(block, key, param, given.get(key), scope) for key, param in block.params.items()}
 
@@ -408,7 +429,7 @@ class Builder:
         if param.type == "text" and (type_ := documents.meant_type(param.default)):
             remedy = f"`{key}: {type_}` declares a parameter without a default"
         declared = Label(param.span, f"declared here, as {param.type}")
-        message = f"`{key}` of `{block.name}` takes {param.type}, not {says(value)}"
+        message = f"`{key}` of `{block.name}` takes {documents.a_type(param.type)}, not {says(value)}"
         scope.fault("wrong-type", message, item.span, "", declared, help=remedy)
         return LOST
 
@@ -418,24 +439,31 @@ class Builder:
         self, cls: type[Layer], kind: str, name: str, place: Span, config: Text | None, scope: Scope, current: Tensor
     ) -> Tensor:
         """One layer, and those that its `norm` and `activation` stand for."""
-        sugar = ("norm", "activation") if issubclass(cls, Weighted) else ()
-        asked = {key: config.get(key) for key in sugar} if config is not None else {}
-        given: dict[str, Any] = {}
-        if config is not None and asked.get("norm") is not None and "bias" not in config.keys:
-            given["bias"] = False
-        layer = read_model(cls, scope, config, kind, place, main=cls.main, given=given, also=(*sugar, "name", "expect"))
-        lost = Tensor(name, None, place)
+        layer, asked = self.fields(cls, kind, place, config, scope)
+        lost = self.lose(name, place)
         current = self.add(layer, name, place, config, scope, [current]) if layer is not None else lost
         for key, item in asked.items():
             if item is not None:
                 current = self.follower(key, item, scope, current)
         return current
 
+    def fields(
+        self, cls: type[Layer], kind: str, place: Span, config: Text | None, scope: Scope
+    ) -> tuple[Layer | None, dict[str, Text | None]]:
+        """The layer with its fields, None where they are at fault; and its `norm` and `activation`."""
+        sugar = ("norm", "activation") if issubclass(cls, Weighted) else ()
+        asked = {key: config.get(key) for key in sugar} if config is not None else {}
+        given: dict[str, Any] = {}
+        if config is not None and asked.get("norm") is not None and "bias" not in config.keys:
+            given["bias"] = False
+        also = (*sugar, "name", "expect")
+        return read_model(cls, scope, config, kind, place, main=cls.main, given=given, also=also), asked
+
     def follower(self, key: str, item: Text, scope: Scope, current: Tensor) -> Tensor:
         """The layer that `norm` or `activation` stands for."""
         entry = kind_and_config(scope, item, f"`{key}`")
         if entry is None:
-            return Tensor(current.node, None, item.span)
+            return self.lose(current.node, item.span)
         kind, place, config = entry
         cls = find(kind)
         fits = cls is not None and (kind in NORMS if key == "norm" else issubclass(cls, Activation))
@@ -443,10 +471,10 @@ class Builder:
             known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
             remedy = meant(kind, known, f"it takes {', '.join(known)}")
             scope.fault("unknown-kind", f"`{key}` takes no {quoted(kind)}", place, help=remedy)
-            return Tensor(current.node, None, place)
+            return self.lose(current.node, place)
         name, refers = self.name(kind, place, config, scope)
         layer = read_model(cls, scope, config, kind, place, main=cls.main, also=("name",))
-        lost = Tensor(name, None, place)
+        lost = self.lose(name, place)
         end = self.add(layer, name, place, config, scope, [current]) if layer is not None else lost
         self.tensors.setdefault(name, end)
         if refers:
@@ -507,7 +535,7 @@ class Builder:
         if error.field and config is not None:
             span = config.at((error.field,)) if config.is_mapping else config.span
         label, notes, remedies = error.label, list(error.notes), list(error.remedies)
-        others = [Label(tensor.span, f"makes {by(tensor.shape or ())}") for tensor in inputs]
+        others = [_made(tensor) for tensor in inputs]
         if error.code == "needs-image" and inputs[0].node == INPUT:
             remedies = [f"`input: {as_image(inputs[0].shape)}`"]
         if layer.merges and error.input_index is not None:
@@ -537,9 +565,8 @@ class Builder:
             return Tensor(end.node, tuple(value), end.span)
         elif tuple(value) != end.shape:
             message = f"`{name}` makes {by(end.shape)}, and its author expects {by(tuple(value))}"
-            made = Label(end.span, f"makes {by(end.shape)}")
             remedy = f"`expect: {list(end.shape)}`, or another layer"
-            scope.fault("expectation-failed", message, node.span, "", made, help=remedy)
+            scope.fault("expectation-failed", message, node.span, "", _made(end), help=remedy)
         return end
 
     # Names
@@ -550,7 +577,7 @@ class Builder:
         ordinals[kind] += 1
         given = self.given_name(config, scope)
         name = scope.prefix + (given or f"{kind}{ordinals[kind]}")
-        self.claim(name, place, scope)
+        self.claim(name, place, config if given else None, scope)
         return name, given
 
     def given_name(self, config: Text | None, scope: Scope) -> str | None:
@@ -570,18 +597,21 @@ class Builder:
             return None
         return name
 
-    def claim(self, name: str, place: Span, scope: Scope) -> None:
-        """Takes a name, which nobody else may have."""
-        first = self.places.get(name)
-        if first == place:
+    def claim(self, name: str, place: Span, config: Text | None, scope: Scope) -> None:
+        """Takes a name, which nobody else may have; one that was given stands in the config."""
+        if config is not None:
+            place = config.at(("name",))
+        first = self.places.setdefault(name, place)
+        if name in self.claimed and first == place:
             what = "the use of the block" if scope.blocks else "the repeat"
             message = f"this makes several layers that are called `{name}`"
             remedy = f"give {what} a `name`, and the names of its layers begin with that"
             scope.fault("duplicate-name", message, place, help=remedy)
-        elif first is not None:
+        elif name in self.claimed:
             message = f"two layers are called `{name}`"
-            scope.fault("duplicate-name", message, place, "again here", Label(first, "first here"))
-        self.places[name] = place
+            label = "again here" if config is not None else "is called so by default"
+            scope.fault("duplicate-name", message, place, label, Label(first, "first here"))
+        self.claimed.add(name)
 
     # Bounds
 
@@ -604,6 +634,11 @@ class Builder:
                 message = f"nothing reads what `{node.name}` makes"
                 remedy = "leave it out, or let a branch of the merge behind it begin without `from`"
                 self.document.scope.fault("unread-layer", message, node.span, help=remedy, severity="warning")
+
+
+def _made(tensor: Tensor) -> Label:
+    verb = "is" if tensor.node == INPUT else "makes"
+    return Label(tensor.span, f"{verb} {by(tensor.shape or ())}")
 
 
 def _lost_names(config: Text) -> dict[str, Any]:

@@ -25,6 +25,7 @@ TORCH = (".pth", ".pt", ".bin", ".ckpt")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 _COUNTER = "num_batches_tracked"
+_BY_NAME = "the file holds its tensors sorted by name, not as the model defines them: they are taken 2 before 10"
 
 
 class Stored(NamedTuple):
@@ -67,10 +68,10 @@ def convert(
     found, notes = _read(path)
     found, said = _without_prefixes(found)
     notes += said
-    counters = [name for name in found if name.rpartition(".")[2] == _COUNTER]
+    counters = {name for name in found if name.rpartition(".")[2] == _COUNTER}
     if counters:
         notes.append(f"{len(counters)} × `{_COUNTER}` left out: inference does not use it, and the spec has none")
-    kept = {name: array for name, array in found.items() if name not in set(counters)}
+    kept = {name: array for name, array in found.items() if name not in counters}
     dropped = _matching(kept, ignore)
     if dropped:
         notes.append(f"{len(dropped)} tensor{'s' * (len(dropped) != 1)} left out, as --ignore says")
@@ -78,14 +79,16 @@ def convert(
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
     mapping, faults = alignment.align(expected, {new: kept[old].shape for new, old in sources.items()})
     if faults:
-        advice = [note for note in notes if note.startswith(_BY_NAME)]
-        lines = [f"`{path}` cannot be mapped onto `{graph.name}`:", *faults, *(f"  note: {note}" for note in advice)]
-        raise WeightsError("\n".join(lines))
+        if _BY_NAME in notes:
+            faults.append(f"  note: {_BY_NAME}; a file that torch.save wrote keeps the order of the layers")
+        raise WeightsError("\n".join([f"`{path}` cannot be mapped onto `{graph.name}`:", *faults]))
     pairs = tuple(
         Pair(sources[new], name, kept[sources[new]].shape, expected[name], new != sources[new], new == name)
         for name, new in mapping.items()
     )
     arrays = {pair.name: kept[pair.source].reshape(pair.shape) for pair in pairs}
+    if all(pair.by_name for pair in pairs):
+        notes = [note for note in notes if note != _BY_NAME]  # the order decided nothing
     return Conversion(weights.checked(graph, arrays, f"`{path}`"), pairs, tuple(notes))
 
 
@@ -139,9 +142,6 @@ def _unused(option: str, word: str, names: Any) -> WeightsError:
 # Files
 
 
-_BY_NAME = "the file holds its tensors sorted by name"
-
-
 def stored(path: str | Path) -> list[Stored]:
     """What a safetensors file says of its tensors, in the order of their numbers in the file."""
     weights.metadata(path)  # raises for what is no safetensors file
@@ -165,8 +165,7 @@ def _read(path: str | Path) -> tuple[Arrays, list[str]]:
         by_dtype.setdefault(entry.dtype, []).append(entry.name)
     if any(group != sorted(group) for group in by_dtype.values()):
         return {name: arrays[name] for name in names}, []
-    note = f"{_BY_NAME}, not as the model defines them: they are taken in natural order, 2 before 10"
-    return {name: arrays[name] for name in sorted(names, key=_natural)}, [note]
+    return {name: arrays[name] for name in sorted(names, key=_natural)}, [_BY_NAME]
 
 
 def _natural(name: str) -> list[list[str | int]]:

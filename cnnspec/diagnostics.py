@@ -185,7 +185,7 @@ def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint
     for source in sources:
         if source is not sources[0]:
             place = next(label.span for label in labels if label.span.source is source)
-            out.append(" " * gutter + paint(" ::: ", "frame") + str(place))
+            out += [bar, " " * gutter + paint(" ::: ", "frame") + str(place), bar]
         here = sorted(
             (label for label in labels if label.span.source is source),
             key=lambda label: (label.span.line, -label.span.column),
@@ -259,5 +259,5 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     by_fold = {k.replace("-", "_").casefold(): k for k in reversed(known)}
     folded = word.replace("-", "_").casefold()
     exact = by_fold.get(folded)
-    close = [exact] if exact else [by_fold[m] for m in get_close_matches(folded, by_fold, n=1, cutoff=0.6)]
+    close = [exact] if exact else [by_fold[m] for m in get_close_matches(folded, by_fold, n=1, cutoff=0.7)]
     return close[0] if close else None

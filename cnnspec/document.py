@@ -13,7 +13,7 @@ from cnnspec.diagnostics import Label, Source, Span, SpecError, nearest, quoted
 from cnnspec.expressions import LOST
 from cnnspec.layers.conv import Scheme
 from cnnspec.layers.fields import says
-from cnnspec.reading import Faulty, Findings, Scope, meant, read_choice, read_model, unknown_keys
+from cnnspec.reading import Faulty, Findings, Scope, meant, names, one_of, read_choice, read_model, unknown_keys
 from cnnspec.settings import Augment, Choice, Expect, Input, Train
 from cnnspec.source import Node, parse
 
@@ -68,6 +68,8 @@ class Document:
     input: Input | None = None
     input_span: Span | None = None
     layers: Node | None = None
+    frames: tuple[Label, ...] = ()
+    """How one came to the layers, where they stand in a spec that this one extends."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
     """The blocks by name; None where one is at fault."""
     classes: tuple[str, ...] = ()
@@ -138,7 +140,8 @@ def _chain(source: Source, scope: Scope, opener: Opener) -> tuple[list[Node], se
             return chain, lost
         if "layers" in root.keys:
             where = Label(root.keys["extends"], "this brings its own")
-            scope.fault("not-allowed-here", "a spec that extends another has no layers", root.keys["layers"], "", where)
+            message, remedy = "a spec that extends another has no layers", "leave one of the two out"
+            scope.fault("not-allowed-here", message, root.keys["layers"], "", where, help=remedy)
         if not isinstance(base.value, str):
             scope.fault("wrong-type", f"`extends` takes the name of a spec, not {says(base.plain())}", base.span)
             return chain, everything
@@ -183,12 +186,14 @@ def _name(scope: Scope, root: Node, source: Source) -> str:
 
 def _layers_and_input(document: Document, chain: list[Node], lost: set[str]) -> None:
     scope = document.scope
+    missing = [key for key in ("input", "layers") if not any(key in level.keys for level in chain)]
+    if missing and not lost & {*missing, ""}:
+        first = next(iter(chain[0].keys.values()), chain[0].span)
+        remedy = "\n".join(_MISSING[key] for key in missing)
+        scope.fault("missing-key", f"the spec needs {names(missing)}", first, help=remedy)
     for key in ("input", "layers"):
         holder = next((level for level in chain if key in level.keys), None)
         if holder is None:
-            if not lost & {key, ""}:
-                first = next(iter(chain[0].keys.values()), chain[0].span)
-                scope.fault("missing-key", f"the spec needs `{key}`", first, help=_MISSING[key])
             continue
         node = _child(holder, key)
         if key == "input":
@@ -200,11 +205,19 @@ def _layers_and_input(document: Document, chain: list[Node], lost: set[str]) -> 
             scope.fault("wrong-type", message, holder.keys[key], help="begin each layer with `- `")
         else:
             document.layers = node
+            if holder is not chain[0]:
+                document.frames = (_extension(scope, chain[0]),)
+
+
+def _extension(scope: Scope, spec: Node) -> Label:
+    own = spec.get("params")
+    values = ", ".join(f"{name} = {scope.values.get(name)}" for name in (own.keys if own else ()))
+    return Label(spec.at(("extends",)), f"extended here, with {values}" if values else "extended here")
 
 
 _MISSING = {
     "input": "`input: [1, 28, 28]`: channels, height, width; the batch is never written",
-    "layers": "`layers:` and a list of layers",
+    "layers": "`layers:`, and a list of layers",
 }
 
 
@@ -250,7 +263,7 @@ def _init(document: Document, node: Node, place: Span) -> None:
     if node.value in schemes:
         document.init = str(node.value)
         return
-    message = f"`init` takes {', '.join(schemes)}, not {says(node.plain())}"
+    message = f"`init` takes {one_of(schemes)}, not {says(node.plain())}"
     document.scope.fault("invalid-value", message, node.span, help=meant(node.value, schemes))
 
 
@@ -329,7 +342,7 @@ def _params(scope: Scope, chain: list[Node], overrides: Mapping[str, Any]) -> di
             if name in overrides:
                 value = _override(scope, name, value, overrides[name], node.keys[name])
             elif name in known:
-                _same_type(scope, name, known[name], value, item.span)
+                value = _same_type(scope, name, known[name], value, item.span)
             values[name] = value
     for name, given in overrides.items():
         if name not in values:
@@ -358,6 +371,11 @@ def type_name(value: Any) -> str:
     return next((name for name, types in _TYPES.items() if type(value) in types), "nothing")
 
 
+def a_type(type_: str) -> str:
+    """A type as messages name it."""
+    return {"int": "an int", "float": "a float", "bool": "true or false", "list": "a list"}.get(type_, type_)
+
+
 def meant_type(default: str) -> str | None:
     """The type that a text was meant to name: `int` for `integer`."""
     from cnnspec.suggestions import suggest
@@ -374,16 +392,18 @@ def _override(scope: Scope, name: str, default: Any, value: Any, place: Span) ->
     declared = type_name(default)
     if declared == "nothing" or is_of(value, declared):
         return value
-    message = f"`{name}` takes {declared}, not {says(value)}"
+    message = f"`{name}` takes {a_type(declared)}, not {says(value)}"
     scope.fault("wrong-type", message, _set(name, value), "", Label(place, f"is {says(default)}"))
     return LOST
 
 
-def _same_type(scope: Scope, name: str, default: Any, value: Any, place: Span) -> None:
+def _same_type(scope: Scope, name: str, default: Any, value: Any, place: Span) -> Any:
     declared = type_name(default)
-    if declared != "nothing" and not is_of(value, declared):
-        message = f"the extended spec's `{name}` is {declared}, not {says(value)}"
-        scope.fault("wrong-type", message, place)
+    if declared == "nothing" or is_of(value, declared):
+        return value
+    message = f"the extended spec's `{name}` takes {a_type(declared)}, not {says(value)}"
+    scope.fault("wrong-type", message, place)
+    return LOST
 
 
 # Blocks
@@ -409,13 +429,15 @@ def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
     from cnnspec.layers import find
 
     if not NAME.fullmatch(name) or name in ("repeat", "from", "input"):
-        scope.fault("invalid-name", f"a block cannot be called {quoted(name)}", place, help=_NAMES)
+        remedy = f"`{name}` is a word of the language" if NAME.fullmatch(name) else _NAMES
+        scope.fault("invalid-name", f"a block cannot be called {quoted(name)}", place, help=remedy)
         return None
     if find(name) is not None:
         scope.fault("duplicate-name", f"`{name}` is the kind of a layer", place, help="call the block otherwise")
         return None
     if not node.is_mapping:
-        scope.fault("wrong-type", f"a block is a mapping with `layers`, not {says(node.plain())}", place)
+        message = f"a block is a mapping with `layers`, not {says(node.plain())}"
+        scope.fault("wrong-type", message, place, help="`layers: [...]`")
         return None
     lost = unknown_keys(scope, node, ("params", "layers"), f"the block `{name}`")
     layers = node.get("layers")
@@ -431,7 +453,8 @@ def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
     for param, item in declared.items() if declared else ():
         where = declared.keys[param] if declared else place
         if not NAME.fullmatch(param) or "-" in param or param in ("name", "expect"):
-            scope.fault("invalid-name", f"a parameter cannot be called {quoted(param)}", where, help=_NAMES)
+            remedy = f"every use of a block takes a `{param}`" if param in ("name", "expect") else _NAMES
+            scope.fault("invalid-name", f"a parameter cannot be called {quoted(param)}", where, help=remedy)
             params[param.split("-")[0]] = Param("lost", LOST, where)
             continue
         if isinstance(item.value, str) and item.value in _TYPES:

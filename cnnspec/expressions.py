@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cnnspec.diagnostics import quoted
+
 Values = Mapping[str, Any]
 LARGEST = 2**63 - 1
 LONGEST = 1_000
@@ -136,7 +138,9 @@ class _Parser:
         right = operand()
         for side in (left, right):
             if isinstance(side, bool) or not isinstance(side, int | float):
-                kind = "a list" if isinstance(side, list) else f"`{side}`"
+                kind = (
+                    "a list" if isinstance(side, list) else "true or false" if isinstance(side, bool) else quoted(side)
+                )
                 raise ExpressionError("bad-expression", f"`{op}` takes numbers, not {kind}", start, start + len(op))
         if right == 0 and op in ("/", "//", "%"):
             raise ExpressionError("bad-expression", "this divides by zero", start, self.token_start)
@@ -176,6 +180,8 @@ class _Parser:
             value = int(token) if token.isdecimal() else float(token)
         elif kind == "name":
             value = _look_up(token, self.values, start, self.at)
+        elif token == "*" and self.text[start - 1] == "*":
+            raise ExpressionError("bad-expression", "there is no power `**`: write a product", start - 1, start + 1)
         else:
             raise self.fail("a number or a name is missing here")
         self.next()

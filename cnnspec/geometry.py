@@ -196,28 +196,61 @@ def centred(n: int, size: int) -> int:
 
 
 class Field(NamedTuple):
-    """What one element sees of the input along one axis (textbook 1.1.3).
+    """What one element sees of the input along one axis (textbook 1.1.3), and how its neighbours see it.
 
-    `size` inputs, neighbours `step` inputs apart, `cells` neighbours in all.
+    Neighbours are `jump` inputs apart. Behind a layer that makes the image finer they share what they see: they
+    stand `stride` apart on a grid with `fine` places for every `jump` inputs, and see `span` places of it beyond
+    their first `base` inputs; how many inputs that is depends on the place, and the largest counts.
     """
 
-    size: Fraction
-    step: Fraction
+    base: int
+    jump: int
     cells: int
+    """How many elements there are."""
+    inputs: int
+    """How many inputs there are."""
+    fine: int = 1
+    span: int = 0
+    stride: int = 1
+
+    @classmethod
+    def of(cls, n: int) -> Field:
+        """Of the input itself."""
+        return cls(1, 1, n, n)
+
+    @property
+    def size(self) -> int:
+        """How many inputs an element sees, from the first to the last."""
+        return self.base + self.span // self.fine * self.jump
+
+    @property
+    def step(self) -> Fraction:
+        """How many inputs neighbours are apart."""
+        return Fraction(self.jump * self.stride, self.fine)
 
     def slide(self, k: int, stride: int, out: int) -> Field:
         """Behind a window that spans k and moves by stride."""
-        return Field(self.size + (k - 1) * self.step, self.step * stride, out)
+        if self.fine == 1:
+            return Field(self.base + (k - 1) * self.jump, self.jump * stride, out, self.inputs)
+        return self._replace(span=self.span + (k - 1) * self.stride, stride=self.stride * stride, cells=out)._settled()
 
     def spread(self, k: int, stride: int, out: int) -> Field:
-        """Behind a transposed window: an element is reached from at most ⌈k/s⌉ places."""
-        return Field(self.size + (-(-k // stride) - 1) * self.step, self.step / stride, out)
+        """Behind a transposed window: every element reaches over k places of a grid that is finer by stride."""
+        span = self.span * stride + (k - 1) * self.stride
+        return Field(self.base, self.jump, out, self.inputs, self.fine * stride, span, self.stride)._settled()
 
     def whole(self) -> Field:
-        """Behind a layer that reads everything."""
-        return Field(self.size + (self.cells - 1) * self.step, self.step * self.cells, 1)
+        """Behind a layer that reads everything; of the padding around it nothing is to be seen there."""
+        everything = self._replace(span=self.span + (self.cells - 1) * self.stride)
+        return Field(min(everything.size, self.inputs), self.jump, 1, self.inputs)
 
-    @property
-    def elements(self) -> int:
-        """The size as a whole number of inputs."""
-        return -(-self.size.numerator // self.size.denominator)
+    def joined(self, *others: Field) -> Field:
+        """Behind a merge: the largest field, spaced as in the branch with the most elements (others stretch)."""
+        fields = (self, *others)
+        widest = max(fields, key=lambda field: (field.cells, field.size, field.jump))
+        return widest._replace(base=widest.base + max(field.size for field in fields) - widest.size)
+
+    def _settled(self) -> Field:
+        """Without the grid, where it is not finer than the elements stand."""
+        whole, rest = divmod(self.stride, self.fine)
+        return self if rest else Field(self.size, self.jump * whole, self.cells, self.inputs)

@@ -12,7 +12,9 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from cnnspec.backend import Array, InputError
+from cnnspec.geometry import centred
 from cnnspec.layers.base import by
+from cnnspec.settings import Fit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,7 +63,7 @@ def misfit(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> InputEr
     """What is said of a picture that has not the shape of a network's input."""
     return InputError(
         f"`{name}` has {by(found)} pixels (channels × height × width), "
-        f"and the network takes {by(shape)}; `--resize` converts it"
+        f"and the network takes {by(shape)}; `--resize` (or `fit` in the spec's `input`) converts it"
     )
 
 
@@ -86,25 +88,34 @@ def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
         raise InputError(f"`{name}` is not a whole picture: {error}") from error
 
 
-def fit(pixels: Array, shape: tuple[int, ...], name: str, *, resize: bool) -> Array:
+def fit(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Array:
     """The picture in the shape [c, h, w] that a network takes; another size or colour is an error, or is converted.
 
-    With `resize` it is stretched to the size (bilinear, antialiased), colours become grey by their luma, grey is
-    repeated for every colour, and transparent places show white, as on a page. Fully opaque alpha is dropped always.
+    With `resize` it is stretched to the size (bilinear, antialiased), with `pad` centred on pixels of zero; colours
+    become grey by their luma, grey is repeated for every colour, and transparent places show white, as on a page.
+    Fully opaque alpha is dropped always.
     """
     if pixels.shape != shape and len(pixels) in (2, 4) and (pixels[-1] == 255).all():
         pixels = pixels[:-1]
     if pixels.shape == shape:
         return pixels
-    if not resize:
+    if how == "exact":
         raise misfit(name, pixels.shape, shape)
-    return converted(pixels, shape, name)
+    return converted(pixels, shape, name, how)
 
 
-def converted(pixels: Array, shape: tuple[int, ...], name: str) -> Array:
+def converted(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Array:
     """One picture or many in another size and colour, as `fit` says: x [..., c, h, w] -> y [..., *shape], float32."""
     channels, height, width = shape
     bands = _in_colours(pixels, channels, name).astype(np.float32)
+    if how == "pad":
+        h, w = bands.shape[-2:]
+        if h > height or w > width:
+            raise InputError(f"`{name}` is {h}×{w}, and `fit: pad` cannot make it smaller, {height}×{width}")
+        top, left = centred(height, h), centred(width, w)
+        padded = np.zeros((*bands.shape[:-2], height, width), np.float32)
+        padded[..., top : top + h, left : left + w] = bands
+        return padded
     bands = _stretched(bands, width, name)
     return _stretched(bands.swapaxes(-1, -2), height, name).swapaxes(-1, -2)
 

@@ -17,7 +17,7 @@ import numpy as np
 from cnnspec import bundled, idx, images, rng
 from cnnspec.backend import Array, InputError
 from cnnspec.layers import Shape
-from cnnspec.settings import Input
+from cnnspec.settings import Fit, Input
 
 STANDARD_INPUT = "-"
 MOST_BYTES = 1 << 32
@@ -45,12 +45,12 @@ class Batch:
     sources: tuple[str, ...]
 
 
-def read(files: Iterable[str | Path], graph_input: Input, *, resize: bool = False, limit: int | None = None) -> Batch:
+def read(files: Iterable[str | Path], graph_input: Input, *, limit: int | None = None) -> Batch:
     """The samples of all files in their order, at most `limit` of them; what does not fit is an InputError.
 
     Pixels (pictures, and arrays of uint8) become numbers as the spec's `input` says; arrays of floats are taken as
     they are. For x [c, h, w] a file holds that or [n, c, h, w]; one channel may be left out; a vector may be written
-    as an image. With `resize`, pixels of another size or colour are converted (`images.fit`).
+    as an image. Pixels of another size or colour are converted as `graph_input.fit` says (`images.fit`).
     """
     if limit is not None and limit < 1:
         raise InputError(f"a batch has at least one sample, not {limit}")
@@ -61,7 +61,7 @@ def read(files: Iterable[str | Path], graph_input: Input, *, resize: bool = Fals
         if room == 0:
             break
         name = "standard input" if str(file) == STANDARD_INPUT else str(file)
-        batch = _read_one(file, name, graph_input, resize, room)
+        batch = _read_one(file, name, graph_input, room)
         batches.append(batch)
         sources += [name] if len(batch) == 1 else [f"{name}[{i}]" for i in range(len(batch))]
     if not batches:
@@ -111,8 +111,8 @@ def finite(batch: Array, name: str) -> Array:
     return batch
 
 
-def _read_one(file: str | Path, name: str, graph_input: Input, resize: bool, room: int | None) -> Array:
-    shape = graph_input.shape
+def _read_one(file: str | Path, name: str, graph_input: Input, room: int | None) -> Array:
+    shape, how = graph_input.shape, graph_input.fit
     with _open(file, name) as stream:
         try:
             kind = _format(stream.read(8), name)
@@ -122,16 +122,16 @@ def _read_one(file: str | Path, name: str, graph_input: Input, resize: bool, roo
             raise InputError(f"`{name}` cannot be read: {error.strerror or error}") from error
     pixels = kind == "image" or are_pixels(array, name)
     if kind == "image" and len(shape) == 3:
-        batch = images.fit(array, shape, name, resize=resize)[None]
+        batch = images.fit(array, shape, name, how)[None]
     else:
         fitting = _as_batch(array, shape)
         if fitting is not None:
             batch = fitting[:room]
-        elif resize and pixels and len(shape) == 3 and 2 <= array.ndim <= 4 and array.size:
+        elif how != "exact" and pixels and len(shape) == 3 and 2 <= array.ndim <= 4 and array.size:
             pictures = _as_pictures(array, shape[0], kind)[:room]
-            batch = np.stack([images.fit(picture, shape, name, resize=True) for picture in pictures])
+            batch = np.stack([images.fit(picture, shape, name, how) for picture in pictures])
         else:
-            raise misfit(name, array.shape, shape, pixels=pixels, resize=resize)
+            raise misfit(name, array.shape, shape, pixels=pixels, how=how)
     if not len(batch):
         raise InputError(f"`{name}` holds no samples: its shape is {list(array.shape)}")
     if pixels:
@@ -173,7 +173,7 @@ def _as_pictures(array: Array, channels: int, kind: str) -> Array:
     return array
 
 
-def misfit(name: str, found: Shape, shape: Shape, *, pixels: bool, resize: bool) -> InputError:
+def misfit(name: str, found: Shape, shape: Shape, *, pixels: bool, how: Fit) -> InputError:
     """What is said of an array that has not the shape of a network's input, and what can be done."""
     message = (
         f"`{name}` has the shape {list(found)}, and the network takes {list(shape)} "
@@ -182,10 +182,10 @@ def misfit(name: str, found: Shape, shape: Shape, *, pixels: bool, resize: bool)
     if len(shape) == 3 and len(found) in (3, 4) and found[-3:] == (*shape[1:], shape[0]):
         order = (2, 0, 1) if len(found) == 3 else (0, 3, 1, 2)
         message += f"; channels come first here: x.transpose{order}"
-    elif len(shape) == 3 and pixels and not resize:
-        message += "; `--resize` converts it"
-    elif resize:
-        message += "; only pixels (uint8) are resized, and only for a network that takes images"
+    elif len(shape) == 3 and pixels and how == "exact":
+        message += "; `--resize` (or `fit` in the spec's `input`) converts it"
+    elif how != "exact":
+        message += "; only pixels (uint8) are converted, and only for a network that takes images"
     return InputError(message)
 
 

@@ -12,7 +12,7 @@ from cnnspec.diagnostics import CODES, Diagnostic, Label, Span, nearest, quoted
 from cnnspec.expressions import ExpressionError, Lost, evaluate, has_reference
 from cnnspec.layers.fields import says
 from cnnspec.settings import Choice
-from cnnspec.source import MAX_DEPTH, MAX_NODES, Node
+from cnnspec.source import MAX_DEPTH, MAX_NODES, Node, resolve
 
 MAX_FAULTS = 1_000
 
@@ -184,7 +184,9 @@ def read_model(
                     lost.add(key)
     elif node is not None and node.value is not None:
         if main is None:
-            scope.fault("wrong-type", f"`{owner}` takes no value", node.span, help=_takes(cls, owner))
+            takes = "fields by name" if cls.model_fields else "nothing"
+            message = f"`{owner}` takes {takes}, not {says(node.plain())}"
+            scope.fault("wrong-type", message, node.span, help=_takes(cls, owner))
             return None
         try:
             values = {main: scope.value(node)}
@@ -198,12 +200,18 @@ def read_model(
         faults = [fault for fault in error.errors(include_url=False) if fault["loc"][0] not in lost]
     missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
     if missing and "" not in lost:
-        alone = main if missing == [main] and not mapping else None
-        scope.fault("missing-key", f"`{owner}` needs {names(missing)}", place, help=example(owner, missing, alone))
+        remedy = f"`{owner}: …`" if missing == [main] and not mapping else example(owner, missing, node)
+        scope.fault("missing-key", f"`{owner}` needs {names(missing)}", place, help=remedy)
     for fault in faults:
         if fault["type"] != "missing":
             _say(scope, dict(fault), node, mapping, owner, place)
     return None
+
+
+def one_of(words: Sequence[str]) -> str:
+    """Alternatives in a row: a, b or c."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def names(words: Sequence[str]) -> str:
@@ -212,9 +220,10 @@ def names(words: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def example(owner: str, fields: Sequence[str], alone: str | None = None) -> str:
-    """How fields are written, with the values left open."""
-    return f"`{owner}: …`" if alone else f"`{owner}: {{{', '.join(f'{name}: …' for name in fields)}}}`"
+def example(owner: str, fields: Sequence[str], node: Node | None = None) -> str:
+    """How fields are written, or added to those that a mapping has; the values are left open."""
+    open_ = [f"{name}: …" for name in fields]
+    return f"add `{', '.join(open_)}`" if node is not None and node.is_mapping else f"`{owner}: {{{', '.join(open_)}}}`"
 
 
 def _takes(cls: type[BaseModel], owner: str) -> str:
@@ -244,7 +253,7 @@ def unknown_keys(scope: Scope, node: Node, known: Iterable[str], owner: str, req
 def _say(scope: Scope, fault: dict[str, Any], node: Node | None, mapping: bool, owner: str, place: Span) -> None:
     """One error of pydantic's as a diagnostic."""
     context = fault.get("ctx") or {}
-    name = str(fault["loc"][0])
+    name = str(fault["loc"][0]) if mapping or node is None else owner
     path = (*fault["loc"], *context.get("at", ()))
     code, message, remedy = _wording(fault, context)
     inner = path if mapping else path[1:]
@@ -252,23 +261,34 @@ def _say(scope: Scope, fault: dict[str, Any], node: Node | None, mapping: bool, 
     if code == "unknown-key" and node is not None:
         span = node.key_at(inner)
     text = _text_at(node, inner) if node is not None else None
-    label = f"is {says(_value_at(fault['input'], context.get('at', ())))}" if text and has_reference(text) else ""
+    value = fault["input"]
+    for step in context.get("at", ()):
+        value = value[step]
+    referred = text is not None and has_reference(text)
+    label = f"is {says(value)}" if referred else ""
+    if not remedy and code == "wrong-type":
+        remedy = _as_number(value, referred)
     scope.fault(code, f"`{name}` {message}", span, label, help=remedy)
 
 
-def _value_at(value: Any, path: tuple[str | int, ...]) -> Any:
-    for step in path:
-        value = value[step]
-    return value
+def _as_number(value: Any, referred: bool) -> str:
+    """Help for a number that is written in another way than it must be."""
+    if isinstance(value, str) and not isinstance(resolve(value), str | None):
+        return f"without quotes: `{value}`"
+    if isinstance(value, float) and value.is_integer():
+        return "`//` divides whole numbers" if referred else f"`{int(value)}`"
+    return ""
 
 
 def _text_at(node: Node, path: tuple[str | int, ...]) -> str | None:
+    """The text that a path leads to, as far as it leads."""
     for step in path:
-        children: Any = node.value
-        try:
-            node = children[step]
-        except (TypeError, KeyError, IndexError):
+        child = node.get(step) if isinstance(step, str) else None
+        if isinstance(step, int) and step < len(node.elements()):
+            child = node.elements()[step]
+        if child is None:
             break
+        node = child
     return node.value if isinstance(node.value, str) else None
 
 
@@ -279,9 +299,7 @@ def _wording(fault: dict[str, Any], context: dict[str, Any]) -> tuple[str, str, 
         return kind, fault["msg"], context.get("help", "")
     match kind:
         case "int_type" | "int_from_float":
-            whole = isinstance(fault["input"], float) and fault["input"].is_integer()
-            remedy = "`//` divides whole numbers" if whole else ""
-            return "wrong-type", f"takes a whole number, not {value}", remedy
+            return "wrong-type", f"takes a whole number, not {value}", ""
         case "float_type":
             return "wrong-type", f"takes a number, not {value}", ""
         case "bool_type":
@@ -321,8 +339,13 @@ def read_choice(scope: Scope, options: Mapping[str, type[Choice]], node: Node, w
     kind, place, config = entry
     cls = options.get(kind)
     if cls is None:
-        message = f"`{what}` takes {', '.join(options)}, not {quoted(kind)}"
+        from cnnspec.suggestions import suggest
+
+        message = f"`{what}` takes {one_of(list(options))}, not {quoted(kind)}"
         scope.fault("invalid-value", message, place, help=meant(kind, options))
+        certain = suggest(kind, options, certain=True)
+        if certain is not None:
+            read_model(options[certain], scope, config, certain, place, main=options[certain].main)
         return None
     return read_model(cls, scope, config, kind, place, main=cls.main)
 
@@ -347,7 +370,9 @@ def kind_and_config(scope: Scope, node: Node, what: str) -> tuple[str, Span, Nod
         return None
     else:
         shown = says(node.plain()) if not node.is_mapping else "an empty mapping"
-        scope.fault("wrong-type", f"{what} is a kind, or a mapping of a kind to its fields; here is {shown}", node.span)
+        message = f"{what} is a kind, or a mapping of a kind to its fields; here is {shown}"
+        remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
+        scope.fault("wrong-type", message, node.span, help=remedy)
         return None
     if has_reference(kind):
         try:

@@ -33,6 +33,11 @@ class Run:
     backend: str
 
 
+def _loaded(spec: str | Path | Source | Graph, params: Mapping[str, Any] | None, resize: bool) -> Graph:
+    graph = spec if isinstance(spec, Graph) else api.load(spec, params=params)
+    return api.resizing(graph) if resize else graph
+
+
 def settings_for(graph: Graph, given: Mapping[str, Any], learning_rate: float | None = None) -> Train:
     """The spec's training settings with others in place of some; SpecError where one is at fault."""
     settings = graph.train or Train()
@@ -72,12 +77,12 @@ def start_run(
     options: Mapping[str, Any] | None = None,
 ) -> Run:
     """A new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`)."""
-    graph = spec if isinstance(spec, Graph) else api.load(spec, params=params)
+    graph = _loaded(spec, params, resize)
     settings = settings_for(graph, given, learning_rate)
     graph = replace(graph, train=settings)
     if data is None and settings.data is None:
         raise DataError("there is nothing to train on: give --data, or `data` in the spec's `train:`")
-    dataset = data or open_dataset(str(settings.data), graph, data_dir=data_dir, resize=resize, download=download)
+    dataset = data or open_dataset(str(settings.data), graph, data_dir=data_dir, download=download)
     place = backends.find(backend).join(device)
     check_training_memory(graph, settings.batch, dtype, memory_limit)
     model = build(graph, backend, weights, settings.seed, place, dtype, memory_limit, **(options or {}))
@@ -91,7 +96,6 @@ def start_run(
             "device": device,
             "dtype": dtype,
             "options": dict(options or {}),
-            "resize": resize,
             "data_dir": str(data_dir) if data_dir else None,
         }
         _write(trainer.folder / SPEC, render(graph))
@@ -110,7 +114,7 @@ def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = T
         assert graph.train is not None
     config = json.loads((folder / SETTINGS).read_text("utf-8"))
     source = data_dir or (Path(config["data_dir"]) if config["data_dir"] else None)
-    dataset = open_dataset(str(graph.train.data), graph, data_dir=source, resize=config["resize"], download=download)
+    dataset = open_dataset(str(graph.train.data), graph, data_dir=source, download=download)
     place = backends.find(config["backend"]).join(config["device"])
     model = build(graph, config["backend"], None, graph.train.seed, place, config["dtype"], **config["options"])
     about = weights.metadata(folder / LAST)
@@ -195,7 +199,7 @@ def evaluate(
     seen: Any = None,
 ) -> tuple[Graph, Dataset, Evaluation]:
     """How good weights are on the test (or the training) data; returns the graph, the dataset and the evaluation."""
-    graph = spec if isinstance(spec, Graph) else api.load(spec, params=params)
+    graph = _loaded(spec, params, resize)
     settings = graph.train or Train()
     if data is None and settings.data is None:
         raise DataError("there is nothing to evaluate on: give --data, or `data` in the spec's `train:`")
@@ -203,7 +207,7 @@ def evaluate(
     dataset = (
         data
         if isinstance(data, Dataset)
-        else open_dataset(str(data or settings.data), graph, data_dir=place, resize=resize, download=download)
+        else open_dataset(str(data or settings.data), graph, data_dir=place, download=download)
     )
     chosen = dataset.test if split == "test" else dataset.train
     if chosen is None:

@@ -31,7 +31,10 @@ class Choice(Settings):
 
 def _shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple) or len(value) not in (1, 3):
-        raise fault("wrong-type", f"takes [channels, height, width] or [features], not {says(value)}")
+        remedy = f"`[{value}]`" if isinstance(value, int) else ""
+        if isinstance(value, list) and len(value) == 4:
+            remedy = f"`{value[1:]}`: the batch is never written"
+        raise fault("wrong-type", f"takes [channels, height, width] or [features], not {says(value)}", help=remedy)
     for i, size in enumerate(value):
         if isinstance(size, bool) or not isinstance(size, int):
             raise fault("wrong-type", f"takes whole numbers, not {says(size)}", i)
@@ -61,6 +64,9 @@ PerChannel = Annotated[
 ]
 
 
+Fit = Literal["exact", "resize", "pad"]
+
+
 class Input(Settings):
     """The shape of one sample, and how a pixel (0 to 255) becomes a number: (pixel · scale − mean) / std."""
 
@@ -72,6 +78,8 @@ class Input(Settings):
     """Subtracted after that; one number, or one for each channel."""
     std: PerChannel = (1.0,)
     """Divided by last; one number, or one for each channel."""
+    fit: Fit = "exact"
+    """What is done to images of another size: refused, stretched, or centred on pixels of zero."""
 
 
 # Losses

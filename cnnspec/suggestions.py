@@ -94,6 +94,7 @@ _SYNONYMS: dict[str, str] = {
 }
 
 _INFERRED = "sizes of the input are always inferred: leave it out"
+_OPTIMIZER = "the optimizer takes it: `optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9}}`"
 _ADVICE: dict[str, str] = {
     **dict.fromkeys(("inchannels", "infeatures", "inplanes", "inputchannels", "inputdim", "inputshape"), _INFERRED),
     "depthwiseconv": "a depthwise `conv` has as many `groups` as input channels",
@@ -103,6 +104,10 @@ _ADVICE: dict[str, str] = {
     "paddingmode": "put a `pad` with that `mode` before it, and leave the padding out",
     "inplace": "leave it out: the backend decides where results go",
     "keepprob": "`rate` is the probability of zero, 1 − that of being kept",
+    "learningrate": _OPTIMIZER,
+    "lr": _OPTIMIZER,
+    "momentum": _OPTIMIZER,
+    "weightdecay": _OPTIMIZER,
     "dataformat": "leave it out: shapes are always channels, height, width",
 }
 
@@ -113,14 +118,14 @@ for _words, _names in _SYNONYMS.items():
         _NAMES.setdefault(_word, []).extend(_names.split())
 
 
-def suggest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is meant, if that can be told."""
+def suggest(word: str, known: Iterable[str], *, certain: bool = False) -> str | None:
+    """The known word that is meant, if that can be told: one of its other names, or (less certain) the nearest."""
     known = {_fold(k): k for k in reversed(list(known))}
     folded = _fold(word)
     if folded in known:
         return known[folded]
     named = next((name for name in _NAMES.get(folded, ()) if name in known.values()), None)
-    if named or folded in _ADVICE:
+    if named or certain or folded in _ADVICE:
         return named
     return nearest(word, known.values())
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from cnnspec.geometry import Field, Pads
 from cnnspec.graph import Graph, Node
 from cnnspec.layers import Shape
-from cnnspec.layers.merge import largest_field
 from cnnspec.settings import Adam, Optimizer
 
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
@@ -79,7 +78,7 @@ def summarize(graph: Graph, batch: int = 1, dtype: str = "float32") -> Summary:
                 node.pads,
                 sum(p.size for p in node.parameters.values() if p.trainable),
                 node.layer.macs(node.in_shapes, node.shape),
-                (seen[0].elements, seen[1].elements) if seen else None,
+                (seen[0].size, seen[1].size) if seen else None,
                 (seen[0].step, seen[1].step) if seen else None,
                 _bytes(node, batch, width),
             )
@@ -137,12 +136,11 @@ def receptive_fields(graph: Graph) -> dict[str, tuple[Field, Field] | None]:
     start = graph.nodes[0].shape
     if len(start) != 3:
         return {node.name: None for node in graph.nodes}
-    one = Fraction(1)
-    fields: dict[str, tuple[Field, Field]] = {
-        graph.nodes[0].name: (Field(one, one, start[1]), Field(one, one, start[2]))
-    }
+    first = graph.nodes[0].name
+    fields: dict[str, tuple[Field, Field]] = {first: (Field.of(start[1]), Field.of(start[2]))}
     for node in graph.nodes[1:]:
-        seen = [fields[name] for name in node.inputs]
-        before = seen[0] if len(seen) == 1 else largest_field(seen)
-        fields[node.name] = node.layer.field(before, node.in_shapes, node.shape)
+        (h, w), *others = [fields[name] for name in node.inputs]
+        if others:
+            h, w = h.joined(*(other[0] for other in others)), w.joined(*(other[1] for other in others))
+        fields[node.name] = node.layer.field((h, w), node.in_shapes, node.shape)
     return dict(fields)

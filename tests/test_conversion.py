@@ -31,10 +31,6 @@ def batch_norm(c):
     return norm(c) | {"running_mean": (c,), "running_var": (c,), "num_batches_tracked": ()}
 
 
-def plain(prefixes, ours, shapes):
-    yield from zip(prefixes, ours, shapes, strict=True)
-
-
 def alexnet():
     convs = [(64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3)]
     for n, place, shape in zip(range(1, 6), (0, 3, 6, 8, 10), convs, strict=True):
@@ -68,7 +64,7 @@ def resnet(unit, depths, inner=lambda c: c, groups=1):
                 yield f"{theirs}.conv{n}", f"{ours}.conv{n}", conv(*shape)
                 yield f"{theirs}.bn{n}", f"{ours}.batch_norm{n}", batch_norm(shape[0])
             after = convs[-1][0]
-            if u == 0 and after != before * (s > 1) + after * (s == 1 and unit == "basic"):
+            if u == 0 and (s > 1 or unit == "bottleneck"):
                 yield f"{theirs}.downsample.0", f"{ours}.shortcut", conv(after, before, 1)
                 yield f"{theirs}.downsample.1", f"{ours}.batch_norm{len(convs) + 1}", batch_norm(after)
             before = after
@@ -416,7 +412,7 @@ def test_numbers_go_where_the_names_say(tmp_path, small, save):
 def test_the_order_of_the_file_counts_unless_it_is_that_of_the_names(tmp_path):
     """Two layers of one shape: as defined, zebra comes first; save_file has sorted that away."""
     graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]")
-    arrays = draw({"zebra.weight": (3, 3), "zebra.bias": (3,), "ant.weight": (3, 3), "ant.bias": (3,)})
+    arrays = draw(shapes_of((name, "", linear(3, 3)) for name in ("zebra", "ant")))
     path = tmp_path / "w.safetensors"
     safetensors(path, arrays)
     defined = conversion.convert(graph, path)
@@ -430,8 +426,7 @@ def test_the_order_of_the_file_counts_unless_it_is_that_of_the_names(tmp_path):
 
 def test_layer10_comes_after_layer2(tmp_path):
     graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [repeat: {times: 11, layers: [dense: 3]}]")
-    save_file(draw({f"{n}.{role}": (3, 3)[: 1 + (role == "weight")] for n in range(11) for role in ("weight", "bias")}),
-              tmp_path / "w.safetensors")  # fmt: skip
+    save_file(draw(shapes_of((str(n), "", linear(3, 3)) for n in range(11))), tmp_path / "w.safetensors")
     found = conversion.convert(graph, tmp_path / "w.safetensors")
     assert [pair.source for pair in found.pairs[::2]] == [f"{n}.weight" for n in range(11)]
 
@@ -447,8 +442,7 @@ def test_equal_names_belong_together_whatever_the_order(tmp_path):
 
 def test_renames_and_ignores(tmp_path):
     graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]")
-    shapes = {f"net.{name}.{role}": (3, 3)[: 1 + (role == "weight")] for name in ("a", "b", "c", "bc") for role in ("weight", "bias")}
-    arrays = draw(shapes)
+    arrays = draw(shapes_of((f"net.{name}", "", linear(3, 3)) for name in ("a", "b", "c", "bc")))
     path = tmp_path / "w.safetensors"
     safetensors(path, arrays)
     found = conversion.convert(graph, path, [("net", ""), ("b", "dense1")], ["net.c", "*.bc.*"])
@@ -488,7 +482,9 @@ def test_every_fault_is_listed_at_once(tmp_path, small):
     }
     path = tmp_path / "w.safetensors"
     safetensors(path, draw(shapes))
-    assert message(small, path) == f"""\
+    assert (
+        message(small, path)
+        == f"""\
 `{path}` cannot be mapped onto `small`:
   dense1.weight: 48×2 in the file, 2×48 in the spec
   2 in the file, 1 in the spec, of weight 3×3×1×1, bias 3:
@@ -500,6 +496,7 @@ def test_every_fault_is_listed_at_once(tmp_path, small):
   scale1 (weight 3) is in the spec, and nothing like it in the file
   help: --ignore NAME leaves out what the spec does not have
   help: --rename OLD=NEW settles a layer: OLD begins its names in the file, NEW is the layer of the spec"""
+    )
 
 
 def test_a_shortcut_that_comes_first_is_not_taken_for_the_main_branch():
@@ -534,7 +531,7 @@ def test_a_shortcut_that_comes_first_is_not_taken_for_the_main_branch():
 
 def test_equal_heads_are_not_chosen_from():
     graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]")
-    heads = {"a.weight": (2, 3), "a.bias": (2,), "b.weight": (2, 3), "b.bias": (2,)}
+    heads = shapes_of((name, "", linear(2, 3)) for name in ("a", "b"))
     faults = alignment.align({name: p.shape for name, p in graph.parameters.items()}, heads)[1]
     assert "  help: --ignore NAME leaves out what the spec does not have" in faults
 
@@ -639,9 +636,8 @@ def test_resnet18_of_torch_and_of_the_spec_are_one_function(tmp_path, torch):
     torch.manual_seed(0)
     module = ResNet18()
     for name, tensor in module.state_dict().items():
-        if name.endswith(("running_var", "running_mean")) or "bn" in name:
-            if tensor.is_floating_point():
-                tensor.uniform_(0.5, 1.5)
+        if ("bn" in name or "downsample.1" in name) and tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.5)
     path = tmp_path / "resnet18.pth"
     torch.save(module.state_dict(), path)
     graph = package.load("resnet18", input_shape=(3, 64, 64))
@@ -661,13 +657,15 @@ def test_convert_show_run(cnnspec, tmp_path):
     save_file(draw(THEIRS), tmp_path / "theirs.safetensors")
     result = cnnspec("weights", "convert", "small.yaml", "--from", "theirs.safetensors", "-o", "out.safetensors")
     assert result.exit_code == 0
-    assert result.stdout == """\
+    assert (
+        result.stdout
+        == """\
 small: weights of theirs.safetensors
-the file holds its tensors sorted by name, not as the model defines them: they are taken in natural order, 2 before 10
+the file holds its tensors sorted by name, not as the model defines them: they are taken 2 before 10
 1 × `num_batches_tracked` left out: inference does not use it, and the spec has none
 
 file                 spec                        shape  note
-────────────────────────────────────────────────────────────────────────────
+───────────────────────────────────────────────────────────────────────────
 body.0.weight        conv1.weight              3×2×3×3
 body.1.weight        batch_norm1.weight              3
 body.1.bias          batch_norm1.bias                3
@@ -681,6 +679,7 @@ head.bias            dense1.bias                     2
 
 10 tensors, 179 numbers written to out.safetensors
 """
+    )
     assert weights.metadata(tmp_path / "out.safetensors") == {"spec": "small", "source": "theirs.safetensors"}
     assert cnnspec("run", "small.yaml", "--weights", "out.safetensors").exit_code == 0
     shown = cnnspec("weights", "show", "out.safetensors").stdout

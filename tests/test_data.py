@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cnnspec
+from cnnspec.api import resizing
 from cnnspec import idx, images, inputs
 from cnnspec.data import DataError, augmented, batches, download, epoch_order, files, known, open_dataset, split_off
 from cnnspec.data.memory import InMemory
@@ -256,7 +257,9 @@ def test_another_size_names_both_remedies():
     write_idx("mine")
     said = message("mine", network((1, 6, 7)))
     assert "`mine (train)` has the shape [5, 2, 3], and the network takes [1, 6, 7]" in said
-    assert said.endswith("`--resize` converts it, or let the spec have `input: [1, 2, 3]` and begin with `pad: 4`")
+    assert said.endswith(
+        "`--resize` (or `fit` in the spec's `input`) converts it, or let the spec have `input: [1, 2, 3]` and begin with `pad: 4`"
+    )
     assert "`pad: [4, 5]`" in message("mine", network((1, 6, 8)))
     assert "pad" not in message("mine", network((1, 1, 7)))
     assert "pad" not in message("mine", network((3, 6, 7)))
@@ -276,9 +279,9 @@ def test_the_padded_network_takes_what_the_message_says():
 def test_resizing_is_that_of_run_but_for_rounding(shape, x):
     x = pixels(*x)
     np.savez("data.npz", x=x, y=np.zeros(len(x), np.int64))
-    found = open_dataset("data.npz", network(shape), resize=True).train.samples(np.arange(len(x)))
+    found = open_dataset("data.npz", resizing(network(shape))).train.samples(np.arange(len(x)))
     for picture, one in zip(x if x.ndim == 4 else x[:, None], found, strict=True):
-        wanted = images.fit(picture, shape, "x", resize=True)
+        wanted = images.fit(picture, shape, "x", "resize")
         assert np.abs(one * 255 - wanted).max() <= 0.5001
 
 
@@ -501,10 +504,10 @@ def test_sizes_are_checked_by_the_headers():
     picture("pets/dog/1.png", size=(4, 2))
     picture("pets/dog/2.png", mode="RGB")
     assert message("pets", network(outputs=2)) == (
-        "`pets/dog/1.png` has 1×2×4 pixels (channels × height × width), and the network takes 1×2×3; `--resize` "
+        "`pets/dog/1.png` has 1×2×4 pixels (channels × height × width), and the network takes 1×2×3; `--resize` (or `fit` in the spec's `input`) "
         "converts it (and 1 other pictures do not fit either)"
     )
-    found = open_dataset("pets", network(outputs=2), resize=True).train.samples(np.arange(6))
+    found = open_dataset("pets", resizing(network(outputs=2))).train.samples(np.arange(6))
     assert found.shape == (6, 1, 2, 3)
 
 
@@ -571,7 +574,7 @@ def test_digits():
     x = dataset.train.samples(np.arange(1438))
     assert (x.min(), x.max()) == (0, 1)
     assert (x == again.train.samples(np.arange(1438))).all()
-    resized = open_dataset("digits", network((1, 28, 28), 10), resize=True)
+    resized = open_dataset("digits", resizing(network((1, 28, 28), 10)))
     assert resized.test.samples(np.arange(2)).shape == (2, 1, 28, 28)
     assert "`--resize`" in message("digits", network((1, 28, 28), 10))
 

@@ -195,14 +195,14 @@ def trace(chain: list[Axis], place: int) -> set[int]:
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=4))
 def test_receptive_field_is_what_an_output_depends_on(layers):
     n = 400
-    field = Field(Fraction(1), Fraction(1), n)
+    field = Field.of(n)
     chain: list[Axis] = []
     for kernel, stride, dilation in layers:
         axis = window(field.cells, kernel, stride, "valid", 0, dilation)
         chain.append(axis)
         field = field.slide(axis.k, axis.stride, axis.out)
     seen, neighbour = trace(chain, 0), trace(chain, 1)
-    assert field.elements == max(seen) - min(seen) + 1
+    assert field.size == max(seen) - min(seen) + 1
     assert field.step == min(neighbour) - min(seen)
     assert field.cells == chain[-1].out
 
@@ -211,8 +211,8 @@ def test_receptive_field_is_what_an_output_depends_on(layers):
 def test_a_transposed_window_is_reached_from_as_many_places_as_overlap(k, stride):
     n = 20
     most = max(sum(i * stride <= y < i * stride + k for i in range(n)) for y in range(n * stride))
-    field = Field(Fraction(1), Fraction(1), n).spread(k, stride, n * stride)
-    assert field.elements == most
+    field = Field.of(n).spread(k, stride, n * stride)
+    assert field.size == most
     assert field.step == Fraction(1, stride)
 
 
@@ -220,6 +220,6 @@ def test_a_transposed_window_is_reached_from_as_many_places_as_overlap(k, stride
 def test_a_layer_that_reads_everything_sees_every_input(n, kernel, stride):
     axis = window(n, kernel, stride, "valid", 0)
     assume(axis.out >= 1)
-    field = Field(Fraction(1), Fraction(1), n).slide(axis.k, stride, axis.out).whole()
-    assert field.elements == (axis.out - 1) * stride + kernel
+    field = Field.of(n).slide(axis.k, stride, axis.out).whole()
+    assert field.size == (axis.out - 1) * stride + kernel
     assert field.cells == 1

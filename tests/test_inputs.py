@@ -35,8 +35,8 @@ def _in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def read(file, graph_input=GREY, **options):
-    return inputs.read([file], graph_input, **options)
+def read(file, graph_input=GREY, *, fit="exact", **options):
+    return inputs.read([file], graph_input.model_copy(update={"fit": fit}), **options)
 
 
 def message(file, graph_input=GREY, **options):
@@ -347,7 +347,7 @@ def test_a_flat_network_takes_pictures_of_its_size():
 
 def test_another_size_offers_resize():
     assert message(png(np.zeros((4, 5), np.uint8))) == (
-        "`x.png` has 1×4×5 pixels (channels × height × width), and the network takes 1×2×3; `--resize` converts it"
+        "`x.png` has 1×4×5 pixels (channels × height × width), and the network takes 1×2×3; `--resize` (or `fit` in the spec's `input`) converts it"
     )
     assert "has 3×2×3 pixels" in message(png(COLOURS))
 
@@ -357,7 +357,7 @@ def test_resize_averages_when_it_shrinks():
     big = np.zeros((40, 60), np.uint8)
     big[:, 30:] = 240
     big[::2] //= 2
-    x = read(png(big), Input(shape=(1, 2, 3), scale=1.0), resize=True).x[0, 0]
+    x = read(png(big), Input(shape=(1, 2, 3), scale=1.0), fit="resize").x[0, 0]
     assert x[0, 0] == pytest.approx(0, abs=1)
     assert x[0, 1] == pytest.approx(90, abs=3)
     assert x[0, 2] == pytest.approx(180, abs=3)
@@ -366,16 +366,16 @@ def test_resize_averages_when_it_shrinks():
 def test_resize_changes_nothing_that_fits():
     for array, graph_input in ((PIXELS, GREY), (COLOURS, RGB)):
         png(array)
-        assert (read("x.png", graph_input, resize=True).x == read("x.png", graph_input).x).all()
+        assert (read("x.png", graph_input, fit="resize").x == read("x.png", graph_input).x).all()
 
 
 def test_resize_converts_colours():
     raw_grey, raw_rgb = Input(shape=(1, 2, 3), scale=1.0), Input(shape=(3, 2, 3), scale=1.0)
     luma = 0.299 * COLOURS[0] + 0.587 * COLOURS[1] + 0.114 * COLOURS[2]
-    assert np.allclose(read(png(COLOURS), raw_grey, resize=True).x[0, 0], luma, rtol=1e-5)
-    assert (read(png(PIXELS), raw_rgb, resize=True).x[0] == PIXELS).all()
+    assert np.allclose(read(png(COLOURS), raw_grey, fit="resize").x[0, 0], luma, rtol=1e-5)
+    assert (read(png(PIXELS), raw_rgb, fit="resize").x[0] == PIXELS).all()
     assert "has 3 channels, which cannot become the network's 2" in message(
-        png(COLOURS), Input(shape=(2, 2, 3)), resize=True
+        png(COLOURS), Input(shape=(2, 2, 3)), fit="resize"
     )
 
 
@@ -384,10 +384,10 @@ def test_transparent_places_show_white():
     grey = Input(shape=(1, 2, 3), scale=1.0)
     png(np.stack([PIXELS, alpha]), "la.png")
     assert "has 2×2×3 pixels" in message("la.png", grey)
-    x = read("la.png", grey, resize=True).x[0, 0]
+    x = read("la.png", grey, fit="resize").x[0, 0]
     assert np.allclose(x[0], [255, 51, 255 - (255 - 102) * 0.2], rtol=1e-6)
     png(np.stack([*COLOURS, alpha]), "rgba.png")
-    x = read("rgba.png", Input(shape=(3, 2, 3), scale=1.0), resize=True).x[0]
+    x = read("rgba.png", Input(shape=(3, 2, 3), scale=1.0), fit="resize").x[0]
     assert x[:, 0, 0].tolist() == [255, 255, 255]
     assert x[:, 0, 1].tolist() == COLOURS[:, 0, 1].tolist()
     assert (read("rgba.png", Input(shape=(4, 2, 3), scale=1.0)).x[0, 3] == alpha).all()
@@ -401,7 +401,7 @@ def test_opaque_alpha_says_nothing():
 
 def test_a_transparent_colour_is_alpha():
     png(PIXELS, transparency=0)
-    x = read("x.png", Input(shape=(1, 2, 3), scale=1.0), resize=True).x[0, 0]
+    x = read("x.png", Input(shape=(1, 2, 3), scale=1.0), fit="resize").x[0, 0]
     assert x.ravel().tolist() == [255, 51, 102, 153, 204, 255]
 
 
@@ -417,21 +417,32 @@ def test_photos_are_turned_upright():
 def test_arrays_of_pixels_are_resized_too():
     big = np.repeat(np.repeat(np.stack([PIXELS, 255 - PIXELS]), 2, 1), 2, 2)
     idx.write("x.gz", big)
-    assert message("x.gz").endswith("; `--resize` converts it")
-    batch = read("x.gz", Input(shape=(3, 4, 6), scale=1.0), resize=True)  # the size fits, grey is repeated
+    assert message("x.gz").endswith("; `--resize` (or `fit` in the spec's `input`) converts it")
+    batch = read("x.gz", Input(shape=(3, 4, 6), scale=1.0), fit="resize")  # the size fits, grey is repeated
     assert (batch.x == big[:, None]).all()
     for array in (big, big[:, None], big[0]):
-        x = read(npy(array), Input(shape=(1, 8, 12), scale=1.0), resize=True).x
+        x = read(npy(array), Input(shape=(1, 8, 12), scale=1.0), fit="resize").x
         assert x.shape == (2 if array.ndim > 2 else 1, 1, 8, 12)
         assert (x[0, 0, 0, 0], x[0, 0, -1, -1]) == (0, 255)
     colour = np.repeat(np.repeat(COLOURS, 2, 1), 2, 2)
-    x = read(npy(colour), Input(shape=(3, 8, 12), scale=1.0), resize=True).x
+    x = read(npy(colour), Input(shape=(3, 8, 12), scale=1.0), fit="resize").x
     assert x.shape == (1, 3, 8, 12)
     assert x[0, :, 0, 0].tolist() == COLOURS[:, 0, 0].tolist()
 
 
+def test_pad_centres_on_zero_pixels():
+    padded = Input(shape=(1, 5, 6), scale=1.0, mean=(1.0,), fit="pad")
+    x = inputs.read([png(PIXELS[:1] if PIXELS.ndim == 3 else PIXELS)], padded).x[0, 0]
+    h, w = PIXELS.shape[-2:]
+    top, left = (5 - h) // 2, (6 - w) // 2
+    assert (x[top : top + h, left : left + w] == PIXELS.reshape(-1, h, w)[0].astype(float) - 1).all()
+    x[top : top + h, left : left + w] = -1
+    assert (x == -1).all()
+    assert "cannot make it smaller" in message(png(PIXELS), Input(shape=(1, 1, 1)), fit="pad")
+
+
 def test_floats_are_not_resized():
-    assert "only pixels (uint8) are resized" in message(npy(np.zeros((4, 5))), resize=True)
+    assert "only pixels (uint8) are converted" in message(npy(np.zeros((4, 5))), fit="resize")
 
 
 def bomb(width, height):
@@ -447,7 +458,7 @@ def bomb(width, height):
 @pytest.mark.parametrize("side", [9_000, 12_000, 100_000])  # Pillow: silent, a warning, an error
 def test_decompression_bombs_are_refused(tmp_path, side):
     (tmp_path / "x.png").write_bytes(bomb(side, side))
-    assert "pixels; at most 67,108,864 are read" in message("x.png", resize=True)
+    assert "pixels; at most 67,108,864 are read" in message("x.png", fit="resize")
 
 
 def test_broken_pictures(tmp_path):
@@ -604,12 +615,12 @@ MAGICS = [b"", *inputs._MAGIC, b"\x93NUMPY\x01\x00", b"\x93NUMPY\x02\x00", b"\x9
 @given(
     st.one_of(damaged(), st.builds(lambda a, b: a + b, st.sampled_from(MAGICS), st.binary(max_size=200))),
     st.sampled_from([GREY, RGB, VECTOR]),
-    st.booleans(),
+    st.sampled_from(["exact", "resize", "pad"]),
 )
-def test_any_bytes_are_a_batch_or_an_input_error(tmp_path, content, graph_input, resize):
+def test_any_bytes_are_a_batch_or_an_input_error(tmp_path, content, graph_input, fit):
     (tmp_path / "any").write_bytes(content)
     with contextlib.suppress(InputError):
-        batch = read("any", graph_input, resize=resize)
+        batch = read("any", graph_input, fit=fit)
         assert batch.x.shape == (len(batch.sources), *graph_input.shape)
         assert np.isfinite(batch.x).all()
 

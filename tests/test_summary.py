@@ -143,6 +143,10 @@ class TestReceptiveField:
             ("[max_pool: {kernel: 3, stride: 2}, conv: {channels: 1, kernel: 3, dilation: 2}]", (11, 11), (2, 2)),
             ("[upsample: 2]", (1, 1), (Fraction(1, 2), Fraction(1, 2))),
             ("[max_pool: 2, upsample: 2]", (2, 2), (1, 1)),
+            ("[max_pool: 2, upsample: 2, conv: {channels: 1, kernel: 2}]", (4, 4), (1, 1)),
+            ("[max_pool: 2, upsample: 2, conv: {channels: 1, kernel: 3}]", (4, 4), (1, 1)),
+            ("[max_pool: 4, upsample: 4, max_pool: 2, conv: {channels: 1, kernel: 2}]", (8, 8), (2, 2)),
+            ("[max_pool: 2, upsample: 2, max_pool: 2, conv: {channels: 1, kernel: 2}]", (6, 6), (2, 2)),
             ("[upsample: {scale: 2, mode: bilinear}]", (2, 2), (Fraction(1, 2), Fraction(1, 2))),
             ("[conv_transpose: {channels: 1, kernel: 2, stride: 2}]", (1, 1), (Fraction(1, 2), Fraction(1, 2))),
             ("[conv_transpose: {channels: 1, kernel: 4, stride: 2}]", (2, 2), (Fraction(1, 2), Fraction(1, 2))),
@@ -158,6 +162,12 @@ class TestReceptiveField:
         found = rows(f"input: [1, 12, 10]\nlayers: [conv: {{channels: 2, kernel: 3}}, {layer}, dense: 3]\n")
         assert found["dense1"].receptive_field == (12, 10)
 
+    def test_nobody_sees_more_than_everything(self) -> None:
+        found = rows(
+            "input: [1, 9, 9]\nlayers: [conv: {channels: 1, kernel: 5, padding: same}, adaptive_avg_pool: 1]\n"
+        )
+        assert found["adaptive_avg_pool1"].receptive_field == (9, 9)
+
     def test_flatten_itself_rearranges(self) -> None:
         found = rows("input: [1, 12, 10]\nlayers: [conv: {channels: 2, kernel: 3}, flatten]\n")
         assert found["flatten1"].receptive_field == (3, 3)
@@ -166,6 +176,28 @@ class TestReceptiveField:
         branches = "{main: [conv: {channels: 1, kernel: 5, padding: same}], skip: []}"
         text = f"input: [1, 16, 16]\nlayers: [add: {branches}]\n"
         assert rows(text)["add1"].receptive_field == (5, 5)
+
+    def test_a_gate_over_everything_spaces_nothing_apart(self) -> None:
+        text = """\
+input: [2, 16, 16]
+layers:
+  - multiply: {main: [], gate: [adaptive_avg_pool: 1, conv: {channels: 2, kernel: 1}]}
+  - conv: {channels: 1, kernel: 3, stride: 2}
+"""
+        found = rows(text)
+        assert (found["multiply1"].receptive_field, found["multiply1"].step) == ((16, 16), (1, 1))
+        assert found["conv2"].step == (2, 2)
+
+    def test_skip_beside_the_way_down_and_up(self) -> None:
+        text = """\
+input: [1, 32, 32]
+layers:
+  - concat: {deep: [max_pool: 4, conv: {channels: 1, kernel: 3, padding: same}, upsample: 4], skip: []}
+  - conv: {channels: 1, kernel: 3}
+"""
+        found = rows(text)
+        assert (found["concat1"].receptive_field, found["concat1"].step) == ((12, 12), (1, 1))
+        assert found["conv2"].receptive_field == (16, 16)
 
     def test_a_vector_has_none(self) -> None:
         assert rows("input: [3]\nlayers: [dense: 2]\n")["dense1"].receptive_field is None

@@ -60,6 +60,8 @@ def command(
 ) -> None:
     """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show what comes out."""
     graph = api.load(spec, params=settings(sets))
+    if resize:
+        graph = api.resizing(graph)
     show(graph.warnings, sys.stderr)
     names = (*more_files, *files)
     count = batch or 1
@@ -67,7 +69,7 @@ def command(
     if not names:
         check_memory(graph, count, dtype, memory_limit)
     data = (
-        inputs.read(names, graph.input, resize=resize, limit=batch)
+        inputs.read(names, graph.input, limit=batch)
         if names
         else inputs.random(graph.input, count, seed)
     )

@@ -22,40 +22,39 @@ EXAMPLES = "examples"
 NAMES = (*known.KNOWN, known.DIGITS, EXAMPLES)
 
 
-def open_dataset(
-    source: str, graph: Graph, *, data_dir: str | Path | None = None, resize: bool = False, download: bool = True
-) -> Dataset:
+def open_dataset(source: str, graph: Graph, *, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
     """The data that `source` names, fitted to a network and checked against it and its `train:` settings.
 
     `source` is `mnist`, `fashion-mnist`, `cifar10` (from `data_dir` or $CNNSPEC_DATA, else from the cache, into which
     they are downloaded), `digits`, `examples` (the spec's own), a directory of IDX files or of pictures with a folder
-    for each class, or an .npz file with x and y. With `resize`, images of another size or colour are converted.
+    for each class, or an .npz file with x and y. Images of another size or colour are converted as
+    the spec's `input: {fit: …}` says.
     What can be known to be wrong before training is a DataError.
     """
     try:
-        dataset = _open(source, graph, data_dir, resize, download)
+        dataset = _open(source, graph, data_dir, download)
         check_augment((graph.train or Train()).augment, graph.input.shape)
     except InputError as error:
         raise DataError(str(error)) from error
     return dataset
 
 
-def _open(source: str, graph: Graph, data_dir: str | Path | None, resize: bool, download: bool) -> Dataset:
+def _open(source: str, graph: Graph, data_dir: str | Path | None, download: bool) -> Dataset:
     path = Path(source)
     if source in known.KNOWN:
         parts = known.read(source, data_dir, download=download)
-        return _in_memory(source, parts, known.KNOWN[source].classes, graph, resize)
+        return _in_memory(source, parts, known.KNOWN[source].classes, graph)
     if source == known.DIGITS:
-        return _in_memory(source, known.digits(), known.NUMERALS, graph, resize)
+        return _in_memory(source, known.digits(), known.NUMERALS, graph)
     if source == EXAMPLES:
-        return _in_memory(source, (_examples(graph), None), graph.classes, graph, resize)
+        return _in_memory(source, (_examples(graph), None), graph.classes, graph)
     try:
         if path.is_dir() and files.has_idx(path):
-            return _in_memory(source, files.idx_folder(path, source), graph.classes, graph, resize)
+            return _in_memory(source, files.idx_folder(path, source), graph.classes, graph)
         if path.is_dir():
-            return _of_folder(source, graph, resize)
+            return _of_folder(source, graph)
         if path.exists():
-            return _in_memory(source, files.npz(path, source), graph.classes, graph, resize)
+            return _in_memory(source, files.npz(path, source), graph.classes, graph)
     except OSError as error:
         raise DataError(f"`{error.filename or source}` cannot be read: {error.strerror or error}") from error
     near = nearest(source, NAMES)
@@ -63,16 +62,14 @@ def _open(source: str, graph: Graph, data_dir: str | Path | None, resize: bool, 
     raise DataError(f"there is no data `{source}`; {remedy}")
 
 
-def _in_memory(
-    name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], graph: Graph, resize: bool
-) -> Dataset:
+def _in_memory(name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], graph: Graph) -> Dataset:
     notes = targets.compare_classes(name, classes, graph)
-    train, test = (None if part is None else _split(part, graph, resize) for part in parts)
+    train, test = (None if part is None else _split(part, graph) for part in parts)
     assert train is not None
     return Dataset(name, train, test, classes if targets.are_classes(graph) else (), notes)
 
 
-def _split(part: Part, graph: Graph, resize: bool) -> Split:
+def _split(part: Part, graph: Graph) -> Split:
     if part.x.ndim < 2 or part.y.ndim < 1:
         raise DataError(
             f"`{part.name}` has samples {list(part.x.shape)} and targets {list(part.y.shape)}, not [n, ...]"
@@ -81,11 +78,11 @@ def _split(part: Part, graph: Graph, resize: bool) -> Split:
         raise DataError(f"`{part.name}` has {len(part.x):,} samples, and {len(part.y):,} targets")
     if not len(part.x):
         raise DataError(f"`{part.name}` is empty")
-    return fitted(part, targets.checked(part.y, part.name, graph), graph, resize=resize)
+    return fitted(part, targets.checked(part.y, part.name, graph), graph)
 
 
-def _of_folder(source: str, graph: Graph, resize: bool) -> Dataset:
-    train, test, classes, notes = open_folder(Path(source), graph, resize=resize)
+def _of_folder(source: str, graph: Graph) -> Dataset:
+    train, test, classes, notes = open_folder(Path(source), graph)
     return Dataset(source, train, test, classes, notes + targets.compare_classes(source, classes, graph))
 
 

@@ -35,13 +35,12 @@ class Pictures:
 class FolderSplit:
     """A split whose samples are files."""
 
-    def __init__(self, pictures: Pictures, classes: tuple[str, ...], graph: Graph, *, resize: bool) -> None:
+    def __init__(self, pictures: Pictures, classes: tuple[str, ...], graph: Graph) -> None:
         self.files = [file for name in classes for file in pictures.by_class.get(name, ())]
         counts = [len(pictures.by_class.get(name, ())) for name in classes]
         self.targets = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
         self.n = len(self.files)
         self._input = graph.input
-        self._resize = resize
 
     def samples(self, indices: Array) -> Array:
         """The pictures, decoded by several threads and scaled as the spec's `input` says."""
@@ -62,7 +61,7 @@ class FolderSplit:
         try:
             with file.open("rb") as stream:
                 pixels = images.decode(stream, str(file))
-            pixels = images.fit(pixels, self._input.shape, str(file), resize=self._resize)
+            pixels = images.fit(pixels, self._input.shape, str(file), self._input.fit)
         except InputError as error:
             raise DataError(str(error)) from error
         except OSError as error:
@@ -71,9 +70,7 @@ class FolderSplit:
         return x
 
 
-def open_folder(
-    root: Path, graph: Graph, *, resize: bool
-) -> tuple[FolderSplit, FolderSplit | None, tuple[str, ...], tuple[str, ...]]:
+def open_folder(root: Path, graph: Graph) -> tuple[FolderSplit, FolderSplit | None, tuple[str, ...], tuple[str, ...]]:
     """The training part, the test part if there is one, the classes, and notes.
 
     With a folder `train` that holds folders, the class folders are in it and in `test` (or `val`); else in the root.
@@ -95,8 +92,8 @@ def open_folder(
             raise DataError(f"`{part.folder}` has classes that `{train.folder}` has not: {_listed(unknown)}")
     if set(classes) <= set(graph.classes):
         classes = graph.classes
-    splits = [FolderSplit(part, classes, graph, resize=resize) for part in (train, *tests)]
-    if not resize:
+    splits = [FolderSplit(part, classes, graph) for part in (train, *tests)]
+    if graph.input.fit == "exact":
         for split in splits:
             split.check_sizes()
     return splits[0], (splits[1] if tests else None), classes, notes

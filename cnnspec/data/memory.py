@@ -11,7 +11,7 @@ from cnnspec.backend import Array
 from cnnspec.data.split import DataError
 from cnnspec.graph import Graph
 from cnnspec.layers import Shape
-from cnnspec.settings import Input
+from cnnspec.settings import Fit, Input
 
 _CHUNK = 256
 """Pictures that are resized at a time."""
@@ -52,16 +52,16 @@ class InMemory:
         return y
 
 
-def fitted(part: Part, targets: Array, graph: Graph, *, resize: bool) -> InMemory:
-    """The part as a network takes it; with `resize`, pixels of another size or colour are converted once."""
-    name, x, shape = part.name, part.x, graph.input.shape
+def fitted(part: Part, targets: Array, graph: Graph) -> InMemory:
+    """The part as a network takes it; pixels of another size or colour are converted once, if at all."""
+    name, x, shape, how = part.name, part.x, graph.input.shape, graph.input.fit
     pixels = inputs.are_pixels(x, name)
     found = inputs.as_samples(x, shape)
     if found is None:
-        if not (resize and pixels and len(shape) == 3 and x.ndim in (3, 4)):
-            error = inputs.misfit(name, x.shape, shape, pixels=pixels, resize=resize)
-            raise DataError(f"{error}{_or_pad(x.shape, shape) if not resize else ''}")
-        found = _resized(x if x.ndim == 4 else x[:, None], shape, name)
+        if how == "exact" or not (pixels and len(shape) == 3 and x.ndim in (3, 4)):
+            error = inputs.misfit(name, x.shape, shape, pixels=pixels, how=how)
+            raise DataError(f"{error}{_or_pad(x.shape, shape) if how == 'exact' else ''}")
+        found = _converted(x if x.ndim == 4 else x[:, None], shape, name, how)
     if not pixels:
         with np.errstate(over="ignore"):  # what overflows is infinite, and said to be
             found = inputs.finite(found.astype(np.float32), name)
@@ -77,10 +77,10 @@ def _levels(graph_input: Input) -> Array:
     return levels[:1] if (levels == levels[0]).all() else levels
 
 
-def _resized(x: Array, shape: Shape, name: str) -> Array:
+def _converted(x: Array, shape: Shape, name: str, how: Fit) -> Array:
     y = np.empty((len(x), *shape), np.uint8)
     for i in range(0, len(x), _CHUNK):
-        y[i : i + _CHUNK] = np.rint(images.converted(x[i : i + _CHUNK], shape, name))
+        y[i : i + _CHUNK] = np.rint(images.converted(x[i : i + _CHUNK], shape, name, how))
     return y
 
 

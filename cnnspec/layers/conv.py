@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from cnnspec.geometry import Axis, TransposedAxis, pads_of, transposed_window, window
@@ -33,18 +34,20 @@ class Weighted(Layer):
         return found
 
 
-def divide(groups: int, channels: int, what: str) -> None:
-    """Groups that do not divide the channels are an error."""
-    if channels % groups:
-        divisors = [d for d in range(1, min(channels, 1024) + 1) if channels % d == 0]
-        near = sorted(divisors, key=lambda d: abs(d - groups))[:2]
-        raise ShapeError(
-            "groups-do-not-divide",
-            f"{groups} groups do not divide {channels} {what}",
-            field="groups",
-            label=f"{channels} / {groups} is not whole",
-            remedies=tuple(f"`groups: {d}`" for d in sorted(near)),
-        )
+def divide(groups: int, *channels: tuple[int, str]) -> None:
+    """Groups that do not divide the channels, each a number and what they are, are an error."""
+    for count, what in channels:
+        if count % groups:
+            common = math.gcd(*(count for count, _ in channels))
+            divisors = [d for d in range(1, min(common, 1024) + 1) if common % d == 0]
+            near = sorted(divisors, key=lambda d: abs(d - groups))[:2]
+            raise ShapeError(
+                "groups-do-not-divide",
+                f"{groups} groups do not divide {count} {what}",
+                field="groups",
+                label=f"{count} / {groups} is not whole",
+                remedies=tuple(f"`groups: {d}`" for d in sorted(near)),
+            )
 
 
 class Conv(Weighted):
@@ -82,8 +85,7 @@ class Conv(Weighted):
     def infer(self, *inputs: Shape) -> Inferred:
         """[o, oh, ow] from [c, h, w]."""
         c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, c, "input channels")
-        divide(self.groups, self.channels, "output channels")
+        divide(self.groups, (c, "input channels"), (self.channels, "output channels"))
         h, w = self.windows(inputs[0])
         if h.out < 1 or w.out < 1:
             raise does_not_fit(h, w)
@@ -159,8 +161,7 @@ class ConvTranspose(Weighted):
     def infer(self, *inputs: Shape) -> Inferred:
         """[o, oh, ow] from [c, h, w]; the overhang is what output_padding adds."""
         c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, c, "input channels")
-        divide(self.groups, self.channels, "output channels")
+        divide(self.groups, (c, "input channels"), (self.channels, "output channels"))
         h, w = self.windows(inputs[0])
         for name, axis in (("height", h), ("width", w)):
             if axis.extra >= max(axis.stride, axis.dilation):

@@ -48,8 +48,10 @@ def says(value: Any) -> str:
 def _whole(value: Any, least: int, *at: str | int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise fault("wrong-type", f"takes a whole number, not {says(value)}", *at)
-    if not least <= value <= LARGEST:
-        raise fault("invalid-value", f"takes a whole number from {least} to {LARGEST:,}, not {says(value)}", *at)
+    if value < least:
+        raise fault("invalid-value", f"takes {least} or more, not {says(value)}", *at)
+    if value > LARGEST:
+        raise fault("invalid-value", f"takes at most {LARGEST:,}, not {says(value)}", *at)
     return value
 
 
@@ -121,7 +123,7 @@ def _auto(word: str) -> str:
         return "TensorFlow's SAME is `same_upper`; `same` is a total of k − 1"
     if word.casefold() in AUTO:
         return f"did you mean `{word.casefold()}`?"
-    return "write it without the quotes" if word.strip().isdecimal() else ""
+    return f"without quotes: `{word}`" if word.isdecimal() else ""
 
 
 def _padding_mapping(value: dict[str, Any]) -> Pads:
@@ -136,7 +138,10 @@ def _padding_mapping(value: dict[str, Any]) -> Pads:
         return Pads(height, height, width, width)
     for key in value:
         if key not in _SIDES:
-            raise fault("unknown-key", f"has no `{key}`: it takes each_side, or top, bottom, left and right", key)
+            from cnnspec.suggestions import advice
+
+            remedy = advice(key, (*_SIDES, "each_side"), "it takes each_side, or top, bottom, left and right")
+            raise fault("unknown-key", f"has no {quoted(key)}", key, help=remedy)
     return Pads(*(_whole(value.get(side, 0), 0, side) for side in _SIDES))
 
 
@@ -250,6 +255,9 @@ NumbersField = Annotated[
 
 
 def _bias(value: Any) -> bool | Numbers:
+    if isinstance(value, str | dict) or value is None:
+        remedy = "`yes`, `no`, `on` and `off` are text in YAML 1.2" if value in ("yes", "no", "on", "off") else ""
+        raise fault("wrong-type", f"takes true, false or numbers, not {says(value)}", help=remedy)
     return value if isinstance(value, bool) else numbers(value)
 
 

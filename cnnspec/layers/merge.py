@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from cnnspec.geometry import Field
-from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, by
+from cnnspec.layers.base import Inferred, Layer, Shape, ShapeError, by
 
 
 class Merge(Layer):
@@ -63,7 +62,7 @@ def _remedies(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
     factor = factors.pop()
     also = f" and {conv}" if widen else ""
     if not factors and factor > 1:
-        return (f"`upsample: {factor}`{also} at the end of that branch", f"a stride of {factor} less in it")
+        return (f"`upsample: {factor}`{also} at the end of that branch",)
     if b[1] >= a[1] and b[2] >= a[2]:
         return ("`padding: same` in the other branches", f"`crop: [{a[1]}, {a[2]}]`{also} at the end of that one")
     return ("`padding: same` in that branch",)
@@ -148,12 +147,3 @@ class Concat(Merge):
 
 
 _CONCAT_RULE = "all branches must have one height and width"
-
-
-def largest_field(seen: list[Fields]) -> Fields:
-    """What an element of a merge sees: the largest of its branches (textbook 1.1.3)."""
-
-    def largest(fields: list[Field]) -> Field:
-        return Field(max(f.size for f in fields), max(f.step for f in fields), max(f.cells for f in fields))
-
-    return largest([h for h, _ in seen]), largest([w for _, w in seen])

@@ -84,7 +84,7 @@ class GroupNorm(Elementwise):
     def infer(self, *inputs: Shape) -> Inferred:
         """The shape of the input."""
         c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, c, "channels")
+        divide(self.groups, (c, "channels"))
         return Inferred(inputs[0])
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.geometry import Axis, adaptive_bounds, pads_of, window
+from cnnspec.geometry import Axis, Field, adaptive_bounds, pads_of, window
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, image, whole_field
 from cnnspec.layers.fields import PaddingField, Size
 from cnnspec.layers.window import does_not_fit
@@ -144,7 +144,12 @@ class AdaptiveAvgPool(Layer):
         return Inferred((c, *self.size))
 
     def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """The largest of the windows."""
-        reach = [max(end - start for start, end in adaptive_bounds(inputs[0][1 + i], self.size[i])) for i in (0, 1)]
-        step = [max(1, inputs[0][1 + i] // self.size[i]) for i in (0, 1)]
-        return seen[0].slide(reach[0], step[0], self.size[0]), seen[1].slide(reach[1], step[1], self.size[1])
+        """The largest of the windows, or everything."""
+        return _adapted(seen[0], inputs[0][1], shape[1]), _adapted(seen[1], inputs[0][2], shape[2])
+
+
+def _adapted(seen: Field, n: int, out: int) -> Field:
+    if out == 1:
+        return seen.whole()
+    reach = max(end - start for start, end in adaptive_bounds(n, out))
+    return seen.slide(reach, max(1, n // out), out)

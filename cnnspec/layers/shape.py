@@ -153,7 +153,7 @@ class ChannelShuffle(Layer):
     def infer(self, *inputs: Shape) -> Inferred:
         """The shape of the input."""
         c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, c, "channels")
+        divide(self.groups, (c, "channels"))
         return Inferred(inputs[0])
 
 

@@ -12,6 +12,7 @@ def does_not_fit(h: Axis, w: Axis) -> ShapeError:
     padded = "no padding" if not (h.p or w.p) else f"padding {h.p}×{w.p} in total"
     dilated = "" if (h.dilation, w.dilation) == (1, 1) else " (dilated)"
     largest = min(axis.largest_kernel for _, axis in bad)
+    across = f" in {bad[0][0]}" if len(bad) == 1 and h.kernel != w.kernel else ""
     needed = [max(0, axis.k - axis.n) for axis in (h, w)]
     total = str(needed[0]) if needed[0] == needed[1] else f"[{needed[0]}, {needed[1]}]"
     return ShapeError(
@@ -20,7 +21,7 @@ def does_not_fit(h: Axis, w: Axis) -> ShapeError:
         field="kernel",
         label=f"{h.k}×{w.k} window{dilated}, {h.n}×{w.n} input, {padded}",
         notes=tuple(f"{name}: {axis.formula()}" for name, axis in bad),
-        remedies=(f"a kernel of at most {largest}", f"`padding: same` (or {total} in total)"),
+        remedies=(f"a kernel of at most {largest}{across}", f"`padding: same` (or {total} in total)"),
         larger_input=True,
     )
 
@@ -44,6 +45,6 @@ def looks_per_side(layer: Layer) -> tuple[str, str] | None:
     remedy = (
         f"for {written} on each side write `padding: {{each_side: {written}}}`"
         + (" or `padding: same`" if same else "")
-        + f"; if this is meant, `padding: {{top: {top}, bottom: {bottom}, left: {left}, right: {right}}}` says so"
+        + f"\nif this is meant, `padding: {{top: {top}, bottom: {bottom}, left: {left}, right: {right}}}` says so"
     )
     return message, remedy

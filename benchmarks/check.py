@@ -1,0 +1,125 @@
+"""What `cnnspec check` costs: as a process beside its bare imports, and for each layer of long specs.
+
+    python benchmarks/check.py [--rounds 15]
+
+Processes run in turn, so that a busy machine disturbs all alike; both the least and the median are printed, of wall
+time and of processor time. Bytecode is cached beforehand, as it is after an installation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from cnnspec import api, source
+from cnnspec.builder import build
+from cnnspec.diagnostics import Source
+from cnnspec.summary import summarize
+
+TARGET = 1.3
+BARE = """\
+import yaml, pydantic, click, rich.table
+class Model(pydantic.BaseModel):
+    n: int
+Model(n=1)
+"""
+COMMANDS = {
+    "python alone": ["-c", "pass"],
+    "bare imports": ["-c", BARE],
+    "check lenet": ["-m", "cnnspec", "check", "lenet.yaml"],
+    "check resnet50": ["-m", "cnnspec", "check", "resnet50.yaml"],
+}
+LENGTHS = (1000, 2000, 4000, 8000)
+
+
+class Cost(NamedTuple):
+    """Seconds of one run."""
+
+    wall: float
+    processor: float
+
+
+def run(command: Sequence[str], environment: dict[str, str]) -> Cost:
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} failed")
+    return Cost(wall, usage.ru_utime + usage.ru_stime)
+
+
+def processes(rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPYCACHEPREFIX"] = cache
+        for command in COMMANDS.values():
+            run(command, environment)
+        costs: dict[str, list[Cost]] = {name: [] for name in COMMANDS}
+        for _ in range(rounds):
+            for name, command in COMMANDS.items():
+                costs[name].append(run(command, environment))
+    print(f"{'process, ms':<16}{'least':>8}{'median':>8}{'processor':>11}")
+    for name, found in costs.items():
+        wall = [cost.wall for cost in found]
+        shown = (min(wall), statistics.median(wall), min(cost.processor for cost in found))
+        print(f"{name:<16}{shown[0] * 1e3:>8.0f}{shown[1] * 1e3:>8.0f}{shown[2] * 1e3:>11.0f}")
+    bare, ours = costs["bare imports"], costs["check lenet"]
+    least = min(c.wall for c in ours) / min(c.wall for c in bare)
+    median = statistics.median(a.wall / b.wall for a, b in zip(ours, bare, strict=True))
+    processor = min(c.processor for c in ours) / min(c.processor for c in bare)
+    print(f"check lenet / bare imports: {least:.2f} least, {median:.2f} median, {processor:.2f} processor time")
+    print(f"target: at most {TARGET}\n")
+
+
+def long_spec(layers: int) -> str:
+    """A plain network: convolution, norm, activation, over and over."""
+    block = "  - conv: {channels: 16, kernel: 3, padding: same, bias: false}\n  - batch_norm\n  - relu\n"
+    rest = "".join(f"  - {kind}\n" for kind in ("tanh", "sigmoid")[: layers % 3])
+    return "input: [16, 32, 32]\nlayers:\n" + block * (layers // 3) + rest
+
+
+def best(work: Callable[[], object], times: int = 3) -> float:
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def layers() -> None:
+    print(f"{'layers':>8}{'check, ms':>11}{'µs a layer':>12}{'of it YAML':>12}{'graph':>8}{'summary':>9}")
+    for count in LENGTHS:
+        text = Source("long.yaml", long_spec(count))
+        report = api.check(text)
+        assert report.graph is not None
+        assert len(report.graph.nodes) == count + 1
+        graph = report.graph
+        parsing = best(lambda text=text: source.parse(text))
+        checking = best(lambda text=text: build(text, api._open_base))
+        summing = best(lambda graph=graph: summarize(graph))
+        each = [seconds / count * 1e6 for seconds in (checking + summing, parsing, checking - parsing, summing)]
+        print(
+            f"{count:>8,}{(checking + summing) * 1e3:>11.0f}{each[0]:>12.1f}{each[1]:>12.1f}{each[2]:>8.1f}{each[3]:>9.1f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    processes(arguments.rounds)
+    layers()
+
+
+if __name__ == "__main__":
+    main()
