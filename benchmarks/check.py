@@ -109,7 +109,8 @@ def layers() -> None:
         summing = best(lambda graph=graph: summarize(graph))
         each = [seconds / count * 1e6 for seconds in (checking + summing, parsing, checking - parsing, summing)]
         print(
-            f"{count:>8,}{(checking + summing) * 1e3:>11.0f}{each[0]:>12.1f}{each[1]:>12.1f}{each[2]:>8.1f}{each[3]:>9.1f}"
+            f"{count:>8,}{(checking + summing) * 1e3:>11.0f}{each[0]:>12.1f}"
+            f"{each[1]:>12.1f}{each[2]:>8.1f}{each[3]:>9.1f}"
         )
 
 

@@ -11,6 +11,8 @@ from cnnspec.layers import Shape
 from cnnspec.layers.base import by
 from cnnspec.weights import SHOWN
 
+_FEW = 6
+"""How many names stand on one line."""
 _ROLES = ("weight", "bias", "running_mean", "running_var")
 
 Shapes = tuple[tuple[str, Shape], ...]
@@ -155,11 +157,12 @@ def _spread(modules: Sequence[Module]) -> set[str]:
 
 
 def _help(sources: Sequence[Module], targets: Sequence[Module], rename: bool) -> list[str]:
-    surplus = Counter(module.loose for module in sources) - Counter(module.loose for module in targets)
+    theirs, ours = (Counter(module.loose for module in side) for side in (sources, targets))
     lines = []
-    if surplus:
-        spare = _spare(sources, surplus) or ["NAME"]
-        lines.append(f"  help: {' '.join(f'--ignore {name}' for name in spare)} leaves out what the spec does not have")
+    if surplus := theirs - ours:
+        spare = [] if ours - theirs else _spare(sources, surplus)  # leaving out fills nothing
+        options = " ".join(f"--ignore {name}" for name in spare) if 0 < len(spare) <= _FEW else "--ignore NAME"
+        lines.append(f"  help: {options} leaves out what the spec does not have")
     if rename:
         lines.append(
             "  help: --rename OLD=NEW settles a layer: OLD begins its names in the file, NEW is the layer of the spec"
@@ -205,8 +208,8 @@ def _both(what: str, theirs: Sequence[Module], ours: Sequence[Module]) -> str:
 
 
 def _few(modules: Sequence[Module]) -> str:
-    more = len(modules) - SHOWN
-    return ", ".join(m.path or "weight" for m in modules[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(modules) - _FEW
+    return ", ".join(m.path or "the top level" for m in modules[:_FEW]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _label(module: Module) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 from cnnspec import bundled, source
 from cnnspec.builder import build as build_graph
-from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
+from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors, quoted
 from cnnspec.graph import Graph
 from cnnspec.layers import Shape
+
 
 @dataclass(frozen=True)
 class Report:
@@ -30,12 +31,19 @@ class Report:
 def read(spec: str | Path) -> Source:
     """The text of a spec: a path, `-`, or the name of a bundled spec; a file in the working directory wins."""
     path = Path(spec)
-    if str(spec) != "-" and not path.exists() and (found := bundled.find(str(spec))) is not None:
+    if str(spec) != "-" and not _exists(path) and (found := bundled.find(str(spec))) is not None:
         return Source(str(spec), source.read(found).text)
     try:
         return source.read(spec)
     except SpecError as error:
         raise _with_hint(error, str(spec)) from None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that is closed
+        return False
 
 
 def _with_hint(error: SpecError, name: str) -> SpecError:
@@ -51,15 +59,16 @@ def _with_hint(error: SpecError, name: str) -> SpecError:
 
 def _open_base(name: str, extending: Source) -> Source:
     """The spec that another extends: beside it, or bundled; never outside of its folder."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise SpecError([source.about_file("unreadable-file", f"`{name}` lies outside of the spec's folder", name)])
+    if Path(name).is_absolute() or ".." in Path(name).parts or name == "-":
+        message = f"{quoted(name)} lies outside of the spec's folder"
+        raise SpecError([source.about_file("unreadable-file", message, name, "a spec extends one beside it, or below")])
     path = Path(extending.name)
     beside = path.parent / name
-    if path.exists() and beside.exists():
+    if _exists(path) and _exists(beside):
         return source.read(beside)
     home = bundled.find(extending.name)
     for candidate in (home.parent / name if home else None, bundled.find(name)):
-        if candidate is not None and candidate.exists():
+        if candidate is not None and _exists(candidate):
             return Source(name, source.read(candidate).text)
     return source.read(beside)
 

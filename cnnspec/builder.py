@@ -156,10 +156,10 @@ class Builder:
                 with suppress(TooMany):
                     self.sequence(block.layers, inner, Tensor(INPUT, None, block.span))
 
-    def lose(self, node: str, place: Span) -> Tensor:
-        """What stands for the output of something at fault: nothing is known of it, and what needs it is silent."""
+    def lose(self, node: str, place: Span, shape: Shape | None = None) -> Tensor:
+        """What stands for the output of something at fault: where its shape is unknown, what needs it is silent."""
         self.whole = False
-        return Tensor(node, None, place)
+        return Tensor(node, shape, place)
 
     # Sequences, branches, blocks
 
@@ -311,6 +311,8 @@ class Builder:
         for i, values in enumerate([_lost_names(config)] if rounds is None else rounds, 1):
             self.step(place, scope)
             inner = scope.inside(values={**scope.values, **values})
+            if values or i > 1:
+                inner = inner.inside(frames=(Label(place, f"round {i}{_with(values)}"), *scope.frames))
             if name:
                 inner = inner.inside(prefix=f"{scope.prefix}{name}{i}.")
             current = self.sequence(layers, inner, current)
@@ -333,8 +335,11 @@ class Builder:
         try:
             if times is not None:
                 count = scope.value(times)
-                if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+                if isinstance(count, bool) or not isinstance(count, int):
                     scope.fault("wrong-type", f"`times` takes a whole number, not {says(count)}", times.span)
+                    return None
+                if count < 0:
+                    scope.fault("invalid-value", f"`times` takes 0 or more, not {says(count)}", times.span)
                     return None
                 if count > MAX_LAYERS:
                     self.too_many(times.span, scope)
@@ -349,7 +354,9 @@ class Builder:
             return None
         lengths = {key: len(values) for key, values in lists.items()}
         if len(set(lengths.values())) > 1:
-            first, *others = (Label(each.keys[key], f"{length} values") for key, length in lengths.items())
+            first, *others = (
+                Label(each.keys[key], f"{length} value{'s' * (length != 1)}") for key, length in lengths.items()
+            )
             message = "the lists of `each` have different lengths"
             scope.fault("uneven-each", message, first.span, first.text, *others)
             return None
@@ -357,22 +364,20 @@ class Builder:
 
     def block(self, block: Block, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
         """The layers of a block, with its parameters bound."""
-        lost = self.lose(current.node, place)
         if block.name in scope.blocks:
             inwards = list(reversed(scope.blocks))
             circle = " → ".join([*inwards[inwards.index(block.name) :], block.name])
             remedy = "a block may use other blocks, and `repeat` says how often"
             scope.fault("recursive-block", f"`{block.name}` uses itself", place, circle, help=remedy)
-            return lost
+            return self.lose(current.node, place)
         if len(scope.blocks) >= MAX_BLOCK_DEPTH:
             scope.fault("recursive-block", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", place)
-            return lost
+            return self.lose(current.node, place)
         self.step(place, scope)
         self.used.add(block.name)
         values = self.arguments(block, place, config, scope)
         name = self.given_name(config, scope)
-        shown = ", ".join(f"{key} = {_short(value)}" for key, value in values.items() if value is not LOST)
-        frame = Label(place, f"used here, with {shown}" if shown else "used here")
+        frame = Label(place, f"used here{_with(values)}")
         inner = scope.inside(
             values={**self.document.scope.values, **values},
             frames=(frame, *scope.frames),
@@ -440,8 +445,7 @@ class Builder:
     ) -> Tensor:
         """One layer, and those that its `norm` and `activation` stand for."""
         layer, asked = self.fields(cls, kind, place, config, scope)
-        lost = self.lose(name, place)
-        current = self.add(layer, name, place, config, scope, [current]) if layer is not None else lost
+        current = self.add(layer, name, place, config, scope, [current]) if layer else self.lose(name, place)
         for key, item in asked.items():
             if item is not None:
                 current = self.follower(key, item, scope, current)
@@ -474,8 +478,7 @@ class Builder:
             return self.lose(current.node, place)
         name, refers = self.name(kind, place, config, scope)
         layer = read_model(cls, scope, config, kind, place, main=cls.main, also=("name",))
-        lost = self.lose(name, place)
-        end = self.add(layer, name, place, config, scope, [current]) if layer is not None else lost
+        end = self.add(layer, name, place, config, scope, [current]) if layer else self.lose(name, place)
         self.tensors.setdefault(name, end)
         if refers:
             self.tensors[scope.prefix + refers] = end
@@ -495,10 +498,8 @@ class Builder:
         self.step(place, scope)
         self.read.update(tensor.node for tensor in inputs)
         shapes = [tensor.shape for tensor in inputs if tensor.shape is not None]
-        end = Tensor(name, layer.always, place)
         if len(shapes) < len(inputs):
-            self.tensors[name] = end
-            return end
+            return self.lose(name, place, layer.always)
         in_shapes = tuple(shapes)
         try:
             inferred = layer.infer(*in_shapes)
@@ -506,8 +507,7 @@ class Builder:
             _numbers_fit(parameters)
         except ShapeError as error:
             self.shape_fault(error, layer, name, place, config, scope, inputs)
-            self.tensors[name] = end
-            return end
+            return self.lose(name, place, layer.always)
         per_side = looks_per_side(layer)
         if per_side and config is not None:
             message, remedy = per_side
@@ -644,6 +644,11 @@ def _made(tensor: Tensor) -> Label:
 def _lost_names(config: Text) -> dict[str, Any]:
     """The names that the rounds of a faulty repeat would have bound."""
     return {name: LOST for _, item in config.items() for name in item.keys}
+
+
+def _with(values: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{key} = {_short(value)}" for key, value in values.items() if value is not LOST)
+    return f", with {shown}" if shown else ""
 
 
 def _short(value: Any) -> str:

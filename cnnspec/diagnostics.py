@@ -258,6 +258,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     known = list(known)
     by_fold = {k.replace("-", "_").casefold(): k for k in reversed(known)}
     folded = word.replace("-", "_").casefold()
-    exact = by_fold.get(folded)
-    close = [exact] if exact else [by_fold[m] for m in get_close_matches(folded, by_fold, n=1, cutoff=0.7)]
-    return close[0] if close else None
+    swapped = next((k for k in by_fold if sorted(k) == sorted(folded)), None)
+    close = [folded] if folded in by_fold else [swapped] if swapped else get_close_matches(folded, by_fold, 1, 0.7)
+    return by_fold[close[0]] if close else None

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from cnnspec.diagnostics import Label, Source, Span, SpecError, nearest, quoted
 from cnnspec.expressions import LOST
+from cnnspec.layers import find
 from cnnspec.layers.conv import Scheme
 from cnnspec.layers.fields import says
 from cnnspec.reading import Faulty, Findings, Scope, meant, names, one_of, read_choice, read_model, unknown_keys
@@ -421,13 +422,12 @@ def _blocks(scope: Scope, chain: list[Node]) -> dict[str, Block | None]:
             continue
         for name, item in node.items():
             block = _block(scope, name, item, node.keys[name])
-            found.setdefault(name, block)
+            if find(name) is None:
+                found.setdefault(name, block)
     return found
 
 
 def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
-    from cnnspec.layers import find
-
     if not NAME.fullmatch(name) or name in ("repeat", "from", "input"):
         remedy = f"`{name}` is a word of the language" if NAME.fullmatch(name) else _NAMES
         scope.fault("invalid-name", f"a block cannot be called {quoted(name)}", place, help=remedy)

@@ -49,7 +49,7 @@ def evaluate(text: str, values: Values) -> Any:
     Raises ExpressionError, or Lost.
     """
     parts: list[str] = []
-    done = 0
+    done, lost = 0, False
     while found := _REFERENCE.search(text, done):
         parts.append(_literal(text, done, found.start()))
         if found[1] == "(":
@@ -58,7 +58,8 @@ def evaluate(text: str, values: Values) -> Any:
             end = parser.at
         else:
             value, end = _look_up(found[1], values, found.start(), found.end()), found.end()
-        if found.start() == 0 and end == len(text):
+        lost = lost or value is LOST
+        if found.start() == 0 and end == len(text) and not lost:
             return value
         if isinstance(value, list):
             raise ExpressionError("bad-expression", "a list cannot stand inside of text", found.start(), end)
@@ -67,6 +68,8 @@ def evaluate(text: str, values: Values) -> Any:
             raise ExpressionError("bad-expression", f"the text grows past {LONGEST:,} characters", found.start(), end)
         done = end
     parts.append(_literal(text, done, len(text)))
+    if lost:
+        raise Lost
     return "".join(parts)
 
 
@@ -81,8 +84,6 @@ def _literal(text: str, start: int, end: int) -> str:
 def _look_up(name: str, values: Values, start: int, end: int) -> Any:
     if name not in values:
         raise ExpressionError("unknown-param", f"there is no parameter `{name}` here", start, end, name)
-    if values[name] is LOST:
-        raise Lost
     return values[name]
 
 
@@ -136,6 +137,8 @@ class _Parser:
         op, start = self.token, self.token_start
         self.next()
         right = operand()
+        if left is LOST or right is LOST:
+            return LOST
         for side in (left, right):
             if isinstance(side, bool) or not isinstance(side, int | float):
                 kind = (
@@ -166,6 +169,8 @@ class _Parser:
         if token in ("-", "+"):
             self.next()
             value = self.unary()
+            if value is LOST:
+                return LOST
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ExpressionError("bad-expression", f"`{token}` takes a number", start, start + 1)
             return -value if token == "-" else value

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from cnnspec.diagnostics import CODES, Diagnostic, Label, Span, nearest, quoted
 from cnnspec.expressions import ExpressionError, Lost, evaluate, has_reference
-from cnnspec.layers.fields import says
+from cnnspec.layers.fields import says, truth
 from cnnspec.settings import Choice
 from cnnspec.source import MAX_DEPTH, MAX_NODES, Node, resolve
 
@@ -50,7 +50,7 @@ class Findings:
                 message = f"there are more than {MAX_FAULTS:,} faults, and the check ends here"
                 self.found.append(Diagnostic("too-many-faults", message, Label(diagnostic.label.span)))
                 raise Enough
-        elif frames and frames[0] not in self.found[self.seen[place]].others:
+        elif frames and frames[0].span not in [label.span for label in self.found[self.seen[place]].others]:
             self.again.setdefault(self.seen[place], {})[frames[0].span] = None
 
     def all(self) -> list[Diagnostic]:
@@ -303,8 +303,7 @@ def _wording(fault: dict[str, Any], context: dict[str, Any]) -> tuple[str, str, 
         case "float_type":
             return "wrong-type", f"takes a number, not {value}", ""
         case "bool_type":
-            remedy = "`yes`, `no`, `on` and `off` are text in YAML 1.2" if isinstance(fault["input"], str) else ""
-            return "wrong-type", f"takes true or false, not {value}", remedy
+            return "wrong-type", f"takes true or false, not {value}", truth(fault["input"])
         case "string_type":
             return "wrong-type", f"takes text, not {value}", ""
         case "finite_number":

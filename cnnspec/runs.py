@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,18 @@ from cnnspec.source import parse
 from cnnspec.training import LAST, Result, Trainer
 
 SPEC, SETTINGS = "spec.yaml", "run.json"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a run's folder says beside the spec: where and how it computes."""
+
+    backend: str
+    device: str
+    dtype: str
+    options: dict[str, Any]
+    data_dir: str | None
+    memory_limit: int | None
 
 
 @dataclass
@@ -91,15 +103,10 @@ def start_run(
     if keep:
         trainer.folder = model.gather(_new_folder(folder, graph.name) if model.process == 0 else None)[0]
     if trainer.folder is not None and model.process == 0:
-        config = {
-            "backend": backend,
-            "device": device,
-            "dtype": dtype,
-            "options": dict(options or {}),
-            "data_dir": str(data_dir) if data_dir else None,
-        }
+        source = str(data_dir) if data_dir else None
+        config = Config(backend, device, dtype, dict(options or {}), source, memory_limit)
         _write(trainer.folder / SPEC, render(graph))
-        _write(trainer.folder / SETTINGS, json.dumps(config, indent=2) + "\n")
+        _write(trainer.folder / SETTINGS, json.dumps(asdict(config), indent=2) + "\n")
     return Run(graph, trainer, backend)
 
 
@@ -107,21 +114,23 @@ def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = T
     """A run as it was when its last checkpoint was written; `epochs` lets it go on for longer."""
     if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
         raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
+    try:
+        config = Config(**json.loads((folder / SETTINGS).read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{folder / SETTINGS} is not what a run leaves there: {error}") from error
     graph = api.load(folder / SPEC)
-    assert graph.train is not None
+    settings = graph.train or Train()
     if epochs is not None:
-        graph = replace(graph, train=graph.train.model_copy(update={"epochs": epochs}))
-        assert graph.train is not None
-    config = json.loads((folder / SETTINGS).read_text("utf-8"))
-    source = data_dir or (Path(config["data_dir"]) if config["data_dir"] else None)
-    dataset = open_dataset(str(graph.train.data), graph, data_dir=source, download=download)
-    place = backends.find(config["backend"]).join(config["device"])
-    model = build(graph, config["backend"], None, graph.train.seed, place, config["dtype"], **config["options"])
-    about = weights.metadata(folder / LAST)
-    about = {key: value for key, value in about.items() if key != "progress"}
-    trainer = Trainer(model, dataset, graph.train, folder, about=about)
+        settings = settings.model_copy(update={"epochs": epochs})
+    source = data_dir or (Path(config.data_dir) if config.data_dir else None)
+    dataset = open_dataset(str(settings.data), graph, data_dir=source, download=download)
+    place = backends.find(config.backend).join(config.device)
+    limit = config.memory_limit
+    model = build(graph, config.backend, None, settings.seed, place, config.dtype, limit, **config.options)
+    about = {key: value for key, value in weights.metadata(folder / LAST).items() if key != "progress"}
+    trainer = Trainer(model, dataset, settings, folder, about=about)
     trainer.resume()
-    return Run(graph, trainer, config["backend"])
+    return Run(graph, trainer, config.backend)
 
 
 def _new_folder(folder: Path | None, name: str) -> Path:
@@ -129,8 +138,9 @@ def _new_folder(folder: Path | None, name: str) -> Path:
     if folder is None:
         safe = "".join(ch if ch.isalnum() or ch in "-_." else "-" for ch in name) or "network"
         number = 1
-        while (folder := Path("runs") / f"{safe}-{number}").exists():
+        while (Path("runs") / f"{safe}-{number}").exists():
             number += 1
+        folder = Path("runs") / f"{safe}-{number}"
     elif folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder} is not empty: name another folder, or go on there with --resume {folder}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -112,28 +112,28 @@ def read(path: str | Path) -> Source:
     except (OSError, ValueError) as error:
         raise _unreadable(name, str(getattr(error, "strerror", None) or error)) from None
     if len(data) > MAX_BYTES:
-        message = f"`{name}` is larger than {MAX_BYTES // 2**20} MiB, which no spec needs"
+        message = f"{quoted(name)} is larger than {MAX_BYTES // 2**20} MiB, which no spec needs"
         raise SpecError([about_file("file-too-large", message, name)])
     return Source(name, _decode(data, name))
 
 
 def _decode(data: bytes, name: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SpecError([about_file("not-text", f"`{name}` is UTF-16 text", name, "save it as UTF-8")])
+        raise SpecError([about_file("not-text", f"{quoted(name)} is UTF-16 text", name, "save it as UTF-8")])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         byte = data[error.start]
-        message = f"`{name}` is not UTF-8 text: the byte 0x{byte:02x} in line {line} begins no character"
+        message = f"{quoted(name)} is not UTF-8 text: the byte 0x{byte:02x} in line {line} begins no character"
         raise SpecError([about_file("not-text", message, name, "save it as UTF-8")]) from None
     if "\0" in text:
-        raise SpecError([about_file("not-text", f"`{name}` is a binary file, not YAML text", name)])
+        raise SpecError([about_file("not-text", f"{quoted(name)} is a binary file, not YAML text", name)])
     return text
 
 
 def _unreadable(name: str, why: str, remedy: str = "") -> SpecError:
-    return SpecError([about_file("unreadable-file", f"cannot read `{name}`: {why}", name, remedy)])
+    return SpecError([about_file("unreadable-file", f"cannot read {quoted(name)}: {why}", name, remedy)])
 
 
 def about_file(code: str, message: str, name: str, remedy: str = "") -> Diagnostic:
@@ -220,10 +220,10 @@ class _Parser:
 
     def tag(self, event: Any) -> None:
         span = self.span(event)
-        line = self.source.lines[span.line - 1][span.column - 1 :]
-        end = span.column + len(line.split(maxsplit=1)[0]) if line.startswith("!") else span.end_column
-        place = span._replace(end_line=span.line, end_column=end)
-        message = f"the tag {quoted(event.tag)}: specs have no tags"
+        written = self.source.lines[span.line - 1][span.column - 1 :].split(maxsplit=1)
+        tag = written[0] if written and written[0].startswith("!") else event.tag
+        place = span._replace(end_line=span.line, end_column=span.column + len(tag)) if tag != event.tag else span
+        message = f"the tag {quoted(tag)}: specs have no tags"
         self.diagnostics.append(_at("unsupported-yaml", message, place, "leave it out"))
 
     def descend(self, depth: int, event: Any) -> None:
@@ -245,6 +245,7 @@ class _Parser:
     def mapping(self, start: Any, depth: int) -> Node:
         values: dict[str, Node] = {}
         keys: dict[str, Span] = {}
+        merged: Node | None = None
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key_node = self.node(event, depth + 1)
             key = key_node.value
@@ -255,6 +256,7 @@ class _Parser:
             elif key == "<<":
                 message, remedy = "the merge key `<<`: specs have none", "`params` and `blocks` say things once"
                 self.diagnostics.append(_at("unsupported-yaml", message, key_node.span, remedy))
+                merged = value  # so that nothing of it is said to be missing
             elif key in keys:
                 self.diagnostics.append(
                     Diagnostic(
@@ -268,11 +270,14 @@ class _Parser:
             else:
                 keys[key] = key_node.span
                 values[key] = value
+        if merged is not None:
+            keys = {**merged.keys, **keys}
+            values = {**dict(merged.items()), **values}
         return Node(values, self.span(start, event), keys)
 
     def scalar(self, event: Any) -> Plain:
         text: str = event.value
-        if not event.implicit[0]:  # quoted
+        if event.style or event.tag == "!":  # quoted
             return text
         if len(text) > MAX_DIGITS and _NUMBER.fullmatch(text):
             self.say("number-too-long", f"a number of {len(text):,} characters", event)

@@ -532,8 +532,17 @@ def test_a_shortcut_that_comes_first_is_not_taken_for_the_main_branch():
 def test_equal_heads_are_not_chosen_from():
     graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]")
     heads = shapes_of((name, "", linear(2, 3)) for name in ("a", "b"))
-    faults = alignment.align({name: p.shape for name, p in graph.parameters.items()}, heads)[1]
+    expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
+    faults = alignment.align(expected, heads)[1]
     assert "  help: --ignore NAME leaves out what the spec does not have" in faults
+
+
+def test_a_head_of_other_classes_is_not_to_be_left_out():
+    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]")
+    expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
+    faults = alignment.align(expected, shapes_of([("fc", "", linear(10, 3))]))[1]
+    assert faults[0] == "  fc (weight 10×3, bias 10) is in the file, and nothing like it in the spec"
+    assert not any("--ignore fc" in fault for fault in faults)
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path, small):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,12 @@ FOLDER = Path(__file__).parent / "diagnostics"
 UPDATE = os.environ.get("CNNSPEC_UPDATE_GOLDEN") == "1"
 
 ELSEWHERE = {
-    "unreadable-file": "test_source.py",
     "not-text": "test_source.py",
     "file-too-large": "test_source.py",
     "alias-expansion": "test_source.py",
     "nesting-too-deep": "test_source.py",
     "number-too-long": "test_source.py",
+    "too-many-faults": "test_diagnostics.py",
 }
 """Codes about files as a whole, or about texts that are too large to print: tested there."""
 
@@ -102,7 +103,9 @@ def test_titles_are_unique():
 
 
 def test_every_code_is_shown():
-    shown = {code for golden in GOLDEN for code in re.findall(r"^(?:error|warning)\[([a-z-]+)\]", golden.expected, re.M)}
+    shown = {
+        code for golden in GOLDEN for code in re.findall(r"^(?:error|warning)\[([a-z-]+)\]", golden.expected, re.M)
+    }
     assert shown <= set(CODES)
     assert set(CODES) - shown == set(ELSEWHERE)
 
@@ -116,3 +119,96 @@ def test_every_code_is_raised_somewhere():
     package = Path(cnnspec.__file__).parent
     code = "\n".join(file.read_text(encoding="utf-8") for file in package.rglob("*.py") if file.stem != "diagnostics")
     assert [name for name in CODES if f'"{name}"' not in code] == []
+
+
+def test_thirty_mistakes_are_thirty_diagnostics():
+    (golden,) = (golden for golden in GOLDEN if golden.title == "Thirty mistakes")
+    expected = {
+        number: int(line.rsplit("# ")[1])
+        for number, line in enumerate(golden.files["spec.yaml"].splitlines(), 1)
+        if "# " in line
+    }
+    found = Counter(
+        d.label.span.line for d in cnnspec.check(Source("spec.yaml", golden.files["spec.yaml"])).diagnostics
+    )
+    assert found == expected
+    assert sum(found.values()) >= 30
+
+
+# What cannot stand in a Markdown file
+
+
+def rendered(text: str) -> str:
+    return "\n\n".join(render(d) for d in cnnspec.check(Source("spec.yaml", text)).diagnostics)
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
+def test_every_line_ending_gives_the_same_diagnostics(ending):
+    text = "input: [1, 8, 8]\nlayers:\n  - conv: {channels: 3, kernel: 9}\n  - reluu\n"
+    assert rendered(text.replace("\n", ending)) == rendered(text)
+
+
+def test_a_byte_order_mark_moves_nothing():
+    text = "inptu: 3\ninput: [1, 8, 8]\nlayers: [relu]\n"
+    assert [d.label.span[1:] for d in cnnspec.check(Source("x", "\ufeff" + text)).diagnostics] == [(1, 1, 1, 6)]
+
+
+def test_tabs_inside_of_a_line_are_four_cells():
+    lines = rendered("input: [1, 8, 8]\nlayers:\n  - conv: {channels: 3,\tkernel:\t0}\n").splitlines()
+    assert lines[3] == "3 |   - conv: {channels: 3,    kernel:    0}"
+    assert lines[4].index("^") == lines[3].index("0")
+
+
+def test_combining_marks_take_no_cell():
+    lines = rendered("input: [1, 8, 8]\nname: e\u0301e\u0301\nlayers: [{cafe\u0301: 1}]\n").splitlines()
+    assert lines[3] == "3 | layers: [{cafe\u0301: 1}]"
+    assert lines[4] == "  |           ^^^^"
+
+
+def test_a_line_of_many_labels_far_apart_is_shown_in_pieces():
+    layers = ", ".join(["relu"] * 100)
+    text = f"input: [1, 8, 8]\nlayers: [conv: {{channels: 2, kernel: 1, name: a}}, {layers}, relu: {{name: a}}]\n"
+    lines = rendered(text).splitlines()
+    assert [line[:3] for line in lines[3:]] == ["2 |", "  |", "2 |", "  |"]
+    marked = {lines[i][lines[i + 1].index(mark)] for i, mark in ((3, "^"), (5, "-"))}
+    assert marked == {"a"}
+    assert max(map(len, lines)) < 180
+
+
+def test_control_characters_never_reach_the_terminal():
+    shown = rendered('input: [1, 8, 8]\nlayers: ["relu\\e[31m", "a\\nb": 1, "\\u202Ex"]\n')
+    assert all(ch.isprintable() or ch == "\n" for ch in shown)
+    assert "`a\\nb`" in shown
+
+
+def test_a_key_that_fills_a_page_is_shortened():
+    shown = rendered(f"input: [1, 8, 8]\nlayers: [{'x' * 100_000}: 3]\n")
+    assert len(shown) < 1000
+
+
+def test_colours_wrap_words_and_change_no_text():
+    report = cnnspec.check(Source("spec.yaml", "input: [1, 8, 8]\nlayers: [reluu]\n"))
+    painted = render(report.diagnostics[0], lambda text, role: f"<{role}>{text}</{role}>")
+    assert "<error>error[unknown-kind]</error>" in painted
+    assert re.sub(r"</?(error|bold|frame|note)>", "", painted) == render(report.diagnostics[0])
+
+
+def test_no_more_faults_are_listed_than_anybody_reads():
+    report = cnnspec.check(Source("x", "input: [1, 8, 8]\nlayers:\n" + "  - reluu\n" * 5000))
+    assert len(report.diagnostics) == 1001
+    assert "too-many-faults" in {d.code for d in report.diagnostics}
+
+
+def test_to_dict_is_what_the_json_holds():
+    (found,) = cnnspec.check(Source("spec.yaml", "input: [1, 8, 8]\nlayers: [reluu]\n")).diagnostics
+    assert found.to_dict() == {
+        "code": "unknown-kind",
+        "severity": "error",
+        "message": "no layer or block is called `reluu`",
+        "file": "spec.yaml",
+        "line": 2,
+        "column": 10,
+        "label": None,
+        "notes": [],
+        "help": "did you mean `relu`?",
+    }

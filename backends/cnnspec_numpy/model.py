@@ -15,6 +15,9 @@ from cnnspec_numpy.kernels.base import Backward
 
 Tape = list[tuple[Node, Backward]]
 
+_QUIETLY = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""What overflows is infinite, and is reported by those who look at the numbers, not at each product."""
+
 
 class NumpyModel(Model):
     """A graph with its weights, as NumPy arrays that are changed in place."""
@@ -40,6 +43,7 @@ class NumpyModel(Model):
         # A network of views alone would hand out the caller's own array.
         return y.copy() if np.may_share_memory(x, y) else y
 
+    @_QUIETLY
     def _forward(
         self,
         x: Array,
@@ -74,6 +78,7 @@ class NumpyModel(Model):
                 del values[name]
         return values
 
+    @_QUIETLY
     def _backward(self, tape: Tape, dy: Array) -> tuple[Arrays, Arrays]:
         """The gradients of what no kernel made (the input), and of the trainable parameters; empties the tape."""
         d = {self.graph.output.name: dy}
@@ -107,6 +112,7 @@ class NumpyModel(Model):
         loss, dy = losses.LOSSES[self.train.loss.kind](self.train.loss, y, target)
         return loss, y, self._backward(tape, dy)[1]
 
+    @_QUIETLY
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
         state: Arrays = {}
         loss, y, gradients = self._in_training(x, target, state)

@@ -184,6 +184,8 @@ class _Bar:
     def attach(self, run: Run) -> None:
         trainer = run.trainer
         click.echo(_headline(run))
+        for note in trainer.dataset.notes:
+            click.echo(f"note: {note}")
         for record in trainer.result.epochs:
             click.echo(_epoch_line(record))
         trainer.on_step, trainer.on_epoch = self.step, self.epoch

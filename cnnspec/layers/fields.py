@@ -45,6 +45,13 @@ def says(value: Any) -> str:
     return repr(value)
 
 
+def truth(value: Any) -> str:
+    """Help for a truth value in the words of YAML 1.1."""
+    words = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+    meant = words.get(value.lower()) if isinstance(value, str) else None
+    return f"`{meant}`: in YAML 1.2 `{value}` is text" if meant else ""
+
+
 def _whole(value: Any, least: int, *at: str | int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise fault("wrong-type", f"takes a whole number, not {says(value)}", *at)
@@ -256,8 +263,7 @@ NumbersField = Annotated[
 
 def _bias(value: Any) -> bool | Numbers:
     if isinstance(value, str | dict) or value is None:
-        remedy = "`yes`, `no`, `on` and `off` are text in YAML 1.2" if value in ("yes", "no", "on", "off") else ""
-        raise fault("wrong-type", f"takes true, false or numbers, not {says(value)}", help=remedy)
+        raise fault("wrong-type", f"takes true, false or numbers, not {says(value)}", help=truth(value))
     return value if isinstance(value, bool) else numbers(value)
 
 

@@ -65,7 +65,10 @@ def _remedies(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
         return (f"`upsample: {factor}`{also} at the end of that branch",)
     if b[1] >= a[1] and b[2] >= a[2]:
         return ("`padding: same` in the other branches", f"`crop: [{a[1]}, {a[2]}]`{also} at the end of that one")
-    return ("`padding: same` in that branch",)
+    if a[1] >= b[1] and a[2] >= b[2]:
+        crop = f"`crop: [{b[1]}, {b[2]}]` at the end of the other branches"
+        return (f"`padding: same`{also} in that branch",) if widen else ("`padding: same` in that branch", crop)
+    return (f"`padding: same`{also} in the branches",)
 
 
 class Add(Merge):

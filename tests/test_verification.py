@@ -1,0 +1,105 @@
+"""`verify`: backends that agree are said to, and one that does not is caught at the layer where it begins."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import cnnspec
+from cnnspec import bundled, verification
+from cnnspec.backend import available
+from cnnspec.cli import main
+from cnnspec.layers import Shape
+from cnnspec.models import build
+from cnnspec.totals import trainable
+from cnnspec.verification import difference, verify
+
+BACKENDS = list(available())
+
+# The smallest inputs that each network takes, so that all of them are verified in reasonable time.
+REDUCED: dict[str, Shape] = {"unet": (1, 188, 188), "unet_padded": (1, 32, 32), "squeezenet1_0": (3, 48, 48)}
+LARGEST = 30_000_000
+"""Parameters; larger members of a family are built of the same layers."""
+
+
+def small(name: str) -> Shape | None:
+    graph = cnnspec.load(name)
+    if name in REDUCED:
+        return REDUCED[name]
+    return (graph.input.shape[0], 64, 64) if graph.input.shape[1:] == (224, 224) else None
+
+
+NAMES = [name for name in bundled.names() if trainable(cnnspec.load(name).nodes) <= LARGEST]
+
+
+@pytest.mark.skipif(len(BACKENDS) < 2, reason="needs a second backend")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bundled_spec(name: str) -> None:
+    graph = cnnspec.load(name, input_shape=small(name))
+    for comparison in verify(graph, BACKENDS, dtypes=("float64",)):
+        assert comparison.tolerance == 1e-9
+        assert comparison.first_apart is None, max(comparison.layers, key=lambda layer: layer.worst())
+
+
+@pytest.mark.skipif(len(BACKENDS) < 2, reason="needs a second backend")
+@pytest.mark.parametrize("name", ["lenet", "lenet5", "mlp", "nin", "resnet20", "separable28", "allconv28"])
+def test_float32(name: str) -> None:
+    for comparison in verify(cnnspec.load(name), BACKENDS, dtypes=("float32",)):
+        assert comparison.tolerance == 1e-4
+        assert comparison.first_apart is None, max(comparison.layers, key=lambda layer: layer.worst())
+
+
+def test_the_layer_that_parts_company_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_wrong(graph, name, weights, **options):  # type: ignore[no-untyped-def]
+        if name == "wrong":
+            name, weights = "numpy", weights | {"dense2.bias": weights["dense2.bias"] + 1e-6}
+        return build(graph, name, weights, **options)
+
+    monkeypatch.setattr(verification, "build", build_wrong)
+    right, wrong = verify(cnnspec.load("lenet"), ["numpy", "wrong"], dtypes=("float64",))
+    assert right.first_apart is None
+    assert wrong.first_apart == "dense2"
+    assert {layer.name for layer in wrong.layers if layer.value > 1e-9} == {"dense2", "sigmoid4", "dense3"}
+
+
+def test_the_measure() -> None:
+    a = np.array([4.0, -2.0])
+    assert difference(a, a) == 0
+    assert difference(a, np.array([4.0, -1.0])) == 0.25
+    assert difference(np.zeros(2), np.array([0, 3.0])) == 3
+    assert difference(a, np.zeros(3)) == math.inf
+    assert math.isnan(difference(a, np.array([np.nan, 0])))
+
+
+def test_nan_is_no_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = verification.LayerDifference("x", (1,), (1,), value=math.nan)
+    assert layer.worst() == math.inf
+    assert verification.LayerDifference("x", (1,), (2,)).worst() == math.inf
+
+
+class TestCommand:
+    def test_json(self) -> None:
+        result = CliRunner().invoke(main, ["verify", "lenet", "--format", "json", "--dtype", "float64"])
+        assert result.exit_code == 0
+        found = json.loads(result.stdout)
+        assert found["spec"] == "lenet"
+        assert found["agrees"] is True
+        assert [c["backend"] for c in found["comparisons"]] == BACKENDS
+        conv = found["comparisons"][0]["layers"][1]
+        assert conv["name"] == "conv1"
+        assert conv["predicted"] == conv["actual"] == [6, 24, 24]
+
+    def test_text(self) -> None:
+        result = CliRunner().invoke(main, ["verify", "lenet", "--backend", "numpy"])
+        assert result.exit_code == 0
+        assert "agree: largest difference 0 relative, tolerance 1e-09" in result.stdout
+
+    def test_disagreement_exits_with_1(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(verification.TOLERANCE, "float64", -1.0)
+        result = CliRunner().invoke(main, ["verify", "lenet", "--dtype", "float64"])
+        assert result.exit_code == 1
+        assert "part company at `input`" in result.stdout
