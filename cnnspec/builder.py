@@ -431,7 +431,7 @@ class Builder:
         if documents.is_of(value, param.type):
             return value
         remedy = ""
-        if param.type == "text" and (type_ := documents.meant_type(param.default)):
+        if param.type == "text" and not param.required and (type_ := documents.meant_type(param.default)):
             remedy = f"`{key}: {type_}` declares a parameter without a default"
         declared = Label(param.span, f"declared here, as {param.type}")
         message = f"`{key}` of `{block.name}` takes {documents.a_type(param.type)}, not {says(value)}"

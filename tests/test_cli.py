@@ -644,3 +644,28 @@ class TestReference:
             "dtypes": ["float32", "float64"], "fault": None,
         }  # fmt: skip
         assert re.search(r"^numpy  numpy \S+ +cpu +float32, float64$", cnnspec("backends").stdout, re.M)
+
+
+class TestWriting:
+    def test_init_writes_a_spec_that_fits(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
+        assert cnnspec("init", "mine.yaml").exit_code == 0
+        assert cnnspec("check", "mine.yaml").stdout.startswith("mine: every shape fits\n")
+        assert cnnspec("check", "mine.yaml", "--set", "width=8").exit_code == 0
+        again = cnnspec("init", "mine.yaml")
+        assert again.exit_code == 1
+        assert "mine.yaml is there already" in again.stderr
+        assert cnnspec("init", "nowhere/mine.yaml").exit_code == 1
+
+    def test_render_checks_to_the_same_network(self, cnnspec: Cnnspec) -> None:
+        assert cnnspec("render", "resnet20", "-o", "flat.yaml").exit_code == 0
+        flat, whole = (
+            read_json(cnnspec("check", name, "--format", "json").stdout) for name in ("flat.yaml", "resnet20")
+        )
+        assert (flat["layers"], flat["totals"]) == (whole["layers"], whole["totals"])
+        assert cnnspec("render", "resnet20", "-o", "nowhere/flat.yaml").exit_code == 1
+
+    def test_explain_a_code(self, cnnspec: Cnnspec) -> None:
+        assert "window" in cnnspec("explain", "kernel-too-large").stdout
+        result = cnnspec("explain", "kernel-to-large")
+        assert result.exit_code == 1
+        assert "did you mean `kernel-too-large`?" in result.stderr

@@ -123,12 +123,12 @@ def test_only_a_dollar_makes_a_reference():
     assert not has_reference("a (b)")
 
 
-NUMBERS = st.integers(-50, 50) | st.floats(-50, 50).map(lambda number: round(number, 3))
+NUMBERS = st.integers(0, 20) | st.integers(0, 50).map(lambda tenths: tenths / 10)
 
 
 def expressions() -> st.SearchStrategy[str]:
     """Expressions that mean the same in Python."""
-    atoms = NUMBERS.filter(lambda number: number >= 0).map(str) | st.sampled_from(["width", "half"])
+    atoms = NUMBERS.map(str) | st.sampled_from(["width", "half"])
     return st.recursive(
         atoms,
         lambda inner: st.one_of(
@@ -136,20 +136,18 @@ def expressions() -> st.SearchStrategy[str]:
             inner.map("({})".format),
             inner.map("-{}".format),
         ),
-        max_leaves=12,
+        max_leaves=8,
     )
 
 
 @given(expressions())
 @example("1 - - 2")
 def test_arithmetic_is_that_of_python(text):
-    if "e" in text.replace("half", ""):  # 1e-05
-        return
     try:
         expected = eval(text, {"width": VALUES["width"], "half": VALUES["half"]})
     except ZeroDivisionError:
         expected = None
-    if expected is None or abs(expected) > LARGEST:
+    if expected is None:
         with pytest.raises(ExpressionError):
             evaluate(f"$({text})", VALUES)
     else:

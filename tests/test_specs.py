@@ -245,5 +245,5 @@ def test_a_sample_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shown = CliRunner().invoke(main, ["run", "lenet.yaml", "--input", "boot.png"])
     assert shown.exit_code == 0
-    assert "1 sample; numpy on cpu" in shown.output
+    assert "1 sample\nnumpy on cpu" in shown.output
     assert shown.output.splitlines()[-1].startswith("  boot.png  ")

@@ -68,11 +68,7 @@ def command(
     engine_for(backend, dtype)
     if not names:
         check_memory(graph, count, dtype, memory_limit)
-    data = (
-        inputs.read(names, graph.input, limit=batch)
-        if names
-        else inputs.random(graph.input, count, seed)
-    )
+    data = inputs.read(names, graph.input, limit=batch) if names else inputs.random(graph.input, count, seed)
     check_memory(graph, len(data.x), dtype, memory_limit)
     model = build(graph, backend, weights, seed, device, dtype, memory_limit)
     if profile:

@@ -34,7 +34,8 @@ def looks_per_side(layer: Layer) -> tuple[str, str] | None:
         return None
     dilation = getattr(layer, "dilation", (1, 1))
     spans = [reach(k, d) for k, d in zip(kernel, dilation, strict=True)]
-    if not any(k >= 3 and 1 <= p <= k // 2 for k, p in zip(spans, padding, strict=True)):
+    axes = [*zip(spans, padding, strict=True)]
+    if not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
         return None
     square = padding.height == padding.width
     written = str(padding.height) if square else str(list(padding))
