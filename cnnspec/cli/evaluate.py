@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
 
 import click
+import numpy as np
 
-from cnnspec.cli.common import console, format_option, model_options, print_json, settings
+from cnnspec.backend import Array
+from cnnspec.cli.common import format_option, model_options, painter, print_json, print_lines, settings
+from cnnspec.cli.table import percent, table_lines
 from cnnspec.evaluation import Evaluation
 from cnnspec.runs import evaluate
 
@@ -79,33 +82,30 @@ def command(
 
 
 def _print_classes(names: list[str], found: Evaluation) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     assert found.confusion is not None
-    out: Any = console()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    table.add_column("class", style="bold", no_wrap=True)
-    for column in ("samples", "recall", "precision", "most often taken for"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for i, (name, entry) in enumerate(zip(names, found.per_class(), strict=True)):
-        row = found.confusion[i].copy()
-        row[i] = 0
-        worst = f"{names[int(row.argmax())]} ({int(row.max())})" if row.max() else ""
-        table.add_row(name, f"{entry['samples']:,}", _share(entry["recall"]), _share(entry["precision"]), worst)
-    out.print(table)
+    paint = painter(sys.stdout)
+    entries = found.per_class()
+    columns = {
+        "class": names,
+        "samples": [f"{entry['samples']:,}" for entry in entries],
+        "recall": [_share(entry["recall"]) for entry in entries],
+        "precision": [_share(entry["precision"]) for entry in entries],
+        "most often taken for": [_mistaken(names, row, i) for i, row in enumerate(found.confusion)],
+    }
+    print_lines(table_lines(columns, paint, left=("class", "most often taken for")))
     if len(names) > 20:
         return
-    click.echo("\nconfusion (rows: what it is, columns: what it is taken for)\n")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    table.add_column("")
-    for name in names:
-        table.add_column(name[:8], justify="right", no_wrap=True)
-    for i, name in enumerate(names):
-        cells = [f"[bold]{n}[/bold]" if i == j else f"{n}" if n else "·" for j, n in enumerate(found.confusion[i])]
-        table.add_row(name, *cells)
-    out.print(table)
+    click.echo("\nconfusion (rows: what it is; columns: what it is taken for)\n")
+    cells = {
+        f"{name[:8]}": [f"{n or '·'}" for n in column] for name, column in zip(names, found.confusion.T, strict=True)
+    }
+    print_lines(table_lines({"": names, **cells}, paint, left=("",)))
+
+
+def _mistaken(names: list[str], row: Array, own: int) -> str:
+    others = np.where(np.arange(len(row)) == own, 0, row)
+    return f"{names[int(others.argmax())]} ({int(others.max())})" if others.any() else ""
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}".replace("%", " %")
+    return "–" if value is None else percent(value)

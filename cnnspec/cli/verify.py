@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from cnnspec import api
 from cnnspec.backend import available
-from cnnspec.cli.common import BytesType, ShapeType, console, format_option, print_json, set_option, settings
+from cnnspec.cli.common import (
+    BytesType,
+    ShapeType,
+    format_option,
+    painter,
+    print_json,
+    print_lines,
+    set_option,
+    settings,
+)  # fmt: skip
+from cnnspec.cli.table import table_lines
 from cnnspec.layers import Shape
 from cnnspec.layers.base import by
 from cnnspec.verification import Comparison, verify
@@ -63,32 +72,29 @@ def command(
 
 
 def _print(spec: str, names: list[str], found: list[Comparison]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    out: Any = console()
-    shown = [comparison for comparison in found if comparison.backend != names[0]] or found
     if len(names) == 1:
         click.echo(f"{spec}: {names[0]} is the only backend here; its shapes are held to the predicted ones\n")
-    for comparison in shown:
+    for comparison in [comparison for comparison in found if comparison.backend != names[0]] or found:
         against = f" against {names[0]}" if comparison.backend != names[0] else ""
-        out.print(f"[bold]{spec}[/bold]: {comparison.backend}{against}, {comparison.dtype}\n", soft_wrap=True)
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-        table.add_column("name", style="bold", no_wrap=True)
-        for column in ("predicted", "actual", "value", "gradient", "in training"):
-            table.add_column(column, justify="right", no_wrap=True)
-        for layer in comparison.layers:
-            numbers = [_small(layer.value), _small(layer.gradient), _small(layer.training)]
-            style = None if layer.worst() <= comparison.tolerance else "red"
-            table.add_row(layer.name, by(layer.shape), by(layer.actual), *numbers, style=style)
-        out.print(table)
-        worst = max(layer.worst() for layer in comparison.layers)
+        layers = comparison.layers
+        columns = {
+            "name": [layer.name for layer in layers],
+            "predicted": [by(layer.shape) for layer in layers],
+            "actual": [by(layer.actual) for layer in layers],
+            "value": [_small(layer.value) for layer in layers],
+            "gradient": [_small(layer.gradient) for layer in layers],
+            "in training": [_small(layer.training) for layer in layers],
+            "": ["" if layer.worst() <= comparison.tolerance else "apart" for layer in layers],
+        }
+        columns = {name: cells for name, cells in columns.items() if any(cells)}
+        click.echo(f"{spec}: {comparison.backend}{against}, {comparison.dtype}\n")
+        print_lines(table_lines(columns, painter(sys.stdout)))
+        worst = max(comparison.input_gradient, *(layer.worst() for layer in layers))
         verdict = "agree" if comparison.first_apart is None else f"part company at `{comparison.first_apart}`"
+        loss = f", loss in training {_small(comparison.loss)}" if comparison.loss is not None else ""
         click.echo(
-            f"\n{verdict}: largest difference {_small(max(worst, comparison.input_gradient))} relative, "
-            f"tolerance {comparison.tolerance:g}; gradient of the input {_small(comparison.input_gradient)}"
-            + (f", loss in training {_small(comparison.loss)}" if comparison.loss is not None else "")
-            + "\n"
+            f"\n{verdict}: largest difference {_small(worst)} relative, tolerance {comparison.tolerance:g}; "
+            f"gradient of the input {_small(comparison.input_gradient)}{loss}\n"
         )
 
 
