@@ -285,12 +285,15 @@ class _Parser:
         return resolve(text)
 
     def span(self, first: Any, last: Any = None) -> Span:
-        start, end = first.start_mark, (last or first).end_mark
+        start, end, lines = first.start_mark, (last or first).end_mark, self.source.lines
+        if start.line == len(lines):  # libyaml counts one more at the end of a text that ends in no line break
+            at = len(lines[-1]) + 1
+            return Span(self.source, len(lines), at, len(lines), at)
         if end.column == 0 and end.line > start.line:  # a block ends where the next line begins: end it before
             line = end.line
-            while line > start.line + 1 and not self.source.lines[line - 1].strip():
+            while line > start.line + 1 and not lines[line - 1].strip():
                 line -= 1
-            return Span(self.source, start.line + 1, start.column + 1, line, len(self.source.lines[line - 1]) + 1)
+            return Span(self.source, start.line + 1, start.column + 1, line, len(lines[line - 1]) + 1)
         return Span(self.source, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
     def say(self, code: str, message: str, event: Any, remedy: str = "", label: str = "") -> None:

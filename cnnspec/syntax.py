@@ -38,7 +38,7 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
     if remedy == _INDENTATION and before.strip(" -"):
         remedy = "quote text that holds quotes, or start a new line"
     others = (Label(opened, f"{what} begins here"),) if opened.line != at.line else ()
-    return Diagnostic("yaml-syntax", "this is not YAML", Label(at, label.format(ch)), others=others, help=remedy)
+    return Diagnostic("yaml-syntax", "this is not YAML", Label(at, label.replace("{}", ch)), others=others, help=remedy)
 
 
 def _point(source: Source, mark: Any) -> Span:
@@ -74,7 +74,7 @@ _PROBLEMS = {
         "start a new line for the list, or write it as `[…]`",
     ),
     r"expected ',' or '\]'": ("`,` or `]` is missing", "close the list with `]`, or separate its items with `,`"),
-    "expected ',' or '}'": ("`,` or `}}` is missing", "close the mapping with `}`, or separate its keys with `,`"),
+    "expected ',' or '}'": ("`,` or `}` is missing", "close the mapping with `}`, or separate its keys with `,`"),
     "cannot start any token": ("text cannot begin with `{}`", "quote it"),
     "unknown escape character": ("`\\` means nothing before this", "write `\\\\`, or use single quotes"),
     "expected.* node content": ("a value is missing", ""),

@@ -578,6 +578,12 @@ def test_a_layer_of_another_package(entry_points):
     assert near.help == "did you mean `twice`?"
 
 
+def test_a_broken_package_is_a_warning_that_names_it(entry_points):
+    entry_points += [Point("thrice", ImportError("no such module")), Point("twice", Twice)]
+    with pytest.warns(RuntimeWarning, match="`thrice` cannot be loaded: no such module"):
+        assert graph("[twice]").output.shape == (6, 16, 16)
+
+
 def test_no_package_takes_the_place_of_a_layer(entry_points):
     entry_points.append(Point("relu", Twice))
     assert type(graph("[relu]").nodes[1].layer) is Relu

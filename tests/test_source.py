@@ -122,6 +122,11 @@ def test_a_block_ends_where_its_text_ends(loader):
     assert tree("a:\n  b: |\n    text\n").get("a").span.end_line == 3
 
 
+@pytest.mark.parametrize("text", ["a:", "a: ", "---", "- ", "a:\n  -", "a: 1\n---", "a: |", "a: ["])
+def test_the_end_of_a_text_without_a_line_break_lies_within_it(loader, text):
+    answer(text)
+
+
 def test_a_path_leads_as_far_as_it_leads():
     root = tree("a: {b: [1, 2]}\n")
     assert root.at(("a", "b", 1)) == root.get("a").get("b").elements()[1].span
@@ -362,6 +367,8 @@ PIECES = st.lists(
 @example("\x85a: [")
 @example("a: |9\n x")
 @example("\ufeff\ufeff- a: b: c")
+@example("---")
+@example("&{")
 def test_any_text_gives_a_tree_or_diagnostics(text):
     answer(text)
 

@@ -96,9 +96,10 @@ def _print_classes(names: list[str], found: Evaluation) -> None:
     if len(names) > 20:
         return
     click.echo("\nconfusion (rows: what it is; columns: what it is taken for)\n")
-    cells = {
-        f"{name[:8]}": [f"{n or '·'}" for n in column] for name, column in zip(names, found.confusion.T, strict=True)
-    }
+    heads = [name[:8] for name in names]
+    if len(set(heads)) < len(names):
+        heads = [str(i) for i in range(len(names))]
+    cells = {head: [f"{n or '·'}" for n in column] for head, column in zip(heads, found.confusion.T, strict=True)}
     print_lines(table_lines({"": names, **cells}, paint, left=("",)))
 
 

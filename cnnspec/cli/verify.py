@@ -21,7 +21,7 @@ from cnnspec.cli.common import (
 from cnnspec.cli.table import table_lines
 from cnnspec.layers import Shape
 from cnnspec.layers.base import by
-from cnnspec.verification import Comparison, verify
+from cnnspec.verification import Comparison, LayerDifference, verify
 
 
 @click.command("verify")
@@ -84,18 +84,32 @@ def _print(spec: str, names: list[str], found: list[Comparison]) -> None:
             "value": [_small(layer.value) for layer in layers],
             "gradient": [_small(layer.gradient) for layer in layers],
             "in training": [_small(layer.training) for layer in layers],
-            "": ["" if layer.worst() <= comparison.tolerance else "apart" for layer in layers],
+            "": [_remark(layer, comparison.tolerance) for layer in layers],
         }
         columns = {name: cells for name, cells in columns.items() if any(cells)}
         click.echo(f"{spec}: {comparison.backend}{against}, {comparison.dtype}\n")
         print_lines(table_lines(columns, painter(sys.stdout)))
-        worst = max(comparison.input_gradient, *(layer.worst() for layer in layers))
+        worst = max(layer.worst() for layer in layers)
+        if not comparison.kinks:
+            worst = max(worst, comparison.input_gradient)
         verdict = "agree" if comparison.first_apart is None else f"part company at `{comparison.first_apart}`"
         loss = f", loss in training {_small(comparison.loss)}" if comparison.loss is not None else ""
         click.echo(
             f"\n{verdict}: largest difference {_small(worst)} relative, tolerance {comparison.tolerance:g}; "
-            f"gradient of the input {_small(comparison.input_gradient)}{loss}\n"
+            f"gradient of the input {_small(comparison.input_gradient)}{loss}"
         )
+        if comparison.kinks:
+            click.echo(
+                f"rounding puts a number on either side of the kink of {', '.join(comparison.kinks)}: "
+                "the gradients before it are shown, and not judged (another --seed, or float64, judges them)"
+            )
+        click.echo()
+
+
+def _remark(layer: LayerDifference, tolerance: float) -> str:
+    if not layer.worst() <= tolerance:
+        return "apart"
+    return "not judged" if layer.gradient is not None and not layer.judged else ""
 
 
 def _small(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -74,7 +75,13 @@ NORMS = ("batch_norm", "layer_norm", "group_norm", "local_response_norm")
 @cache
 def _third_party() -> dict[str, type[Layer]]:
     """The layers that other packages add through the entry-point group `cnnspec.layers`."""
-    return {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
+    found = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:  # whatever it is, a broken package is no fault of the spec
+            warnings.warn(f"the layer `{point.name}` cannot be loaded: {error}", RuntimeWarning, stacklevel=2)
+    return found
 
 
 def find(kind: str) -> type[Layer] | None:
@@ -84,4 +91,4 @@ def find(kind: str) -> type[Layer] | None:
 
 def known_kinds() -> dict[str, type[Layer]]:
     """Every layer by its kind, the built-in ones first."""
-    return {**LAYERS, **_third_party()}
+    return {**LAYERS, **_third_party(), **LAYERS}

@@ -23,6 +23,7 @@ class Relu(Activation):
     """
 
     kind = "relu"
+    kinks = (0.0,)
 
 
 class Relu6(Activation):
@@ -36,6 +37,7 @@ class Relu6(Activation):
     """
 
     kind = "relu6"
+    kinks = (0.0, 6.0)
 
 
 class LeakyRelu(Activation):
@@ -49,6 +51,7 @@ class LeakyRelu(Activation):
     """
 
     kind = "leaky_relu"
+    kinks = (0.0,)
     main = "slope"
 
     slope: float = 0.01
@@ -66,6 +69,7 @@ class Prelu(Activation):
     """
 
     kind = "prelu"
+    kinks = (0.0,)
 
     shared: bool = False
     """One weight for all channels."""
@@ -88,6 +92,7 @@ class Elu(Activation):
     """
 
     kind = "elu"
+    kinks = (0.0,)
     main = "alpha"
 
     alpha: float = 1.0
@@ -105,6 +110,7 @@ class Selu(Activation):
     """
 
     kind = "selu"
+    kinks = (0.0,)
 
 
 class Gelu(Activation):
@@ -174,6 +180,7 @@ class HardSigmoid(Activation):
     """
 
     kind = "hard_sigmoid"
+    kinks = (-3.0, 3.0)
 
 
 class Tanh(Activation):
@@ -200,6 +207,7 @@ class HardSwish(Activation):
     """
 
     kind = "hard_swish"
+    kinks = (-3.0, 3.0)
 
 
 class Softplus(Activation):

@@ -88,6 +88,9 @@ class Layer(BaseModel):
     view: ClassVar[bool] = False
     """Whether the output shares the input's memory."""
 
+    kinks: ClassVar[tuple[float, ...]] = ()
+    """Where, in what it reads, the derivative jumps: two runs whose rounding differs may be on either side."""
+
     def infer(self, *inputs: Shape) -> Inferred:
         """The output shape, or a ShapeError."""
         raise NotImplementedError
