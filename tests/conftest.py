@@ -9,8 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from click.testing import CliRunner, Result
+# The tests run in several processes: threads on top of those would wait for each other. Before anyone imports numpy.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
+import pytest  # noqa: E402
+from click.testing import CliRunner, Result  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 

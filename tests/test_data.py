@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cnnspec
-from cnnspec.api import resizing
 from cnnspec import idx, images, inputs
+from cnnspec.api import resizing
 from cnnspec.data import DataError, augmented, batches, download, epoch_order, files, known, open_dataset, split_off
 from cnnspec.data.memory import InMemory
 from cnnspec.settings import Augment, Input
@@ -258,7 +258,8 @@ def test_another_size_names_both_remedies():
     said = message("mine", network((1, 6, 7)))
     assert "`mine (train)` has the shape [5, 2, 3], and the network takes [1, 6, 7]" in said
     assert said.endswith(
-        "`--resize` (or `fit` in the spec's `input`) converts it, or let the spec have `input: [1, 2, 3]` and begin with `pad: 4`"
+        "`--resize` (or `fit` in the spec's `input`) converts it, "
+        "or let the spec have `input: [1, 2, 3]` and begin with `pad: 4`"
     )
     assert "`pad: [4, 5]`" in message("mine", network((1, 6, 8)))
     assert "pad" not in message("mine", network((1, 1, 7)))
@@ -504,8 +505,8 @@ def test_sizes_are_checked_by_the_headers():
     picture("pets/dog/1.png", size=(4, 2))
     picture("pets/dog/2.png", mode="RGB")
     assert message("pets", network(outputs=2)) == (
-        "`pets/dog/1.png` has 1×2×4 pixels (channels × height × width), and the network takes 1×2×3; `--resize` (or `fit` in the spec's `input`) "
-        "converts it (and 1 other pictures do not fit either)"
+        "`pets/dog/1.png` has 1×2×4 pixels (channels × height × width), and the network takes 1×2×3; "
+        "`--resize` (or `fit` in the spec's `input`) converts it (and 1 other pictures do not fit either)"
     )
     found = open_dataset("pets", resizing(network(outputs=2))).train.samples(np.arange(6))
     assert found.shape == (6, 1, 2, 3)

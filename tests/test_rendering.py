@@ -46,9 +46,8 @@ SPECS = {
 
 @pytest.mark.parametrize("item", SPECS.values(), ids=SPECS.keys())
 def test_branches_of_every_form(item: str) -> None:
-    graph = cnnspec.loads(
-        f"input: [2, 4, 4]\nname: x\nlayers:\n  - relu: {{name: one}}\n  - tanh: {{name: two}}\n  - {item}\n  - flatten\n"
-    )
+    before = "input: [2, 4, 4]\nname: x\nlayers:\n  - relu: {name: one}\n  - tanh: {name: two}\n"
+    graph = cnnspec.loads(f"{before}  - {item}\n  - flatten\n")
     assert essence(cnnspec.loads(render(graph))) == essence(graph)
 
 

@@ -285,8 +285,8 @@ class TestFaults:
 
     def test_cross_entropy_over_an_image(self, data: Path) -> None:
         graph = cnnspec.loads("input: [1, 8, 8]\nlayers: [conv: {channels: 10, kernel: 1}]")
+        model = cnnspec.build(graph)
         with pytest.raises(BackendError, match="vector"):
-            model = cnnspec.build(graph)
             model.begin_training(settings_for(graph, {}), 1)
 
     def test_memory(self, data: Path) -> None:

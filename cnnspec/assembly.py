@@ -1,0 +1,275 @@
+"""The graph in the making: each layer in its place, with its name, its shape and its faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cnnspec.declarations import NAME
+from cnnspec.diagnostics import Label, Span, quoted
+from cnnspec.graph import INPUT, Node
+from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
+from cnnspec.layers.activation import Activation
+from cnnspec.layers.base import by
+from cnnspec.layers.conv import Weighted
+from cnnspec.layers.fields import says
+from cnnspec.layers.window import looks_per_side
+from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model
+from cnnspec.remedies import as_image, one_of, smallest_input
+from cnnspec.source import Node as Text
+
+MAX_LAYERS = 50_000
+MAX_TRIALS = 10_000
+"""How many layers may be tried for larger inputs, in all."""
+
+
+class TooMany(Exception):
+    """The network grew past its bound; that has been said."""
+
+
+class Tensor(NamedTuple):
+    """What a layer hands on: the node that made it, its shape (None after a fault), and where it was made."""
+
+    node: str
+    shape: Shape | None
+    span: Span
+
+
+class Assembly:
+    """Adds a node for each layer, and says what is wrong with it."""
+
+    def __init__(self, as_written: bool) -> None:
+        self.as_written = as_written
+        self.nodes: list[Node] = []
+        self.tensors: dict[str, Tensor] = {}
+        """What each name stands for."""
+        self.ordinals: dict[str, Counter[str]] = {}
+        self.places: dict[str, Span] = {}
+        self.claimed: set[str] = set()
+        self.misnamed: set[str] = set()
+        """What names begin with that a fault hides."""
+        self.read: set[str] = set()
+        self.whole = True
+        self.steps = 0
+        self.trials = 0
+
+    def lose(self, node: str, place: Span, shape: Shape | None = None) -> Tensor:
+        """What stands for the output of something at fault: where its shape is unknown, what needs it is silent."""
+        self.whole = False
+        return Tensor(node, shape, place)
+
+    # Layers
+
+    def layer(
+        self, cls: type[Layer], kind: str, name: str, place: Span, config: Text | None, scope: Scope, current: Tensor
+    ) -> Tensor:
+        """One layer, and those that its `norm` and `activation` stand for."""
+        layer, asked = self.fields(cls, kind, place, config, scope)
+        current = self.add(layer, name, place, config, scope, [current]) if layer else self.lose(name, place)
+        for key, item in asked.items():
+            if item is not None:
+                current = self.follower(key, item, scope, current)
+        return current
+
+    def fields(
+        self, cls: type[Layer], kind: str, place: Span, config: Text | None, scope: Scope
+    ) -> tuple[Layer | None, dict[str, Text | None]]:
+        """The layer with its fields, None where they are at fault; and its `norm` and `activation`."""
+        sugar = ("norm", "activation") if issubclass(cls, Weighted) else ()
+        asked = {key: config.get(key) for key in sugar} if config is not None else {}
+        given: dict[str, Any] = {}
+        if config is not None and asked.get("norm") is not None and "bias" not in config.keys:
+            given["bias"] = False
+        also = (*sugar, "name", "expect")
+        return read_model(cls, scope, config, kind, place, main=cls.main, given=given, also=also), asked
+
+    def follower(self, key: str, item: Text, scope: Scope, current: Tensor) -> Tensor:
+        """The layer that `norm` or `activation` stands for."""
+        entry = kind_and_config(scope, item, f"`{key}`")
+        if entry is None:
+            return self.lose(current.node, item.span)
+        kind, place, config = entry
+        cls = find(kind)
+        fits = cls is not None and (kind in NORMS if key == "norm" else issubclass(cls, Activation))
+        if cls is None or not fits:
+            known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
+            remedy = meant(kind, known, f"it takes {', '.join(known)}")
+            scope.fault("unknown-kind", f"`{key}` takes no {quoted(kind)}", place, help=remedy)
+            return self.lose(current.node, place)
+        name, refers = self.name(kind, place, config, scope)
+        layer = read_model(cls, scope, config, kind, place, main=cls.main, also=("name",))
+        end = self.add(layer, name, place, config, scope, [current]) if layer else self.lose(name, place)
+        self.tensors.setdefault(name, end)
+        if refers:
+            self.tensors[scope.prefix + refers] = end
+        return end
+
+    def add(
+        self,
+        layer: Layer,
+        name: str,
+        place: Span,
+        config: Text | None,
+        scope: Scope,
+        inputs: list[Tensor],
+        branches: tuple[str, ...] = (),
+    ) -> Tensor:
+        """A node for the layer, with its shape inferred; a fault in that is said, and makes the shape unknown."""
+        self.step(place, scope)
+        self.read.update(tensor.node for tensor in inputs)
+        shapes = [tensor.shape for tensor in inputs if tensor.shape is not None]
+        if len(shapes) < len(inputs):
+            return self.lose(name, place, layer.always)
+        in_shapes = tuple(shapes)
+        try:
+            inferred = layer.infer(*in_shapes)
+            parameters = layer.parameters(*in_shapes)
+            _numbers_fit(parameters)
+        except ShapeError as error:
+            self.shape_fault(error, layer, name, place, config, scope, inputs)
+            return self.lose(name, place, layer.always)
+        per_side = looks_per_side(layer)
+        if per_side and config is not None:
+            message, remedy = per_side
+            span = config.at(("padding",))
+            scope.fault("padding-per-side", message, span, "of both sides together", help=remedy, severity="warning")
+        names = tuple(tensor.node for tensor in inputs)
+        made = (inferred.shape, inferred.pads, inferred.overhang)
+        self.nodes.append(Node(name, layer, names, in_shapes, *made, parameters, branches, place))
+        end = Tensor(name, inferred.shape, place)
+        self.tensors[name] = end
+        return end
+
+    def shape_fault(
+        self,
+        error: ShapeError,
+        layer: Layer,
+        name: str,
+        place: Span,
+        config: Text | None,
+        scope: Scope,
+        inputs: list[Tensor],
+    ) -> None:
+        """A ShapeError as a diagnostic: its place, who made what it got, and an input that would do."""
+        span = place
+        if error.field and config is not None:
+            span = config.at((error.field,)) if config.is_mapping else config.span
+        label, notes, remedies = error.label, list(error.notes), list(error.remedies)
+        others = [_made(tensor) for tensor in inputs]
+        if error.code == "needs-image" and inputs[0].node == INPUT:
+            remedies = [f"`input: {as_image(inputs[0].shape)}`"]
+        if layer.merges and error.input_index is not None:
+            notes.append(label)
+            culprit = others.pop(error.input_index)
+            span, label = culprit.span, culprit.text
+        if error.larger_input and self.trials < MAX_TRIALS:
+            self.trials += len(self.nodes)
+            larger = smallest_input(self.nodes, layer, [tensor.node for tensor in inputs])
+            if larger:
+                remedies.append(f"an input of at least {by(larger[1:])}")
+        message = error.message.replace("{name}", name)
+        scope.fault(error.code, message, span, label, *others, notes=notes, help=one_of(remedies))
+
+    def expected(self, name: str, end: Tensor, config: Text | None, scope: Scope) -> Tensor:
+        """Holds a layer to the output shape that its author expects, and takes their word for it after a fault."""
+        node = config.get("expect") if config is not None else None
+        if node is None or not self.as_written:
+            return end
+        try:
+            value = scope.value(node)
+        except Faulty:
+            return end
+        if not isinstance(value, list) or not value or not all(type(n) is int and n > 0 for n in value):
+            scope.fault("wrong-type", f"`expect` takes a shape, not {says(value)}", node.span, help="`[6, 24, 24]`")
+        elif end.shape is None:
+            return Tensor(end.node, tuple(value), end.span)
+        elif tuple(value) != end.shape:
+            message = f"`{name}` makes {by(end.shape)}, and its author expects {by(tuple(value))}"
+            remedy = f"`expect: {list(end.shape)}`, or another layer"
+            scope.fault("expectation-failed", message, node.span, "", _made(end), help=remedy)
+        return end
+
+    # Names
+
+    def name(self, kind: str, place: Span, config: Text | None, scope: Scope) -> tuple[str, str | None]:
+        """The full name of a layer, and its own name where the author gave one."""
+        ordinals = self.ordinals.setdefault(scope.prefix, Counter())
+        ordinals[kind] += 1
+        given = self.given_name(config, scope)
+        name = scope.prefix + (given or f"{kind}{ordinals[kind]}")
+        self.claim(name, place, config if given else None, scope)
+        return name, given
+
+    def given_name(self, config: Text | None, scope: Scope) -> str | None:
+        """The name that the author gave, if it is one."""
+        node = config.get("name") if config is not None else None
+        if node is None:
+            return None
+        try:
+            name = scope.value(node)
+        except Faulty:
+            return None
+        if not isinstance(name, str) or not all(map(NAME.fullmatch, name.split("."))) or name == INPUT:
+            shown = quoted(name) if isinstance(name, str) else says(name)
+            remedy = "`input` is the network's input" if name == INPUT else "letters, digits, _ and -, a letter first"
+            scope.fault("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)
+            self.misnamed.add(f"{scope.prefix}{name}")
+            return None
+        return name
+
+    def claim(self, name: str, place: Span, config: Text | None, scope: Scope) -> None:
+        """Takes a name, which nobody else may have; one that was given stands in the config."""
+        if config is not None:
+            place = config.at(("name",))
+        first = self.places.setdefault(name, place)
+        if name in self.claimed and first == place:
+            what = "the use of the block" if scope.blocks else "the repeat"
+            message = f"this makes several layers that are called `{name}`"
+            remedy = f"give {what} a `name`, and the names of its layers begin with that"
+            scope.fault("duplicate-name", message, place, help=remedy)
+        elif name in self.claimed:
+            message = f"two layers are called `{name}`"
+            label = "again here" if config is not None else "is called so by default"
+            scope.fault("duplicate-name", message, place, label, Label(first, "first here"))
+        self.claimed.add(name)
+
+    # Bounds
+
+    def step(self, place: Span, scope: Scope) -> None:
+        """Counts a layer, a block or a round of a repeat."""
+        self.steps += 1
+        if self.steps > MAX_LAYERS:
+            self.too_many(place, scope)
+
+    def too_many(self, place: Span, scope: Scope) -> None:
+        """Refuses to grow on."""
+        message = f"the network grows past {MAX_LAYERS:,} layers"
+        scope.fault("too-many-layers", message, place, "reached here")
+        raise TooMany
+
+    def unread(self, scope: Scope) -> None:
+        """Warns of layers whose output nobody reads."""
+        for node in self.nodes:
+            if node.name not in self.read and node.span is not None:
+                message = f"nothing reads what `{node.name}` makes"
+                remedy = "leave it out, or let a branch of the merge behind it begin without `from`"
+                scope.fault("unread-layer", message, node.span, help=remedy, severity="warning")
+
+
+def _made(tensor: Tensor) -> Label:
+    verb = "is" if tensor.node == INPUT else "makes"
+    return Label(tensor.span, f"{verb} {by(tensor.shape or ())}")
+
+
+def _numbers_fit(parameters: Mapping[str, Parameter]) -> None:
+    for key, parameter in parameters.items():
+        given = parameter.numbers
+        if given is not None and not given.fits(parameter.shape):
+            raise ShapeError(
+                "weight-shape",
+                f"`{{name}}` has a {key} of {by(parameter.shape)}, and carries {by(given.shape)} numbers",
+                field=key,
+                label=f"is {by(given.shape)}",
+                remedies=(f"{by(parameter.shape)} numbers (leading axes of size one may be left out)", "one number"),
+            )
