@@ -12,22 +12,14 @@ from cnnspec.declarations import Block
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order, nearest, quoted
 from cnnspec.document import Document, Opener
 from cnnspec.expressions import LOST
+from cnnspec.findings import Enough, Findings
 from cnnspec.graph import INPUT, Example, Graph, InputLayer, Node
 from cnnspec.layers import Layer, Shape, find, known_kinds
 from cnnspec.layers.fields import says
-from cnnspec.reading import (
-    Enough,
-    Faulty,
-    Findings,
-    Scope,
-    kind_and_config,
-    meant,
-    read_model,
-    unknown_keys,
-)
+from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model, unknown_keys
 from cnnspec.reuse import arguments, lost_names, rounds_of, with_values
 from cnnspec.source import Node as Text
-from cnnspec.totals import check_classes, check_totals, read_examples
+from cnnspec.totals import check_classes, check_loss, check_totals, read_examples
 
 MAX_BLOCK_DEPTH = 30
 
@@ -98,6 +90,8 @@ class Builder(Assembly):
             check_totals(document, end.shape, end.span, self.nodes if whole else None)
             self.examples = read_examples(document, shape, end.shape)
         check_classes(document, end.shape, end.span)
+        if whole:
+            check_loss(document, self.nodes[-1])
 
     def graph(self, found: Sequence[Diagnostic]) -> Graph:
         """The finished graph of a spec that has no errors."""

@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "example-shape": "an example does not fit the network",
     # warnings
     "unread-layer": "a layer whose output nothing reads",
+    "softmax-before-loss": "a network for cross-entropy ends in a softmax",
     "padding-per-side": "a total padding that looks like a padding on each side",
 }
 

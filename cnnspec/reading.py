@@ -10,59 +10,16 @@ from pydantic import BaseModel, ValidationError
 
 from cnnspec.diagnostics import CODES, Diagnostic, Label, Span, nearest, quoted
 from cnnspec.expressions import ExpressionError, Lost, evaluate, has_reference
+from cnnspec.findings import Findings
 from cnnspec.layers.fields import says, truth
 from cnnspec.settings import Choice
 from cnnspec.source import MAX_DEPTH, MAX_NODES, Node, resolve
-
-MAX_FAULTS = 1_000
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Faulty(Exception):
     """A value that cannot be had; what is wrong with it has been said."""
-
-
-class Enough(Exception):
-    """There are more faults than anybody reads; that has been said."""
-
-
-@dataclass
-class Findings:
-    """The diagnostics of one check; a fault that is met again in the same place is said once."""
-
-    found: list[Diagnostic] = field(default_factory=list)
-    seen: dict[tuple[str, Span], int] = field(default_factory=dict)
-    again: dict[int, dict[Span, None]] = field(default_factory=dict)
-    """The other uses of the block in which a fault lies."""
-    values: int = 0
-    """How many values references have put in."""
-    excused: set[str] = field(default_factory=set)
-    """Codes that are not said any more, since another fault explains them."""
-
-    def add(self, diagnostic: Diagnostic, frames: tuple[Label, ...] = ()) -> None:
-        """Takes in a diagnostic, found by way of these uses of blocks; raises Enough at the last that is taken."""
-        place = (diagnostic.code, diagnostic.label.span)
-        if place not in self.seen:
-            self.seen[place] = len(self.found)
-            self.found.append(diagnostic)
-            if len(self.found) == MAX_FAULTS:
-                message = f"there are more than {MAX_FAULTS:,} faults, and the check ends here"
-                self.found.append(Diagnostic("too-many-faults", message, Label(diagnostic.label.span)))
-                raise Enough
-        elif frames and frames[0].span not in [label.span for label in self.found[self.seen[place]].others]:
-            self.again.setdefault(self.seen[place], {})[frames[0].span] = None
-
-    def all(self) -> list[Diagnostic]:
-        """The diagnostics, each with a note of the other ways to it."""
-        return [replace(d, notes=(*d.notes, *self._ways(i))) for i, d in enumerate(self.found)]
-
-    def _ways(self, index: int) -> tuple[str, ...]:
-        places = [str(span) for span in self.again.get(index, ())]
-        if not places:
-            return ()
-        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        return (f"the same by way of {', '.join(places[:3])}{more}",)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from cnnspec.models import build, check_memory, check_training_memory
 from cnnspec.rendering import flow, render
 from cnnspec.settings import Train
 from cnnspec.source import parse
+from cnnspec.totals import softmax_before_loss
 from cnnspec.training import LAST, Result, Trainer
 
 SPEC, SETTINGS = "spec.yaml", "run.json"
@@ -43,6 +44,8 @@ class Run:
     graph: Graph
     trainer: Trainer
     backend: str
+    notes: tuple[str, ...] = ()
+    """What is unusual about it, though nothing is wrong."""
 
 
 def _loaded(spec: str | Path | Source | Graph, params: Mapping[str, Any] | None, resize: bool) -> Graph:
@@ -90,6 +93,7 @@ def start_run(
 ) -> Run:
     """A new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`)."""
     graph = _loaded(spec, params, resize)
+    given_train = graph.train is not None  # then the checker has looked at it
     settings = settings_for(graph, given, learning_rate)
     graph = replace(graph, train=settings)
     if data is None and settings.data is None:
@@ -107,7 +111,8 @@ def start_run(
         config = Config(backend, device, dtype, dict(options or {}), source, memory_limit)
         _write(trainer.folder / SPEC, render(graph))
         _write(trainer.folder / SETTINGS, json.dumps(asdict(config), indent=2) + "\n")
-    return Run(graph, trainer, backend)
+    late = "" if given_train else softmax_before_loss(settings, graph.output)
+    return Run(graph, trainer, backend, (*dataset.notes, *([late] if late else [])))
 
 
 def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = True, epochs: int | None = None) -> Run:
@@ -130,7 +135,7 @@ def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = T
     about = {key: value for key, value in weights.metadata(folder / LAST).items() if key != "progress"}
     trainer = Trainer(model, dataset, settings, folder, about=about)
     trainer.resume()
-    return Run(graph, trainer, config.backend)
+    return Run(graph, trainer, config.backend, dataset.notes)
 
 
 def _new_folder(folder: Path | None, name: str) -> Path:

@@ -11,7 +11,7 @@ from cnnspec.layers import Shape
 from cnnspec.layers.base import by
 from cnnspec.layers.fields import Numbers, says
 from cnnspec.reading import Scope, read_model
-from cnnspec.settings import ExampleText
+from cnnspec.settings import CrossEntropy, ExampleText, Train
 from cnnspec.source import Node as Text
 
 
@@ -53,6 +53,20 @@ def check_classes(document: Document, output: Shape | None, last: Span) -> None:
         if count > output[0]:
             message = f"`classes` has {count} names, and the network {output[0]} outputs"
         document.scope.fault("invalid-value", message, place, f"{count} names", Label(last, f"makes {by(output)}"))
+
+
+def check_loss(document: Document, last: Node) -> None:
+    """Warns of a softmax at the end of what is trained with cross-entropy."""
+    if document.train is not None and last.span is not None and (message := softmax_before_loss(document.train, last)):
+        remedy = "leave it out; `cnnspec run` shows shares of the classes all the same"
+        document.scope.fault("softmax-before-loss", message, last.span, help=remedy, severity="warning")
+
+
+def softmax_before_loss(train: Train, last: Node) -> str:
+    """What is to be said of a network that ends in a softmax under cross-entropy, which has one of its own."""
+    if last.kind != "softmax" or not isinstance(train.loss, CrossEntropy):
+        return ""
+    return f"`{last.name}` stands before cross-entropy, which takes logits and has a softmax of its own"
 
 
 def read_examples(document: Document, given: Shape | None, made: Shape | None) -> tuple[Example, ...]:

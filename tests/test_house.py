@@ -149,9 +149,6 @@ class TestLight:
         assert json.loads(result.stdout.splitlines()[-1]) == []
 
 
-OUTGROWN = ("cnnspec.builder", "cnnspec.document", "cnnspec.reading")
-
-
 class TestOnePlace:
     @pytest.mark.parametrize("name", [n for n in CORE if not within(n, "cnnspec.geometry", "cnnspec.testing")])
     def test_window_arithmetic_stands_in_geometry(self, name: str) -> None:
@@ -177,9 +174,7 @@ class TestOnePlace:
         assert OPS.keys() - {"input"} == LAYERS.keys()
 
     @pytest.mark.parametrize("name", MODULES)
-    def test_files_can_be_read_in_one_sitting(self, name: str, request: pytest.FixtureRequest) -> None:
-        if name in OUTGROWN:
-            request.applymarker(pytest.mark.xfail(strict=True, reason="is to be split by meaning"))
+    def test_files_can_be_read_in_one_sitting(self, name: str) -> None:
         lines = MODULES[name].read_text("utf-8").count("\n")
         assert lines <= 350
 

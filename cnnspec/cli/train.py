@@ -184,7 +184,7 @@ class _Bar:
     def attach(self, run: Run) -> None:
         trainer = run.trainer
         click.echo(_headline(run))
-        for note in trainer.dataset.notes:
+        for note in run.notes:
             click.echo(f"note: {note}")
         for record in trainer.result.epochs:
             click.echo(_epoch_line(record))
