@@ -24,9 +24,14 @@ class Pool(Layer):
     rounding: Literal["floor", "ceil"] = "floor"
     """Whether a last window that is only partly filled counts."""
 
+    @property
+    def moves(self) -> tuple[int, int]:
+        """How far the window moves: the stride, or the window's own size."""
+        return self.stride or self.kernel
+
     def windows(self, shape: Shape) -> tuple[Axis, Axis]:
         """The window over height and width."""
-        stride = self.stride or self.kernel
+        stride = self.moves
         h, w = (
             window(shape[1 + i], self.kernel[i], stride[i], self.padding, i, ceil=self.rounding == "ceil")
             for i in (0, 1)

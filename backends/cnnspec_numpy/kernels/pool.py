@@ -88,7 +88,7 @@ def adaptive_avg_pool(call: Call[AdaptiveAvgPool], x: Array) -> Result:
 def _window(call: Call[MaxPool] | Call[AvgPool]) -> Window:
     layer: Pool = call.layer
     _, oh, ow = call.node.shape
-    return Window(layer.kernel, layer.stride or layer.kernel, (1, 1), (oh, ow))
+    return Window(layer.kernel, layer.moves, (1, 1), (oh, ow))
 
 
 def _border_never_wins(call: Call[MaxPool], x: Array) -> Array:
