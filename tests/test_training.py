@@ -229,7 +229,7 @@ def test_two_processes_are_one(spec: Path, data: Path, tmp_path: Path) -> None:
     one = _command(*arguments, "--out", tmp_path / "one", cwd=tmp_path)
     two = subprocess.Popen(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"),
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
             *("-m", "cnnspec", *map(str, arguments), "--out", str(tmp_path / "two")),
         ],
         cwd=tmp_path,

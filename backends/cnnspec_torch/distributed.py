@@ -7,6 +7,7 @@ gradients, batch statistics and dropout are those of the global batch, so one pr
 from __future__ import annotations
 
 import atexit
+import atexit
 import os
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ def init(device: str) -> str:
     if place.type == "cuda":
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    atexit.register(close)  # a group that is still there when Python ends may abort the process
     atexit.register(close)
     return device
 
