@@ -84,6 +84,11 @@ class Graph:
         """The node that makes the network's output."""
         return self.nodes[-1]
 
+    @property
+    def learns_examples(self) -> bool:
+        """Whether the examples are what is to be learnt, which untrained weights cannot know."""
+        return self.train is not None and self.train.data == "examples"
+
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """Every array of the network under the name `<layer>.<parameter>`, state included."""

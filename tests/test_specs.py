@@ -19,12 +19,7 @@ TEXTBOOK = [name for name in REPORTS if name.startswith("textbook/")]
 BACKENDS = sorted(available())
 
 
-def learns_them(graph):
-    """Whether the examples are what the spec is to learn: before that it cannot know them."""
-    return graph.train is not None and graph.train.data == "examples"
-
-
-WITH_EXAMPLES = [name for name, r in REPORTS.items() if r.graph and r.graph.examples and not learns_them(r.graph)]
+WITH_EXAMPLES = [name for name, r in REPORTS.items() if r.graph and r.graph.examples and not r.graph.learns_examples]
 
 
 # Every spec

@@ -31,7 +31,8 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
                 show(report.diagnostics)
             found.append({"spec": report.spec, "ok": False, "diagnostics": _as_data(report), "examples": []})
             continue
-        outcomes = [outcome for name in names for outcome in run_examples(report.graph, name)]
+        learns = report.graph.learns_examples
+        outcomes = [] if learns else [outcome for name in names for outcome in run_examples(report.graph, name)]
         failed = failed or not all(outcome.passed for outcome in outcomes)
         found.append(
             {
@@ -50,7 +51,10 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
             }
         )
         if form == "text":
-            _print(report.spec, outcomes, names)
+            if learns:
+                click.echo(f"{report.spec}: its examples are to be learnt (`cnnspec train`), not to be tested")
+            else:
+                _print(report.spec, outcomes, names)
     if form == "json":
         print_json(found[0] if len(found) == 1 else found)
     sys.exit(1 if failed else 0)

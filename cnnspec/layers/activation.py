@@ -23,7 +23,7 @@ class Relu(Activation):
     """
 
     kind = "relu"
-    kinks = (0.0,)
+    kinked = True
 
 
 class Relu6(Activation):
@@ -37,7 +37,7 @@ class Relu6(Activation):
     """
 
     kind = "relu6"
-    kinks = (0.0, 6.0)
+    kinked = True
 
 
 class LeakyRelu(Activation):
@@ -51,7 +51,7 @@ class LeakyRelu(Activation):
     """
 
     kind = "leaky_relu"
-    kinks = (0.0,)
+    kinked = True
     main = "slope"
 
     slope: float = 0.01
@@ -69,7 +69,7 @@ class Prelu(Activation):
     """
 
     kind = "prelu"
-    kinks = (0.0,)
+    kinked = True
 
     shared: bool = False
     """One weight for all channels."""
@@ -92,7 +92,7 @@ class Elu(Activation):
     """
 
     kind = "elu"
-    kinks = (0.0,)
+    kinked = True
     main = "alpha"
 
     alpha: float = 1.0
@@ -110,7 +110,7 @@ class Selu(Activation):
     """
 
     kind = "selu"
-    kinks = (0.0,)
+    kinked = True
 
 
 class Gelu(Activation):
@@ -180,7 +180,7 @@ class HardSigmoid(Activation):
     """
 
     kind = "hard_sigmoid"
-    kinks = (-3.0, 3.0)
+    kinked = True
 
 
 class Tanh(Activation):
@@ -207,7 +207,7 @@ class HardSwish(Activation):
     """
 
     kind = "hard_swish"
-    kinks = (-3.0, 3.0)
+    kinked = True
 
 
 class Softplus(Activation):

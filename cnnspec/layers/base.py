@@ -88,8 +88,8 @@ class Layer(BaseModel):
     view: ClassVar[bool] = False
     """Whether the output shares the input's memory."""
 
-    kinks: ClassVar[tuple[float, ...]] = ()
-    """Where, in what it reads, the derivative jumps: two runs whose rounding differs may be on either side."""
+    kinked: ClassVar[bool] = False
+    """Whether its derivative jumps somewhere: two runs whose rounding differs may be on either side of that."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """The output shape, or a ShapeError."""

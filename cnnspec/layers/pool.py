@@ -72,6 +72,7 @@ class MaxPool(Pool):
     """
 
     kind = "max_pool"
+    kinked = True
 
 
 class AvgPool(Pool):
@@ -125,6 +126,7 @@ class GlobalMaxPool(GlobalPool):
     """
 
     kind = "global_max_pool"
+    kinked = True
 
 
 class AdaptiveAvgPool(Layer):
