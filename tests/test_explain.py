@@ -1,0 +1,73 @@
+"""The pages of the codes: one for each, and their specs do what the pages say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import Cnnspec
+
+import cnnspec as package
+from cnnspec.cli.explain import PAGES, faulty, page
+from cnnspec.diagnostics import CODES, Source
+
+PROSE_ONLY = {"unreadable-file", "not-text", "file-too-large", "endless-extends", "too-many-faults"}
+"""Codes about files, or that take a thousand faults to raise."""
+
+BLOCK = re.compile(r"^```yaml\n# (.+)\n((?:.*\n)*?)```$", re.MULTILINE)
+
+
+def test_every_code_has_one_section() -> None:
+    assert re.findall(r"^## (.+)$", PAGES.read_text(encoding="utf-8"), re.MULTILINE) == list(CODES)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_page(code: str) -> None:
+    heads = [head for head, _ in BLOCK.findall(page(code))]
+    assert page(code).count("```") == 2 * len(heads)
+    assert heads in ([[]] if code in PROSE_ONLY else [["at fault"], ["at fault", "mended"]])
+    assert 2 <= len(re.findall(r"\.(?: |$)", page(code).split("\n\n")[0])) <= 3, "two or three sentences"
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if code not in PROSE_ONLY])
+def test_the_spec_at_fault_has_that_fault_alone(code: str) -> None:
+    spec = faulty(code)
+    assert spec is not None
+    assert [d.code for d in package.check(spec).diagnostics] == [code]
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if "# mended" in page(code)])
+def test_the_mended_spec_is_clean(code: str) -> None:
+    text = dict(BLOCK.findall(page(code)))["mended"]
+    report = package.check(Source("<example>", text))
+    assert report.ok
+    assert report.diagnostics == ()
+
+
+def test_explain_shows_the_page_and_what_the_checker_says(cnnspec: Cnnspec) -> None:
+    result = cnnspec("explain", "needs-vector")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "needs-vector: a dense layer gets an image"
+    assert page("needs-vector") in result.stdout
+    said = lines[lines.index("error[needs-vector]: `dense1` takes a vector, and gets an image of 6×24×24") :]
+    assert "  --> <example>:5:5" in said
+    assert "5 |   - dense: 10" in said
+
+
+def test_explain_a_code_without_an_example(cnnspec: Cnnspec) -> None:
+    result = cnnspec("explain", "not-text")
+    assert result.exit_code == 0
+    assert result.stdout == f"not-text: {CODES['not-text']}\n\n{page('not-text')}\n"
+
+
+def test_explain_lists_the_codes(cnnspec: Cnnspec) -> None:
+    lines = cnnspec("explain").stdout.splitlines()
+    assert [tuple(line.split(maxsplit=1)) for line in lines] == list(CODES.items())
+
+
+def test_an_unknown_code(cnnspec: Cnnspec) -> None:
+    result = cnnspec("explain", "need-vector")
+    assert result.exit_code == 1
+    assert result.stderr == "error: no diagnostic has the code `need-vector`; did you mean `needs-vector`?\n"
+    assert not result.stdout
