@@ -16,12 +16,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cnnspec.api import Report, check, load, loads
     from cnnspec.backend import BackendError, InputError, Model
+    from cnnspec.data import DataError, Dataset
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
+    from cnnspec.evaluation import Evaluation
     from cnnspec.graph import Graph
-    from cnnspec.models import build, to_torch
+    from cnnspec.models import MemoryLimitError, build, to_torch
     from cnnspec.rendering import render
     from cnnspec.runs import evaluate, train
+    from cnnspec.settings import Train
+    from cnnspec.training import Result, TrainingError
     from cnnspec.verification import verify
+    from cnnspec.weights import WeightsError
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
 _HOMES = {
@@ -42,11 +47,20 @@ _HOMES = {
     "evaluate": "runs",
     "verify": "verification",
     "render": "rendering",
+    "DataError": "data",
+    "Dataset": "data",
+    "Evaluation": "evaluation",
+    "MemoryLimitError": "models",
+    "Result": "training",
+    "Train": "settings",
+    "TrainingError": "training",
+    "WeightsError": "weights",
 }
 
 __all__ = [
-    "BackendError", "Diagnostic", "Graph", "InputError", "Model", "Report", "Source", "SpecError", "build", "check",
-    "evaluate", "load", "loads", "render", "to_torch", "train", "verify",
+    "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "Graph", "InputError", "MemoryLimitError",
+    "Model", "Report", "Result", "Source", "SpecError", "Train", "TrainingError", "WeightsError",
+    "build", "check", "evaluate", "load", "loads", "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 
 
@@ -59,4 +73,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return sorted(__all__)

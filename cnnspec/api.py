@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,10 @@ def _open_base(name: str, extending: Source) -> Source:
     for candidate in (home.parent / name if home else None, bundled.find(name)):
         if candidate is not None and _exists(candidate):
             return Source(name, source.read(candidate).text)
-    return source.read(beside)
+    try:
+        return source.read(beside)
+    except SpecError as error:
+        raise _with_hint(error, name) from None
 
 
 def check(
@@ -81,6 +84,8 @@ def check(
     `spec` is a path, the name of a bundled spec, or a `Source(name, text)`; `params` override the spec's,
     `input_shape` (channels, height, width) its input.
     """
+    if input_shape is not None:
+        input_shape = _shape(input_shape)
     try:
         text = spec if isinstance(spec, Source) else read(spec)
     except SpecError as error:
@@ -99,11 +104,26 @@ def load(
     return report.graph
 
 
+def graph_of(spec: str | Path | Source | Graph) -> Graph:
+    """The graph itself, or the one that a spec makes."""
+    return spec if isinstance(spec, Graph) else load(spec)
+
+
 def resizing(graph: Graph) -> Graph:
     """The graph with an input that stretches images of another size, as `--resize` asks for."""
     return replace(graph, input=graph.input.model_copy(update={"fit": "resize"}))
 
 
-def loads(text: str, *, name: str = "<text>", params: Mapping[str, Any] | None = None) -> Graph:
+def loads(
+    text: str, *, name: str = "<text>", params: Mapping[str, Any] | None = None, input_shape: Shape | None = None
+) -> Graph:
     """The graph of a spec's text; raises SpecError when it is at fault."""
-    return load(Source(name, text), params=params)
+    return load(Source(name, text), params=params, input_shape=input_shape)
+
+
+def _shape(shape: Sequence[int]) -> Shape:
+    """An input shape as a tuple; ValueError for what is none."""
+    found = tuple(shape)
+    if len(found) not in (1, 3) or not all(type(n) is int and n > 0 for n in found):
+        raise ValueError(f"an input shape is (channels, height, width) or (features,), each at least 1, not {shape!r}")
+    return found

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cnnspec.graph import Graph
 from cnnspec.layers.base import by
-from cnnspec.settings import CrossEntropy, Train
+from cnnspec.settings import Constant, CrossEntropy, Train
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -33,6 +33,8 @@ class Backend(Protocol):
     """The one object that an entry point of the group `cnnspec.backends` names."""
 
     name: str
+    options: tuple[str, ...]
+    """What `prepare` takes beside the device and the number format, by keyword."""
 
     def version(self) -> str:
         """Of the library underneath, as people write it: `numpy 2.4.6`."""
@@ -46,7 +48,7 @@ class Backend(Protocol):
     def join(self, device: str) -> str:
         """Joins the processes that a launcher started beside this one, if any; returns this one's own device."""
 
-    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str) -> Model:
+    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
         """A model of the graph, with these weights (all of `graph.parameters`) on that device."""
 
 
@@ -102,6 +104,7 @@ class Model(ABC):
 
     def loss_and_gradients(self, x: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Arrays]:
         """The loss of a batch as in training, without dropout's randomness moving on, and its gradients."""
+        self._ready()
         x = self.checked(x)
         return self._loss_and_gradients(x, self.checked_target(target, len(x)))
 
@@ -110,6 +113,7 @@ class Model(ABC):
 
         Among several processes each gives its own shard of the batch, which may be empty; the loss is the whole's.
         """
+        self._ready()
         x = self.checked(x, least=0 if self.processes > 1 else 1)
         loss, self.outputs = self._step(x, self.checked_target(target, len(x)))
         self.steps += 1
@@ -130,6 +134,7 @@ class Model(ABC):
 
     def training_state(self) -> Arrays:
         """What `step` needs beside the weights to go on where it is: the step count, the optimizer's arrays."""
+        self._ready()
         return {"steps": np.asarray(self.steps)} | self._optimizer_state()
 
     def load_training_state(self, state: Mapping[str, Array]) -> None:
@@ -140,8 +145,19 @@ class Model(ABC):
     @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
-        factor = self.train.schedule.factor(self.steps / self.steps_per_epoch, self.train.epochs)
+        self._ready()
+        return self.rate_of(self.steps)
+
+    def rate_of(self, step: int) -> float:
+        """The rate of a step, counted from 0."""
+        factor = self.train.schedule.factor(step / self.steps_per_epoch, self.train.epochs)
         return self.train.optimizer.learning_rate * factor
+
+    def _ready(self) -> None:
+        """Begins training with the spec's loss and optimizer, and a constant rate, where nobody has begun it."""
+        if not hasattr(self, "train"):
+            train = self.graph.train or Train()
+            self.begin_training(train.model_copy(update={"schedule": Constant()}), 1)
 
     # Several processes
 
@@ -178,8 +194,6 @@ class Model(ABC):
         """Class indices [n] under cross-entropy, arrays of the output's shape under mean squared error."""
         array = np.asarray(target)
         shape = self.graph.output.shape
-        if not hasattr(self, "train"):
-            raise BackendError("the model has no loss yet: call begin_training first")
         if isinstance(self.train.loss, CrossEntropy):
             if array.shape != (n,) or array.dtype.kind not in "iu":
                 raise InputError(f"the target is {array.dtype} {list(array.shape)}, not {n} class indices")

@@ -35,7 +35,7 @@ CODES: dict[str, str] = {
     "unknown-layer": "`from` names a layer that is not there",
     "misplaced-from": "`from` stands where no branch begins",
     "too-few-branches": "a merge needs at least two branches",
-    "not-allowed-here": "a layer of this kind cannot stand here",
+    "not-allowed-here": "`layers` in a spec that extends another",
     # parameters, blocks, repeats
     "unknown-param": "no parameter has this name",
     "bad-expression": "an expression that cannot be evaluated",

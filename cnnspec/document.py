@@ -167,9 +167,10 @@ def _layers_and_input(document: Document, chain: list[Node], lost: set[str]) -> 
             document.input_span = holder.keys[key]
             document.input = _input(scope, node, holder.keys[key])
         elif not node.is_list or not node.elements():
-            shown = "nothing" if node.value in (None, ()) else says(node.plain())
+            shown = "an empty list" if node.value == () else says(node.plain())
             message = f"`layers` takes a list of layers, not {shown}"
-            scope.fault("wrong-type", message, holder.keys[key], help="begin each layer with `- `")
+            remedy = "a network has at least one layer" if node.value == () else "begin each layer with `- `"
+            scope.fault("wrong-type", message, holder.keys[key], help=remedy)
         else:
             document.layers = node
             if holder is not chain[0]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnspec import backend as backends
 from cnnspec import weights as weight_files
-from cnnspec.api import load
+from cnnspec.api import graph_of
 from cnnspec.backend import Array, Arrays, Backend, BackendError, Model
 from cnnspec.diagnostics import Source
 from cnnspec.graph import Graph
@@ -44,9 +44,12 @@ def build(
     are drawn from the seed, the same for every backend. `memory_limit` is in bytes (2 GiB unless the environment's
     CNNSPEC_MEMORY_LIMIT says otherwise). Raises SpecError, BackendError, WeightsError or MemoryLimitError.
     """
-    graph = spec if isinstance(spec, Graph) else load(spec)
+    graph = graph_of(spec)
     engine = engine_for(backend, dtype)
     check_memory(graph, 1, dtype, memory_limit)
+    if unknown := [name for name in options if name not in engine.options]:
+        known = f"it has {', '.join(engine.options)}" if engine.options else "it has none"
+        raise BackendError(f"the backend {backend} has no option `{unknown[0]}`: {known}")
     return engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
 
 
@@ -62,7 +65,7 @@ def to_torch(
     spec: str | Path | Source | Graph, weights: str | Path | Mapping[str, Array] | None = None, seed: int = 0
 ) -> torch.nn.Module:
     """The network as a torch.nn.Module on the CPU, whose state_dict has the spec's weight names."""
-    graph = spec if isinstance(spec, Graph) else load(spec)
+    graph = graph_of(spec)
     engine: Any = backends.find("torch")
     module: torch.nn.Module = engine.to_module(graph, weights_of(graph, weights, seed))
     return module

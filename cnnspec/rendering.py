@@ -6,17 +6,18 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from cnnspec.api import graph_of
+from cnnspec.diagnostics import Source
 from cnnspec.geometry import Pads
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.settings import Choice, Input
 from cnnspec.source import resolve
 from cnnspec.totals import macs, trainable
-
-WIDTH = 110
 
 
 @dataclass(slots=True)
@@ -28,8 +29,9 @@ class Item:
     branches: dict[str, list[Any]] = field(default_factory=dict)
 
 
-def render(graph: Graph, *, defaults: bool = True) -> str:
+def render(spec: str | Path | Source | Graph, *, defaults: bool = True) -> str:
     """The spec's text; without `defaults`, only what differs from them."""
+    graph = graph_of(spec)
     lines = ["cnnspec: 1", f"name: {flow(graph.name)}", f"input: {flow(_input(graph.input))}"]
     if graph.classes:
         lines.append(f"classes: {flow(list(graph.classes))}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from cnnspec import __version__, api, weights
 from cnnspec import backend as backends
+from cnnspec.backend import Model
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.diagnostics import Source, SpecError
 from cnnspec.document import train_settings
@@ -167,10 +168,13 @@ def train(
     folder: str | Path | None = None,
     data_dir: str | Path | None = None,
     resize: bool = False,
+    download: bool = True,
+    params: Mapping[str, Any] | None = None,
+    memory_limit: int | None = None,
     learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> tuple[Any, Result]:
+) -> tuple[Model, Result]:
     """Trains a spec, and returns the model and what the training came to.
 
     `data` is what `--data` takes, or a Dataset; `settings` are those of `train:` (epochs, batch, optimizer, …) in
@@ -186,6 +190,9 @@ def train(
         data=data if isinstance(data, Dataset) else None,
         data_dir=Path(data_dir) if data_dir is not None else None,
         resize=resize,
+        download=download,
+        params=params,
+        memory_limit=memory_limit,
         backend=backend,
         device=device,
         dtype=dtype,
@@ -226,7 +233,7 @@ def evaluate(
     )
     chosen = dataset.test if split == "test" else dataset.train
     if chosen is None:
-        raise DataError(f"{dataset.name} has no test data: evaluate on the training data with --split train")
+        raise DataError(f"{dataset.name} has no test data: evaluate on the training data instead (split `train`)")
     where = backends.find(backend).join(device)
     check_memory(graph, batch, dtype, memory_limit)
     model = build(graph, backend, weights, seed, where, dtype, memory_limit)

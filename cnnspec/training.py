@@ -168,7 +168,7 @@ class Trainer:
         record: dict[str, Any] = {
             "epoch": p.epoch + 1,
             "step": self.model.steps,
-            "learning_rate": self.model.learning_rate,
+            "learning_rate": self.model.rate_of(self.model.steps - 1),
             "loss": p.loss / p.samples,
             "accuracy": p.correct / p.samples if self.classifies else None,
         }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnspec import inputs, rng
-from cnnspec.backend import Array, Arrays, Model
+from cnnspec.api import graph_of
+from cnnspec.backend import Array, Arrays, Model, available
+from cnnspec.diagnostics import Source
 from cnnspec.graph import INPUT, Graph, InputLayer, Node
 from cnnspec.initial import initial
 from cnnspec.models import build, check_memory
@@ -115,8 +119,8 @@ def difference(a: Array, b: Array, scale: float | None = None) -> float:
 
 
 def verify(
-    graph: Graph,
-    backends: list[str],
+    spec: str | Path | Source | Graph,
+    backends: Sequence[str] | None = None,
     *,
     dtypes: tuple[str, ...] = ("float64", "float32"),
     batch: int = 2,
@@ -124,12 +128,14 @@ def verify(
     device: str = "cpu",
     memory_limit: int | None = None,
 ) -> list[Comparison]:
-    """Compares every backend with the first one; the first is also held to the shapes that the checker predicts.
+    """Compares backends (all that are available) with the first; that one is also held to the predicted shapes.
 
     The same seeded weights, batch and output gradient go into each. The gradients are those of the vector-Jacobian
     product at inference and, in float64, those of a training step. In float32 a training step of a deep network says
     little: rounding moves a batch's statistics, and numbers close to a kink of an activation to its other side.
     """
+    graph = graph_of(spec)
+    backends = list(backends or available())
     found = []
     for dtype in dtypes:
         # A backend keeps its activations for the way back, and the reference's are kept to compare with.

@@ -669,3 +669,29 @@ class TestWriting:
         result = cnnspec("explain", "kernel-to-large")
         assert result.exit_code == 1
         assert "did you mean `kernel-too-large`?" in result.stderr
+
+
+class TestInit:
+    def test_the_starter_checks_clean(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
+        assert cnnspec("init", "mine.yaml").output == "wrote mine.yaml: try `cnnspec check mine.yaml`\n"
+        assert cnnspec("check", "-q", "mine.yaml").output == ""
+        assert cnnspec("check", "mine.yaml").exit_code == 0
+        again = cnnspec("init", "mine.yaml")
+        assert (again.exit_code, again.stderr) == (1, "error: mine.yaml is there already; name another file\n")
+
+    def test_it_can_be_printed(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
+        text = cnnspec("init", "-").output
+        assert not list(tmp_path.iterdir())
+        assert cnnspec("check", "-q", "-", input=text).exit_code == 0
+
+
+class TestRender:
+    def test_it_prints_or_writes(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
+        printed = cnnspec("render", "lenet", "--short").output
+        assert "  - conv: {channels: 6, kernel: 5}\n" in printed
+        assert cnnspec("render", "lenet", "--short", "-o", "out.yaml").output == ""
+        assert (tmp_path / "out.yaml").read_text() == printed
+        assert cnnspec("check", "-q", "out.yaml").exit_code == 0
+
+    def test_parameters_are_put_in(self, cnnspec: Cnnspec) -> None:
+        assert "  - dense: {units: 7}\n" in cnnspec("render", "resnet18", "--short", "--set", "classes=7").output

@@ -24,7 +24,7 @@ def essence(graph: Graph) -> list[object]:
 @pytest.mark.parametrize("defaults", [True, False])
 def test_the_rendered_spec_is_the_same_network(name: str, defaults: bool) -> None:
     graph = cnnspec.load(name)
-    text = render(graph, defaults=defaults)
+    text = cnnspec.render(name, defaults=defaults)
     again = cnnspec.loads(text)
     assert essence(again) == essence(graph)
     assert not again.warnings

@@ -252,6 +252,27 @@ def test_two_processes_are_one(spec: Path, data: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(value, right[name], rtol=1e-8, atol=1e-10)
 
 
+def test_the_rate_in_the_record_is_the_one_that_was_used(spec: Path, data: Path) -> None:
+    schedule = {"step": {"every": 1, "drop": 0.5}}
+    _, result = cnnspec.train(spec, str(data), optimizer={"sgd": 0.1}, schedule=schedule)
+    assert [record["learning_rate"] for record in result.epochs] == [0.1, 0.05, 0.025]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_step_needs_no_preparation(backend: str) -> None:
+    """A model that was only built learns with the spec's loss and optimizer, at a constant rate."""
+    model = cnnspec.build("lenet", backend, dtype="float64")
+    x = np.random.default_rng(0).standard_normal((4, 1, 28, 28))
+    target = np.arange(4)
+    assert model.learning_rate == 0.005
+    loss, gradients = model.loss_and_gradients(x, target)
+    assert gradients.keys() == model.state().keys()
+    losses = [model.step(x, target) for _ in range(20)]
+    assert losses[0] == pytest.approx(loss, rel=1e-12)
+    assert losses[-1] < losses[0]
+    assert model.outputs.shape == (4, 10)
+
+
 class TestFaults:
     """What goes wrong is said before training where it can be known."""
 
@@ -288,6 +309,10 @@ class TestFaults:
         model = cnnspec.build(graph)
         with pytest.raises(BackendError, match="vector"):
             model.begin_training(settings_for(graph, {}), 1)
+
+    def test_options_that_a_backend_has_not(self, data: Path) -> None:
+        with pytest.raises(BackendError, match="numpy has no option `compile`: it has none"):
+            cnnspec.build("lenet", compile=True)
 
     def test_memory(self, data: Path) -> None:
         graph = cnnspec.loads("input: [1, 8, 8]\nlayers: [flatten, dense: 10]\ntrain: {batch: 10000000}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class NumpyBackend:
     """NumPy on the processor."""
 
     name = "numpy"
+    options: tuple[str, ...] = ()
 
     def version(self) -> str:
         """NumPy's."""
@@ -36,7 +38,7 @@ class NumpyBackend:
             raise BackendError("the numpy backend computes in one process: use --backend torch with torchrun")
         return device
 
-    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str) -> Model:
+    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
         """A model with copies of the weights."""
         from cnnspec_numpy.model import NumpyModel
 

@@ -30,6 +30,7 @@ class TorchBackend:
     """What the entry point `torch` of the group `cnnspec.backends` names."""
 
     name = "torch"
+    options = ("compile", "channels_last", "tf32")
 
     def version(self) -> str:
         """Of the library underneath: `torch 2.13.0`."""

@@ -7,7 +7,6 @@ gradients, batch statistics and dropout are those of the global batch, so one pr
 from __future__ import annotations
 
 import atexit
-import atexit
 import os
 from typing import Any, TypeVar
 

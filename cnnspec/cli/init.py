@@ -46,8 +46,11 @@ train:                            # `cnnspec train FILE`
 @click.command("init")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("network.yaml"))
 def command(path: Path) -> None:
-    """Write a commented starter spec to PATH (network.yaml)."""
+    """Write a commented starter spec to PATH (network.yaml; `-` prints it)."""
     name = "".join(ch if ch.isalnum() or ch in "_-" else "-" for ch in path.stem) or "network"
+    if str(path) == "-":
+        click.echo(STARTER.format(name="network"), nl=False)
+        return
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(STARTER.format(name=name))

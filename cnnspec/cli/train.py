@@ -25,13 +25,20 @@ from cnnspec.training import Moment, Stopped
 @click.option("--no-download", is_flag=True, help="Never fetch a dataset.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the spec's.")
 @click.option("--batch", type=click.IntRange(1), help="Instead of the spec's.")
+@click.option("--loss", metavar="NAME", help="cross_entropy or mean_squared_error, as in a spec.")
+@click.option("--augment", metavar="FIELDS", help="As in a spec: `{shift: 2, flip: horizontal}`.")
 @click.option("--optimizer", metavar="NAME", help="sgd, adam or adamw, as in a spec: `{sgd: {momentum: 0.9}}`.")
-@click.option("--learning-rate", type=float, help="Instead of the optimizer's.")
+@click.option("--learning-rate", "--lr", type=float, help="Instead of the optimizer's.")
 @click.option("--schedule", metavar="NAME", help="constant, step or cosine, as in a spec: `{cosine: {warmup: 1}}`.")
 @click.option("--validation", type=float, help="Share of the training data to hold out, instead of the spec's.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run's folder; runs/NAME by default.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The run's folder; by default runs/NAME-1, -2, …",
+)
 @click.option("--resume", type=click.Path(path_type=Path, file_okay=False), metavar="RUN", help="Go on with a run.")
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile (torch backend).")
+@click.option("--channels-last/--channels-first", default=None, help="How images lie in memory (torch backend).")
 @click.option("--tf32", is_flag=True, help="Let CUDA round products to TF32 (torch backend).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: a line an epoch.")
 @model_options
@@ -43,6 +50,8 @@ def command(
     no_download: bool,
     epochs: int | None,
     batch: int | None,
+    loss: str | None,
+    augment: str | None,
     optimizer: str | None,
     learning_rate: float | None,
     schedule: str | None,
@@ -50,6 +59,7 @@ def command(
     out: Path | None,
     resume: Path | None,
     compiled: bool,
+    channels_last: bool | None,
     tf32: bool,
     form: str,
     backend: str,
@@ -66,8 +76,10 @@ def command(
     finishes the step and writes a checkpoint; `cnnspec train --resume RUN` goes on from there, to the same weights
     as if nothing had happened.
     """
-    if (spec is None) == (resume is None):
-        raise click.UsageError("give a SPEC, or --resume RUN")
+    if spec is None and resume is None:
+        raise click.UsageError("give a SPEC to train, or a run to --resume")
+    if spec is not None and resume is not None:
+        raise click.UsageError("a run that is resumed has its own spec: give --resume RUN without a SPEC")
     with _stop_on_interrupt() as stop:
         if resume is not None:
             run = resume_run(resume, data_dir=data_dir, download=not no_download, epochs=epochs)
@@ -76,6 +88,8 @@ def command(
                 "data": data,
                 "epochs": epochs,
                 "batch": batch,
+                "loss": _yaml("--loss", loss),
+                "augment": _yaml("--augment", augment),
                 "optimizer": _yaml("--optimizer", optimizer),
                 "schedule": _yaml("--schedule", schedule),
                 "validation": validation,
@@ -95,7 +109,11 @@ def command(
                 dtype=dtype,
                 weights=weights,
                 memory_limit=memory_limit,
-                options={key: True for key, on in (("compile", compiled), ("tf32", tf32)) if on},
+                options={
+                    **({"compile": True} if compiled else {}),
+                    **({"channels_last": channels_last} if channels_last is not None else {}),
+                    **({"tf32": True} if tf32 else {}),
+                },
             )
         leads = run.trainer.model.process == 0
         if leads and form == "text":

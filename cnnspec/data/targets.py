@@ -23,15 +23,16 @@ def checked(y: Array, name: str, graph: Graph) -> Array:
 
 
 def compare_classes(name: str, classes: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
-    """Notes on a dataset's classes beside the network's; more of them than outputs are a DataError."""
+    """Notes on a dataset's classes beside the network's; another number of them than outputs is a DataError."""
     if not are_classes(graph) or not classes:
         return ()
     outputs = _outputs(graph)
-    if len(classes) > outputs:
-        raise DataError(f"`{name}` has {len(classes)} classes, and `{graph.name}` has {outputs} outputs")
+    if len(classes) != outputs:
+        raise DataError(
+            f"`{name}` has {len(classes)} classes, and `{graph.name}` has {outputs} outputs: "
+            f"end it with `dense: {len(classes)}`, or whatever makes as many outputs"
+        )
     notes = []
-    if len(classes) < outputs:
-        notes.append(f"`{name}` has {len(classes)} classes, and `{graph.name}` has {outputs} outputs")
     for i, (theirs, ours) in enumerate(zip(classes, graph.classes, strict=False)):
         if not _alike(theirs, ours):
             notes.append(f"class {i} of `{name}` is `{theirs}`, and `{graph.name}` calls its output {i} `{ours}`")
