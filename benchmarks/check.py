@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from cnnspec import api, source
+from cnnspec import api, bundled, source
 from cnnspec.builder import build
 from cnnspec.diagnostics import Source
 from cnnspec.summary import summarize
@@ -114,12 +114,28 @@ def layers() -> None:
         )
 
 
+def zoo() -> None:
+    names = [name for name in bundled.names() if "/" not in name]
+    reports = [api.check(name) for name in names]
+    assert all(report.ok for report in reports)
+    seconds = best(lambda: [api.check(name) for name in names])
+    nodes = sum(len(report.graph.nodes) for report in reports if report.graph)
+    print(f"\nthe {len(names)} bundled networks, {nodes:,} layers, in one process: {seconds * 1e3:.0f} ms")
+    text = Source(
+        "blocks.yaml",
+        "input: [8, 32, 32]\nblocks: {unit: {params: {c: int}, layers: [conv: {channels: $c, kernel: 1}, relu]}}\n"
+        "layers:\n  - repeat: {times: 5000, layers: [unit: $(4 * 2)]}\n",
+    )
+    print(f"an expansion to 10,000 layers: {best(lambda: api.check(text)) * 1e3:.0f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
     processes(arguments.rounds)
     layers()
+    zoo()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ class Evaluation:
     accuracy: float | None
     confusion: Array | None
     """[class, predicted class], counts."""
+    process: int = 0
+    """Which process this is, of those that each counted a share; all know the result."""
 
     def per_class(self) -> list[dict[str, Any]]:
         """Samples, recall (share of the class that was found) and precision (share of the finds that are right)."""
@@ -97,4 +99,4 @@ def evaluate_split(
     for i, other in enumerate(model.gather(tally)):
         if i != model.process:
             tally.join(other)
-    return tally.result()
+    return replace(tally.result(), process=model.process)

@@ -273,6 +273,29 @@ def test_a_step_needs_no_preparation(backend: str) -> None:
     assert model.outputs.shape == (4, 10)
 
 
+def test_two_processes_evaluate_as_one(spec: Path, data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    weights.write(tmp_path / "w.safetensors", cnnspec.build(spec).state())
+    arguments = ["evaluate", spec, "--data", data, "--backend", "torch", "--weights", "w.safetensors"]
+    two = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *("-m", "cnnspec", *map(str, arguments), "--format", "json"),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert two.returncode == 0, two.stderr
+    _, _, one = cnnspec.evaluate(spec, str(data), weights=tmp_path / "w.safetensors", backend="torch")
+    found = json.loads(two.stdout)  # said once, not by both
+    assert one.confusion is not None
+    assert found["confusion"] == one.confusion.tolist()
+    assert found["samples"] == 60
+    assert found["loss"] == pytest.approx(one.loss, rel=1e-6)
+
+
 class TestFaults:
     """What goes wrong is said before training where it can be known."""
 

@@ -59,6 +59,8 @@ def command(
         seed=seed,
         memory_limit=memory_limit,
     )
+    if found.process != 0:
+        return
     names = list(graph.classes or dataset.classes or map(str, range(graph.output.shape[0])))
     if form == "json":
         print_json(
