@@ -49,7 +49,7 @@ def build(
     check_memory(graph, 1, dtype, memory_limit)
     if unknown := [name for name in options if name not in engine.options]:
         known = f"it has {', '.join(engine.options)}" if engine.options else "it has none"
-        raise BackendError(f"the backend {backend} has no option `{unknown[0]}`: {known}")
+        raise BackendError(f"the backend {backend} has no option `{unknown[0]}`; {known}")
     return engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
 
 
