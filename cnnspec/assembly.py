@@ -120,6 +120,7 @@ class Assembly:
         self.read.update(tensor.node for tensor in inputs)
         shapes = [tensor.shape for tensor in inputs if tensor.shape is not None]
         if len(shapes) < len(inputs):
+            _warn_of_padding(layer, config, scope)
             return self.lose(name, place, layer.always)
         in_shapes = tuple(shapes)
         try:
@@ -129,11 +130,7 @@ class Assembly:
         except ShapeError as error:
             self.shape_fault(error, layer, name, place, config, scope, inputs)
             return self.lose(name, place, layer.always)
-        per_side = looks_per_side(layer)
-        if per_side and config is not None:
-            message, remedy = per_side
-            span = config.at(("padding",))
-            scope.fault("padding-per-side", message, span, "of both sides together", help=remedy, severity="warning")
+        _warn_of_padding(layer, config, scope)
         names = tuple(tensor.node for tensor in inputs)
         made = (inferred.shape, inferred.pads, inferred.overhang)
         self.nodes.append(Node(name, layer, names, in_shapes, *made, parameters, branches, place))
@@ -260,6 +257,15 @@ class Assembly:
 def _made(tensor: Tensor) -> Label:
     verb = "is" if tensor.node == INPUT else "makes"
     return Label(tensor.span, f"{verb} {by(tensor.shape or ())}")
+
+
+def _warn_of_padding(layer: Layer, config: Text | None, scope: Scope) -> None:
+    """Warns of a total padding that looks like one on each side; that shows without any shape."""
+    per_side = looks_per_side(layer)
+    if per_side and config is not None:
+        message, remedy = per_side
+        span = config.at(("padding",))
+        scope.fault("padding-per-side", message, span, "of both sides together", help=remedy, severity="warning")
 
 
 def _numbers_fit(parameters: Mapping[str, Parameter]) -> None:
