@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
 
 import click
@@ -166,6 +167,22 @@ def model_options(command: F) -> F:
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and input."),
             click.option("--memory-limit", type=BytesType(), help="Refuse what takes more; 2GiB by default."),
             set_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def data_options(command: F) -> F:
+    """The options of every command that opens a dataset."""
+    sources = "mnist, fashion-mnist, cifar10, digits, examples, a directory or .npz."
+    folder = click.Path(path_type=Path, file_okay=False)
+    for option in reversed(
+        [
+            click.option("--data", metavar="DATA", help=sources),
+            click.option("--data-dir", type=folder, help="Where the named datasets lie."),
+            click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network."),
+            click.option("--no-download", is_flag=True, help="Never fetch a dataset."),
         ]
     ):
         command = option(command)

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from cnnspec.backend import Array
-from cnnspec.cli.common import format_option, model_options, painter, print_json, print_lines, settings
+from cnnspec.cli.common import data_options, format_option, model_options, painter, print_json, print_lines, settings
 from cnnspec.cli.table import percent, table_lines
 from cnnspec.evaluation import Evaluation
 from cnnspec.runs import evaluate
@@ -17,11 +17,8 @@ from cnnspec.runs import evaluate
 
 @click.command("evaluate")
 @click.argument("spec")
-@click.option("--data", metavar="DATA", help="mnist, fashion-mnist, cifar10, digits, examples, a directory or .npz.")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the named datasets lie.")
+@data_options
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which part.")
-@click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network.")
-@click.option("--no-download", is_flag=True, help="Never fetch a dataset.")
 @click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Samples at a time.")
 @model_options
 @format_option

@@ -12,17 +12,14 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import console, model_options, settings, show
+from cnnspec.cli.common import console, data_options, model_options, settings, show
 from cnnspec.runs import Run, resume_run, start_run
 from cnnspec.training import Moment, Stopped
 
 
 @click.command("train")
 @click.argument("spec", required=False)
-@click.option("--data", metavar="DATA", help="mnist, fashion-mnist, cifar10, digits, examples, a directory or .npz.")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the named datasets lie.")
-@click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network.")
-@click.option("--no-download", is_flag=True, help="Never fetch a dataset.")
+@data_options
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the spec's.")
 @click.option("--batch", type=click.IntRange(1), help="Instead of the spec's.")
 @click.option("--loss", metavar="NAME", help="cross_entropy or mean_squared_error, as in a spec.")
