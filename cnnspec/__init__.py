@@ -15,18 +15,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cnnspec.api import Report, check, load, loads
-    from cnnspec.backend import BackendError, InputError, Model
+    from cnnspec.backend import Model
     from cnnspec.data import DataError, Dataset
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
+    from cnnspec.errors import BackendError, InputError, MemoryLimitError, TrainingError, WeightsError
     from cnnspec.evaluation import Evaluation
     from cnnspec.graph import Graph
-    from cnnspec.models import MemoryLimitError, build, to_torch
+    from cnnspec.models import build, to_torch
     from cnnspec.rendering import render
     from cnnspec.runs import evaluate, train
     from cnnspec.settings import Train
-    from cnnspec.training import Result, TrainingError
+    from cnnspec.training import Result
     from cnnspec.verification import verify
-    from cnnspec.weights import WeightsError
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
 _HOMES = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cnnspec.layers import Shape
-from cnnspec.layers.base import by
 from cnnspec.weights import SHOWN
+from cnnspec.wording import by
 
 _FEW = 6
 """How many names stand on one line."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from cnnspec import bundled, source
 from cnnspec.builder import build as build_graph
-from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors, quoted
+from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
 from cnnspec.graph import Graph
 from cnnspec.layers import Shape
+from cnnspec.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def _exists(path: Path) -> bool:
 
 
 def _with_hint(error: SpecError, name: str) -> SpecError:
-    from cnnspec.diagnostics import nearest
+    from cnnspec.wording import nearest
 
     (fault,) = error.diagnostics
     if fault.code != "unreadable-file" or fault.help:

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cnnspec.declarations import NAME
-from cnnspec.diagnostics import Label, Span, quoted
+from cnnspec.diagnostics import Label, Span
 from cnnspec.graph import INPUT, Node
 from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
 from cnnspec.layers.activation import Activation
-from cnnspec.layers.base import by
 from cnnspec.layers.conv import Weighted
-from cnnspec.layers.fields import says
 from cnnspec.layers.window import looks_per_side
 from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model
 from cnnspec.remedies import as_image, one_of, smallest_input
 from cnnspec.source import Node as Text
+from cnnspec.wording import by, quoted, says
 
 MAX_LAYERS = 50_000
 MAX_TRIALS = 10_000

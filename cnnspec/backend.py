@@ -10,23 +10,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from cnnspec.arrays import Array, Arrays
+from cnnspec.errors import BackendError, InputError
 from cnnspec.graph import Graph
-from cnnspec.layers.base import by
 from cnnspec.settings import Constant, CrossEntropy, Train
+from cnnspec.wording import by
 
-Array = npt.NDArray[Any]
-Arrays = dict[str, Array]
 T = TypeVar("T")
 
 ENTRY_POINTS = "cnnspec.backends"
-
-
-class BackendError(Exception):
-    """A backend that is not there or cannot do what is asked; the message says what to do."""
-
-
-class InputError(ValueError):
-    """Numbers that a network cannot take; the message says what it takes."""
 
 
 class Backend(Protocol):

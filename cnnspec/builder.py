@@ -9,17 +9,17 @@ from typing import Any
 from cnnspec import document as documents
 from cnnspec.assembly import MAX_LAYERS, Assembly, Tensor, TooMany
 from cnnspec.declarations import Block
-from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order, nearest, quoted
+from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order
 from cnnspec.document import Document, Opener
 from cnnspec.expressions import LOST
 from cnnspec.findings import Enough, Findings
 from cnnspec.graph import INPUT, Example, Graph, InputLayer, Node
 from cnnspec.layers import Layer, Shape, find, known_kinds
-from cnnspec.layers.fields import says
 from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model, unknown_keys
 from cnnspec.reuse import arguments, lost_names, rounds_of, with_values
 from cnnspec.source import Node as Text
 from cnnspec.totals import check_classes, check_loss, check_totals, read_examples
+from cnnspec.wording import nearest, quoted, says
 
 MAX_BLOCK_DEPTH = 30
 

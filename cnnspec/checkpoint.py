@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cnnspec import weights
-from cnnspec.backend import Arrays, Model
-from cnnspec.weights import PRIVATE, WeightsError
+from cnnspec.arrays import Arrays
+from cnnspec.backend import Model
+from cnnspec.errors import WeightsError
+from cnnspec.weights import PRIVATE
 
 
 @dataclass

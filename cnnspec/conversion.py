@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnspec import alignment, weights
-from cnnspec.backend import Array, Arrays
-from cnnspec.diagnostics import nearest
+from cnnspec.arrays import Array, Arrays
+from cnnspec.errors import WeightsError
 from cnnspec.graph import Graph
 from cnnspec.layers import Shape
-from cnnspec.weights import WeightsError
+from cnnspec.wording import nearest
 
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
 """The suffixes of files that torch.save wrote; all others are safetensors."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnspec.diagnostics import Label, Source, Span, nearest, quoted
+from cnnspec.diagnostics import Label, Source, Span
 from cnnspec.expressions import LOST
 from cnnspec.layers import find
-from cnnspec.layers.fields import says
 from cnnspec.reading import Faulty, Scope, unknown_keys
 from cnnspec.source import Node
+from cnnspec.wording import nearest, quoted, says
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from cnnspec.errors import CnnspecError
+from cnnspec.wording import TAB, cells
+
 Severity = Literal["error", "warning"]
 
 CODES: dict[str, str] = {
@@ -126,7 +129,7 @@ class Diagnostic:
         }
 
 
-class SpecError(Exception):
+class SpecError(CnnspecError):
     """A spec that is at fault; `diagnostics` holds every fault and warning, sorted by place."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
@@ -205,8 +208,8 @@ def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint
                 shown = line
             primary = label is labels[0]
             end = label.span.end_column - 1 if label.span.end_line == line else len(text.rstrip())
-            start = _cells(text[first : label.span.column - 1]) + bool(first)
-            length = max(1, _cells(text[label.span.column - 1 : min(end, last)]))
+            start = cells(text[first : label.span.column - 1]) + bool(first)
+            length = max(1, cells(text[label.span.column - 1 : min(end, last)]))
             mark = ("^" if primary else "-") * length + (f" {label.text}" if label.text else "")
             out.append(bar + " " * start + paint(mark, severity if primary else "frame"))
     return out
@@ -226,39 +229,5 @@ def _stretch(text: str, at: int) -> tuple[int, int]:
 def _shown(ch: str) -> str:
     """A character as a terminal may show it: one that would move the cursor or show nothing is made visible."""
     if ch == "\t":
-        return " " * _TAB
+        return " " * TAB
     return ch if ch.isprintable() or unicodedata.category(ch) == "Zs" else "\N{REPLACEMENT CHARACTER}"
-
-
-_TAB = 4
-
-
-def _cells(text: str) -> int:
-    """How wide a text is in a terminal."""
-    return len(text) if text.isascii() and text.isprintable() else sum(map(_width, text))
-
-
-def _width(ch: str) -> int:
-    if ch == "\t":
-        return _TAB
-    if unicodedata.category(ch) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(ch) in "WF" else 1
-
-
-def quoted(text: str) -> str:
-    """A word of the spec as messages show it: short, on one line, and nothing that a terminal would obey."""
-    short = text if len(text) <= 40 else text[:39] + "…"
-    return f"`{''.join(ch if ch.isprintable() else ch.encode('unicode_escape').decode() for ch in short)}`"
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like a mistyped one, if any is."""
-    from difflib import get_close_matches  # 5 ms that a clean spec need not pay
-
-    known = list(known)
-    by_fold = {k.replace("-", "_").casefold(): k for k in reversed(known)}
-    folded = word.replace("-", "_").casefold()
-    swapped = next((k for k in by_fold if sorted(k) == sorted(folded)), None)
-    close = [folded] if folded in by_fold else [swapped] if swapped else get_close_matches(folded, by_fold, 1, 0.7)
-    return by_fold[close[0]] if close else None

@@ -13,10 +13,10 @@ from cnnspec.declarations import Block, read_blocks, read_params
 from cnnspec.diagnostics import Label, Source, Span, SpecError
 from cnnspec.findings import Findings
 from cnnspec.layers.conv import Scheme
-from cnnspec.layers.fields import says
-from cnnspec.reading import Scope, meant, names, one_of, read_choice, read_model, unknown_keys
+from cnnspec.reading import Scope, meant, read_choice, read_model, unknown_keys
 from cnnspec.settings import Augment, Choice, Expect, Input, Train
 from cnnspec.source import Node, parse
+from cnnspec.wording import names, one_of, says
 
 KEYS = (
     "cnnspec", "name", "extends", "input", "classes", "init", "params", "blocks", "layers", "expect", "examples",

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.backend import Array, Model
+from cnnspec.arrays import Array
+from cnnspec.backend import Model
 from cnnspec.data import Split, batches
 from cnnspec.settings import Choice, CrossEntropy
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnspec.backend import Array, Model
+from cnnspec.arrays import Array
+from cnnspec.backend import Model
 from cnnspec.graph import Example, Graph
 from cnnspec.layers import Shape
 from cnnspec.layers.fields import Numbers

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnnspec.diagnostics import quoted
+from cnnspec.wording import quoted
 
 Values = Mapping[str, Any]
 LARGEST = 2**63 - 1

@@ -16,7 +16,8 @@ from typing import IO, cast
 
 import numpy as np
 
-from cnnspec.backend import Array, InputError
+from cnnspec.arrays import Array
+from cnnspec.errors import InputError
 
 DTYPES: dict[int, str] = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP = b"\x1f\x8b"

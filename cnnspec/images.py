@@ -11,10 +11,11 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from cnnspec.backend import Array, InputError
+from cnnspec.arrays import Array
+from cnnspec.errors import InputError
 from cnnspec.geometry import centred
-from cnnspec.layers.base import by
 from cnnspec.settings import Fit
+from cnnspec.wording import by
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnspec import rng
-from cnnspec.backend import Array, Arrays
+from cnnspec.arrays import Array, Arrays
+from cnnspec.errors import WeightsError
 from cnnspec.graph import Graph
 from cnnspec.layers import Parameter
-from cnnspec.weights import WeightsError
 
 BLOCK = 1 << 20
 """Numbers drawn at a time, so that large float32 arrays need no float64 copy of themselves."""

@@ -15,7 +15,8 @@ from typing import IO
 import numpy as np
 
 from cnnspec import bundled, idx, images, rng
-from cnnspec.backend import Array, InputError
+from cnnspec.arrays import Array
+from cnnspec.errors import InputError
 from cnnspec.layers import Shape
 from cnnspec.settings import Fit, Input
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from cnnspec import backend as backends
 from cnnspec import weights as weight_files
 from cnnspec.api import graph_of
-from cnnspec.backend import Array, Arrays, Backend, BackendError, Model
+from cnnspec.arrays import Array, Arrays
+from cnnspec.backend import Backend, Model
 from cnnspec.diagnostics import Source
+from cnnspec.errors import BackendError, MemoryLimitError
 from cnnspec.graph import Graph
 from cnnspec.initial import initial
 from cnnspec.sizes import parse_size, size_of
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = 2 * 2**30
 MEMORY_VARIABLE = "CNNSPEC_MEMORY_LIMIT"
-
-
-class MemoryLimitError(MemoryError):
-    """A network that would take more memory than it may; the message has the figures."""
 
 
 def build(

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from cnnspec.diagnostics import CODES, Diagnostic, Label, Span, nearest, quoted
+from cnnspec.diagnostics import CODES, Diagnostic, Label, Span
 from cnnspec.expressions import ExpressionError, Lost, evaluate, has_reference
 from cnnspec.findings import Findings
-from cnnspec.layers.fields import says, truth
 from cnnspec.settings import Choice
 from cnnspec.source import MAX_DEPTH, MAX_NODES, Node, resolve
+from cnnspec.wording import names, nearest, one_of, quoted, says, truth
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -163,18 +163,6 @@ def read_model(
         if fault["type"] != "missing":
             _say(scope, dict(fault), node, mapping, owner, place)
     return None
-
-
-def one_of(words: Sequence[str]) -> str:
-    """Alternatives in a row: a, b or c."""
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
-
-
-def names(words: Sequence[str]) -> str:
-    """Words of the spec in a row: `a`, `b` and `c`."""
-    *most, last = [f"`{word}`" for word in words]
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def example(owner: str, fields: Sequence[str], node: Node | None = None) -> str:

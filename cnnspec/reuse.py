@@ -8,9 +8,9 @@ from typing import Any
 from cnnspec.declarations import Block, Param, a_type, is_of, meant_type
 from cnnspec.diagnostics import Label, Span
 from cnnspec.expressions import LOST
-from cnnspec.layers.fields import says
-from cnnspec.reading import Faulty, Scope, example, names, unknown_keys
+from cnnspec.reading import Faulty, Scope, example, unknown_keys
 from cnnspec.source import Node as Text
+from cnnspec.wording import names, says
 
 
 def rounds_of(config: Text, place: Span, scope: Scope, lost: set[str], most: int) -> list[dict[str, Any]] | None:

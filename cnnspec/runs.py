@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnspec import __version__, api, weights
+from cnnspec import __version__, api, atomic, weights
 from cnnspec import backend as backends
 from cnnspec.backend import Model
 from cnnspec.data import DataError, Dataset, open_dataset
@@ -154,7 +154,7 @@ def _new_folder(folder: Path | None, name: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    weights.replace(path, text.encode())
+    atomic.write(path, text.encode())
 
 
 def train(

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from cnnspec.layers.fields import Count, Fraction01, Natural, NumbersField, Positive, fault, numbers, says
+from cnnspec.layers.fields import Count, Fraction01, Natural, NumbersField, Positive, fault, numbers
+from cnnspec.wording import says
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0)]

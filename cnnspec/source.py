@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 from cnnspec import syntax
-from cnnspec.diagnostics import Diagnostic, Label, Source, Span, SpecError, quoted
+from cnnspec.diagnostics import Diagnostic, Label, Source, Span, SpecError
+from cnnspec.wording import quoted
 
 MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 100

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from cnnspec.diagnostics import nearest
+from cnnspec.wording import nearest
 
 # Folded as `_fold` does: conv2d and Conv2D are conv, MaxPool2d and max-pool() are maxpool. Where several names stand,
 # the first that is known in the place counts.

@@ -8,11 +8,11 @@ from cnnspec.diagnostics import Label, Span
 from cnnspec.document import Document
 from cnnspec.graph import Example, Node
 from cnnspec.layers import Shape
-from cnnspec.layers.base import by
-from cnnspec.layers.fields import Numbers, says
+from cnnspec.layers.fields import Numbers
 from cnnspec.reading import Scope, read_model
 from cnnspec.settings import CrossEntropy, ExampleText, Train
 from cnnspec.source import Node as Text
+from cnnspec.wording import by, says
 
 
 def trainable(nodes: Sequence[Node]) -> int:

@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnspec import checkpoint, weights
-from cnnspec.backend import Array, Arrays, Model
+from cnnspec import atomic, checkpoint, weights
+from cnnspec.arrays import Array, Arrays
+from cnnspec.backend import Model
 from cnnspec.checkpoint import Progress
 from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
+from cnnspec.errors import TrainingError
 from cnnspec.evaluation import Evaluation, evaluate_split
 from cnnspec.settings import CrossEntropy, Train
 
 LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 CHECKPOINT_SECONDS = 60.0
-
-
-class TrainingError(RuntimeError):
-    """Training that cannot go on; the message says why."""
 
 
 class Stopped(Exception):
@@ -103,7 +101,7 @@ class Trainer:
         records = [json.loads(line) for line in lines if line.endswith("}")]
         self.result.epochs = [record for record in records if record["epoch"] <= self.progress.epoch]
         content = "".join(json.dumps(record) + "\n" for record in self.result.epochs)
-        weights.replace(metrics, content.encode())
+        atomic.write(metrics, content.encode())
 
     def run(self) -> Result:
         """Trains to the end; raises Stopped, behind a checkpoint, when asked to stop."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from cnnspec import inputs, rng
 from cnnspec.api import graph_of
-from cnnspec.backend import Array, Arrays, Model, available
+from cnnspec.arrays import Array, Arrays
+from cnnspec.backend import Model, available
 from cnnspec.diagnostics import Source
 from cnnspec.graph import INPUT, Graph, InputLayer, Node
 from cnnspec.initial import initial

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,10 +11,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save
 
-from cnnspec import bundled
-from cnnspec.backend import Array, Arrays
-from cnnspec.diagnostics import nearest
+from cnnspec import atomic, bundled
+from cnnspec.arrays import Array, Arrays
+from cnnspec.errors import WeightsError
 from cnnspec.graph import Graph
+from cnnspec.wording import nearest
 
 SUFFIX = ".safetensors"
 SHOWN = 10
@@ -41,10 +39,6 @@ _DTYPES: dict[str, str] = {
 
 PRIVATE = "@"
 """What the names in a checkpoint begin with that are no weights'."""
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be read or written, or that do not fit; the message names the file and every tensor."""
 
 
 # Files
@@ -110,7 +104,10 @@ def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
         ready[name] = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
         if ready[name].dtype not in map(np.dtype, _DTYPES.values()):
             raise WeightsError(f"`{path}`: the tensor `{name}` holds {array.dtype}, which safetensors does not")
-    replace(path, _in_order(save(ready, dict(metadata or {}))))
+    try:
+        atomic.write(path, _in_order(save(ready, dict(metadata or {}))))
+    except OSError as error:
+        raise WeightsError(f"`{path}` cannot be written: {error.strerror or error}") from error
 
 
 def _in_order(content: bytes) -> bytes:
@@ -121,34 +118,6 @@ def _in_order(content: bytes) -> bytes:
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text = text.ljust(-len(text) // 8 * -8)  # tensors are aligned to 8 bytes
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
-
-
-def replace(path: str | Path, content: bytes) -> None:
-    """Writes a file so that, whatever happens, there is the old one or the new one, whole."""
-    target = Path(path).resolve()  # a link stays a link
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        _flush_folder(target.parent)
-    except OSError as error:
-        raise WeightsError(f"`{path}` cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checked_file(path: str | Path) -> None:

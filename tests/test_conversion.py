@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 import cnnspec as package
 from cnnspec import alignment, conversion, weights
-from cnnspec.weights import WeightsError
+from cnnspec.errors import WeightsError
 
 # torchvision's models: (its module, our layer, the shapes), in the order in which torchvision defines them
 

@@ -74,62 +74,6 @@ def is_wording(name: str, imported: str) -> bool:
     return imported == "cnnspec.diagnostics" and taken <= {"quoted", "nearest"}
 
 
-class TestImports:
-    @pytest.mark.parametrize(
-        "name", ["diagnostics", "geometry", "expressions", "suggestions", "sizes", "rng", "bundled"]
-    )
-    def test_leaves_import_nothing_of_ours(self, name: str) -> None:
-        assert {n for n in ours(f"cnnspec.{name}") if not is_wording(f"cnnspec.{name}", n)} == set()
-
-    @pytest.mark.parametrize("name", [name for name in CORE if within(name, "cnnspec.layers")])
-    def test_layers_know_no_text_and_no_graph(self, name: str) -> None:
-        known = ("cnnspec.layers", "cnnspec.geometry")
-        assert {n for n in ours(name) if not within(n, *known) and not is_wording(name, n)} == set()
-        assert "yaml" not in set(imports(name))
-
-    def test_what_check_needs_imports_no_numpy(self) -> None:
-        """Also where it imports late: whatever `check` may reach is free of frameworks."""
-        found: set[str] = set()
-        waiting = ["cnnspec.cli.check"]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += [n for n in ours(name) if n in MODULES]
-                waiting += [name.rpartition(".")[0]] if name.count(".") > 1 else []
-        assert {"cnnspec.builder", "cnnspec.summary", "cnnspec.cli"} <= found
-        heavy = {"numpy", "torch", "safetensors", "PIL"}
-        guilty = {name: sorted(heavy & {n.split(".")[0] for n in imports(name)}) for name in found}
-        assert {name: heavies for name, heavies in guilty.items() if heavies} == {}
-
-    @pytest.mark.parametrize("name", CORE)
-    def test_nothing_imports_a_backend_or_the_command_line(self, name: str) -> None:
-        assert not any(within(n, "cnnspec_numpy", "cnnspec_torch") for n in ours(name))
-        if name != "cnnspec.__main__" and not within(name, "cnnspec.cli"):
-            assert not any(within(n, "cnnspec.cli") for n in ours(name))
-
-    @pytest.mark.parametrize("name", BACKENDS)
-    def test_backends_know_the_graph_and_the_layers(self, name: str) -> None:
-        known = ("graph", "layers", "geometry", "backend", "settings", "rng")
-        home = name.split(".")[0]
-        assert all(within(n, home, *(f"cnnspec.{k}" for k in known)) for n in ours(name)), ours(name)
-
-    def test_no_circles(self) -> None:
-        """Modules import each other one way; a package may hand on what its modules hold."""
-        edges = {name: {n for n in ours(name, True) if n in MODULES and not within(name, n)} for name in MODULES}
-        done: set[str] = set()
-
-        def visit(name: str, path: tuple[str, ...]) -> None:
-            assert name not in path, " → ".join([*path, name])
-            if name not in done:
-                for other in sorted(edges[name]):
-                    visit(other, (*path, name))
-                done.add(name)
-
-        for name in MODULES:
-            visit(name, ())
-
-
 class TestLight:
     @pytest.mark.parametrize(
         "code",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cnnspec import initial as module
+from cnnspec.errors import WeightsError
 from cnnspec.graph import Graph, InputLayer, Node
 from cnnspec.initial import initial
 from cnnspec.layers import Parameter
@@ -15,7 +16,6 @@ from cnnspec.layers.dense import Dense
 from cnnspec.layers.fields import Numbers
 from cnnspec.layers.norm import BatchNorm, Scale
 from cnnspec.settings import Input
-from cnnspec.weights import WeightsError
 
 DRAWN = [scheme for scheme in get_args(Scheme) if scheme != "zeros"]
 

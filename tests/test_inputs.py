@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnnspec import bundled, idx, inputs
-from cnnspec.backend import InputError
+from cnnspec.errors import InputError
 from cnnspec.settings import Input
 
 PIL = pytest.importorskip("PIL.Image")

@@ -13,7 +13,9 @@ from cnnspec_numpy.kernels import KERNELS, correlation
 from cnnspec_numpy.kernels.erf import erf
 
 import cnnspec
-from cnnspec.backend import Array, BackendError, InputError, Model
+from cnnspec.arrays import Array
+from cnnspec.backend import Model
+from cnnspec.errors import BackendError, InputError
 from cnnspec.geometry import Pads
 from cnnspec.graph import Graph, InputLayer, Node
 from cnnspec.layers import LAYERS, Inferred, Layer, Shape

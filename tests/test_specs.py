@@ -10,8 +10,9 @@ import cnnspec
 from cnnspec import bundled, inputs
 from cnnspec.backend import available
 from cnnspec.cli import main
+from cnnspec.errors import MemoryLimitError
 from cnnspec.examples import example_data, run_examples
-from cnnspec.models import MemoryLimitError, build
+from cnnspec.models import build
 from cnnspec.summary import summarize
 
 REPORTS = {name: cnnspec.check(name) for name in bundled.names()}

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import cnnspec
-from cnnspec.backend import BackendError, InputError, find
+from cnnspec.backend import find
+from cnnspec.errors import BackendError, InputError
 from cnnspec.graph import INPUT, Graph, InputLayer, Node
 from cnnspec.initial import initial
 from cnnspec.layers.base import Elementwise

@@ -17,11 +17,11 @@ import pytest
 
 import cnnspec
 from cnnspec import weights
-from cnnspec.backend import BackendError, available
+from cnnspec.backend import available
 from cnnspec.data import DataError
-from cnnspec.models import MemoryLimitError
+from cnnspec.errors import BackendError, MemoryLimitError, TrainingError
 from cnnspec.runs import resume_run, settings_for, start_run
-from cnnspec.training import Stopped, TrainingError
+from cnnspec.training import Stopped
 
 BACKENDS = list(available())
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnnspec import bundled, weights
+from cnnspec.errors import WeightsError
 from cnnspec.graph import Graph, InputLayer, Node
 from cnnspec.initial import initial
 from cnnspec.layers.dense import Dense
 from cnnspec.settings import Input
-from cnnspec.weights import WeightsError
 
 
 def network(*units):

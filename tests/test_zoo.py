@@ -12,7 +12,7 @@ from torch import nn
 
 import cnnspec
 from cnnspec import api, bundled, rng
-from cnnspec.backend import Arrays
+from cnnspec.arrays import Arrays
 from cnnspec.graph import Graph
 from cnnspec.models import build
 from cnnspec.totals import macs, trainable

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.backend import Array, BackendError, Model
+from cnnspec.arrays import Array
+from cnnspec.backend import Model
+from cnnspec.errors import BackendError
 from cnnspec.graph import Graph
 
 __all__ = ["NumpyBackend", "backend"]

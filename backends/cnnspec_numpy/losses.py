@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.backend import Array
+from cnnspec.arrays import Array
 from cnnspec.settings import CrossEntropy, MeanSquaredError
 
 

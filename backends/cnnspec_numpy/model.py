@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from cnnspec.backend import Array, Arrays, Model
+from cnnspec.arrays import Array, Arrays
+from cnnspec.backend import Model
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.layers import Layer
 from cnnspec_numpy import losses, optimizers

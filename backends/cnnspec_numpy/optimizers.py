@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cnnspec.backend import Array, Arrays, BackendError
+from cnnspec.arrays import Array, Arrays
+from cnnspec.errors import BackendError
 from cnnspec.settings import Adam, Sgd
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cnnspec.backend import Array, BackendError
+from cnnspec.arrays import Array
+from cnnspec.errors import BackendError
 from cnnspec.graph import Graph
 
 if TYPE_CHECKING:

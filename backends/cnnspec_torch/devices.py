@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from cnnspec.backend import BackendError
+from cnnspec.errors import BackendError
 
 DTYPES = {
     "float32": torch.float32,

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cnnspec.backend import BackendError
+from cnnspec.errors import BackendError
 from cnnspec_torch import devices
 
 T = TypeVar("T")

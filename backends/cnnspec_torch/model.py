@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnspec.backend import Array, Arrays, BackendError, InputError, Model
+from cnnspec.arrays import Array, Arrays
+from cnnspec.backend import Model
+from cnnspec.errors import BackendError, InputError
 from cnnspec.graph import Graph
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.settings import CrossEntropy

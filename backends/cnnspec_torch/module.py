@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnspec.backend import Array
+from cnnspec.arrays import Array
 from cnnspec.graph import Graph, Node
 from cnnspec.layers import Layer, Parameter
 from cnnspec_torch.ops import Op, ops_of

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnspec.backend import BackendError
+from cnnspec.errors import BackendError
 from cnnspec.geometry import Pads, centred
 from cnnspec.graph import Graph
 from cnnspec_torch import distributed

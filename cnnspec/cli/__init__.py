@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest name for one that is not there."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from cnnspec.diagnostics import nearest
+            from cnnspec.wording import nearest
 
             near = nearest(args[0], COMMANDS)
             hint = f" Did you mean `{near}`?" if near else ""
@@ -66,14 +66,14 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what a user did wrong is a message, never a traceback."""
-        from cnnspec.cli.common import expected, fail
+        from cnnspec.cli.common import EXPECTED, fail
 
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise  # click ends these well
         except Exception as error:
-            if isinstance(error, expected()):
+            if isinstance(error, EXPECTED):
                 fail(error)
             raise
 

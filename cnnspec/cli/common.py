@@ -13,6 +13,7 @@ from typing import IO, Any, NoReturn, TypeVar
 import click
 
 from cnnspec.diagnostics import Diagnostic, Paint, SpecError, render
+from cnnspec.errors import CnnspecError
 from cnnspec.layers import Shape
 from cnnspec.sizes import parse_size
 
@@ -28,18 +29,8 @@ _COLOURS: dict[str, dict[str, Any]] = {
 }
 
 
-def expected() -> tuple[type[BaseException], ...]:
-    """The errors that say what a user did; those of modules that nobody imported cannot have been raised."""
-    homes = {
-        "cnnspec.backend": ("BackendError", "InputError"),
-        "cnnspec.weights": ("WeightsError",),
-        "cnnspec.data": ("DataError",),
-        "cnnspec.training": ("TrainingError",),
-    }
-    raised = [
-        getattr(sys.modules[home], name) for home, names in homes.items() if home in sys.modules for name in names
-    ]
-    return (SpecError, OSError, MemoryError, *raised)
+EXPECTED = (CnnspecError, OSError, MemoryError)
+"""The errors that are shown as a message: what a user did, or what the machine refused."""
 
 
 def fail(error: BaseException, status: int = 1) -> NoReturn:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from cnnspec.backend import Array
+from cnnspec.arrays import Array
 from cnnspec.cli.common import data_options, format_option, model_options, painter, print_json, print_lines, settings
 from cnnspec.cli.table import percent, table_lines
 from cnnspec.evaluation import Evaluation

@@ -10,7 +10,8 @@ import click
 
 from cnnspec import api
 from cnnspec.cli.common import error_line, show
-from cnnspec.diagnostics import CODES, Source, nearest
+from cnnspec.diagnostics import CODES, Source
+from cnnspec.wording import nearest
 
 PAGES = Path(__file__).resolve().parent.parent / "codes.md"
 _FAULTY = re.compile(r"^```yaml\n(# at fault\n.*?)^```$", re.MULTILINE | re.DOTALL)

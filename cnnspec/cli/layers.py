@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import error_line, format_option, print_json, text_width
-from cnnspec.diagnostics import nearest
 from cnnspec.layers import Layer, find, known_kinds
+from cnnspec.wording import nearest
 
 
 @click.command("layers")

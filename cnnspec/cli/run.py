@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from cnnspec import api, inputs
-from cnnspec.backend import Array, InputError
+from cnnspec.arrays import Array
 from cnnspec.cli.common import (
     format_option,
     model_options,
@@ -22,9 +22,10 @@ from cnnspec.cli.common import (
     show,
 )
 from cnnspec.cli.table import percent, table_lines
+from cnnspec.errors import InputError
 from cnnspec.graph import Graph
-from cnnspec.layers.base import by
 from cnnspec.models import build, check_memory, engine_for
+from cnnspec.wording import by
 
 
 @click.command("run")

@@ -12,8 +12,8 @@ import click
 from cnnspec import api, bundled
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
 from cnnspec.cli.table import table_lines, width_of
-from cnnspec.layers.base import by
 from cnnspec.totals import macs, trainable
+from cnnspec.wording import by
 
 
 @click.command("specs")

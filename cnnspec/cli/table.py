@@ -9,9 +9,9 @@ from typing import Any
 
 from cnnspec.diagnostics import Paint
 from cnnspec.graph import Graph, Node
-from cnnspec.layers.base import by
 from cnnspec.sizes import size_of
 from cnnspec.summary import Row, Summary
+from cnnspec.wording import by
 
 GAP = "  "
 

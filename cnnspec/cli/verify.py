@@ -20,8 +20,8 @@ from cnnspec.cli.common import (
 )  # fmt: skip
 from cnnspec.cli.table import table_lines
 from cnnspec.layers import Shape
-from cnnspec.layers.base import by
 from cnnspec.verification import Comparison, LayerDifference, verify
+from cnnspec.wording import by
 
 
 @click.command("verify")

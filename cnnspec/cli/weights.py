@@ -12,8 +12,8 @@ import click
 from cnnspec import api, conversion, weights
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, set_option, settings
 from cnnspec.cli.table import table_lines
-from cnnspec.layers.base import by
 from cnnspec.sizes import size_of
+from cnnspec.wording import by
 
 
 @click.group("weights")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cnnspec.backend import InputError
 from cnnspec.data import files, known, targets
 from cnnspec.data.batches import augmented, batches, check_augment, epoch_order
 from cnnspec.data.folder import open_folder
 from cnnspec.data.memory import Part, fitted
-from cnnspec.data.split import DataError, Dataset, Split, split_off
-from cnnspec.diagnostics import nearest
+from cnnspec.data.split import Dataset, Split, split_off
+from cnnspec.errors import DataError, InputError
 from cnnspec.graph import Graph
 from cnnspec.settings import Train
+from cnnspec.wording import nearest
 
 __all__ = [
     "DataError", "Dataset", "Split", "augmented", "batches", "epoch_order", "open_dataset", "split_off",

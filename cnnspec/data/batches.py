@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from cnnspec import rng
-from cnnspec.backend import Array
-from cnnspec.data.split import DataError, Split
+from cnnspec.arrays import Array
+from cnnspec.data.split import Split
+from cnnspec.errors import DataError
 from cnnspec.inputs import scaled
 from cnnspec.layers import Shape
 from cnnspec.settings import Augment, Input

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cnnspec.data.split import DataError
+from cnnspec.errors import DataError
 
 TIMEOUT = 30
 """Seconds without an answer after which a server counts as unreachable."""

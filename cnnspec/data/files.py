@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cnnspec import idx, inputs
-from cnnspec.backend import Array, InputError
+from cnnspec.arrays import Array
 from cnnspec.data.memory import Part
-from cnnspec.data.split import DataError
+from cnnspec.errors import DataError, InputError
 
 Parts = tuple[Part, Part | None]
 """For training, and for testing if there is any."""

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from cnnspec import images, inputs
-from cnnspec.backend import Array, InputError
-from cnnspec.data.split import DataError
+from cnnspec.arrays import Array
 from cnnspec.data.targets import are_classes
+from cnnspec.errors import DataError, InputError
 from cnnspec.graph import Graph
-from cnnspec.layers.base import by
+from cnnspec.wording import by
 
 PICTURES = (".png", ".jpg", ".jpeg")
 _TRAIN, _TESTS = "train", ("test", "val")

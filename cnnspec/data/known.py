@@ -13,7 +13,8 @@ from cnnspec.data import files
 from cnnspec.data.download import cache_folder, fetch, needed
 from cnnspec.data.files import Parts
 from cnnspec.data.memory import Part
-from cnnspec.data.split import DataError, divided
+from cnnspec.data.split import divided
+from cnnspec.errors import DataError
 
 DATA_VARIABLE = "CNNSPEC_DATA"
 DIGITS = "digits"

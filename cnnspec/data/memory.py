@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnspec import images, inputs
-from cnnspec.backend import Array
-from cnnspec.data.split import DataError
+from cnnspec.arrays import Array
+from cnnspec.errors import DataError
 from cnnspec.graph import Graph
 from cnnspec.layers import Shape
 from cnnspec.settings import Fit, Input

@@ -8,11 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from cnnspec import rng
-from cnnspec.backend import Array
-
-
-class DataError(ValueError):
-    """Data that cannot be trained or evaluated on; the message says which, why, and what to do."""
+from cnnspec.arrays import Array
+from cnnspec.errors import DataError
 
 
 class Split(Protocol):

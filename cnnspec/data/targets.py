@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnspec.backend import Array
-from cnnspec.data.split import DataError
+from cnnspec.arrays import Array
+from cnnspec.errors import DataError
 from cnnspec.graph import Graph
 from cnnspec.inputs import finite
-from cnnspec.layers.base import by
 from cnnspec.settings import CrossEntropy, Train
+from cnnspec.wording import by
 
 
 def are_classes(graph: Graph) -> bool:

@@ -142,11 +142,6 @@ class Elementwise(Layer):
         return Inferred(inputs[0])
 
 
-def by(shape: Shape) -> str:
-    """A shape as people read it: 16×5×5."""
-    return "×".join(map(str, shape))
-
-
 def image(kind: str, shape: Shape) -> tuple[int, int, int]:
     """The shape as channels, height, width; a flat vector is an error."""
     if len(shape) != 3:

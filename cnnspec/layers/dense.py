@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from cnnspec.layers.base import Elementwise, Fields, Inferred, Layer, Parameter, Shape, ShapeError, by, whole_field
+from cnnspec.layers.base import Elementwise, Fields, Inferred, Layer, Parameter, Shape, ShapeError, whole_field
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.fields import Count, Fraction01
+from cnnspec.wording import by
 
 
 class Dense(Weighted):

@@ -9,8 +9,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from cnnspec.diagnostics import quoted
 from cnnspec.geometry import AUTO, Padding, Pads, Total
+from cnnspec.wording import quoted, says, truth
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -23,33 +23,6 @@ LARGEST = 2**31 - 1
 def fault(code: str, message: str, *at: str | int, help: str = "") -> PydanticCustomError:
     """An error of ours inside a pydantic validator; `at` leads to the value at fault."""
     return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), {"at": at, "help": help})
-
-
-def says(value: Any) -> str:
-    """A value as messages name it."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return f"the text {quoted(value)}"
-        case int() if abs(value) >= 10**20:
-            return f"a number of {len(str(abs(value)))} digits"
-        case int() | float():
-            return str(value)
-        case list() | tuple():
-            return f"a list of {len(value)}"
-        case dict():
-            return "a mapping"
-    return repr(value)
-
-
-def truth(value: Any) -> str:
-    """Help for a truth value in the words of YAML 1.1."""
-    words = {"yes": "true", "on": "true", "no": "false", "off": "false"}
-    meant = words.get(value.lower()) if isinstance(value, str) else None
-    return f"`{meant}`: in YAML 1.2 `{value}` is text" if meant else ""
 
 
 def _whole(value: Any, least: int, *at: str | int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from cnnspec.layers.base import Inferred, Layer, Shape, ShapeError, by
+from cnnspec.layers.base import Inferred, Layer, Shape, ShapeError
+from cnnspec.wording import by
 
 
 class Merge(Layer):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cnnspec.backend import Array, Arrays
+from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.activation import (
     Elu,
     Gelu,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
-from cnnspec.backend import Array, Arrays
+from cnnspec.arrays import Array, Arrays
 from cnnspec.graph import Node
 from cnnspec.layers import Layer
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cnnspec.backend import Array, Arrays
+from cnnspec.arrays import Array, Arrays
 from cnnspec.geometry import Pads
 from cnnspec.layers import Shape
 from cnnspec.layers.conv import Conv, ConvTranspose

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnnspec.backend import Array
+from cnnspec.arrays import Array
 from cnnspec_numpy.kernels.window import Window, taps
 
 WORKSPACE = 2**23

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec.backend import Array, Arrays
+from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.dense import Dense, Dropout, Flatten
 from cnnspec.rng import dropout_mask
 from cnnspec_numpy.kernels.base import Call, Result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnspec.backend import Array
+from cnnspec.arrays import Array
 
 # W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969), in the digits of his
 # CALERF; the highest power first.

@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from cnnspec.backend import Array, Arrays
+from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.merge import Add, Concat, Multiply
 from cnnspec_numpy.kernels.base import Call, Result
 

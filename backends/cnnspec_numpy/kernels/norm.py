@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnspec.backend import Array, Arrays, InputError
+from cnnspec.arrays import Array, Arrays
+from cnnspec.errors import InputError
 from cnnspec.layers.norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale
 from cnnspec_numpy.kernels.base import Call, Result, along_channels, sum_but_channels
 

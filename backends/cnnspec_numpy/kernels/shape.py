@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnspec.backend import Array, Arrays
+from cnnspec.arrays import Array, Arrays
 from cnnspec.geometry import centred
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 from cnnspec_numpy.kernels.base import Call, Result

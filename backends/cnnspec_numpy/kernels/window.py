@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnspec.backend import Array
+from cnnspec.arrays import Array
 from cnnspec.geometry import Pads
 
 NO_PADS = Pads(0, 0, 0, 0)

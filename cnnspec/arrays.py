@@ -1,0 +1,12 @@
+"""The types of arrays that cross a boundary: NumPy arrays, by name where there are several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+Arrays = dict[str, Array]
