@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from cnnspec.declarations import NAME
 from cnnspec.diagnostics import Label, Span
-from cnnspec.graph import INPUT, Node
+from cnnspec.graph import Node
 from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.conv import Weighted
+from cnnspec.layers.input import INPUT
 from cnnspec.layers.window import looks_per_side
 from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model
 from cnnspec.remedies import as_image, one_of, smallest_input

@@ -13,8 +13,9 @@ from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_
 from cnnspec.document import Document, Opener
 from cnnspec.expressions import LOST
 from cnnspec.findings import Enough, Findings
-from cnnspec.graph import INPUT, Example, Graph, InputLayer, Node
+from cnnspec.graph import Example, Graph, Node
 from cnnspec.layers import Layer, Shape, find, known_kinds
+from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model, unknown_keys
 from cnnspec.reuse import arguments, lost_names, rounds_of, with_values
 from cnnspec.source import Node as Text

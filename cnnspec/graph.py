@@ -7,22 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cnnspec.diagnostics import Diagnostic, Span
-from cnnspec.geometry import Pads
-from cnnspec.layers import Inferred, Layer, Parameter, Shape
+from cnnspec.layers import Layer, Parameter, Shape
 from cnnspec.layers.fields import Numbers
+from cnnspec.layers.geometry import Pads
 from cnnspec.settings import Input, Train
-
-INPUT = "input"
-
-
-class InputLayer(Layer):
-    """The first node of every graph: what the network is given."""
-
-    kind = INPUT
-
-    def infer(self, *inputs: Shape) -> Inferred:
-        """Its own shape."""
-        return Inferred(inputs[0])
 
 
 @dataclass(frozen=True, slots=True)

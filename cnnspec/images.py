@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.errors import InputError
-from cnnspec.geometry import centred
+from cnnspec.layers.geometry import centred
 from cnnspec.settings import Fit
 from cnnspec.wording import by
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from cnnspec.graph import INPUT, Node
+from cnnspec.graph import Node
 from cnnspec.layers import Layer, Shape, ShapeError
+from cnnspec.layers.input import INPUT
 
 LARGEST = 1 << 16
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from cnnspec.api import graph_of
 from cnnspec.diagnostics import Source
-from cnnspec.geometry import Pads
-from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.graph import Graph, Node
+from cnnspec.layers.geometry import Pads
+from cnnspec.layers.input import INPUT
 from cnnspec.settings import Choice, Input
 from cnnspec.source import resolve
 from cnnspec.totals import macs, trainable

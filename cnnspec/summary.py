@@ -13,9 +13,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
-from cnnspec.geometry import Field, Pads
 from cnnspec.graph import Graph, Node
 from cnnspec.layers import Shape
+from cnnspec.layers.geometry import Field, Pads
 from cnnspec.settings import Adam, Optimizer
 
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}

@@ -14,8 +14,9 @@ from cnnspec.api import graph_of
 from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Model, available
 from cnnspec.diagnostics import Source
-from cnnspec.graph import INPUT, Graph, InputLayer, Node
+from cnnspec.graph import Graph, Node
 from cnnspec.initial import initial
+from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.models import build, check_memory
 from cnnspec.settings import CrossEntropy, Input, MeanSquaredError, Train
 

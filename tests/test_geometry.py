@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cnnspec.geometry import (
+from cnnspec.layers.geometry import (
     Axis,
     Field,
     Pads,

@@ -8,12 +8,13 @@ import pytest
 
 from cnnspec import initial as module
 from cnnspec.errors import WeightsError
-from cnnspec.graph import Graph, InputLayer, Node
+from cnnspec.graph import Graph, Node
 from cnnspec.initial import initial
 from cnnspec.layers import Parameter
 from cnnspec.layers.conv import Conv, ConvTranspose, Scheme
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.fields import Numbers
+from cnnspec.layers.input import InputLayer
 from cnnspec.layers.norm import BatchNorm, Scale
 from cnnspec.settings import Input
 

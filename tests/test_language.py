@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 import cnnspec
 from cnnspec import bundled, layers
 from cnnspec.diagnostics import Source, SpecError, any_errors, render
-from cnnspec.geometry import Pads
 from cnnspec.graph import Graph, Node
 from cnnspec.layers.activation import Relu
 from cnnspec.layers.base import Layer
 from cnnspec.layers.fields import Numbers
+from cnnspec.layers.geometry import Pads
 
 
 def graph(layers_text: str, *, input: str = "[3, 16, 16]", top: str = "", params: dict | None = None) -> Graph:

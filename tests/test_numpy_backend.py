@@ -16,9 +16,10 @@ import cnnspec
 from cnnspec.arrays import Array
 from cnnspec.backend import Model
 from cnnspec.errors import BackendError, InputError
-from cnnspec.geometry import Pads
-from cnnspec.graph import Graph, InputLayer, Node
+from cnnspec.graph import Graph, Node
 from cnnspec.layers import LAYERS, Inferred, Layer, Shape
+from cnnspec.layers.geometry import Pads
+from cnnspec.layers.input import InputLayer
 from cnnspec.rng import dropout_mask
 from cnnspec.settings import Adam, AdamW, CrossEntropy, Input, MeanSquaredError, Sgd, Step, Train
 

@@ -18,9 +18,10 @@ import pytest
 import cnnspec
 from cnnspec.backend import find
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph import INPUT, Graph, InputLayer, Node
+from cnnspec.graph import Graph, Node
 from cnnspec.initial import initial
 from cnnspec.layers.base import Elementwise
+from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.settings import Adam, AdamW, CrossEntropy, Input, MeanSquaredError, Sgd, Train
 from cnnspec.testing import CASES
 

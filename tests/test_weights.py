@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from cnnspec import bundled, weights
 from cnnspec.errors import WeightsError
-from cnnspec.graph import Graph, InputLayer, Node
+from cnnspec.graph import Graph, Node
 from cnnspec.initial import initial
 from cnnspec.layers.dense import Dense
+from cnnspec.layers.input import InputLayer
 from cnnspec.settings import Input
 
 

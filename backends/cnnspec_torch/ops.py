@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnspec.errors import BackendError
-from cnnspec.geometry import Pads, centred
 from cnnspec.graph import Graph
+from cnnspec.layers.geometry import Pads, centred
 from cnnspec_torch import distributed
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from cnnspec.geometry import Axis, Field, Pads, TransposedAxis
 from cnnspec.layers.fields import Numbers
+from cnnspec.layers.geometry import Axis, Field, Pads, TransposedAxis
 
 Shape = tuple[int, ...]
 Fields = tuple[Field, Field]

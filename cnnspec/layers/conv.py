@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from cnnspec.geometry import Axis, TransposedAxis, pads_of, transposed_window, window
 from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError, image
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
+from cnnspec.layers.geometry import Axis, TransposedAxis, pads_of, transposed_window, window
 from cnnspec.layers.window import does_not_fit
 
 Scheme = Literal[

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from cnnspec.geometry import AUTO, Padding, Pads, Total
+from cnnspec.layers.geometry import AUTO, Padding, Pads, Total
 from cnnspec.wording import quoted, says, truth
 
 Count = Annotated[int, Field(ge=1)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.geometry import Axis, Field, adaptive_bounds, pads_of, window
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, image, whole_field
 from cnnspec.layers.fields import PaddingField, Size
+from cnnspec.layers.geometry import Axis, Field, adaptive_bounds, pads_of, window
 from cnnspec.layers.window import does_not_fit
 
 

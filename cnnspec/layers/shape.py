@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.geometry import Pads, pads_of, window
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, image
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, PaddingField, Range, Size
+from cnnspec.layers.geometry import Pads, pads_of, window
 from cnnspec.wording import by
 
 

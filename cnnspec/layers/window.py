@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cnnspec.geometry import Axis, Total, reach, split_total
 from cnnspec.layers.base import Layer, ShapeError
+from cnnspec.layers.geometry import Axis, Total, reach, split_total
 
 
 def does_not_fit(h: Axis, w: Axis) -> ShapeError:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnspec.geometry import adaptive_bounds, centred
 from cnnspec.graph import Node
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.dense import Dense, Dropout, Flatten
+from cnnspec.layers.geometry import adaptive_bounds, centred
 from cnnspec.layers.merge import Add, Concat, Multiply
 from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, Pool
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample

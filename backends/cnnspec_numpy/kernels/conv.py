@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.geometry import Pads
 from cnnspec.layers import Shape
 from cnnspec.layers.conv import Conv, ConvTranspose
+from cnnspec.layers.geometry import Pads
 from cnnspec_numpy.kernels.base import Call, Result, along_channels, sum_but_channels
 from cnnspec_numpy.kernels.correlation import correlate, spread, weight_gradient
 from cnnspec_numpy.kernels.window import NO_PADS, Window, framed, unframed

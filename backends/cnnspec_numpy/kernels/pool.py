@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.geometry import adaptive_bounds
+from cnnspec.layers.geometry import adaptive_bounds
 from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, Pool
 from cnnspec_numpy.kernels.base import Call, Result
 from cnnspec_numpy.kernels.shape import resampled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.geometry import centred
+from cnnspec.layers.geometry import centred
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 from cnnspec_numpy.kernels.base import Call, Result
 from cnnspec_numpy.kernels.window import NO_PADS, framed, unframed

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.geometry import Pads
+from cnnspec.layers.geometry import Pads
 
 NO_PADS = Pads(0, 0, 0, 0)
 
