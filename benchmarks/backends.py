@@ -58,7 +58,7 @@ def sequential(batch: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
 def ours(backend: str, batch: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """The same through cnnspec."""
     import cnnspec
-    from cnnspec.settings import Sgd, Train
+    from cnnspec.graph.training import Sgd, Train
 
     model = cnnspec.build("lenet", backend)
     model.begin_training(Train(optimizer=Sgd(learning_rate=0.1)), 1000)

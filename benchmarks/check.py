@@ -21,7 +21,7 @@ from typing import NamedTuple
 from cnnspec import api, bundled, source
 from cnnspec.builder import build
 from cnnspec.diagnostics import Source
-from cnnspec.summary import summarize
+from cnnspec.graph.costs import summarize
 
 TARGET = 1.3
 BARE = """\

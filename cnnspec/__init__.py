@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
     from cnnspec.errors import BackendError, InputError, MemoryLimitError, TrainingError, WeightsError
     from cnnspec.evaluation import Evaluation
-    from cnnspec.graph import Graph
+    from cnnspec.graph.graph import Graph
+    from cnnspec.graph.training import Train
     from cnnspec.models import build, to_torch
     from cnnspec.rendering import render
     from cnnspec.runs import evaluate, train
-    from cnnspec.settings import Train
     from cnnspec.training import Result
     from cnnspec.verification import verify
 
@@ -40,7 +40,7 @@ _HOMES = {
     "Diagnostic": "diagnostics",
     "Source": "diagnostics",
     "SpecError": "diagnostics",
-    "Graph": "graph",
+    "Graph": "graph.graph",
     "build": "models",
     "to_torch": "models",
     "train": "runs",
@@ -52,7 +52,7 @@ _HOMES = {
     "Evaluation": "evaluation",
     "MemoryLimitError": "models",
     "Result": "training",
-    "Train": "settings",
+    "Train": "graph.training",
     "TrainingError": "training",
     "WeightsError": "weights",
 }

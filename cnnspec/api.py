@@ -10,7 +10,7 @@ from typing import Any
 from cnnspec import bundled, source
 from cnnspec.builder import build as build_graph
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
 from cnnspec.wording import quoted
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cnnspec.declarations import NAME
 from cnnspec.diagnostics import Label, Span
-from cnnspec.graph import Node
+from cnnspec.graph.graph import Node
 from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.conv import Weighted

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph import Graph
-from cnnspec.settings import Constant, CrossEntropy, Train
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.training import Constant, CrossEntropy, Train
 from cnnspec.wording import by
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_
 from cnnspec.document import Document, Opener
 from cnnspec.expressions import LOST
 from cnnspec.findings import Enough, Findings
-from cnnspec.graph import Example, Graph, Node
+from cnnspec.graph.graph import Example, Graph, Node
 from cnnspec.layers import Layer, Shape, find, known_kinds
 from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model, unknown_keys

@@ -16,7 +16,7 @@ import numpy as np
 from cnnspec import alignment, weights
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
 from cnnspec.wording import nearest
 

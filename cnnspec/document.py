@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from cnnspec.declarations import Block, read_blocks, read_params
 from cnnspec.diagnostics import Label, Source, Span, SpecError
 from cnnspec.findings import Findings
+from cnnspec.graph.settings import Choice, Expect, Input
+from cnnspec.graph.training import Augment, Train
 from cnnspec.layers.conv import Scheme
 from cnnspec.reading import Scope, meant, read_choice, read_model, unknown_keys
-from cnnspec.settings import Augment, Choice, Expect, Input, Train
 from cnnspec.source import Node, parse
 from cnnspec.wording import names, one_of, says
 

@@ -11,7 +11,8 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.backend import Model
 from cnnspec.data import Split, batches
-from cnnspec.settings import Choice, CrossEntropy
+from cnnspec.graph.settings import Choice
+from cnnspec.graph.training import CrossEntropy
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Tally:
 
 
 def loss_of(choice: Choice, y: Array, target: Array) -> float:
-    """The loss of a batch in float64, as `cnnspec.settings` defines it: y [n, ...], target [n] or [n, ...]."""
+    """The loss of a batch in float64, as `cnnspec.graph.training` defines it: y [n, ...], target [n] or [n, ...]."""
     y = y.astype(np.float64)
     if not isinstance(choice, CrossEntropy):
         return float(np.mean((y - target) ** 2))

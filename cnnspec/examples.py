@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.backend import Model
-from cnnspec.graph import Example, Graph
+from cnnspec.graph.graph import Example, Graph
 from cnnspec.layers import Shape
 from cnnspec.layers.fields import Numbers
 from cnnspec.models import build

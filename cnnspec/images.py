@@ -13,8 +13,8 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.errors import InputError
+from cnnspec.graph.settings import Fit
 from cnnspec.layers.geometry import centred
-from cnnspec.settings import Fit
 from cnnspec.wording import by
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cnnspec import rng
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.layers import Parameter
 
 BLOCK = 1 << 20

@@ -17,8 +17,8 @@ import numpy as np
 from cnnspec import bundled, idx, images, rng
 from cnnspec.arrays import Array
 from cnnspec.errors import InputError
+from cnnspec.graph.settings import Fit, Input
 from cnnspec.layers import Shape
-from cnnspec.settings import Fit, Input
 
 STANDARD_INPUT = "-"
 MOST_BYTES = 1 << 32

@@ -14,10 +14,10 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Backend, Model
 from cnnspec.diagnostics import Source
 from cnnspec.errors import BackendError, MemoryLimitError
-from cnnspec.graph import Graph
+from cnnspec.graph.costs import BYTES, peak_activation_bytes, summarize
+from cnnspec.graph.graph import Graph
 from cnnspec.initial import initial
 from cnnspec.sizes import parse_size, size_of
-from cnnspec.summary import BYTES, peak_activation_bytes, summarize
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from cnnspec.diagnostics import CODES, Diagnostic, Label, Span
 from cnnspec.expressions import ExpressionError, Lost, evaluate, has_reference
 from cnnspec.findings import Findings
-from cnnspec.settings import Choice
+from cnnspec.graph.settings import Choice
 from cnnspec.source import MAX_DEPTH, MAX_NODES, Node, resolve
 from cnnspec.wording import names, nearest, one_of, quoted, says, truth
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from cnnspec.graph import Node
+from cnnspec.graph.graph import Node
 from cnnspec.layers import Layer, Shape, ShapeError
 from cnnspec.layers.input import INPUT
 

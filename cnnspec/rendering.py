@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from cnnspec.api import graph_of
 from cnnspec.diagnostics import Source
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.costs import macs, trainable
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.settings import Choice, Input
 from cnnspec.layers.geometry import Pads
 from cnnspec.layers.input import INPUT
-from cnnspec.settings import Choice, Input
 from cnnspec.source import resolve
-from cnnspec.totals import macs, trainable
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cnnspec.api import Report
-from cnnspec.summary import summarize
+from cnnspec.graph.costs import summarize
 
 
 def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.diagnostics import Source, SpecError
 from cnnspec.document import train_settings
 from cnnspec.evaluation import Evaluation, evaluate_split
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.training import Train
 from cnnspec.models import build, check_memory, check_training_memory
 from cnnspec.rendering import flow, render
-from cnnspec.settings import Train
 from cnnspec.source import parse
 from cnnspec.totals import softmax_before_loss
 from cnnspec.training import LAST, Result, Trainer

@@ -6,23 +6,15 @@ from collections.abc import Sequence
 
 from cnnspec.diagnostics import Label, Span
 from cnnspec.document import Document
-from cnnspec.graph import Example, Node
+from cnnspec.graph.costs import macs, trainable
+from cnnspec.graph.graph import Example, Node
+from cnnspec.graph.settings import ExampleText
+from cnnspec.graph.training import CrossEntropy, Train
 from cnnspec.layers import Shape
 from cnnspec.layers.fields import Numbers
 from cnnspec.reading import Scope, read_model
-from cnnspec.settings import CrossEntropy, ExampleText, Train
 from cnnspec.source import Node as Text
 from cnnspec.wording import by, says
-
-
-def trainable(nodes: Sequence[Node]) -> int:
-    """How many numbers are learned."""
-    return sum(p.size for node in nodes for p in node.parameters.values() if p.trainable)
-
-
-def macs(nodes: Sequence[Node]) -> int:
-    """The multiply-accumulates of one sample."""
-    return sum(node.layer.macs(node.in_shapes, node.shape) for node in nodes)
 
 
 def check_totals(document: Document, output: Shape | None, last: Span, nodes: Sequence[Node] | None) -> None:

@@ -18,7 +18,7 @@ from cnnspec.checkpoint import Progress
 from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
 from cnnspec.errors import TrainingError
 from cnnspec.evaluation import Evaluation, evaluate_split
-from cnnspec.settings import CrossEntropy, Train
+from cnnspec.graph.training import CrossEntropy, Train
 
 LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 CHECKPOINT_SECONDS = 60.0

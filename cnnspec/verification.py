@@ -14,11 +14,12 @@ from cnnspec.api import graph_of
 from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Model, available
 from cnnspec.diagnostics import Source
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.settings import Input
+from cnnspec.graph.training import CrossEntropy, MeanSquaredError, Train
 from cnnspec.initial import initial
 from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.models import build, check_memory
-from cnnspec.settings import CrossEntropy, Input, MeanSquaredError, Train
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 """How far apart two backends may be, relative to the largest number of the array."""

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from cnnspec import atomic, bundled
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.wording import nearest
 
 SUFFIX = ".safetensors"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import cnnspec.backend
 from cnnspec.backend import Model
 from cnnspec.diagnostics import SpecError
+from cnnspec.graph.training import CrossEntropy, MeanSquaredError
 from cnnspec.layers import LAYERS
-from cnnspec.settings import CrossEntropy, MeanSquaredError
 from cnnspec.testing import CASES, DEFINITIONS, Case, check_backend, check_case, functions, reference
 
 BACKENDS = ["numpy", *(["torch"] if find_spec("torch") else [])]

@@ -8,7 +8,8 @@ import pytest
 
 from cnnspec import initial as module
 from cnnspec.errors import WeightsError
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.settings import Input
 from cnnspec.initial import initial
 from cnnspec.layers import Parameter
 from cnnspec.layers.conv import Conv, ConvTranspose, Scheme
@@ -16,7 +17,6 @@ from cnnspec.layers.dense import Dense
 from cnnspec.layers.fields import Numbers
 from cnnspec.layers.input import InputLayer
 from cnnspec.layers.norm import BatchNorm, Scale
-from cnnspec.settings import Input
 
 DRAWN = [scheme for scheme in get_args(Scheme) if scheme != "zeros"]
 

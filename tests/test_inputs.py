@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cnnspec import bundled, idx, inputs
 from cnnspec.errors import InputError
-from cnnspec.settings import Input
+from cnnspec.graph.settings import Input
 
 PIL = pytest.importorskip("PIL.Image")
 

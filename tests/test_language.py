@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import cnnspec
 from cnnspec import bundled, layers
 from cnnspec.diagnostics import Source, SpecError, any_errors, render
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers.activation import Relu
 from cnnspec.layers.base import Layer
 from cnnspec.layers.fields import Numbers

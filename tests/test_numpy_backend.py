@@ -16,12 +16,13 @@ import cnnspec
 from cnnspec.arrays import Array
 from cnnspec.backend import Model
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.settings import Input
+from cnnspec.graph.training import Adam, AdamW, CrossEntropy, MeanSquaredError, Sgd, Step, Train
 from cnnspec.layers import LAYERS, Inferred, Layer, Shape
 from cnnspec.layers.geometry import Pads
 from cnnspec.layers.input import InputLayer
 from cnnspec.rng import dropout_mask
-from cnnspec.settings import Adam, AdamW, CrossEntropy, Input, MeanSquaredError, Sgd, Step, Train
 
 IMAGE, VECTOR = (4, 5, 6), (5,)
 

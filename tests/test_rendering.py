@@ -8,7 +8,7 @@ import pytest
 
 import cnnspec
 from cnnspec import bundled
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.rendering import flow, render
 from cnnspec.source import parse
 

@@ -12,8 +12,8 @@ from cnnspec.backend import available
 from cnnspec.cli import main
 from cnnspec.errors import MemoryLimitError
 from cnnspec.examples import example_data, run_examples
+from cnnspec.graph.costs import summarize
 from cnnspec.models import build
-from cnnspec.summary import summarize
 
 REPORTS = {name: cnnspec.check(name) for name in bundled.names()}
 TEXTBOOK = [name for name in REPORTS if name.startswith("textbook/")]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cnnspec
-from cnnspec.summary import peak_activation_bytes, summarize
+from cnnspec.graph.costs import peak_activation_bytes, summarize
 
 BRANCHY = """\
 input: [4, 8, 8]

@@ -18,11 +18,12 @@ import pytest
 import cnnspec
 from cnnspec.backend import find
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.settings import Input
+from cnnspec.graph.training import Adam, AdamW, CrossEntropy, MeanSquaredError, Sgd, Train
 from cnnspec.initial import initial
 from cnnspec.layers.base import Elementwise
 from cnnspec.layers.input import INPUT, InputLayer
-from cnnspec.settings import Adam, AdamW, CrossEntropy, Input, MeanSquaredError, Sgd, Train
 from cnnspec.testing import CASES
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install cnnspec[torch]")

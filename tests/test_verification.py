@@ -13,9 +13,9 @@ import cnnspec
 from cnnspec import bundled, verification
 from cnnspec.backend import available
 from cnnspec.cli import main
+from cnnspec.graph.costs import trainable
 from cnnspec.layers import Shape
 from cnnspec.models import build
-from cnnspec.totals import trainable
 from cnnspec.verification import difference, verify
 
 BACKENDS = list(available())

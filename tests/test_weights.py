@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from cnnspec import bundled, weights
 from cnnspec.errors import WeightsError
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.settings import Input
 from cnnspec.initial import initial
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.input import InputLayer
-from cnnspec.settings import Input
 
 
 def network(*units):

@@ -13,9 +13,9 @@ from torch import nn
 import cnnspec
 from cnnspec import api, bundled, rng
 from cnnspec.arrays import Arrays
-from cnnspec.graph import Graph
+from cnnspec.graph.costs import macs, trainable
+from cnnspec.graph.graph import Graph
 from cnnspec.models import build
-from cnnspec.totals import macs, trainable
 
 # Parameters, multiply-accumulates of convolutions and dense layers, output. Where torchvision has the network, both
 # figures are those of its model; the others are summed by hand from the tables of the papers.

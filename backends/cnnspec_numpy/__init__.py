@@ -11,7 +11,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.backend import Model
 from cnnspec.errors import BackendError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 
 __all__ = ["NumpyBackend", "backend"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.settings import CrossEntropy, MeanSquaredError
+from cnnspec.graph.training import CrossEntropy, MeanSquaredError
 
 
 def cross_entropy(loss: CrossEntropy, y: Array, target: Array) -> tuple[float, Array]:

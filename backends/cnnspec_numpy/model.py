@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Model
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Layer
 from cnnspec.layers.input import INPUT
 from cnnspec_numpy import losses, optimizers

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
-from cnnspec.settings import Adam, Sgd
+from cnnspec.graph.training import Adam, Sgd
 
 
 def zero_state(settings: Sgd | Adam, trainable: Mapping[str, Array]) -> Arrays:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnspec.arrays import Array
 from cnnspec.errors import BackendError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 
 if TYPE_CHECKING:
     from cnnspec_torch.model import TorchModel

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnspec.arrays import Array
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Layer, Parameter
 from cnnspec_torch.ops import Op, ops_of
 

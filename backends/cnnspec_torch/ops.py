@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnspec.errors import BackendError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.layers.geometry import Pads, centred
 from cnnspec_torch import distributed
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from cnnspec.settings import Adam, AdamW, Sgd
+from cnnspec.graph.training import Adam, AdamW, Sgd
 
 Settings = Sgd | Adam | AdamW
 

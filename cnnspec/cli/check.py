@@ -19,8 +19,8 @@ from cnnspec.cli.common import (
     text_width,
 )
 from cnnspec.diagnostics import Diagnostic
+from cnnspec.graph.costs import summarize
 from cnnspec.layers import Shape
-from cnnspec.summary import summarize
 
 
 @click.command("check")

@@ -23,7 +23,7 @@ from cnnspec.cli.common import (
 )
 from cnnspec.cli.table import percent, table_lines
 from cnnspec.errors import InputError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.models import build, check_memory, engine_for
 from cnnspec.wording import by
 

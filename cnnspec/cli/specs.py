@@ -12,7 +12,7 @@ import click
 from cnnspec import api, bundled
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
 from cnnspec.cli.table import table_lines, width_of
-from cnnspec.totals import macs, trainable
+from cnnspec.graph.costs import macs, trainable
 from cnnspec.wording import by
 
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 from cnnspec.diagnostics import Paint
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.costs import Row, Summary
+from cnnspec.graph.graph import Graph, Node
 from cnnspec.sizes import size_of
-from cnnspec.summary import Row, Summary
 from cnnspec.wording import by
 
 GAP = "  "

@@ -10,8 +10,8 @@ from cnnspec.data.folder import open_folder
 from cnnspec.data.memory import Part, fitted
 from cnnspec.data.split import Dataset, Split, split_off
 from cnnspec.errors import DataError, InputError
-from cnnspec.graph import Graph
-from cnnspec.settings import Train
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.training import Train
 from cnnspec.wording import nearest
 
 __all__ = [

@@ -10,9 +10,10 @@ from cnnspec import rng
 from cnnspec.arrays import Array
 from cnnspec.data.split import Split
 from cnnspec.errors import DataError
+from cnnspec.graph.settings import Input
+from cnnspec.graph.training import Augment
 from cnnspec.inputs import scaled
 from cnnspec.layers import Shape
-from cnnspec.settings import Augment, Input
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Array:

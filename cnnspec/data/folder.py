@@ -15,7 +15,7 @@ from cnnspec import images, inputs
 from cnnspec.arrays import Array
 from cnnspec.data.targets import are_classes
 from cnnspec.errors import DataError, InputError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.wording import by
 
 PICTURES = (".png", ".jpg", ".jpeg")

@@ -9,9 +9,9 @@ import numpy as np
 from cnnspec import images, inputs
 from cnnspec.arrays import Array
 from cnnspec.errors import DataError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.settings import Fit, Input
 from cnnspec.layers import Shape
-from cnnspec.settings import Fit, Input
 
 _CHUNK = 256
 """Pictures that are resized at a time."""

@@ -6,9 +6,9 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.errors import DataError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.training import CrossEntropy, Train
 from cnnspec.inputs import finite
-from cnnspec.settings import CrossEntropy, Train
 from cnnspec.wording import by
 
 

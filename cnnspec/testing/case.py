@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnspec.api import loads
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.rng import stream
 from cnnspec.testing.definitions import Array
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnspec.graph import Node
+from cnnspec.graph.graph import Node
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.dense import Dense, Dropout, Flatten
 from cnnspec.layers.geometry import adaptive_bounds, centred

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.graph import Node
+from cnnspec.graph.graph import Node
+from cnnspec.graph.training import CrossEntropy, MeanSquaredError
 from cnnspec.layers import activation, norm
-from cnnspec.settings import CrossEntropy, MeanSquaredError
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, defines, over_channels
 
 

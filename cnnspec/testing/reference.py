@@ -11,11 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.training import CrossEntropy, Train
 from cnnspec.layers.dense import Dropout
 from cnnspec.layers.norm import BatchNorm
 from cnnspec.rng import dropout_mask
-from cnnspec.settings import CrossEntropy, Train
 from cnnspec.testing import functions
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, over_channels
 

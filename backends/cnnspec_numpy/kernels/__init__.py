@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from cnnspec.errors import BackendError
-from cnnspec.graph import Graph
+from cnnspec.graph.graph import Graph
 from cnnspec.layers.input import INPUT
 from cnnspec_numpy.kernels import activation, conv, dense, merge, norm, pool, shape
 from cnnspec_numpy.kernels.base import Call, Kernel, Result

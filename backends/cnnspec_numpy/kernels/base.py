@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.graph import Node
+from cnnspec.graph.graph import Node
 from cnnspec.layers import Layer
 
 L = TypeVar("L", bound=Layer)

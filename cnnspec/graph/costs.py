@@ -9,14 +9,14 @@ only pass numbers on (flatten; dropout outside of training) make no new buffer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from cnnspec.graph import Graph, Node
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.training import Adam, Optimizer
 from cnnspec.layers import Shape
 from cnnspec.layers.geometry import Field, Pads
-from cnnspec.settings import Adam, Optimizer
 
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
@@ -144,3 +144,13 @@ def receptive_fields(graph: Graph) -> dict[str, tuple[Field, Field] | None]:
             h, w = h.joined(*(other[0] for other in others)), w.joined(*(other[1] for other in others))
         fields[node.name] = node.layer.field((h, w), node.in_shapes, node.shape)
     return dict(fields)
+
+
+def trainable(nodes: Sequence[Node]) -> int:
+    """How many numbers are learned."""
+    return sum(p.size for node in nodes for p in node.parameters.values() if p.trainable)
+
+
+def macs(nodes: Sequence[Node]) -> int:
+    """The multiply-accumulates of one sample."""
+    return sum(node.layer.macs(node.in_shapes, node.shape) for node in nodes)

@@ -3,84 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import Field
 
-from cnnspec.layers.fields import Count, Fraction01, Natural, NumbersField, Positive, fault, numbers
-from cnnspec.wording import says
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0)]
-
-
-class Settings(BaseModel):
-    """A mapping of the spec, frozen and typed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
-
-
-class Choice(Settings):
-    """One of several kinds, written as a layer is: the kind alone, with its main field, or with a mapping."""
-
-    kind: ClassVar[str]
-    main: ClassVar[str | None] = None
-
+from cnnspec.graph.settings import Choice, Rate, Settings, Share
+from cnnspec.layers.fields import Count, Fraction01, Natural, Positive
 
 # How pixels become numbers
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or len(value) not in (1, 3):
-        remedy = f"`[{value}]`" if isinstance(value, int) else ""
-        if isinstance(value, list) and len(value) == 4:
-            remedy = f"`{value[1:]}`: the batch is never written"
-        raise fault("wrong-type", f"takes [channels, height, width] or [features], not {says(value)}", help=remedy)
-    for i, size in enumerate(value):
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise fault("wrong-type", f"takes whole numbers, not {says(size)}", i)
-        if size < 1:
-            raise fault("invalid-value", f"takes sizes of at least 1, not {size}", i)
-    return tuple(value)
-
-
-def _for_each_channel(value: Any) -> tuple[float, ...]:
-    found = numbers(value)
-    if len(found.shape) > 1:
-        raise fault("wrong-type", "takes one number, or one for each channel")
-    return found.values
-
-
-InputShape = Annotated[
-    tuple[int, ...],
-    PlainValidator(_shape),
-    PlainSerializer(list),
-    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 3}),
-]
-PerChannel = Annotated[
-    tuple[float, ...],
-    PlainValidator(_for_each_channel),
-    PlainSerializer(lambda v: v[0] if len(v) == 1 else list(v)),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
-]
-
-
-Fit = Literal["exact", "resize", "pad"]
-
-
-class Input(Settings):
-    """The shape of one sample, and how a pixel (0 to 255) becomes a number: (pixel · scale − mean) / std."""
-
-    shape: InputShape
-    """[channels, height, width], or [features]."""
-    scale: Positive = 1 / 255
-    """What pixels are multiplied by first."""
-    mean: PerChannel = (0.0,)
-    """Subtracted after that; one number, or one for each channel."""
-    std: PerChannel = (1.0,)
-    """Divided by last; one number, or one for each channel."""
-    fit: Fit = "exact"
-    """What is done to images of another size: refused, stretched, or centred on pixels of zero."""
 
 
 # Losses
@@ -273,27 +203,3 @@ class Train(Settings):
 
 
 # Expectations and examples
-
-
-class Expect(Settings):
-    """Totals that the author states; `check` holds the network to them."""
-
-    parameters: Natural | None = None
-    """Trainable numbers."""
-    macs: Natural | None = None
-    """Multiply-accumulates of convolutions and dense layers, without bias."""
-    output: InputShape | None = None
-    """Shape of the output."""
-
-
-class ExampleText(Settings):
-    """An input and the output that the network makes of it, as a doctest of the spec."""
-
-    name: str | None = None
-    """What it is called in reports."""
-    input: NumbersField
-    """One sample, or a batch; leading axes of size one may be left out, and a single number fills it."""
-    output: NumbersField
-    """What comes out."""
-    tolerance: Positive = 1e-6
-    """The largest difference that still counts as equal, relative to numbers above 1."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cnnspec.diagnostics import Diagnostic, Span
+from cnnspec.graph.settings import Input
+from cnnspec.graph.training import Train
 from cnnspec.layers import Layer, Parameter, Shape
 from cnnspec.layers.fields import Numbers
 from cnnspec.layers.geometry import Pads
-from cnnspec.settings import Input, Train
 
 
 @dataclass(frozen=True, slots=True)
