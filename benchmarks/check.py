@@ -18,10 +18,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from cnnspec import api, bundled, source
-from cnnspec.builder import build
+from cnnspec import bundled
 from cnnspec.diagnostics import Source
 from cnnspec.graph.costs import summarize
+from cnnspec.language import load as api
+from cnnspec.language import yaml_tree as source
+from cnnspec.language.expand import build
+from cnnspec.language.files import open_base
 
 TARGET = 1.3
 BARE = """\
@@ -105,7 +108,7 @@ def layers() -> None:
         assert len(report.graph.nodes) == count + 1
         graph = report.graph
         parsing = best(lambda text=text: source.parse(text))
-        checking = best(lambda text=text: build(text, api._open_base))
+        checking = best(lambda text=text: build(text, open_base))
         summing = best(lambda graph=graph: summarize(graph))
         each = [seconds / count * 1e6 for seconds in (checking + summing, parsing, checking - parsing, summing)]
         print(

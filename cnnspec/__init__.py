@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cnnspec.api import Report, check, load, loads
     from cnnspec.backend import Model
     from cnnspec.data import DataError, Dataset
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
@@ -22,18 +21,19 @@ if TYPE_CHECKING:
     from cnnspec.evaluation import Evaluation
     from cnnspec.graph.graph import Graph
     from cnnspec.graph.training import Train
+    from cnnspec.language.load import Report, check, load, loads
+    from cnnspec.language.render import render
     from cnnspec.models import build, to_torch
-    from cnnspec.rendering import render
     from cnnspec.runs import evaluate, train
     from cnnspec.training import Result
     from cnnspec.verification import verify
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
 _HOMES = {
-    "Report": "api",
-    "check": "api",
-    "load": "api",
-    "loads": "api",
+    "Report": "language.load",
+    "check": "language.load",
+    "load": "language.load",
+    "loads": "language.load",
     "BackendError": "backend",
     "InputError": "backend",
     "Model": "backend",
@@ -46,7 +46,7 @@ _HOMES = {
     "train": "runs",
     "evaluate": "runs",
     "verify": "verification",
-    "render": "rendering",
+    "render": "language.render",
     "DataError": "data",
     "Dataset": "data",
     "Evaluation": "evaluation",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnnspec.api import Report
 from cnnspec.graph.costs import summarize
+from cnnspec.language.load import Report
 
 
 def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:

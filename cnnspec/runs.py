@@ -8,19 +8,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnspec import __version__, api, atomic, weights
+from cnnspec import __version__, atomic, weights
 from cnnspec import backend as backends
 from cnnspec.backend import Model
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.diagnostics import Source, SpecError
-from cnnspec.document import train_settings
 from cnnspec.evaluation import Evaluation, evaluate_split
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Train
+from cnnspec.language import load as api
+from cnnspec.language.checks import softmax_before_loss
+from cnnspec.language.render import flow, render
+from cnnspec.language.train import train_settings
+from cnnspec.language.yaml_tree import parse
 from cnnspec.models import build, check_memory, check_training_memory
-from cnnspec.rendering import flow, render
-from cnnspec.source import parse
-from cnnspec.totals import softmax_before_loss
 from cnnspec.training import LAST, Result, Trainer
 
 SPEC, SETTINGS = "spec.yaml", "run.json"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from cnnspec import inputs, rng
-from cnnspec.api import graph_of
 from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Model, available
 from cnnspec.diagnostics import Source
@@ -18,6 +17,7 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import CrossEntropy, MeanSquaredError, Train
 from cnnspec.initial import initial
+from cnnspec.language.load import graph_of
 from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.models import build, check_memory
 

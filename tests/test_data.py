@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 import cnnspec
 from cnnspec import idx, images, inputs
-from cnnspec.api import resizing
 from cnnspec.data import DataError, augmented, batches, download, epoch_order, files, known, open_dataset, split_off
 from cnnspec.data.memory import InMemory
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Augment
+from cnnspec.language.load import resizing
 
 REAL = Path(os.environ.get("CNNSPEC_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 """Where MNIST and Fashion-MNIST may lie."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cnnspec.expressions import LARGEST, LONGEST, LOST, ExpressionError, Lost, evaluate, has_reference
+from cnnspec.language.expressions import LARGEST, LONGEST, LOST, ExpressionError, Lost, evaluate, has_reference
 
 VALUES = {
     "width": 8, "half": 0.5, "kind": "relu", "sizes": [3, 5], "on": True, "off": False, "zero": 0, "x1": 2,

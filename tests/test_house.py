@@ -63,7 +63,7 @@ def within(name: str, *homes: str) -> bool:
 
 def is_wording(name: str, imported: str) -> bool:
     """Whether a module takes from another only how a message is worded: quotes and suggestions, and no places."""
-    if imported == "cnnspec.suggestions":
+    if imported == "cnnspec.language.suggestions":
         return True
     taken = {
         alias.name

@@ -9,8 +9,8 @@ import pytest
 import cnnspec
 from cnnspec import bundled
 from cnnspec.graph.graph import Graph
-from cnnspec.rendering import flow, render
-from cnnspec.source import parse
+from cnnspec.language.render import flow, render
+from cnnspec.language.yaml_tree import parse
 
 
 def essence(graph: Graph) -> list[object]:

@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import cnnspec
-from cnnspec import source
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, render
-from cnnspec.source import Node, parse
+from cnnspec.language import files
+from cnnspec.language import yaml_tree as source
+from cnnspec.language.yaml_tree import Node, parse
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if hasattr(yaml, "CSafeLoader") else [])]
 
@@ -287,7 +288,7 @@ def test_numbers_of_too_many_digits(loader):
 
 def refused(path) -> Diagnostic:
     with pytest.raises(SpecError) as caught:
-        source.read(path)
+        files.read_file(path)
     (found,) = caught.value.diagnostics
     (checked,) = cnnspec.check(path).diagnostics
     assert (checked.code, checked.message) == (found.code, found.message)
@@ -304,7 +305,7 @@ def refused(path) -> Diagnostic:
         ("a: 1\n".encode("utf-16-be"), "not-text", "binary"),
         (b"a: \0\n", "not-text", "binary"),
         (bytes(range(256)), "not-text", "0x80"),
-        (b"# " + b"x" * source.MAX_BYTES, "file-too-large", "8 MiB"),
+        (b"# " + b"x" * files.MAX_BYTES, "file-too-large", "8 MiB"),
     ],
     ids=["latin-1", "stray byte", "UTF-16", "UTF-16 without a mark", "NUL", "every byte", "large"],
 )
@@ -326,7 +327,7 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_a_byte_order_mark_is_no_text(tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_bytes("\ufeffa: 1\n".encode())
-    assert source.read(path).text == "a: 1\n"
+    assert files.read_file(path).text == "a: 1\n"
 
 
 def test_standard_input(monkeypatch):
@@ -334,7 +335,7 @@ def test_standard_input(monkeypatch):
         buffer = io.BytesIO(b"a: 1\n")
 
     monkeypatch.setattr(sys, "stdin", Stdin)
-    assert source.read("-") == Source("<stdin>", "a: 1\n")
+    assert files.read_file("-") == Source("<stdin>", "a: 1\n")
 
 
 # Whatever the text, an answer
@@ -348,7 +349,7 @@ def test_any_bytes_give_a_tree_or_diagnostics(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "bytes.yaml"
     path.write_bytes(data)
     try:
-        text = source.read(path).text
+        text = files.read_file(path).text
     except SpecError as error:
         text = "".join(map(render, error.diagnostics))
         refused(path)

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 import cnnspec
-from cnnspec import api, bundled, rng
+from cnnspec import bundled, rng
 from cnnspec.arrays import Arrays
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph
+from cnnspec.language import load as api
 from cnnspec.models import build
 
 # Parameters, multiply-accumulates of convolutions and dense layers, output. Where torchvision has the network, both

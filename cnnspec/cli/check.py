@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from cnnspec import api
 from cnnspec.cli.common import (
     ShapeType,
     format_option,
@@ -20,6 +19,7 @@ from cnnspec.cli.common import (
 )
 from cnnspec.diagnostics import Diagnostic
 from cnnspec.graph.costs import summarize
+from cnnspec.language import load as api
 from cnnspec.layers import Shape
 
 

@@ -127,7 +127,7 @@ class BytesType(click.ParamType):  # type: ignore[type-arg]
 def settings(values: tuple[str, ...], *, mappings: bool = False) -> dict[str, Any]:
     """`--set name=value` as a mapping; values are read as YAML, and are `mappings` only where those are allowed."""
     from cnnspec.diagnostics import Source
-    from cnnspec.source import parse
+    from cnnspec.language.yaml_tree import parse
 
     found: dict[str, Any] = {}
     for text in values:

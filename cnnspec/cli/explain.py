@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from cnnspec import api
 from cnnspec.cli.common import error_line, show
 from cnnspec.diagnostics import CODES, Source
+from cnnspec.language import load as api
 from cnnspec.wording import nearest
 
 PAGES = Path(__file__).resolve().parent.parent / "codes.md"

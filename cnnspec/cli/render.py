@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from cnnspec import api
 from cnnspec.cli.common import set_option, settings
-from cnnspec.rendering import render
+from cnnspec.language import load as api
+from cnnspec.language.render import render
 
 
 @click.command("render")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from cnnspec import api, inputs
+from cnnspec import inputs
 from cnnspec.arrays import Array
 from cnnspec.cli.common import (
     format_option,
@@ -24,6 +24,7 @@ from cnnspec.cli.common import (
 from cnnspec.cli.table import percent, table_lines
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Graph
+from cnnspec.language import load as api
 from cnnspec.models import build, check_memory, engine_for
 from cnnspec.wording import by
 

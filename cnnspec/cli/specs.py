@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
-from cnnspec import api, bundled
+from cnnspec import bundled
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
 from cnnspec.cli.table import table_lines, width_of
 from cnnspec.graph.costs import macs, trainable
+from cnnspec.language import load as api
+from cnnspec.language.files import read_spec
 from cnnspec.wording import by
 
 
@@ -30,7 +32,7 @@ def command(form: str) -> None:
                 "output": list(graph.output.shape),
                 "parameters": trainable(graph.nodes),
                 "macs": macs(graph.nodes),
-                "about": _headline(api.read(name).text),
+                "about": _headline(read_spec(name).text),
             }
         )
     if form == "json":

@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from cnnspec import api
 from cnnspec.backend import available
 from cnnspec.cli.common import (
     BytesType,
@@ -19,6 +18,7 @@ from cnnspec.cli.common import (
     settings,
 )  # fmt: skip
 from cnnspec.cli.table import table_lines
+from cnnspec.language import load as api
 from cnnspec.layers import Shape
 from cnnspec.verification import Comparison, LayerDifference, verify
 from cnnspec.wording import by

@@ -9,9 +9,10 @@ from textwrap import shorten
 
 import click
 
-from cnnspec import api, conversion, weights
+from cnnspec import conversion, weights
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, set_option, settings
 from cnnspec.cli.table import table_lines
+from cnnspec.language import load as api
 from cnnspec.sizes import size_of
 from cnnspec.wording import by
 

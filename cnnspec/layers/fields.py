@@ -118,7 +118,7 @@ def _padding_mapping(value: dict[str, Any]) -> Pads:
         return Pads(height, height, width, width)
     for key in value:
         if key not in _SIDES:
-            from cnnspec.suggestions import advice
+            from cnnspec.language.suggestions import advice
 
             remedy = advice(key, (*_SIDES, "each_side"), "it takes each_side, or top, bottom, left and right")
             raise fault("unknown-key", f"has no {quoted(key)}", key, help=remedy)

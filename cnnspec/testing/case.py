@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnspec.api import loads
 from cnnspec.graph.graph import Graph
+from cnnspec.language.load import loads
 from cnnspec.rng import stream
 from cnnspec.testing.definitions import Array
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnnspec.declarations import Block, Param, a_type, is_of, meant_type
 from cnnspec.diagnostics import Label, Span
-from cnnspec.expressions import LOST
-from cnnspec.reading import Faulty, Scope, example, unknown_keys
-from cnnspec.source import Node as Text
-from cnnspec.wording import names, says
+from cnnspec.language.expressions import LOST
+from cnnspec.language.scope import Faulty, Scope
+from cnnspec.language.yaml_tree import Node as Text
+from cnnspec.wording import says
 
 
 def rounds_of(config: Text, place: Span, scope: Scope, lost: set[str], most: int) -> list[dict[str, Any]] | None:
@@ -48,54 +47,6 @@ def rounds_of(config: Text, place: Span, scope: Scope, lost: set[str], most: int
         scope.fault("uneven-each", message, first.span, first.text, *others)
         return None
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-
-
-def arguments(block: Block, place: Span, config: Text | None, scope: Scope) -> dict[str, Any]:
-    """The values of a block's parameters at one use; LOST for those that cannot be had."""
-    given: dict[str, Text] = {}
-    lost: set[str] = set()
-    if config is not None and config.is_mapping:
-        required = [key for key, param in block.params.items() if param.required]
-        known = (*block.params, "name", "expect")
-        lost = unknown_keys(scope, config, known, f"`{block.name}`", required)
-        given = {key: item for key, item in config.items() if key in block.params}
-    elif config is not None and config.value is not None:
-        if block.params:
-            given = {next(iter(block.params)): config}
-        else:
-            message = f"`{block.name}` takes no value: it has no parameters"
-            scope.fault("wrong-type", message, config.span, "", Label(block.span, "declared here"))
-    missing = [key for key, param in block.params.items() if param.required and key not in given]
-    if missing and not lost & {*missing, ""}:
-        declared = [Label(block.params[key].span, "declared here") for key in missing]
-        scope.fault(
-            "missing-key",
-            f"`{block.name}` needs {names(missing)}",
-            place,
-            "",
-            *declared,
-            help=example(block.name, missing, config),
-        )
-    return {key: _argument(block, key, param, given.get(key), scope) for key, param in block.params.items()}
-
-
-def _argument(block: Block, key: str, param: Param, item: Text | None, scope: Scope) -> Any:
-    """The value of one parameter of a block."""
-    if item is None:
-        return LOST if param.required else param.default
-    try:
-        value = scope.value(item)
-    except Faulty:
-        return LOST
-    if is_of(value, param.type):
-        return value
-    remedy = ""
-    if param.type == "text" and not param.required and (type_ := meant_type(param.default)):
-        remedy = f"`{key}: {type_}` declares a parameter without a default"
-    declared = Label(param.span, f"declared here, as {param.type}")
-    message = f"`{key}` of `{block.name}` takes {a_type(param.type)}, not {says(value)}"
-    scope.fault("wrong-type", message, item.span, "", declared, help=remedy)
-    return LOST
 
 
 def lost_names(config: Text) -> dict[str, Any]:

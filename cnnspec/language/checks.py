@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnspec.diagnostics import Label, Span
-from cnnspec.document import Document
 from cnnspec.graph.costs import macs, trainable
-from cnnspec.graph.graph import Example, Node
-from cnnspec.graph.settings import ExampleText
+from cnnspec.graph.graph import Node
 from cnnspec.graph.training import CrossEntropy, Train
+from cnnspec.language.document import Document
 from cnnspec.layers import Shape
-from cnnspec.layers.fields import Numbers
-from cnnspec.reading import Scope, read_model
-from cnnspec.source import Node as Text
-from cnnspec.wording import by, says
+from cnnspec.wording import by
 
 
 def check_totals(document: Document, output: Shape | None, last: Span, nodes: Sequence[Node] | None) -> None:
@@ -59,50 +55,3 @@ def softmax_before_loss(train: Train, last: Node) -> str:
     if last.kind != "softmax" or not isinstance(train.loss, CrossEntropy):
         return ""
     return f"`{last.name}` stands before cross-entropy, which takes logits and has a softmax of its own"
-
-
-def read_examples(document: Document, given: Shape | None, made: Shape | None) -> tuple[Example, ...]:
-    """The examples, each held to what the network is given and makes, where that is known."""
-    scope, listed = document.scope, document.examples
-    if listed is None:
-        return ()
-    if not listed.is_list:
-        scope.fault("wrong-type", f"`examples` takes a list, not {says(listed.plain())}", listed.span, help=_FORM)
-        return ()
-    found = []
-    for number, item in enumerate(listed.elements(), 1):
-        if not item.is_mapping:
-            scope.fault("wrong-type", f"an example is a mapping, not {says(item.plain())}", item.span, help=_FORM)
-            continue
-        text = read_model(ExampleText, scope, item, "example", item.span)
-        if text is None:
-            continue
-        sizes = [
-            _samples(scope, item, "input", text.input, given),
-            _samples(scope, item, "output", text.output, made),
-        ]
-        if None not in sizes and sizes[0] != sizes[1] and text.output.shape:
-            message = f"the example has {_some(sizes[0], 'input')} and {_some(sizes[1], 'output')}"
-            first = Label(item.keys["input"], _some(sizes[0], "input"))
-            scope.fault("example-shape", message, item.keys["output"], _some(sizes[1], "output"), first)
-        found.append(Example(text.name or f"example {number}", text.input, text.output, text.tolerance, item.span))
-    return tuple(found)
-
-
-_FORM = "`- {input: [[0, 1], [2, 3]], output: [[6]]}`"
-
-
-def _samples(scope: Scope, item: Text, key: str, numbers: Numbers, shape: Shape | None) -> int | None:
-    """How many samples of a shape the example's numbers are; None, and a fault, where they are none."""
-    if shape is None:
-        return None
-    count = numbers.samples(shape)
-    if count is None:
-        message = f"the example's {key} is {by(numbers.shape)}, and the network's is {by(shape)}"
-        remedy = "leading axes of size one may be left out; a batch has one axis more"
-        scope.fault("example-shape", message, item.keys[key], f"{by(numbers.shape)} numbers", help=remedy)
-    return count
-
-
-def _some(count: int | None, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

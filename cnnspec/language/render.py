@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cnnspec.api import graph_of
 from cnnspec.diagnostics import Source
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Choice, Input
+from cnnspec.language.load import graph_of
+from cnnspec.language.yaml_tree import resolve
 from cnnspec.layers.geometry import Pads
 from cnnspec.layers.input import INPUT
-from cnnspec.source import resolve
 
 
 @dataclass(slots=True)

@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from cnnspec.declarations import NAME
 from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.graph import Node
+from cnnspec.language.fields import kind_and_config, meant, read_model
+from cnnspec.language.params import NAME
+from cnnspec.language.remedies import as_image, one_of, smallest_input
+from cnnspec.language.scope import Faulty, Scope
+from cnnspec.language.yaml_tree import Node as Text
 from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.input import INPUT
 from cnnspec.layers.window import looks_per_side
-from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model
-from cnnspec.remedies import as_image, one_of, smallest_input
-from cnnspec.source import Node as Text
 from cnnspec.wording import by, quoted, says
 
 MAX_LAYERS = 50_000

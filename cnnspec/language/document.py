@@ -9,14 +9,17 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from cnnspec.declarations import Block, read_blocks, read_params
 from cnnspec.diagnostics import Label, Source, Span, SpecError
-from cnnspec.findings import Findings
-from cnnspec.graph.settings import Choice, Expect, Input
-from cnnspec.graph.training import Augment, Train
+from cnnspec.graph.settings import Expect, Input
+from cnnspec.graph.training import Train
+from cnnspec.language.blocks import Block, read_blocks
+from cnnspec.language.collector import Findings
+from cnnspec.language.fields import meant, read_model, unknown_keys
+from cnnspec.language.params import read_params
+from cnnspec.language.scope import Scope
+from cnnspec.language.train import read_train
+from cnnspec.language.yaml_tree import Node, parse
 from cnnspec.layers.conv import Scheme
-from cnnspec.reading import Scope, meant, read_choice, read_model, unknown_keys
-from cnnspec.source import Node, parse
 from cnnspec.wording import names, one_of, says
 
 KEYS = (
@@ -238,35 +241,6 @@ def _init(document: Document, node: Node, place: Span) -> None:
 
 def _train(document: Document, node: Node, place: Span) -> None:
     document.train = read_train(document.scope, node)
-
-
-def train_settings(node: Node) -> Train:
-    """The training settings of a mapping that stands alone; SpecError where it is at fault."""
-    findings = Findings()
-    train = read_train(Scope(findings), node)
-    if train is None:
-        raise SpecError(findings.found)
-    return train
-
-
-def read_train(scope: Scope, node: Node) -> Train | None:
-    """The training settings, None where something is wrong with them."""
-    given: dict[str, Any] = {}
-    whole = True
-    for key, value in node.items():
-        part: Choice | Augment | None
-        if key in Train.choices:
-            part = read_choice(scope, Train.choices[key], value, key)
-        elif key == "augment":
-            part = read_model(Augment, scope, value, key, node.keys[key])
-        else:
-            continue
-        whole = whole and part is not None
-        given[key] = part if part is not None else Train.model_fields[key].get_default(call_default_factory=True)
-    plain = {k: v for k, v in node.items() if k not in given}
-    rest = Node(plain, node.span, node.keys) if node.is_mapping else node
-    train = read_model(Train, scope, rest, "train", node.span, given=given)
-    return train if whole else None
 
 
 _READERS: dict[str, Callable[[Document, Node, Span], None]] = {"classes": _classes, "init": _init, "train": _train}

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import yaml
 
-from cnnspec import syntax
-from cnnspec.diagnostics import Diagnostic, Label, Source, Span, SpecError
+from cnnspec.diagnostics import Diagnostic, Label, Source, Span
+from cnnspec.language import yaml_errors as syntax
 from cnnspec.wording import quoted
 
-MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
 MAX_DIGITS = 300
@@ -95,51 +92,6 @@ class Node:
         for step in way:
             node = node.get(step) if node is not None and isinstance(step, str) else None
         return self.at(path) if node is None else node.keys.get(str(last), self.at(path))
-
-
-def read(path: str | Path) -> Source:
-    """The text of a file (`-` is standard input), or a SpecError."""
-    name = str(path)
-    try:
-        if name == "-":
-            name, data = "<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with Path(path).open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise _unreadable(name, "there is no such file") from None
-    except IsADirectoryError:
-        raise _unreadable(name, "it is a directory", "name a file in it") from None
-    except (OSError, ValueError) as error:
-        raise _unreadable(name, str(getattr(error, "strerror", None) or error)) from None
-    if len(data) > MAX_BYTES:
-        message = f"{quoted(name)} is larger than {MAX_BYTES // 2**20} MiB, which no spec needs"
-        raise SpecError([about_file("file-too-large", message, name)])
-    return Source(name, _decode(data, name))
-
-
-def _decode(data: bytes, name: str) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SpecError([about_file("not-text", f"{quoted(name)} is UTF-16 text", name, "save it as UTF-8")])
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        message = f"{quoted(name)} is not UTF-8 text: the byte 0x{byte:02x} in line {line} begins no character"
-        raise SpecError([about_file("not-text", message, name, "save it as UTF-8")]) from None
-    if "\0" in text:
-        raise SpecError([about_file("not-text", f"{quoted(name)} is a binary file, not YAML text", name)])
-    return text
-
-
-def _unreadable(name: str, why: str, remedy: str = "") -> SpecError:
-    return SpecError([about_file("unreadable-file", f"cannot read {quoted(name)}: {why}", name, remedy)])
-
-
-def about_file(code: str, message: str, name: str, remedy: str = "") -> Diagnostic:
-    """A fault of a file as a whole."""
-    return Diagnostic(code, message, Label(Span(Source(name, ""), 1, 1, 1, 1)), help=remedy)
 
 
 def parse(source: Source) -> tuple[Node | None, list[Diagnostic]]:

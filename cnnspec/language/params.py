@@ -1,20 +1,20 @@
-"""What a spec declares before its layers: its parameters and its blocks."""
+"""The `params` of a spec and their types."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cnnspec.diagnostics import Label, Source, Span
-from cnnspec.expressions import LOST
-from cnnspec.layers import find
-from cnnspec.reading import Faulty, Scope, unknown_keys
-from cnnspec.source import Node
+from cnnspec.language.expressions import LOST
+from cnnspec.language.scope import Faulty, Scope
+from cnnspec.language.yaml_tree import Node
 from cnnspec.wording import nearest, quoted, says
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -22,34 +22,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "list": (list,),
 }
-_REQUIRED = object()
-
-
-@dataclass(frozen=True)
-class Param:
-    """A typed parameter of a block: its type's name, its default if any, and where it is declared."""
-
-    type: str
-    default: Any
-    span: Span
-
-    @property
-    def required(self) -> bool:
-        """Whether a use must give it."""
-        return self.default is _REQUIRED
-
-
-@dataclass(frozen=True)
-class Block:
-    """A named piece of network with parameters, still as text."""
-
-    name: str
-    params: dict[str, Param]
-    layers: Node
-    span: Span
-
-
-# Parameters
 
 
 def read_params(scope: Scope, chain: list[Node], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +96,7 @@ def a_type(type_: str) -> str:
 
 def meant_type(default: str) -> str | None:
     """The type that a text was meant to name: `int` for `integer`."""
-    from cnnspec.suggestions import suggest
+    from cnnspec.language.suggestions import suggest
 
     return suggest(default, _TYPES)
 
@@ -150,69 +122,3 @@ def _same_type(scope: Scope, name: str, default: Any, value: Any, place: Span) -
     message = f"the extended spec's `{name}` takes {a_type(declared)}, not {says(value)}"
     scope.fault("wrong-type", message, place)
     return LOST
-
-
-# Blocks
-
-
-def read_blocks(scope: Scope, chain: list[Node]) -> dict[str, Block | None]:
-    """The blocks of a spec and of those that it extends, the nearest first; None for one that is at fault."""
-    found: dict[str, Block | None] = {}
-    for level in chain:
-        node = level.get("blocks")
-        if node is None:
-            continue
-        if not node.is_mapping:
-            scope.fault("wrong-type", f"`blocks` takes names and definitions, not {says(node.plain())}", node.span)
-            scope.findings.excused.add("unknown-kind")
-            continue
-        for name, item in node.items():
-            block = _block(scope, name, item, node.keys[name])
-            if find(name) is None:
-                found.setdefault(name, block)
-    return found
-
-
-def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
-    if not NAME.fullmatch(name) or name in ("repeat", "from", "input"):
-        remedy = f"`{name}` is a word of the language" if NAME.fullmatch(name) else _NAMES
-        scope.fault("invalid-name", f"a block cannot be called {quoted(name)}", place, help=remedy)
-        return None
-    if find(name) is not None:
-        scope.fault("duplicate-name", f"`{name}` is the kind of a layer", place, help="call the block otherwise")
-        return None
-    if not node.is_mapping:
-        message = f"a block is a mapping with `layers`, not {says(node.plain())}"
-        scope.fault("wrong-type", message, place, help="`layers: [...]`")
-        return None
-    lost = unknown_keys(scope, node, ("params", "layers"), f"the block `{name}`")
-    layers = node.get("layers")
-    if layers is None or not layers.is_list:
-        if not lost & {"layers", ""}:
-            scope.fault("missing-key", f"the block `{name}` needs a list of `layers`", place, help="`layers: [...]`")
-        return None
-    params: dict[str, Param] = {}
-    declared = node.get("params")
-    if declared is not None and not declared.is_mapping:
-        scope.fault("wrong-type", "`params` of a block takes names with types or defaults", declared.span)
-        return None
-    for param, item in declared.items() if declared else ():
-        where = declared.keys[param] if declared else place
-        if not NAME.fullmatch(param) or "-" in param or param in ("name", "expect"):
-            remedy = f"every use of a block takes a `{param}`" if param in ("name", "expect") else _NAMES
-            scope.fault("invalid-name", f"a parameter cannot be called {quoted(param)}", where, help=remedy)
-            params[param.split("-")[0]] = Param("lost", LOST, where)
-            continue
-        if isinstance(item.value, str) and item.value in _TYPES:
-            params[param] = Param(item.value, _REQUIRED, where)
-            continue
-        try:
-            default = scope.value(item)
-        except Faulty:
-            default = LOST
-        if default is None or isinstance(default, dict):
-            message = f"`{param}` takes a type ({', '.join(_TYPES)}) or a default, not {says(default)}"
-            scope.fault("wrong-type", message, item.span)
-            default = LOST
-        params[param] = Param(type_name(default), default, where)
-    return Block(name, params, layers, place)

@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from cnnspec import document as documents
-from cnnspec.assembly import MAX_LAYERS, Assembly, Tensor, TooMany
-from cnnspec.declarations import Block
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order
-from cnnspec.document import Document, Opener
-from cnnspec.expressions import LOST
-from cnnspec.findings import Enough, Findings
 from cnnspec.graph.graph import Example, Graph, Node
+from cnnspec.language import document as documents
+from cnnspec.language.blocks import Block, arguments
+from cnnspec.language.checks import check_classes, check_loss, check_totals
+from cnnspec.language.collector import Enough, Findings
+from cnnspec.language.document import Document, Opener
+from cnnspec.language.examples import read_examples
+from cnnspec.language.expressions import LOST
+from cnnspec.language.fields import kind_and_config, meant, read_model, unknown_keys
+from cnnspec.language.graph_builder import MAX_LAYERS, Assembly, Tensor, TooMany
+from cnnspec.language.repeat import lost_names, rounds_of, with_values
+from cnnspec.language.scope import Faulty, Scope
+from cnnspec.language.yaml_tree import Node as Text
 from cnnspec.layers import Layer, Shape, find, known_kinds
 from cnnspec.layers.input import INPUT, InputLayer
-from cnnspec.reading import Faulty, Scope, kind_and_config, meant, read_model, unknown_keys
-from cnnspec.reuse import arguments, lost_names, rounds_of, with_values
-from cnnspec.source import Node as Text
-from cnnspec.totals import check_classes, check_loss, check_totals, read_examples
 from cnnspec.wording import nearest, quoted, says
 
 MAX_BLOCK_DEPTH = 30
@@ -166,7 +168,7 @@ class Builder(Assembly):
 
     def unknown_kind(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
         """Says that there is no such layer, and what was meant."""
-        from cnnspec.suggestions import suggest
+        from cnnspec.language.suggestions import suggest
 
         known = [*known_kinds(), *self.document.blocks, "repeat", "from"]
         remedy = meant(kind, known, "`cnnspec layers` lists the kinds")
@@ -178,7 +180,7 @@ class Builder(Assembly):
 
     def missing(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
         """Takes the name of something that cannot be read, so that others may refer to it and keep their numbers."""
-        from cnnspec.suggestions import suggest
+        from cnnspec.language.suggestions import suggest
 
         name, _ = self.name(suggest(kind, known_kinds()) or kind, place, config, scope)
         self.tensors[name] = self.lose(name, place)
