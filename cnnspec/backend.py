@@ -80,7 +80,7 @@ class Model(ABC):
 
     def load(self, state: Mapping[str, Array]) -> None:
         """Takes over weights; wrong, missing and extra ones are one error that lists them all."""
-        from cnnspec.weights import checked
+        from cnnspec.weights.match import checked
 
         self._load(checked(self.graph, state, origin="the given state"))
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cnnspec import weights
 from cnnspec.arrays import Arrays
 from cnnspec.backend import Model
 from cnnspec.errors import WeightsError
-from cnnspec.weights import PRIVATE
+from cnnspec.weights import files as weights
+from cnnspec.weights.files import PRIVATE
 
 
 @dataclass

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnspec import backend as backends
-from cnnspec import weights as weight_files
 from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Backend, Model
 from cnnspec.diagnostics import Source
 from cnnspec.errors import BackendError, MemoryLimitError
 from cnnspec.graph.costs import BYTES, peak_activation_bytes, summarize
 from cnnspec.graph.graph import Graph
-from cnnspec.initial import initial
 from cnnspec.language.load import graph_of
 from cnnspec.sizes import parse_size, size_of
+from cnnspec.weights import files as weight_files
+from cnnspec.weights.initial import initial
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnspec import __version__, atomic, weights
+from cnnspec import __version__, atomic
 from cnnspec import backend as backends
 from cnnspec.backend import Model
 from cnnspec.data import DataError, Dataset, open_dataset
@@ -23,6 +23,7 @@ from cnnspec.language.train import train_settings
 from cnnspec.language.yaml_tree import parse
 from cnnspec.models import build, check_memory, check_training_memory
 from cnnspec.training import LAST, Result, Trainer
+from cnnspec.weights import files as weights
 
 SPEC, SETTINGS = "spec.yaml", "run.json"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnspec import atomic, checkpoint, weights
+from cnnspec import atomic, checkpoint
 from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Model
 from cnnspec.checkpoint import Progress
@@ -19,6 +19,7 @@ from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
 from cnnspec.errors import TrainingError
 from cnnspec.evaluation import Evaluation, evaluate_split
 from cnnspec.graph.training import CrossEntropy, Train
+from cnnspec.weights import files as weights
 
 LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 CHECKPOINT_SECONDS = 60.0

@@ -16,10 +16,10 @@ from cnnspec.diagnostics import Source
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import CrossEntropy, MeanSquaredError, Train
-from cnnspec.initial import initial
 from cnnspec.language.load import graph_of
 from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.models import build, check_memory
+from cnnspec.weights.initial import initial
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 """How far apart two backends may be, relative to the largest number of the array."""

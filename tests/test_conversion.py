@@ -9,8 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import cnnspec as package
-from cnnspec import alignment, conversion, weights
 from cnnspec.errors import WeightsError
+from cnnspec.weights import alignment, conversion
+from cnnspec.weights import files as weights
 
 # torchvision's models: (its module, our layer, the shapes), in the order in which torchvision defines them
 

@@ -6,17 +6,17 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from cnnspec import initial as module
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input
-from cnnspec.initial import initial
 from cnnspec.layers import Parameter
 from cnnspec.layers.conv import Conv, ConvTranspose, Scheme
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.fields import Numbers
 from cnnspec.layers.input import InputLayer
 from cnnspec.layers.norm import BatchNorm, Scale
+from cnnspec.weights import initial as module
+from cnnspec.weights.initial import initial
 
 DRAWN = [scheme for scheme in get_args(Scheme) if scheme != "zeros"]
 

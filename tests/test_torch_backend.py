@@ -21,10 +21,10 @@ from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Adam, AdamW, CrossEntropy, MeanSquaredError, Sgd, Train
-from cnnspec.initial import initial
 from cnnspec.layers.base import Elementwise
 from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.testing import CASES
+from cnnspec.weights.initial import initial
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install cnnspec[torch]")
 

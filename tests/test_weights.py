@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnspec import bundled, weights
+from cnnspec import bundled
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input
-from cnnspec.initial import initial
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.input import InputLayer
+from cnnspec.weights import files as weights
+from cnnspec.weights.initial import initial
 
 
 def network(*units):

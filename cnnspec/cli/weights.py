@@ -9,11 +9,12 @@ from textwrap import shorten
 
 import click
 
-from cnnspec import conversion, weights
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, set_option, settings
 from cnnspec.cli.table import table_lines
 from cnnspec.language import load as api
 from cnnspec.sizes import size_of
+from cnnspec.weights import conversion
+from cnnspec.weights import files as weights
 from cnnspec.wording import by
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cnnspec.layers import Shape
-from cnnspec.weights import SHOWN
+from cnnspec.weights.match import SHOWN
 from cnnspec.wording import by
 
 _FEW = 6

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnspec import alignment, weights
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
+from cnnspec.weights import alignment
+from cnnspec.weights import files as weights
 from cnnspec.wording import nearest
 
 TORCH = (".pth", ".pt", ".bin", ".ckpt")

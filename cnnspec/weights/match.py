@@ -1,0 +1,55 @@
+"""Arrays compared with what a network needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnspec.arrays import Arrays
+from cnnspec.errors import WeightsError
+from cnnspec.graph.graph import Graph
+from cnnspec.wording import nearest
+
+SHOWN = 10
+"""How many tensors of each fault a message lists."""
+
+
+def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> Arrays:
+    """The arrays in the order of `graph.parameters`, contiguous, or one WeightsError that lists all that do not fit."""
+    expected = {name: list(parameter.shape) for name, parameter in graph.parameters.items()}
+    found = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    both = [name for name in expected if name in found]
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    wrong = [name for name in both if list(found[name].shape) != expected[name]]
+    no_numbers = [name for name in both if found[name].dtype.kind not in "iuf"]
+    not_finite = [name for name in both if name not in no_numbers and not np.isfinite(found[name]).all()]
+
+    def unknown(name: str) -> str:
+        near = nearest(name, missing)
+        question = f"; did you mean `{near}`?" if near else ""
+        return f"found {list(found[name].shape)}, and the network has no such tensor{question}"
+
+    def broken(name: str) -> str:
+        bad = int(np.count_nonzero(~np.isfinite(found[name])))
+        return f"{bad:,} of {found[name].size:,} numbers {'is' if bad == 1 else 'are'} NaN or infinite"
+
+    lines = [
+        *_list(wrong, "of another shape", lambda name: f"expected {expected[name]}, found {list(found[name].shape)}"),
+        *_list(missing, "missing", lambda name: f"expected {expected[name]}, found nothing"),
+        *_list(extra, "that the network does not have", unknown),
+        *_list(no_numbers, "without numbers", lambda name: f"expected numbers, found {found[name].dtype}"),
+        *_list(not_finite, "with NaN or infinite numbers", broken),
+    ]
+    if lines:
+        raise WeightsError("\n".join([f"{origin} does not fit the network `{graph.name}`:", *lines]))
+    return {name: found[name] for name in expected}
+
+
+def _list(names: list[str], what: str, says: Callable[[str], str]) -> list[str]:
+    """A line for each of the first names, and how many more there are."""
+    lines = [f"  {name}: {says(name)}" for name in names[:SHOWN]]
+    more = len(names) - SHOWN
+    return [*lines, f"  … and {more:,} more {what}"] if more > 0 else lines
