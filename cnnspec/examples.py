@@ -8,9 +8,8 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.backend import Model
+from cnnspec.data.examples import as_batch
 from cnnspec.graph.graph import Example, Graph
-from cnnspec.layers import Shape
-from cnnspec.layers.fields import Numbers
 from cnnspec.models import build
 
 
@@ -24,22 +23,6 @@ class Outcome:
     actual: Array
     difference: float
     passed: bool
-
-
-def as_batch(numbers: Numbers, shape: Shape, count: int = 1) -> Array:
-    """Numbers of the spec as a batch: [n, ...]."""
-    if not numbers.shape:
-        return np.full((count, *shape), numbers.values[0])
-    return np.array(numbers.values).reshape(numbers.samples(shape) or 1, *shape)
-
-
-def example_data(graph: Graph) -> tuple[Array, Array]:
-    """The inputs [n, ...] and the outputs [n, ...] of all examples, one below the other."""
-    x, y = [], []
-    for example in graph.examples:
-        x.append(as_batch(example.input, graph.input.shape))
-        y.append(as_batch(example.output, graph.output.shape, len(x[-1])))
-    return np.concatenate(x), np.concatenate(y)
 
 
 def run_examples(graph: Graph, backend: str, seed: int = 0) -> list[Outcome]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec import inputs, rng
+from cnnspec import rng
 from cnnspec.arrays import Array, Arrays
 from cnnspec.backend import Model, available
+from cnnspec.data import inputs
 from cnnspec.diagnostics import Source
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input

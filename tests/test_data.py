@@ -18,8 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cnnspec
-from cnnspec import idx, images, inputs
-from cnnspec.data import DataError, augmented, batches, download, epoch_order, files, known, open_dataset, split_off
+from cnnspec.data import (
+    DataError,
+    augmented,
+    batches,
+    download,
+    epoch_order,
+    files,
+    idx,
+    images,
+    inputs,
+    known,
+    open_dataset,
+    split_off,
+)
 from cnnspec.data.memory import InMemory
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Augment

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnspec import bundled, idx, inputs
+from cnnspec import bundled
+from cnnspec.data import idx, inputs
 from cnnspec.errors import InputError
 from cnnspec.graph.settings import Input
 

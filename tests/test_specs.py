@@ -7,11 +7,13 @@ import pytest
 from click.testing import CliRunner
 
 import cnnspec
-from cnnspec import bundled, inputs
+from cnnspec import bundled
 from cnnspec.backend import available
 from cnnspec.cli import main
+from cnnspec.data import inputs
+from cnnspec.data.examples import example_data
 from cnnspec.errors import MemoryLimitError
-from cnnspec.examples import example_data, run_examples
+from cnnspec.examples import run_examples
 from cnnspec.graph.costs import summarize
 from cnnspec.models import build
 

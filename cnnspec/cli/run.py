@@ -10,7 +10,6 @@ from typing import Any
 import click
 import numpy as np
 
-from cnnspec import inputs
 from cnnspec.arrays import Array
 from cnnspec.cli.common import (
     format_option,
@@ -22,6 +21,7 @@ from cnnspec.cli.common import (
     show,
 )
 from cnnspec.cli.table import percent, table_lines
+from cnnspec.data import inputs
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.language import load as api

@@ -87,7 +87,7 @@ def _of_folder(source: str, graph: Graph) -> Dataset:
 
 
 def _examples(graph: Graph) -> Part:
-    from cnnspec.examples import example_data
+    from cnnspec.data.examples import example_data
 
     if not graph.examples:
         raise DataError(f"the spec `{graph.name}` has no examples to learn from")

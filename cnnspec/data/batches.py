@@ -8,11 +8,11 @@ import numpy as np
 
 from cnnspec import rng
 from cnnspec.arrays import Array
+from cnnspec.data.inputs import scaled
 from cnnspec.data.split import Split
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Augment
-from cnnspec.inputs import scaled
 from cnnspec.layers import Shape
 
 

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cnnspec import idx, inputs
 from cnnspec.arrays import Array
+from cnnspec.data import idx, inputs
 from cnnspec.data.memory import Part
 from cnnspec.errors import DataError, InputError
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnspec import images, inputs
 from cnnspec.arrays import Array
+from cnnspec.data import images, inputs
 from cnnspec.data.targets import are_classes
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.graph import Graph

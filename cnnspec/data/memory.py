@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnspec import images, inputs
 from cnnspec.arrays import Array
+from cnnspec.data import images, inputs
 from cnnspec.errors import DataError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Fit, Input

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cnnspec.arrays import Array
+from cnnspec.data.inputs import finite
 from cnnspec.errors import DataError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import CrossEntropy, Train
-from cnnspec.inputs import finite
 from cnnspec.wording import by
 
 

@@ -14,8 +14,9 @@ from typing import IO
 
 import numpy as np
 
-from cnnspec import bundled, idx, images, rng
+from cnnspec import bundled, rng
 from cnnspec.arrays import Array
+from cnnspec.data import idx, images
 from cnnspec.errors import InputError
 from cnnspec.graph.settings import Fit, Input
 from cnnspec.layers import Shape
