@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cnnspec.backend import Model
     from cnnspec.data import DataError, Dataset
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
     from cnnspec.errors import BackendError, InputError, MemoryLimitError, TrainingError, WeightsError
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from cnnspec.graph.training import Train
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
-    from cnnspec.models import build, to_torch
     from cnnspec.runs import evaluate, train
+    from cnnspec.runtime.build import build, to_torch
+    from cnnspec.runtime.model import Model
     from cnnspec.training import Result
     from cnnspec.verification import verify
 
@@ -34,27 +34,27 @@ _HOMES = {
     "check": "language.load",
     "load": "language.load",
     "loads": "language.load",
-    "BackendError": "backend",
-    "InputError": "backend",
-    "Model": "backend",
+    "BackendError": "errors",
+    "InputError": "errors",
+    "Model": "runtime.model",
     "Diagnostic": "diagnostics",
     "Source": "diagnostics",
     "SpecError": "diagnostics",
     "Graph": "graph.graph",
-    "build": "models",
-    "to_torch": "models",
+    "build": "runtime.build",
+    "to_torch": "runtime.build",
     "train": "runs",
     "evaluate": "runs",
     "verify": "verification",
     "render": "language.render",
-    "DataError": "data",
+    "DataError": "errors",
     "Dataset": "data",
     "Evaluation": "evaluation",
-    "MemoryLimitError": "models",
+    "MemoryLimitError": "errors",
     "Result": "training",
     "Train": "graph.training",
-    "TrainingError": "training",
-    "WeightsError": "weights",
+    "TrainingError": "errors",
+    "WeightsError": "errors",
 }
 
 __all__ = [

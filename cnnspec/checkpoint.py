@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cnnspec.arrays import Arrays
-from cnnspec.backend import Model
 from cnnspec.errors import WeightsError
+from cnnspec.runtime.model import Model
 from cnnspec.weights import files as weights
 from cnnspec.weights.files import PRIVATE
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.backend import Model
 from cnnspec.data import Split, batches
 from cnnspec.graph.settings import Choice
 from cnnspec.graph.training import CrossEntropy
+from cnnspec.runtime.model import Model
 
 
 @dataclass(frozen=True)

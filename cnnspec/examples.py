@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.backend import Model
 from cnnspec.data.examples import as_batch
 from cnnspec.graph.graph import Example, Graph
-from cnnspec.models import build
+from cnnspec.runtime.build import build
+from cnnspec.runtime.model import Model
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from cnnspec import __version__, atomic
-from cnnspec import backend as backends
-from cnnspec.backend import Model
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.diagnostics import Source, SpecError
 from cnnspec.evaluation import Evaluation, evaluate_split
@@ -21,7 +19,10 @@ from cnnspec.language.checks import softmax_before_loss
 from cnnspec.language.render import flow, render
 from cnnspec.language.train import train_settings
 from cnnspec.language.yaml_tree import parse
-from cnnspec.models import build, check_memory, check_training_memory
+from cnnspec.runtime import backend as backends
+from cnnspec.runtime.build import build
+from cnnspec.runtime.memory import check_memory, check_training_memory
+from cnnspec.runtime.model import Model
 from cnnspec.training import LAST, Result, Trainer
 from cnnspec.weights import files as weights
 

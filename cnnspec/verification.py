@@ -11,7 +11,6 @@ import numpy as np
 
 from cnnspec import rng
 from cnnspec.arrays import Array, Arrays
-from cnnspec.backend import Model, available
 from cnnspec.data import inputs
 from cnnspec.diagnostics import Source
 from cnnspec.graph.graph import Graph, Node
@@ -19,7 +18,10 @@ from cnnspec.graph.settings import Input
 from cnnspec.graph.training import CrossEntropy, MeanSquaredError, Train
 from cnnspec.language.load import graph_of
 from cnnspec.layers.input import INPUT, InputLayer
-from cnnspec.models import build, check_memory
+from cnnspec.runtime.backend import available
+from cnnspec.runtime.build import build
+from cnnspec.runtime.memory import check_memory
+from cnnspec.runtime.model import Model
 from cnnspec.weights.initial import initial
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from importlib.util import find_spec
 
+import cnnspec.backend
 import numpy as np
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-import cnnspec.backend
-from cnnspec.backend import Model
 from cnnspec.diagnostics import SpecError
 from cnnspec.graph.training import CrossEntropy, MeanSquaredError
 from cnnspec.layers import LAYERS
+from cnnspec.runtime.model import Model
 from cnnspec.testing import CASES, DEFINITIONS, Case, check_backend, check_case, functions, reference
 
 BACKENDS = ["numpy", *(["torch"] if find_spec("torch") else [])]

@@ -14,7 +14,6 @@ from cnnspec_numpy.kernels.erf import erf
 
 import cnnspec
 from cnnspec.arrays import Array
-from cnnspec.backend import Model
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input
@@ -23,6 +22,7 @@ from cnnspec.layers import LAYERS, Inferred, Layer, Shape
 from cnnspec.layers.geometry import Pads
 from cnnspec.layers.input import InputLayer
 from cnnspec.rng import dropout_mask
+from cnnspec.runtime.model import Model
 
 IMAGE, VECTOR = (4, 5, 6), (5,)
 

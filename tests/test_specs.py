@@ -8,14 +8,14 @@ from click.testing import CliRunner
 
 import cnnspec
 from cnnspec import bundled
-from cnnspec.backend import available
 from cnnspec.cli import main
 from cnnspec.data import inputs
 from cnnspec.data.examples import example_data
 from cnnspec.errors import MemoryLimitError
 from cnnspec.examples import run_examples
 from cnnspec.graph.costs import summarize
-from cnnspec.models import build
+from cnnspec.runtime.backend import available
+from cnnspec.runtime.build import build
 
 REPORTS = {name: cnnspec.check(name) for name in bundled.names()}
 TEXTBOOK = [name for name in REPORTS if name.startswith("textbook/")]

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 import cnnspec
-from cnnspec.backend import find
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Adam, AdamW, CrossEntropy, MeanSquaredError, Sgd, Train
 from cnnspec.layers.base import Elementwise
 from cnnspec.layers.input import INPUT, InputLayer
+from cnnspec.runtime.backend import find
 from cnnspec.testing import CASES
 from cnnspec.weights.initial import initial
 

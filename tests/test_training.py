@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import cnnspec
-from cnnspec.backend import available
 from cnnspec.data import DataError
 from cnnspec.errors import BackendError, MemoryLimitError, TrainingError
 from cnnspec.runs import resume_run, settings_for, start_run
+from cnnspec.runtime.backend import available
 from cnnspec.training import Stopped
 from cnnspec.weights import files as weights
 

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 import cnnspec
 from cnnspec import bundled, verification
-from cnnspec.backend import available
 from cnnspec.cli import main
 from cnnspec.graph.costs import trainable
 from cnnspec.layers import Shape
-from cnnspec.models import build
+from cnnspec.runtime.backend import available
+from cnnspec.runtime.build import build
 from cnnspec.verification import difference, verify
 
 BACKENDS = list(available())

@@ -17,6 +17,7 @@ from cnnspec.graph.settings import Input
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.input import InputLayer
 from cnnspec.weights import files as weights
+from cnnspec.weights import match
 from cnnspec.weights.initial import initial
 
 
@@ -195,7 +196,7 @@ def test_a_link_stays_a_link(tmp_path):
 def test_weights_that_fit_come_in_the_networks_order():
     graph = network(4, 2)
     arrays = initial(graph, 0)
-    found = weights.checked(graph, dict(reversed(arrays.items())), "w")
+    found = match.checked(graph, dict(reversed(arrays.items())), "w")
     assert list(found) == list(graph.parameters)
     assert all((found[name] == arrays[name]).all() for name in arrays)
 
@@ -209,7 +210,7 @@ def test_every_fault_is_listed_at_once():
     arrays["fc1.bias"] = np.array([1, np.nan, np.inf, 0])
     arrays["fc2.bias"] = np.array([np.nan, 0, 0, 0])
     arrays["fc3.bias"] = np.array(["a", "b", "c", "d"])
-    assert message(weights.checked, graph, arrays, "best.safetensors").splitlines() == [
+    assert message(match.checked, graph, arrays, "best.safetensors").splitlines() == [
         "best.safetensors does not fit the network `net`:",
         "  fc1.weight: expected [4, 3], found [3, 4]",
         "  fc2.weight: expected [4, 4], found nothing",
@@ -224,7 +225,7 @@ def test_every_fault_is_listed_at_once():
 def test_hundreds_of_faults_are_counted():
     graph = network(*[3] * 500)
     arrays = {f"module.{name}": np.zeros(1) for name in graph.parameters}
-    lines = message(weights.checked, graph, arrays, "w").splitlines()
+    lines = message(match.checked, graph, arrays, "w").splitlines()
     assert lines[11] == "  … and 990 more missing"
     assert lines[22] == "  … and 990 more that the network does not have"
     assert "did you mean `fc1.weight`?" in lines[12]
@@ -233,7 +234,7 @@ def test_hundreds_of_faults_are_counted():
 
 def test_it_is_a_value_error():
     with pytest.raises(ValueError, match="the given state does not fit"):
-        weights.checked(network(1), {}, "the given state")
+        match.checked(network(1), {}, "the given state")
 
 
 # Bundled

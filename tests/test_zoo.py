@@ -16,7 +16,7 @@ from cnnspec.arrays import Arrays
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph
 from cnnspec.language import load as api
-from cnnspec.models import build
+from cnnspec.runtime.build import build
 
 # Parameters, multiply-accumulates of convolutions and dense layers, output. Where torchvision has the network, both
 # figures are those of its model; the others are summed by hand from the tables of the papers.

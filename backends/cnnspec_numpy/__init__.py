@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.backend import Model
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
+from cnnspec.runtime.model import Model
 
 __all__ = ["NumpyBackend", "backend"]
 

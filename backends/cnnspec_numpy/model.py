@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.backend import Model
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Layer
 from cnnspec.layers.input import INPUT
+from cnnspec.runtime.model import Model
 from cnnspec_numpy import losses, optimizers
 from cnnspec_numpy.kernels import Call, kernels_of
 from cnnspec_numpy.kernels.base import Backward

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.backend import Model
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import CrossEntropy
 from cnnspec.rng import dropout_mask, stream
+from cnnspec.runtime.model import Model
 from cnnspec_torch import devices, distributed
 from cnnspec_torch.module import SpecModule
 from cnnspec_torch.optimizers import Optimizer

@@ -25,7 +25,8 @@ from cnnspec.data import inputs
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.language import load as api
-from cnnspec.models import build, check_memory, engine_for
+from cnnspec.runtime.build import build, engine_for
+from cnnspec.runtime.memory import check_memory
 from cnnspec.wording import by
 
 

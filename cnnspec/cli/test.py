@@ -8,10 +8,10 @@ from typing import Any
 import click
 import numpy as np
 
-from cnnspec.backend import available
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, show
 from cnnspec.examples import Outcome, run_examples
 from cnnspec.language import load as api
+from cnnspec.runtime.backend import available
 
 
 @click.command("test")

@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from cnnspec.backend import available
 from cnnspec.cli.common import (
     BytesType,
     ShapeType,
@@ -20,6 +19,7 @@ from cnnspec.cli.common import (
 from cnnspec.cli.table import table_lines
 from cnnspec.language import load as api
 from cnnspec.layers import Shape
+from cnnspec.runtime.backend import available
 from cnnspec.verification import Comparison, LayerDifference, verify
 from cnnspec.wording import by
 

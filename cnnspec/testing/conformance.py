@@ -9,8 +9,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from cnnspec import backend
-from cnnspec.backend import Backend, Model
+from cnnspec.runtime import backend
+from cnnspec.runtime.backend import Backend
+from cnnspec.runtime.model import Model
 from cnnspec.testing import reference
 from cnnspec.testing.case import Case
 from cnnspec.testing.cases import CASES

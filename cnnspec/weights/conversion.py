@@ -17,7 +17,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
-from cnnspec.weights import alignment
+from cnnspec.weights import alignment, match
 from cnnspec.weights import files as weights
 from cnnspec.wording import nearest
 
@@ -90,7 +90,7 @@ def convert(
     arrays = {pair.name: kept[pair.source].reshape(pair.shape) for pair in pairs}
     if all(pair.by_name for pair in pairs):
         notes = [note for note in notes if note != _BY_NAME]  # the order decided nothing
-    return Conversion(weights.checked(graph, arrays, f"`{path}`"), pairs, tuple(notes))
+    return Conversion(match.checked(graph, arrays, f"`{path}`"), pairs, tuple(notes))
 
 
 # Names
@@ -205,7 +205,7 @@ def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
         raise WeightsError(f"`{path}` holds a {type(content).__name__}, not a state_dict")
     tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if others := [str(name) for name in content if name not in tensors]:
-        notes.append(f"no tensors, and left out: {', '.join(others[: weights.SHOWN])}{' …' * (len(others) > 10)}")
+        notes.append(f"no tensors, and left out: {', '.join(others[: match.SHOWN])}{' …' * (len(others) > 10)}")
     return {str(name): _array(path, str(name), tensor) for name, tensor in tensors.items()}, notes
 
 

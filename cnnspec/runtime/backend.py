@@ -1,0 +1,73 @@
+"""What a backend is, and the backends that are installed, found by entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from cnnspec.arrays import Array
+from cnnspec.errors import BackendError
+from cnnspec.graph.graph import Graph
+from cnnspec.runtime.model import Model
+
+ENTRY_POINTS = "cnnspec.backends"
+
+
+class Backend(Protocol):
+    """The one object that an entry point of the group `cnnspec.backends` names."""
+
+    name: str
+    options: tuple[str, ...]
+    """What `prepare` takes beside the device and the number format, by keyword."""
+
+    def version(self) -> str:
+        """Of the library underneath, as people write it: `numpy 2.4.6`."""
+
+    def devices(self) -> list[str]:
+        """The devices that are present, the default first."""
+
+    def dtypes(self) -> list[str]:
+        """The number formats that it computes in."""
+
+    def join(self, device: str) -> str:
+        """Joins the processes that a launcher started beside this one, if any; returns this one's own device."""
+
+    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
+        """A model of the graph, with these weights (all of `graph.parameters`) on that device."""
+
+
+def installed() -> dict[str, Backend | str]:
+    """Every backend by name; in place of one that cannot be loaded, the reason."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Backend | str] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:  # whatever a third party's import may raise must not hide the others
+            found[point.name] = f"{point.value} cannot be imported: {error}"
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "numpy", item[0])))
+
+
+def available() -> dict[str, Backend]:
+    """The backends that can compute here: loaded, and with the library that they stand on."""
+    found = {}
+    for name, backend in installed().items():
+        if isinstance(backend, str):
+            continue
+        with suppress(BackendError):
+            backend.version()
+            found[name] = backend
+    return found
+
+
+def find(name: str) -> Backend:
+    """The backend of that name, or a BackendError that lists those there are."""
+    backends = installed()
+    backend = backends.get(name)
+    if backend is None:
+        raise BackendError(f"there is no backend `{name}`: there are {', '.join(backends)}")
+    if isinstance(backend, str):
+        raise BackendError(f"the backend `{name}` is broken: {backend}")
+    return backend

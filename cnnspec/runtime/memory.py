@@ -1,0 +1,52 @@
+"""How much memory a network may take, checked before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+
+from cnnspec.errors import MemoryLimitError
+from cnnspec.graph.costs import BYTES, peak_activation_bytes, summarize
+from cnnspec.graph.graph import Graph
+from cnnspec.sizes import parse_size, size_of
+
+MEMORY_LIMIT = 2 * 2**30
+
+
+MEMORY_VARIABLE = "CNNSPEC_MEMORY_LIMIT"
+
+
+def check_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None) -> None:
+    """Refuses, before anything is allocated, a network whose weights and activations exceed the limit."""
+    limit = memory_limit() if limit is None else limit
+    width = BYTES[dtype]
+    sizes = {name: p.size * width for name, p in graph.parameters.items()}
+    weights, activations = sum(sizes.values()), peak_activation_bytes(graph, batch, dtype)
+    if weights + activations <= limit:
+        return
+    parts = [f"{size_of(weights)} of weights", f"{size_of(activations)} of activations for a batch of {batch}"]
+    message = f"`{graph.name}` takes {size_of(weights + activations)}: {' and '.join(parts)}"
+    if sizes and max(sizes.values()) > limit // 4:
+        name = max(sizes, key=lambda key: sizes[key])
+        shape = "×".join(map(str, graph.parameters[name].shape))
+        message += f" (`{name}` alone, {shape}, {size_of(sizes[name])})"
+    raise MemoryLimitError(f"{message}; the limit is {size_of(limit)}. {_RAISE_IT}")
+
+
+def check_training_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None) -> None:
+    """Refuses, before anything is allocated, a training that exceeds the limit."""
+    limit = memory_limit() if limit is None else limit
+    needed = summarize(graph, batch, "float64" if dtype == "float64" else "float32").totals.training_bytes
+    if needed > limit:
+        raise MemoryLimitError(
+            f"training `{graph.name}` with a batch of {batch} takes {size_of(needed)} for weights, gradients, "
+            f"optimizer and saved activations; the limit is {size_of(limit)}. {_RAISE_IT}"
+        )
+
+
+_RAISE_IT = f"Raise it with --memory-limit or {MEMORY_VARIABLE}, or make the network, its input or the batch smaller"
+
+
+def memory_limit() -> int:
+    """The limit in bytes: the environment's, or 2 GiB."""
+    text = os.environ.get(MEMORY_VARIABLE)
+    return MEMORY_LIMIT if text is None else parse_size(text)
