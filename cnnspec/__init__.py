@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cnnspec.runs import evaluate, train
     from cnnspec.runtime.build import build, to_torch
     from cnnspec.runtime.model import Model
+    from cnnspec.testing.verification import verify
     from cnnspec.training import Result
-    from cnnspec.verification import verify
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
 _HOMES = {
@@ -45,7 +45,7 @@ _HOMES = {
     "to_torch": "runtime.build",
     "train": "runs",
     "evaluate": "runs",
-    "verify": "verification",
+    "verify": "testing.verification",
     "render": "language.render",
     "DataError": "errors",
     "Dataset": "data",

@@ -12,10 +12,10 @@ from cnnspec.cli import main
 from cnnspec.data import inputs
 from cnnspec.data.examples import example_data
 from cnnspec.errors import MemoryLimitError
-from cnnspec.examples import run_examples
 from cnnspec.graph.costs import summarize
 from cnnspec.runtime.backend import available
 from cnnspec.runtime.build import build
+from cnnspec.testing.examples import run_examples
 
 REPORTS = {name: cnnspec.check(name) for name in bundled.names()}
 TEXTBOOK = [name for name in REPORTS if name.startswith("textbook/")]

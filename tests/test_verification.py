@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 import cnnspec
-from cnnspec import bundled, verification
+from cnnspec import bundled
 from cnnspec.cli import main
 from cnnspec.graph.costs import trainable
 from cnnspec.layers import Shape
 from cnnspec.runtime.backend import available
 from cnnspec.runtime.build import build
-from cnnspec.verification import difference, verify
+from cnnspec.testing import verification
+from cnnspec.testing.verification import difference, verify
 
 BACKENDS = list(available())
 

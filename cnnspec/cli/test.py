@@ -9,9 +9,9 @@ import click
 import numpy as np
 
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, show
-from cnnspec.examples import Outcome, run_examples
 from cnnspec.language import load as api
 from cnnspec.runtime.backend import available
+from cnnspec.testing.examples import Outcome, run_examples
 
 
 @click.command("test")

@@ -20,7 +20,7 @@ from cnnspec.cli.table import table_lines
 from cnnspec.language import load as api
 from cnnspec.layers import Shape
 from cnnspec.runtime.backend import available
-from cnnspec.verification import Comparison, LayerDifference, verify
+from cnnspec.testing.verification import Comparison, LayerDifference, verify
 from cnnspec.wording import by
 
 
