@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from cnnspec.data import DataError, Dataset
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
     from cnnspec.errors import BackendError, InputError, MemoryLimitError, TrainingError, WeightsError
-    from cnnspec.evaluation import Evaluation
     from cnnspec.graph.graph import Graph
     from cnnspec.graph.training import Train
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
-    from cnnspec.runs import evaluate, train
     from cnnspec.runtime.build import build, to_torch
     from cnnspec.runtime.model import Model
     from cnnspec.testing.verification import verify
-    from cnnspec.training import Result
+    from cnnspec.training.evaluation import Evaluation
+    from cnnspec.training.run import evaluate, train
+    from cnnspec.training.trainer import Result
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
 _HOMES = {
@@ -43,15 +43,15 @@ _HOMES = {
     "Graph": "graph.graph",
     "build": "runtime.build",
     "to_torch": "runtime.build",
-    "train": "runs",
-    "evaluate": "runs",
+    "train": "training.run",
+    "evaluate": "training.run",
     "verify": "testing.verification",
     "render": "language.render",
     "DataError": "errors",
     "Dataset": "data",
-    "Evaluation": "evaluation",
+    "Evaluation": "training.evaluation",
     "MemoryLimitError": "errors",
-    "Result": "training",
+    "Result": "training.trainer",
     "Train": "graph.training",
     "TrainingError": "errors",
     "WeightsError": "errors",

@@ -18,9 +18,9 @@ import pytest
 import cnnspec
 from cnnspec.data import DataError
 from cnnspec.errors import BackendError, MemoryLimitError, TrainingError
-from cnnspec.runs import resume_run, settings_for, start_run
 from cnnspec.runtime.backend import available
-from cnnspec.training import Stopped
+from cnnspec.training.run import resume_run, settings_for, start_run
+from cnnspec.training.trainer import Stopped
 from cnnspec.weights import files as weights
 
 BACKENDS = list(available())

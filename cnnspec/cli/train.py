@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import console, data_options, model_options, settings, show
-from cnnspec.runs import Run, resume_run, start_run
-from cnnspec.training import Moment, Stopped
+from cnnspec.training.run import Run, resume_run, start_run
+from cnnspec.training.trainer import Moment, Stopped
 
 
 @click.command("train")

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnspec import atomic, checkpoint
+from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
-from cnnspec.checkpoint import Progress
 from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
 from cnnspec.errors import TrainingError
-from cnnspec.evaluation import Evaluation, evaluate_split
 from cnnspec.graph.training import CrossEntropy, Train
 from cnnspec.runtime.model import Model
+from cnnspec.training import checkpoint
+from cnnspec.training.checkpoint import Progress
+from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.weights import files as weights
 
 LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"

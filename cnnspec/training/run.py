@@ -11,7 +11,6 @@ from typing import Any
 from cnnspec import __version__, atomic
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.diagnostics import Source, SpecError
-from cnnspec.evaluation import Evaluation, evaluate_split
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Train
 from cnnspec.language import load as api
@@ -23,7 +22,8 @@ from cnnspec.runtime import backend as backends
 from cnnspec.runtime.build import build
 from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
-from cnnspec.training import LAST, Result, Trainer
+from cnnspec.training.evaluation import Evaluation, evaluate_split
+from cnnspec.training.trainer import LAST, Result, Trainer
 from cnnspec.weights import files as weights
 
 SPEC, SETTINGS = "spec.yaml", "run.json"
