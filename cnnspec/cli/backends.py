@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import format_option, painter, print_json, print_lines
-from cnnspec.cli.table import table_lines
 from cnnspec.errors import BackendError
 from cnnspec.runtime.backend import Backend, installed
+from cnnspec.view.table import table_lines
 
 
 @click.command("backends")

@@ -43,7 +43,7 @@ def command(
     """Prove every shape of SPEC, and show what it costs; nothing is run and no framework is imported."""
     reports = [api.check(spec, params=settings(sets), input_shape=input_shape) for spec in specs]
     if form == "json":
-        from cnnspec.report import to_dict
+        from cnnspec.view.report import to_dict
 
         found = [to_dict(report, batch) for report in reports]
         print_json(found[0] if len(found) == 1 else found)
@@ -65,7 +65,7 @@ def _print(report: api.Report, batch: int, explain: bool, quiet: bool) -> None:
     if report.graph is None:
         print_lines([f"{name}: {_count(report.diagnostics, 'error')}", ""])
         return
-    from cnnspec.cli.table import explanation, network_lines, totals_lines
+    from cnnspec.view.table import explanation, network_lines, totals_lines
 
     width = text_width()
     summary = summarize(report.graph, batch)

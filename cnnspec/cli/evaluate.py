@@ -10,9 +10,9 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.cli.common import data_options, format_option, model_options, painter, print_json, print_lines, settings
-from cnnspec.cli.table import percent, table_lines
 from cnnspec.training.evaluation import Evaluation
 from cnnspec.training.run import evaluate
+from cnnspec.view.table import percent, table_lines
 
 
 @click.command("evaluate")

@@ -20,13 +20,13 @@ from cnnspec.cli.common import (
     settings,
     show,
 )
-from cnnspec.cli.table import percent, table_lines
 from cnnspec.data import inputs
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.language import load as api
 from cnnspec.runtime.build import build, engine_for
 from cnnspec.runtime.memory import check_memory
+from cnnspec.view.table import percent, table_lines
 from cnnspec.wording import by
 
 

@@ -11,10 +11,10 @@ import click
 
 from cnnspec import bundled
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
-from cnnspec.cli.table import table_lines, width_of
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.language import load as api
 from cnnspec.language.files import read_spec
+from cnnspec.view.table import table_lines, width_of
 from cnnspec.wording import by
 
 

@@ -16,11 +16,11 @@ from cnnspec.cli.common import (
     set_option,
     settings,
 )  # fmt: skip
-from cnnspec.cli.table import table_lines
 from cnnspec.language import load as api
 from cnnspec.layers import Shape
 from cnnspec.runtime.backend import available
 from cnnspec.testing.verification import Comparison, LayerDifference, verify
+from cnnspec.view.table import table_lines
 from cnnspec.wording import by
 
 

@@ -10,9 +10,9 @@ from textwrap import shorten
 import click
 
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, set_option, settings
-from cnnspec.cli.table import table_lines
 from cnnspec.language import load as api
 from cnnspec.sizes import size_of
+from cnnspec.view.table import table_lines
 from cnnspec.weights import conversion
 from cnnspec.weights import files as weights
 from cnnspec.wording import by
