@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from importlib.util import find_spec
 
-import cnnspec.backend
 import numpy as np
 import pytest
 from hypothesis import given, reject, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from cnnspec.diagnostics import SpecError
 from cnnspec.graph.training import CrossEntropy, MeanSquaredError
 from cnnspec.layers import LAYERS
+from cnnspec.runtime import backend as backends
 from cnnspec.runtime.model import Model
 from cnnspec.testing import CASES, DEFINITIONS, Case, check_backend, check_case, functions, reference
 
@@ -261,14 +261,14 @@ SMALL = Case("small", "dense", "- dense: 2\n- sigmoid", (3,))
 )
 def test_the_kit_names_what_is_wrong(fault, found, monkeypatch):
     faulty = type("Faulty", (Definition,), fault)
-    monkeypatch.setattr(cnnspec.backend, "find", lambda name: faulty)
+    monkeypatch.setattr(backends, "find", lambda name: faulty)
     failures = check_case("faulty", SMALL, ["float64"])
     assert [failure.where for failure in failures] == found
     assert all(str(failure).startswith("small (float64): `") for failure in failures)
 
 
 def test_an_exception_of_a_backend_is_one_failure(monkeypatch):
-    monkeypatch.setattr(cnnspec.backend, "find", lambda name: Definition)
+    monkeypatch.setattr(backends, "find", lambda name: Definition)
     learns = Case("learns", "dense", "- dense: 2", (3,), "{loss: mean_squared_error}")
     failures = check_backend("definition", [learns, SMALL])
     assert [(failure.case, failure.what) for failure in failures] == [("learns", "raises NotImplementedError: ")]
@@ -304,7 +304,7 @@ def test_random_windows(name, layer, height, width):
         graph = case.graph()
     except SpecError:
         reject()  # a window that does not fit, or pooling of padding alone
-    model = cnnspec.backend.find(name).prepare(graph, case.weights(), device="cpu", dtype="float64")
+    model = backends.find(name).prepare(graph, case.weights(), device="cpu", dtype="float64")
     y = model.predict(case.x())
     assert y.shape[1:] == graph.output.shape
     expected = reference.run(graph, case.weights(), case.x())[graph.output.name]

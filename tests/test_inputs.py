@@ -637,5 +637,5 @@ def test_any_npy_header_is_a_batch_or_an_input_error(tmp_path, text):
 
 
 def test_pillow_is_imported_only_when_needed():
-    code = "import sys, cnnspec.inputs; assert not any(name.startswith('PIL') for name in sys.modules)"
+    code = "import sys, cnnspec.data.inputs; assert not any(name.startswith('PIL') for name in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -483,8 +483,8 @@ PROCESS = f"""
 import json, sys
 import numpy as np
 import cnnspec
-from cnnspec.backend import find
-from cnnspec.settings import Sgd, Train
+from cnnspec.runtime.backend import find
+from cnnspec.graph.training import Sgd, Train
 
 device = find("torch").join("cpu")
 model = cnnspec.build(cnnspec.loads('''{SMALL}'''), "torch", device=device, dtype="float64")

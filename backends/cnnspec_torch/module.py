@@ -3,54 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cnnspec.arrays import Array
-from cnnspec.graph.graph import Graph, Node
-from cnnspec.layers import Layer, Parameter
-from cnnspec_torch.ops import Op, ops_of
-
-L = TypeVar("L", bound=Layer, covariant=True)
-
-
-class LayerModule(nn.Module, Generic[L]):
-    """One layer in its place, with its parameters."""
-
-    def __init__(self, node: Node, op: Op, device: torch.device | None, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.node = node
-        self.op = op
-        self.names = tuple(node.parameters)
-        self.synchronised = False
-        """Whether batch statistics are taken over all processes."""
-        for name, parameter in node.parameters.items():
-            tensor = _begin(parameter, device, dtype)
-            if parameter.trainable:
-                self.register_parameter(name, nn.Parameter(tensor))
-            else:
-                self.register_buffer(name, tensor)
-
-    @property
-    def layer(self) -> L:
-        """The layer's fields."""
-        return self.node.layer  # type: ignore[return-value]
-
-    def forward(self, *inputs: Tensor, **arguments: Tensor) -> Tensor:
-        """x [n, ...] -> y [n, ...]."""
-        return self.op(self, *inputs, **{name: getattr(self, name) for name in self.names}, **arguments)
-
-    def extra_repr(self) -> str:
-        """The kind, and the shapes of what goes in and comes out."""
-        shapes = " + ".join(map(str, map(list, self.node.in_shapes)))
-        return f"{self.node.kind}: {shapes} -> {list(self.node.shape)}"
-
-
-def _begin(parameter: Parameter, device: torch.device | None, dtype: torch.dtype) -> Tensor:
-    return torch.full(parameter.shape, parameter.fill or 0.0, device=device, dtype=dtype)
+from cnnspec.graph.graph import Graph
+from cnnspec.layers import Layer
+from cnnspec_torch.layer import LayerModule
+from cnnspec_torch.ops import ops_of
 
 
 class SpecModule(nn.Module):

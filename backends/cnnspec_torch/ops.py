@@ -8,7 +8,6 @@ Pads and shapes come from the node, which has them from the layer's shape rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers.geometry import Pads, centred
 from cnnspec_torch import distributed
+from cnnspec_torch.layer import Op
 
 if TYPE_CHECKING:
     from cnnspec.layers import Layer
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from cnnspec.layers.norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale
     from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, MaxPool
     from cnnspec.layers.shape import ChannelShuffle, Pad, Slice, Upsample
-    from cnnspec_torch.module import LayerModule
+    from cnnspec_torch.layer import LayerModule
 
     At = LayerModule[Layer]
 
-Op = Callable[..., Tensor]
 
 ENTRY_POINTS = "cnnspec_torch.ops"
 _NO_PADS = Pads(0, 0, 0, 0)

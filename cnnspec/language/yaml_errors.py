@@ -23,6 +23,8 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
     """The loader's complaint in our words; libyaml and PyYAML word theirs differently."""
     problem, context = str(getattr(error, "problem", None) or error), str(getattr(error, "context", None) or "")
     at = _point(source, getattr(error, "problem_mark", None))
+    if "nesting depth" in problem:  # libyaml has a limit of its own, which may be reached before ours
+        return Diagnostic("nesting-too-deep", "this is nested deeper than a spec may be", Label(at))
     text = source.lines[at.line - 1]
     before, ch = text[: at.column - 1], text[at.column - 1 : at.column]
     if ch == "\t" or ("\t" in before and not before.strip()):
