@@ -1,4 +1,7 @@
-"""The command line. Each command is imported when it is used, so that `check` starts without numpy."""
+"""The command line. Each command is imported when it is used, so that `check` starts without NumPy.
+
+Uses every other room, and is used by none.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Training data: what `--data` names becomes a Dataset that fits the network, and a Dataset becomes batches."""
+"""Training data: what `--data` names becomes a Dataset that fits the network, and a Dataset becomes batches.
+
+Uses language, graph and what is below; imports NumPy, and no backend.
+"""
 
 from __future__ import annotations
 

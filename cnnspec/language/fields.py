@@ -145,7 +145,8 @@ def _wording(fault: dict[str, Any], context: dict[str, Any]) -> tuple[str, str, 
     """Code, message and help for an error of pydantic's."""
     kind, value = fault["type"], says(fault["input"])
     if kind in CODES:
-        return kind, fault["msg"], context.get("help", "")
+        help, known = context.get("help", ""), context.get("known")
+        return kind, fault["msg"], meant(context["at"][-1], known, help) if known else help
     match kind:
         case "int_type" | "int_from_float":
             return "wrong-type", f"takes a whole number, not {value}", ""

@@ -1,4 +1,7 @@
-"""The layers: one class each. `LAYERS` maps the kinds to them; third parties add theirs by entry point."""
+"""The layers, one class each: `LAYERS` maps the kinds to them, and third parties add theirs by entry point.
+
+Uses the ground floor; knows no YAML, no arrays and no backend.
+"""
 
 from __future__ import annotations
 

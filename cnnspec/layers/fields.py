@@ -20,9 +20,14 @@ Fraction01 = Annotated[float, Field(ge=0, lt=1)]
 LARGEST = 2**31 - 1
 
 
-def fault(code: str, message: str, *at: str | int, help: str = "") -> PydanticCustomError:
-    """An error of ours inside a pydantic validator; `at` leads to the value at fault."""
-    return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), {"at": at, "help": help})
+def fault(code: str, message: str, *at: str | int, help: str = "", known: tuple[str, ...] = ()) -> PydanticCustomError:
+    """Return an error of ours inside a pydantic validator.
+
+    `at` is the path to the value at fault; `known` are the words that may stand in its place, from which the language
+    suggests one, and `help` is what to do where none is near.
+    """
+    context = {"at": at, "help": help, "known": known}
+    return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), context)
 
 
 def _whole(value: Any, least: int, *at: str | int) -> int:
@@ -118,10 +123,8 @@ def _padding_mapping(value: dict[str, Any]) -> Pads:
         return Pads(height, height, width, width)
     for key in value:
         if key not in _SIDES:
-            from cnnspec.language.suggestions import advice
-
-            remedy = advice(key, (*_SIDES, "each_side"), "it takes each_side, or top, bottom, left and right")
-            raise fault("unknown-key", f"has no {quoted(key)}", key, help=remedy)
+            takes = "it takes each_side, or top, bottom, left and right"
+            raise fault("unknown-key", f"has no {quoted(key)}", key, help=takes, known=(*_SIDES, "each_side"))
     return Pads(*(_whole(value.get(side, 0), 0, side) for side in _SIDES))
 
 

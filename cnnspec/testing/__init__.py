@@ -1,5 +1,7 @@
 """The conformance kit: every layer of a backend, in value and in gradient, against its definition in float64.
 
+Uses runtime, data, language and what is below; imports no backend.
+
 A backend of your own is tested so (`mine` is the name of its entry point):
 
     import pytest

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnspec import __version__, atomic
+from cnnspec import atomic
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.diagnostics import Source, SpecError
 from cnnspec.graph.graph import Graph
@@ -24,6 +24,7 @@ from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.training.trainer import LAST, Result, Trainer
+from cnnspec.version import __version__
 from cnnspec.weights import files as weights
 
 SPEC, SETTINGS = "spec.yaml", "run.json"

@@ -32,7 +32,7 @@ F = torch.nn.functional
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 SMALL = """
 cnnspec: 1

@@ -37,7 +37,7 @@ from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Augment
 from cnnspec.language.load import resizing
 
-REAL = Path(os.environ.get("CNNSPEC_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+REAL = Path(os.environ.get("CNNSPEC_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 """Where MNIST and Fashion-MNIST may lie."""
 SPEC = """
 cnnspec: 1

@@ -29,19 +29,9 @@ CORE = [name for name in MODULES if name.split(".")[0] == "cnnspec"]
 BACKENDS = [name for name in MODULES if name not in CORE]
 
 
-def imports(name: str, only_at_the_top: bool = False) -> Iterator[str]:
-    """The modules that a module imports, those for type checkers apart."""
-
-    def walk(node: ast.AST) -> Iterator[ast.AST]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                continue
-            if only_at_the_top and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            yield child
-            yield from walk(child)
-
-    for node in walk(TREES[name]):
+def imports(name: str) -> Iterator[str]:
+    """The modules that a module imports: at the top, inside of functions, and those for type checkers."""
+    for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -51,27 +41,112 @@ def imports(name: str, only_at_the_top: bool = False) -> Iterator[str]:
                 yield full if full in MODULES else node.module
 
 
-def ours(name: str, only_at_the_top: bool = False) -> set[str]:
-    return {found for found in imports(name, only_at_the_top) if found.split(".")[0].startswith("cnnspec")} - {
-        "cnnspec"
-    }
+def ours(name: str) -> set[str]:
+    return {found for found in imports(name) if found.split(".")[0] in ("cnnspec", "cnnspec_numpy", "cnnspec_torch")}
 
 
 def within(name: str, *homes: str) -> bool:
     return any(name == home or name.startswith(f"{home}.") for home in homes)
 
 
-def is_wording(name: str, imported: str) -> bool:
-    """Whether a module takes from another only how a message is worded: quotes and suggestions, and no places."""
-    if imported == "cnnspec.language.suggestions":
-        return True
-    taken = {
-        alias.name
-        for node in ast.walk(TREES[name])
-        if isinstance(node, ast.ImportFrom) and node.module == imported
-        for alias in node.names
-    }
-    return imported == "cnnspec.diagnostics" and taken <= {"quoted", "nearest"}
+# The floors of the house, from the ground up. A room imports rooms on lower floors only; `cnnspec` itself, which lists
+# the public names, stands on the roof, and so does `python -m cnnspec`.
+GROUND = ("arrays", "atomic", "bundled", "diagnostics", "errors", "rng", "sizes", "version", "wording")
+FLOORS = ("layers", "graph", "language", "weights", "data", "runtime", "training", "testing", "view", "cli")
+BACKENDS_KNOW = ("layers", "graph", "runtime")
+"""The rooms that a backend may import beside the ground floor."""
+
+
+def room(module: str) -> str:
+    """The folder that a module stands in: `ground` for those that import nothing of ours, `roof` for the package."""
+    first, _, rest = module.partition(".")
+    name = rest.partition(".")[0]
+    if first != "cnnspec":
+        return first
+    return "ground" if name in GROUND else name if name in FLOORS else "roof"
+
+
+def floor(module: str) -> int:
+    order = ("ground", *FLOORS, "roof")
+    return order.index(room(module))
+
+
+class TestFloors:
+    """Imports point one way: at the top of a file, inside of functions, and those for type checkers alike."""
+
+    def test_every_module_has_its_room(self) -> None:
+        stray = [name for name in CORE if room(name) == "roof" and name not in ("cnnspec", "cnnspec.__main__")]
+        assert stray == []
+        folders = {path.name for path in (ROOT / "cnnspec").iterdir() if (path / "__init__.py").exists()}
+        assert folders == set(FLOORS)
+
+    @pytest.mark.parametrize("name", CORE)
+    def test_a_room_imports_lower_floors(self, name: str) -> None:
+        wrong = {n for n in ours(name) if room(n) != room(name) and floor(n) >= floor(name)}
+        assert wrong == set()
+
+    @pytest.mark.parametrize("name", [name for name in CORE if room(name) == "ground"])
+    def test_the_ground_floor_imports_itself_alone(self, name: str) -> None:
+        assert {room(n) for n in ours(name)} <= {"ground"}
+
+    @pytest.mark.parametrize("name", BACKENDS)
+    def test_a_backend_knows_the_graph_the_layers_and_the_protocol(self, name: str) -> None:
+        allowed = {"ground", *BACKENDS_KNOW, room(name)}
+        assert {n for n in ours(name) if room(n) not in allowed} == set()
+
+    @pytest.mark.parametrize("name", CORE)
+    def test_nothing_imports_a_backend(self, name: str) -> None:
+        assert {n for n in ours(name) if not n.startswith("cnnspec.")} == set()
+
+    def test_no_circle_of_files(self) -> None:
+        assert circle({name: {n for n in ours(name) if n in MODULES and n != name} for name in MODULES}) == []
+
+    def test_no_circle_of_rooms(self) -> None:
+        edges: dict[str, set[str]] = {}
+        for name in MODULES:
+            edges.setdefault(room(name), set()).update(room(n) for n in ours(name) if room(n) != room(name))
+        assert circle(edges) == []
+
+    @pytest.mark.parametrize("name", [name for name in CORE if within(name, "cnnspec.layers")])
+    def test_layers_know_no_text(self, name: str) -> None:
+        assert not {"yaml", "cnnspec.diagnostics"} & {*imports(name)}
+
+    def test_what_check_needs_imports_no_numpy(self) -> None:
+        """Also where it imports late: whatever `check` may reach is free of frameworks."""
+        found: set[str] = set()
+        waiting = ["cnnspec.cli.check"]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += [n for n in ours(name) if n in MODULES]
+                waiting += [name.rpartition(".")[0]] if name.count(".") > 1 else []
+        assert {"cnnspec.language.expand", "cnnspec.graph.costs", "cnnspec.cli"} <= found
+        heavy = {"numpy", "torch", "safetensors", "PIL"}
+        guilty = {name: sorted(heavy & {n.split(".")[0] for n in imports(name)}) for name in found}
+        assert {name: heavies for name, heavies in guilty.items() if heavies} == {}
+
+    @pytest.mark.parametrize("folder", FLOORS)
+    def test_a_room_says_what_it_is_for_and_what_it_imports(self, folder: str) -> None:
+        about = ast.get_docstring(TREES[f"cnnspec.{folder}"]) or ""
+        assert re.search(r"\bUses\b", about), about
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """A way that leads back to where it began, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name not in done:
+            for other in sorted(edges.get(name, ())):
+                if found := visit(other, (*path, name)):
+                    return found
+            done.add(name)
+        return []
+
+    return next((found for name in edges if (found := visit(name, ()))), [])
 
 
 class TestLight:
