@@ -104,9 +104,9 @@ def layers() -> None:
     for count in LENGTHS:
         text = Source("long.yaml", long_spec(count))
         report = api.check(text)
-        assert report.graph is not None
-        assert len(report.graph.nodes) == count + 1
-        graph = report.graph
+        assert report.spec.graph is not None
+        assert len(report.spec.graph.nodes) == count + 1
+        graph = report.spec.graph
         parsing = best(lambda text=text: source.parse(text))
         checking = best(lambda text=text: build(text, open_base))
         summing = best(lambda graph=graph: summarize(graph))
@@ -122,7 +122,7 @@ def zoo() -> None:
     reports = [api.check(name) for name in names]
     assert all(report.ok for report in reports)
     seconds = best(lambda: [api.check(name) for name in names])
-    nodes = sum(len(report.graph.nodes) for report in reports if report.graph)
+    nodes = sum(len(report.spec.graph.nodes) for report in reports if report.spec.graph)
     print(f"\nthe {len(names)} bundled networks, {nodes:,} layers, in one process: {seconds * 1e3:.0f} ms")
     text = Source(
         "blocks.yaml",

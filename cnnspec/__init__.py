@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
     from cnnspec.errors import BackendError, InputError, MemoryLimitError, TrainingError, WeightsError
     from cnnspec.graph.graph import Graph
+    from cnnspec.graph.spec import Spec
     from cnnspec.graph.training import Train
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
@@ -41,6 +42,7 @@ _HOMES = {
     "Source": "diagnostics",
     "SpecError": "diagnostics",
     "Graph": "graph.graph",
+    "Spec": "graph.spec",
     "build": "runtime.build",
     "to_torch": "runtime.build",
     "train": "training.run",
@@ -59,7 +61,7 @@ _HOMES = {
 
 __all__ = [
     "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "Graph", "InputError", "MemoryLimitError",
-    "Model", "Report", "Result", "Source", "SpecError", "Train", "TrainingError", "WeightsError",
+    "Model", "Report", "Result", "Source", "Spec", "SpecError", "Train", "TrainingError", "WeightsError",
     "build", "check", "evaluate", "load", "loads", "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 

@@ -41,9 +41,14 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_fold[close[0]] if close else None
 
 
-def by(shape: Sequence[int]) -> str:
+def format_shape(shape: Sequence[int]) -> str:
     """A shape as people read it: 16×5×5."""
     return "×".join(map(str, shape))
+
+
+def product(factors: Sequence[int]) -> str:
+    """A product as formulas write it: 6·24·24."""
+    return "·".join(map(str, factors))
 
 
 def says(value: Any) -> str:

@@ -30,9 +30,9 @@ class NumpyBackend:
         """The processor alone."""
         return ["cpu"]
 
-    def dtypes(self) -> list[str]:
-        """What NumPy multiplies matrices in."""
-        return ["float32", "float64"]
+    def dtypes(self) -> dict[str, int]:
+        """Return the data types that NumPy multiplies matrices in, with their bytes."""
+        return {"float32": 4, "float64": 8}
 
     def join(self, device: str) -> str:
         """The same device; several processes are a BackendError."""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.liveness import released_after
 from cnnspec.layers import Layer
-from cnnspec.layers.input import INPUT
-from cnnspec.runtime.model import Model
+from cnnspec.runtime.model import Hook, Model
 from cnnspec_numpy import losses, optimizers
-from cnnspec_numpy.kernels import Call, kernels_of
+from cnnspec_numpy.kernels import Context, kernels_of
 from cnnspec_numpy.kernels.base import Backward
 
 Tape = list[tuple[Node, Backward]]
 
-_QUIETLY = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+_QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """What overflows is infinite, and is reported by those who look at the numbers, not at each product."""
 
 
@@ -28,81 +28,80 @@ class NumpyModel(Model):
         super().__init__(graph, device, dtype)
         self._kernels = kernels_of(graph)
         self._weights = {name: np.array(weights[name], self.array_dtype, order="C") for name in graph.parameters}
-        self._params = {n.name: {key: self._weights[f"{n.name}.{key}"] for key in n.parameters} for n in graph.nodes}
+        self._params = {
+            node.name: {key: self._weights[name] for key, name in node.arrays.items()} for node in graph.nodes
+        }
         self._trainable = [name for name, parameter in graph.parameters.items() if parameter.trainable]
-        self._learns = _learns(graph)
-        # What is dead once a node has run.
-        self._dead: list[list[str]] = [[] for _ in graph.nodes]
-        for name, i in graph.last_use.items():
-            if name != graph.output.name:
-                self._dead[i].append(name)
+        self._depends_on_parameters = _depends_on_parameters(graph)
+        self._released = released_after(graph)
 
-    def _predict(self, x: Array) -> Array:
-        return self._watch(x)
-
-    def _watch(self, x: Array, see: Callable[[str, Array], None] | None = None) -> Array:
-        y = self._forward(x, see=see)[self.graph.output.name]
+    def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
+        outputs = self._forward(inputs, hook=hook)
         # A network of views alone would hand out the caller's own array.
-        return y.copy() if np.may_share_memory(x, y) else y
+        return {
+            name: y.copy() if any(np.may_share_memory(x, y) for x in inputs.values()) else y
+            for name, y in outputs.items()
+        }
 
-    @_QUIETLY
+    @_QUIET
     def _forward(
         self,
-        x: Array,
+        inputs: Arrays,
         tape: Tape | None = None,
         state: Arrays | None = None,
-        see: Callable[[str, Array], None] | None = None,
+        hook: Hook | None = None,
     ) -> Arrays:
-        """The values that are alive at the end; fills the tape, and trains where given `state`."""
+        """Return the outputs; fill the tape, and run as in training where `state` is given."""
         training = state is not None
         values: Arrays = {}
-        for node, dead in zip(self.graph.nodes, self._dead, strict=True):
-            if node.kind == INPUT:
-                values[node.name] = x
+        for node, released in zip(self.graph.nodes, self._released, strict=True):
+            if not node.inputs:
+                values[node.name] = inputs[node.name]
             else:
-                call: Call[Layer] = Call(
+                context: Context[Layer] = Context(
                     node,
                     self._params[node.name],
                     training=training,
                     seed=self.train.seed if training else 0,
                     step=self.steps if training else 0,
-                    wants_dx=not training or any(name in self._learns for name in node.inputs),
+                    needs_input_gradient=not training or not self._depends_on_parameters.isdisjoint(node.inputs),
                     state=state if state is not None else {},
                 )
-                values[node.name], backward = self._kernels[node.kind](call, *(values[name] for name in node.inputs))
+                values[node.name], backward = self._kernels[node.kind](context, *(values[n] for n in node.inputs))
                 if tape is not None:
                     tape.append((node, backward))
                 # A closure holds what it read, which would live on through the next node.
                 del backward
-            if see is not None:
-                see(node.name, values[node.name])
-            for name in dead:
+            if hook is not None:
+                hook(node.name, values[node.name])
+            for name in released:
                 del values[name]
-        return values
+        return {name: values[name] for name in self.graph.outputs}
 
-    @_QUIETLY
-    def _backward(self, tape: Tape, dy: Array) -> tuple[Arrays, Arrays]:
-        """The gradients of what no kernel made (the input), and of the trainable parameters; empties the tape."""
-        d = {self.graph.output.name: dy}
+    @_QUIET
+    def _backward(self, tape: Tape, dy: Arrays) -> tuple[Arrays, Arrays]:
+        """Return the gradients of the inputs, and of the trainable parameters; the tape is emptied."""
+        d = dict(dy)
         gradients: Arrays = {}
         while tape:
             node, backward = tape.pop()
             if node.name not in d:
                 continue
             dxs, found = backward(d.pop(node.name))
-            gradients.update({f"{node.name}.{key}": gradient for key, gradient in found.items()})
+            for key, gradient in found.items():
+                _accumulate(gradients, node.arrays[key], gradient)
             for name, dx in zip(node.inputs, dxs, strict=True):
                 if dx is not None:
-                    d[name] = d[name] + dx if name in d else dx
-        # A parameter that leads to no output has no part in it.
-        nothing = {name: np.zeros_like(self._weights[name]) for name in self._trainable if name not in gradients}
-        return d, gradients | nothing
+                    _accumulate(d, name, dx)
+        # A parameter that leads to no output has a gradient of zero.
+        zero = {name: np.zeros_like(self._weights[name]) for name in self._trainable if name not in gradients}
+        return d, gradients | zero
 
-    def _vjp(self, x: Array, dy: Array) -> tuple[Array, Arrays]:
+    def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
         tape: Tape = []
-        self._forward(x, tape)
+        self._forward(inputs, tape)
         d, gradients = self._backward(tape, dy)
-        return np.array(d.get(INPUT, np.zeros_like(x))), gradients
+        return {name: np.array(d.get(name, np.zeros_like(x))) for name, x in inputs.items()}, gradients
 
     def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
         loss, _, gradients = self._in_training(x, target, {})
@@ -110,11 +109,12 @@ class NumpyModel(Model):
 
     def _in_training(self, x: Array, target: Array, state: Arrays) -> tuple[float, Array, Arrays]:
         tape: Tape = []
-        y = self._forward(x, tape, state)[self.graph.output.name]
+        output = self.graph.output.name
+        y = self._forward({self.graph.input.name: x}, tape, state)[output]
         loss, dy = losses.LOSSES[self.train.loss.kind](self.train.loss, y, target)
-        return loss, y, self._backward(tape, dy)[1]
+        return loss, y, self._backward(tape, {output: dy})[1]
 
-    @_QUIETLY
+    @_QUIET
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
         state: Arrays = {}
         loss, y, gradients = self._in_training(x, target, state)
@@ -141,10 +141,15 @@ class NumpyModel(Model):
             array[...] = state[name]
 
 
-def _learns(graph: Graph) -> set[str]:
-    """The nodes whose values depend on a trainable parameter."""
+def _accumulate(gradients: Arrays, name: str, gradient: Array) -> None:
+    """Add a gradient to those of the same array, which several nodes may read."""
+    gradients[name] = gradients[name] + gradient if name in gradients else gradient
+
+
+def _depends_on_parameters(graph: Graph) -> set[str]:
+    """Return the nodes whose values depend on a trainable parameter."""
     found: set[str] = set()
     for node in graph.nodes:
-        if any(p.trainable for p in node.parameters.values()) or any(name in found for name in node.inputs):
+        if any(p.trainable for p in node.parameters.values()) or not found.isdisjoint(node.inputs):
             found.add(node.name)
     return found

@@ -47,12 +47,12 @@ class TorchBackend:
 
         return devices.present()
 
-    def dtypes(self) -> list[str]:
-        """The number formats; bfloat16 and float16 are autocast around float32 weights."""
+    def dtypes(self) -> dict[str, int]:
+        """Return the data types with their bytes; bfloat16 and float16 are autocast around float32 weights."""
         _need_torch()
         from cnnspec_torch import devices
 
-        return list(devices.DTYPES)
+        return {name: dtype.itemsize for name, dtype in devices.DTYPES.items()}
 
     def join(self, device: str) -> str:
         """Joins the processes that torchrun started, if it did; returns this process' own device."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TypeVar
@@ -18,7 +18,7 @@ from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import CrossEntropy
 from cnnspec.rng import dropout_mask, stream
-from cnnspec.runtime.model import Model
+from cnnspec.runtime.model import Hook, Model
 from cnnspec_torch import devices, distributed
 from cnnspec_torch.module import SpecModule
 from cnnspec_torch.optimizers import Optimizer
@@ -72,7 +72,7 @@ class TorchModel(Model):
         self.channels_last = pays and len(graph.input.shape) == 3
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.run = torch.compile(self.module) if self.options.compile else self.module
+        self.run_module = torch.compile(self.module) if self.options.compile else self.module
         self.parameters = dict(self.module.named_parameters())
         self.processes, self.process = distributed.size(), distributed.rank()
         self.sharded = self.processes > 1
@@ -81,15 +81,21 @@ class TorchModel(Model):
 
     # Running
 
-    def _predict(self, x: Array) -> Array:
+    def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
         with torch.inference_mode(), self._computing(training=False):
-            y = self._numbers(self.run(self._tensor(x)))
+            outputs = self._execute(inputs, hook)
         # A network of views alone would hand the caller's own array back.
-        return y.copy() if np.may_share_memory(x, y) else y
+        return {
+            name: y.copy() if any(np.may_share_memory(x, y) for x in inputs.values()) else y
+            for name, y in outputs.items()
+        }
 
-    def _watch(self, x: Array, see: Callable[[str, Array], None]) -> Array:
-        with torch.inference_mode(), self._computing(training=False):
-            return self._numbers(self.module.watch(self._tensor(x), lambda name, y: see(name, self._numbers(y)))).copy()
+    def _execute(self, inputs: Arrays, hook: Hook | None) -> Arrays:
+        tensors = {name: self._tensor(x) for name, x in inputs.items()}
+        if hook is None and len(tensors) == len(self.graph.outputs) == 1:
+            return {self.graph.output.name: self._numbers(self.run_module(*tensors.values()))}
+        pass_on = None if hook is None else lambda name, y: hook(name, self._numbers(y))
+        return {name: self._numbers(y) for name, y in self.module.execute(tensors, pass_on).items()}
 
     def _state(self) -> Arrays:
         return {name: self._numbers(tensor).copy() for name, tensor in self.module.arrays().items()}
@@ -99,16 +105,20 @@ class TorchModel(Model):
 
     # Training
 
-    def _vjp(self, x: Array, dy: Array) -> tuple[Array, Arrays]:
+    def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
         with torch.enable_grad(), self._computing(training=False):
-            image = self._tensor(x).requires_grad_()
-            y = self.module(image)
-            sources = [image, *self.parameters.values()]
+            images = {name: self._tensor(x).requires_grad_() for name, x in inputs.items()}
+            y = self.module.execute(images)
             found = torch.autograd.grad(
-                y, sources, self._tensor(dy).to(y.dtype), allow_unused=True, materialize_grads=True
+                [y[name] for name in dy],
+                [*images.values(), *self.parameters.values()],
+                [self._tensor(gradient).to(y[name].dtype) for name, gradient in dy.items()],
+                allow_unused=True,
+                materialize_grads=True,
             )
-        dx, *rest = (self._numbers(gradient).copy() for gradient in found)
-        return dx, dict(zip(self.parameters, rest, strict=True))
+        gradients = [self._numbers(gradient).copy() for gradient in found]
+        dx = dict(zip(images, gradients[: len(images)], strict=True))
+        return dx, dict(zip(self.parameters, gradients[len(images) :], strict=True))
 
     def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
@@ -139,7 +149,7 @@ class TorchModel(Model):
         for p in self.parameters.values():
             p.grad = None
         with torch.enable_grad(), self._computing(training=True):
-            y = self.run(self._tensor(x), self._masks(first, n, total)).to(self._weight_dtype)
+            y = self.run_module(self._tensor(x), self._masks(first, n, total)).to(self._weight_dtype)
             loss = self._loss(y, self._tensor(target))
             if self.sharded:
                 # The mean over an empty shard is not a number; its sum is zero.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Graph
+from cnnspec.graph.liveness import released_after
 from cnnspec.layers import Layer
 from cnnspec_torch.layer import LayerModule
 from cnnspec_torch.ops import ops_of
@@ -21,41 +22,39 @@ class SpecModule(nn.Module):
     def __init__(self, graph: Graph, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.graph = graph
+        # Names of a network with one of each, looked up here since torch.compile cannot trace the look-up.
+        self.input_name, self.output_name = graph.inputs[0], graph.outputs[0]
         ops = ops_of(graph)
         for node in graph.nodes:
             _place(self, node.name.split("."), LayerModule(node, ops[node.kind], device, dtype))
-        dead: list[list[str]] = [[] for _ in graph.nodes]
-        for name, i in graph.last_use.items():
-            if name != graph.output.name:
-                dead[i].append(name)
         self.plan = [
-            (node.name, tuple(node.name.split(".")), node.inputs, tuple(names))
-            for node, names in zip(graph.nodes, dead, strict=True)
+            (node.name, tuple(node.name.split(".")), node.inputs, tuple(released))
+            for node, released in zip(graph.nodes, released_after(graph), strict=True)
         ]
 
     def forward(self, x: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The output; `masks` says what each dropout layer keeps, where that is not left to torch."""
-        return self.watch(x, masks=masks)
+        """Return the output; `masks` gives the elements that each dropout layer keeps, instead of torch's own draw."""
+        return self.execute({self.input_name: x}, masks=masks)[self.output_name]
 
-    def watch(
+    def execute(
         self,
-        x: Tensor,
-        see: Callable[[str, Tensor], None] | None = None,
+        inputs: Mapping[str, Tensor],
+        hook: Callable[[str, Tensor], None] | None = None,
         masks: Mapping[str, Tensor] | None = None,
-    ) -> Tensor:
-        """As `forward`, and `see` is called with every node's output as soon as there is one, the input first."""
-        name = self.plan[0][0]
-        values = {name: x}
-        if see is not None:
-            see(name, x)
-        for name, path, inputs, dead in self.plan[1:]:
-            arguments = {"mask": masks[name]} if masks and name in masks else {}
-            values[name] = self._at(path)(*[values[key] for key in inputs], **arguments)
-            if see is not None:
-                see(name, values[name])
-            for key in dead:
+    ) -> dict[str, Tensor]:
+        """Return every output by name, and call `hook` with every node's value as soon as it is computed."""
+        values: dict[str, Tensor] = {}
+        for name, path, reads, released in self.plan:
+            if reads:
+                arguments = {"mask": masks[name]} if masks and name in masks else {}
+                values[name] = self._at(path)(*[values[key] for key in reads], **arguments)
+            else:
+                values[name] = inputs[name]
+            if hook is not None:
+                hook(name, values[name])
+            for key in released:
                 del values[key]
-        return values[name]
+        return values
 
     def _at(self, path: tuple[str, ...]) -> nn.Module:
         # By name at every call, so that a submodule that was exchanged (quantised, say) is the one that runs.

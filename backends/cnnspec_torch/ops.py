@@ -8,9 +8,9 @@ Pads and shapes come from the node, which has them from the layer's shape rule.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,25 +18,21 @@ from torch import Tensor
 
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.layers.geometry import Pads, centred
+from cnnspec.layers import LAYERS, Layer
+from cnnspec.layers.activation import Elu, Gelu, LeakyRelu, Softplus
+from cnnspec.layers.conv import Conv, ConvTranspose
+from cnnspec.layers.dense import Dropout
+from cnnspec.layers.geometry import Window
+from cnnspec.layers.input import INPUT
+from cnnspec.layers.norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale
+from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from cnnspec.layers.shape import ChannelShuffle, Pad, Slice, Upsample
 from cnnspec_torch import distributed
-from cnnspec_torch.layer import Op
+from cnnspec_torch.layer import LayerModule, Op
 
-if TYPE_CHECKING:
-    from cnnspec.layers import Layer
-    from cnnspec.layers.activation import Elu, Gelu, LeakyRelu, Softplus
-    from cnnspec.layers.conv import Conv, ConvTranspose
-    from cnnspec.layers.dense import Dropout
-    from cnnspec.layers.norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale
-    from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, MaxPool
-    from cnnspec.layers.shape import ChannelShuffle, Pad, Slice, Upsample
-    from cnnspec_torch.layer import LayerModule
-
-    At = LayerModule[Layer]
-
+At = LayerModule[Layer]
 
 ENTRY_POINTS = "cnnspec_torch.ops"
-_NO_PADS = Pads(0, 0, 0, 0)
 
 
 def input(at: At, x: Tensor) -> Tensor:
@@ -46,62 +42,91 @@ def input(at: At, x: Tensor) -> Tensor:
 # Windows
 
 
-def _pad_by(x: Tensor, pads: Pads, overhang: tuple[int, int] = (0, 0), value: float = 0.0) -> Tensor:
-    """The image with its border, and below and to the right of that what a ceil rounding reaches."""
-    widths = (pads.left, pads.right + overhang[1], pads.top, pads.bottom + overhang[0])
+def _pad_axes(x: Tensor, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """Pad x [n, c, ...] with elements before and after along each spatial axis."""
+    widths = _last_axis_first(pads)
     return F.pad(x, widths, value=value) if any(widths) else x
 
 
+def _last_axis_first(pads: Sequence[tuple[int, int]]) -> list[int]:
+    return [n for pair in reversed(pads) for n in pair]
+
+
+def _padded(x: Tensor, windows: Sequence[Window], value: float = 0.0) -> Tensor:
+    """Pad x with the padding of its windows, and what ceil rounding reaches beyond that."""
+    return _pad_axes(x, [(w.before, w.after + w.extra) for w in windows], value)
+
+
+def _symmetric(windows: Sequence[Window]) -> bool:
+    return all(w.before == w.after for w in windows)
+
+
+def _kernel(windows: Sequence[Window]) -> list[int]:
+    return [w.kernel for w in windows]
+
+
+def _stride(windows: Sequence[Window]) -> list[int]:
+    return [w.stride for w in windows]
+
+
+def _before(windows: Sequence[Window]) -> list[int]:
+    return [w.before for w in windows]
+
+
+# Torch has one function for each number of spatial axes.
+_CONV: dict[int, Op] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_CONV_TRANSPOSE: dict[int, Op] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+_MAX_POOL: dict[int, Op] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_AVG_POOL: dict[int, Op] = {2: F.avg_pool2d, 3: F.avg_pool3d}
+_ADAPTIVE_AVG_POOL: dict[int, Op] = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+
+
 def conv(at: LayerModule[Conv], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    pads = at.node.pads or _NO_PADS
-    padding = (pads.top, pads.left)
-    if not pads.symmetric:
-        x, padding = _pad_by(x, pads), (0, 0)
+    windows, padding = at.node.windows, _before(at.node.windows)
+    if not _symmetric(windows):
+        x, padding = _padded(x, windows), [0] * len(windows)
     if at.layer.flip:
-        weight = weight.flip(2, 3)
-    return F.conv2d(x, weight, bias, at.layer.stride, padding, at.layer.dilation, at.layer.groups)
+        weight = weight.flip(tuple(range(2, weight.ndim)))
+    dilation = [w.dilation for w in windows]
+    return _CONV[len(windows)](x, weight, bias, _stride(windows), padding, dilation, at.layer.groups)
 
 
 def conv_transpose(at: LayerModule[ConvTranspose], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    pads, layer = at.node.pads or _NO_PADS, at.layer
-    padding = (pads.top, pads.left) if pads.symmetric else (0, 0)
-    y = F.conv_transpose2d(
-        x, weight, bias, layer.stride, padding, at.node.overhang, layer.groups, layer.dilation
-    )  # fmt: skip
-    if pads.symmetric:
-        return y
-    _, oh, ow = at.node.shape
-    return y[:, :, pads.top : pads.top + oh, pads.left : pads.left + ow]
+    windows = at.node.windows
+    symmetric = _symmetric(windows)
+    padding = _before(windows) if symmetric else [0] * len(windows)
+    extra, dilation = [w.extra for w in windows], [w.dilation for w in windows]
+    y = _CONV_TRANSPOSE[len(windows)](x, weight, bias, _stride(windows), padding, extra, at.layer.groups, dilation)
+    # Torch takes no padding that differs on the two sides: what it would cut is cut here.
+    return y if symmetric else y[:, :, *(slice(w.before, w.before + w.out) for w in windows)]
 
 
-def _pool_takes(pads: Pads, kernel: tuple[int, int]) -> bool:
-    # Torch's pools refuse pads of more than half a window.
-    return pads.symmetric and 2 * pads.top <= kernel[0] and 2 * pads.left <= kernel[1]
+def _pool_pads(windows: Sequence[Window]) -> bool:
+    """Whether torch's pools take the padding themselves: they refuse pads of more than half a window."""
+    return _symmetric(windows) and all(2 * w.before <= w.kernel and not w.extra for w in windows)
 
 
 def max_pool(at: LayerModule[MaxPool], x: Tensor) -> Tensor:
-    pads, kernel = at.node.pads or _NO_PADS, at.layer.kernel
-    if not any(at.node.overhang) and _pool_takes(pads, kernel):
-        return F.max_pool2d(x, kernel, at.layer.stride, (pads.top, pads.left))
-    return F.max_pool2d(_pad_by(x, pads, at.node.overhang, value=-torch.inf), kernel, at.layer.stride)
+    windows = at.node.windows
+    pool, kernel, stride = _MAX_POOL[len(windows)], _kernel(windows), _stride(windows)
+    if _pool_pads(windows):
+        return pool(x, kernel, stride, _before(windows))
+    return pool(_padded(x, windows, -torch.inf), kernel, stride)
 
 
 def avg_pool(at: LayerModule[AvgPool], x: Tensor) -> Tensor:
-    pads, overhang, layer = at.node.pads or _NO_PADS, at.node.overhang, at.layer
-    if not any(overhang) and _pool_takes(pads, layer.kernel):
-        padding = (pads.top, pads.left)
-        return F.avg_pool2d(x, layer.kernel, layer.stride, padding, count_include_pad=layer.count_padding)
-    ones = torch.ones_like(x[:1, :1])
-    counted = _pad_by(_pad_by(ones, pads, value=float(layer.count_padding)), _NO_PADS, overhang)
-    total, count = (
-        F.avg_pool2d(image, layer.kernel, layer.stride, divisor_override=1)
-        for image in (_pad_by(x, pads, overhang), counted)
-    )
+    windows, counts = at.node.windows, at.layer.count_padding
+    pool, kernel, stride = _AVG_POOL[len(windows)], _kernel(windows), _stride(windows)
+    if _pool_pads(windows):
+        return pool(x, kernel, stride, _before(windows), count_include_pad=counts)
+    counted = _pad_axes(torch.ones_like(x[:1, :1]), [(w.before, w.after) for w in windows], float(counts))
+    counted = _pad_axes(counted, [(0, w.extra) for w in windows])
+    total, count = (pool(image, kernel, stride, divisor_override=1) for image in (_padded(x, windows), counted))
     return total / count
 
 
 def global_avg_pool(at: At, x: Tensor) -> Tensor:
-    return x.mean((2, 3))
+    return x.mean(tuple(range(2, x.ndim)))
 
 
 def global_max_pool(at: At, x: Tensor) -> Tensor:
@@ -110,7 +135,8 @@ def global_max_pool(at: At, x: Tensor) -> Tensor:
 
 
 def adaptive_avg_pool(at: LayerModule[AdaptiveAvgPool], x: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(x, at.layer.size)
+    sizes = at.node.shape[1:]
+    return _ADAPTIVE_AVG_POOL[len(sizes)](x, sizes)
 
 
 # Vectors
@@ -174,24 +200,22 @@ def upsample(at: LayerModule[Upsample], x: Tensor) -> Tensor:
 
 
 def pad(at: LayerModule[Pad], x: Tensor) -> Tensor:
-    pads, layer = at.node.pads or _NO_PADS, at.layer
+    pads, layer = [(w.before, w.after) for w in at.node.windows], at.layer
     if layer.mode == "constant":
-        return _pad_by(x, pads, value=layer.value)
+        return _pad_axes(x, pads, layer.value)
     mode = {"reflect": "reflect", "edge": "replicate"}[layer.mode]
-    return F.pad(x, (pads.left, pads.right, pads.top, pads.bottom), mode)
+    return F.pad(x, _last_axis_first(pads), mode)
 
 
 def crop(at: At, x: Tensor) -> Tensor:
-    (_, h, w), (_, oh, ow) = at.node.in_shapes[0], at.node.shape
-    top, left = centred(h, oh), centred(w, ow)
-    return x[:, :, top : top + oh, left : left + ow]
+    return x[:, :, *(slice(-w.before, w.out - w.before) for w in at.node.windows)]
 
 
 def channel_shuffle(at: LayerModule[ChannelShuffle], x: Tensor) -> Tensor:
     return torch.channel_shuffle(x, at.layer.groups)
 
 
-def slice(at: LayerModule[Slice], x: Tensor) -> Tensor:
+def slice_(at: LayerModule[Slice], x: Tensor) -> Tensor:
     first, end = at.layer.channels
     return x[:, first:end]
 
@@ -280,50 +304,12 @@ def concat(at: At, *xs: Tensor) -> Tensor:
     return torch.cat(xs, 1)
 
 
-_ALL = (
-    input,
-    conv,
-    conv_transpose,
-    max_pool,
-    avg_pool,
-    global_avg_pool,
-    global_max_pool,
-    adaptive_avg_pool,
-    dense,
-    flatten,
-    dropout,
-    batch_norm,
-    layer_norm,
-    group_norm,
-    local_response_norm,
-    scale,
-    upsample,
-    pad,
-    crop,
-    channel_shuffle,
-    slice,
-    relu,
-    relu6,
-    leaky_relu,
-    prelu,
-    elu,
-    selu,
-    gelu,
-    silu,
-    mish,
-    sigmoid,
-    hard_sigmoid,
-    tanh,
-    hard_swish,
-    softplus,
-    softmax,
-    log_softmax,
-    add,
-    multiply,
-    concat,
-)
-
-OPS: dict[str, Op] = {op.__name__: op for op in _ALL}
+OPS: dict[str, Op] = {
+    kind: op
+    for name, op in globals().copy().items()
+    if (kind := name.rstrip("_")) in (*LAYERS, INPUT) and getattr(op, "__module__", None) == __name__
+}
+"""The functions of this module that are called as a layer (`slice_` for `slice`, which is Python's own)."""
 
 
 def ops_of(graph: Graph) -> dict[str, Op]:

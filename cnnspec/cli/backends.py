@@ -26,7 +26,7 @@ def command(form: str) -> None:
         "name": [entry["name"] for entry in here],
         "library": [entry["version"] for entry in here],
         "devices": [", ".join(entry["devices"]) for entry in here],
-        "number formats": [", ".join(entry["dtypes"]) for entry in here],
+        "dtypes": [", ".join(entry["dtypes"]) for entry in here],
     }
     print_lines(table_lines(columns, painter(sys.stdout), left=columns))
     for entry in found:
@@ -39,6 +39,6 @@ def _about(name: str, backend: Backend | str) -> dict[str, Any]:
     if isinstance(backend, str):
         return entry | {"fault": backend}
     try:
-        return entry | {"version": backend.version(), "devices": backend.devices(), "dtypes": backend.dtypes()}
+        return entry | {"version": backend.version(), "devices": backend.devices(), "dtypes": [*backend.dtypes()]}
     except BackendError as error:
         return entry | {"fault": str(error)}

@@ -19,7 +19,7 @@ from cnnspec.cli.common import (
 )
 from cnnspec.diagnostics import Diagnostic
 from cnnspec.graph.costs import summarize
-from cnnspec.language import load as api
+from cnnspec.language.load import Report, check
 from cnnspec.layers import Shape
 
 
@@ -41,7 +41,7 @@ def command(
     form: str,
 ) -> None:
     """Prove every shape of SPEC, and show what it costs; nothing is run and no framework is imported."""
-    reports = [api.check(spec, params=settings(sets), input_shape=input_shape) for spec in specs]
+    reports = [check(spec, params=settings(sets), input_shape=input_shape) for spec in specs]
     if form == "json":
         from cnnspec.view.report import to_dict
 
@@ -56,21 +56,21 @@ def command(
     sys.exit(0 if all(report.ok for report in reports) else 1)
 
 
-def _print(report: api.Report, batch: int, explain: bool, quiet: bool) -> None:
+def _print(report: Report, batch: int, explain: bool, quiet: bool) -> None:
     show(report.diagnostics)
     if quiet:
         return
     paint = painter(sys.stdout)
-    name = paint(report.spec, "bold")
-    if report.graph is None:
+    name = paint(report.name, "bold")
+    if report.spec is None:
         print_lines([f"{name}: {_count(report.diagnostics, 'error')}", ""])
         return
     from cnnspec.view.table import explanation, network_lines, totals_lines
 
-    width = text_width()
-    summary = summarize(report.graph, batch)
+    graph, width = report.spec.graph, text_width()
+    summary = summarize(graph, batch, optimizer=report.spec.optimizer)
     warnings = f", {_count(report.diagnostics, 'warning')}" if report.diagnostics else ""
-    body = explanation(report.graph, summary, paint) if explain else network_lines(report.graph, summary, width, paint)
+    body = explanation(graph, summary, paint) if explain else network_lines(graph, summary, width, paint)
     print_lines([f"{name}: every shape fits{warnings}", "", *body, "", *totals_lines(summary, batch, width), ""])
 
 

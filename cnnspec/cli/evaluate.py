@@ -40,7 +40,7 @@ def command(
     form: str,
 ) -> None:
     """Measure the weights of SPEC's network on a dataset: loss, accuracy, each class, who is taken for whom."""
-    graph, dataset, found = evaluate(
+    loaded, dataset, found = evaluate(
         spec,
         data,
         weights=weights,
@@ -58,11 +58,11 @@ def command(
     )
     if found.process != 0:
         return
-    names = list(graph.classes or dataset.classes or map(str, range(graph.output.shape[0])))
+    names = list(loaded.classes or dataset.classes or map(str, range(loaded.graph.output.shape[0])))
     if form == "json":
         print_json(
             {
-                "spec": graph.name,
+                "spec": loaded.name,
                 "data": dataset.name,
                 "split": split,
                 "samples": found.samples,
@@ -75,7 +75,7 @@ def command(
         return
     accuracy = f"accuracy {found.accuracy:.2%}, ".replace("%", " %") if found.accuracy is not None else ""
     said = f"{accuracy}loss {found.loss:.4f}, {found.samples:,} samples"
-    click.echo(f"{graph.name} on {dataset.name} ({split}): {said}\n")
+    click.echo(f"{loaded.name} on {dataset.name} ({split}): {said}\n")
     if found.confusion is not None:
         _print_classes(names, found)
 

@@ -10,7 +10,7 @@ import click
 
 from cnnspec.cli.common import error_line, show
 from cnnspec.diagnostics import CODES, Source
-from cnnspec.language import load as api
+from cnnspec.language.load import check
 from cnnspec.wording import nearest
 
 PAGES = Path(__file__).resolve().parent.parent / "codes.md"
@@ -46,4 +46,4 @@ def command(code: str | None) -> None:
     click.echo(f"{code}: {CODES[code]}\n\n{page(code)}")
     if spec := faulty(code):
         click.echo()
-        show(api.check(spec).diagnostics)
+        show(check(spec).diagnostics)

@@ -65,7 +65,7 @@ def reference(cls: type[Layer]) -> dict[str, Any]:
         "kind": cls.kind,
         "about": inspect.cleandoc(cls.__doc__ or ""),
         "main": cls.main,
-        "merges": cls.merges,
+        "merges": cls.arity is None,
         "fields": fields,
     }
 
@@ -92,7 +92,7 @@ def _field_docs(cls: type[Layer]) -> dict[str, str]:
 def _page(cls: type[Layer]) -> str:
     lines = [cls.kind, "", inspect.cleandoc(cls.__doc__ or ""), ""]
     entries = reference(cls)["fields"]
-    if cls.merges:
+    if cls.arity is None:
         lines += ["Branches are lists of layers by name; `[]` is the identity, `from: name` starts elsewhere.", ""]
     if entries:
         lines.append("fields:")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cnnspec.cli.common import set_option, settings
-from cnnspec.language import load as api
+from cnnspec.language.load import load
 from cnnspec.language.render import render
 
 
@@ -18,7 +18,7 @@ from cnnspec.language.render import render
 @set_option
 def command(spec: str, short: bool, output: Path | None, sets: tuple[str, ...]) -> None:
     """Print SPEC with its parameters, blocks, sugar and defaults expanded; it checks to the same network."""
-    text = render(api.load(spec, params=settings(sets)), defaults=not short)
+    text = render(load(spec, params=settings(sets)), defaults=not short)
     if output:
         output.write_text(text, "utf-8")
     else:

@@ -23,11 +23,12 @@ from cnnspec.cli.common import (
 from cnnspec.data import inputs
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Graph
-from cnnspec.language import load as api
+from cnnspec.graph.spec import Spec
+from cnnspec.language.load import load
 from cnnspec.runtime.build import build, engine_for
 from cnnspec.runtime.memory import check_memory
 from cnnspec.view.table import percent, table_lines
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 
 @click.command("run")
@@ -62,22 +63,23 @@ def command(
     form: str,
 ) -> None:
     """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show what comes out."""
-    graph = api.load(spec, params=settings(sets))
+    loaded = load(spec, params=settings(sets))
     if resize:
-        graph = api.resizing(graph)
-    show(graph.warnings, sys.stderr)
+        loaded = loaded.resizing()
+    graph = loaded.graph
+    show(loaded.warnings, sys.stderr)
     names = (*more_files, *files)
     count = batch or 1
-    engine_for(backend, dtype)
+    itemsize = engine_for(backend, dtype).dtypes()[dtype]
     if not names:
-        check_memory(graph, count, dtype, memory_limit)
-    data = inputs.read(names, graph.input, limit=batch) if names else inputs.random(graph.input, count, seed)
-    check_memory(graph, len(data.x), dtype, memory_limit)
+        check_memory(graph, count, itemsize, memory_limit)
+    data = inputs.read(names, loaded.input, limit=batch) if names else inputs.random(graph.input.shape, count, seed)
+    check_memory(graph, len(data.x), itemsize, memory_limit)
     model = build(graph, backend, weights, seed, device, dtype, memory_limit)
     if profile:
         model.predict(data.x)  # what only a first run does is not the layers' time
     watcher = _Watcher(graph, trace)
-    y = model.watch(data.x, watcher.see)
+    y = model.run_with_hook(data.x, watcher.see)
     if output:
         _write(output, y)
     if not np.isfinite(y).all():
@@ -87,9 +89,9 @@ def command(
     origin = f"weights {weights}" if weights else f"weights drawn at random from seed {seed}, not trained"
     if form == "json":
         about = {"backend": backend, "device": device, "dtype": dtype, "weights": weights, "seed": seed}
-        print_json(_as_json(graph, data.sources, y, watcher, top, about))
+        print_json(_as_json(loaded, data.sources, y, watcher, top, about))
     else:
-        _print(graph, data, y, watcher, top, profile, f"{backend} on {device}, {dtype}; {origin}", bool(names), seed)
+        _print(loaded, data, y, watcher, top, profile, f"{backend} on {device}, {dtype}; {origin}", bool(names), seed)
     if watcher.wrong:
         raise click.ClickException(
             f"the {backend} backend made other shapes than predicted: {', '.join(watcher.wrong)}; please report this"
@@ -138,8 +140,8 @@ def _shares(graph: Graph, y: Array) -> tuple[Array, str]:
     return e / e.sum(axis=1, keepdims=True), "softmax of the outputs"
 
 
-def _top(graph: Graph, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], str]:
-    shares, how = _shares(graph, y)
+def _top(spec: Spec, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], str]:
+    shares, how = _shares(spec.graph, y)
     found = []
     for row, share in zip(y, shares, strict=True):
         order = np.argsort(-share, kind="stable")[:top]
@@ -147,7 +149,7 @@ def _top(graph: Graph, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], 
             [
                 {
                     "index": int(i),
-                    "class": graph.classes[i] if graph.classes else str(i),
+                    "class": spec.classes[i] if spec.classes else str(i),
                     "share": float(share[i]),
                     "output": float(row[i]),
                 }
@@ -158,7 +160,7 @@ def _top(graph: Graph, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], 
 
 
 def _print(
-    graph: Graph,
+    spec: Spec,
     data: inputs.Batch,
     y: Array,
     watcher: _Watcher,
@@ -174,17 +176,17 @@ def _print(
     if not given:
         what += f" of random numbers from seed {seed} (give files to run on your own)"
     columns = {
-        "name": [node.name for node in graph.nodes],
-        "predicted": [by(node.shape) for node in graph.nodes],
-        "actual": [by(watcher.shapes[node.name]) for node in graph.nodes],
+        "name": [node.name for node in spec.graph.nodes],
+        "predicted": [format_shape(node.shape) for node in spec.graph.nodes],
+        "actual": [format_shape(watcher.shapes[node.name]) for node in spec.graph.nodes],
     }
     if profile:
         total = sum(watcher.seconds.values()) or 1.0
-        columns["ms"] = [f"{watcher.seconds[node.name] * 1e3:.3f}" for node in graph.nodes]
-        columns["share"] = [percent(watcher.seconds[node.name] / total) for node in graph.nodes]
-    print_lines([f"{paint(graph.name, 'bold')}: {what}", origin, "", *table_lines(columns, paint), ""])
+        columns["ms"] = [f"{watcher.seconds[node.name] * 1e3:.3f}" for node in spec.graph.nodes]
+        columns["share"] = [percent(watcher.seconds[node.name] / total) for node in spec.graph.nodes]
+    print_lines([f"{paint(spec.name, 'bold')}: {what}", origin, "", *table_lines(columns, paint), ""])
     if y.ndim == 2 and y.shape[1] > 1:
-        found, how = _top(graph, y, top)
+        found, how = _top(spec, y, top)
         width = max(map(len, data.sources))
         click.echo(f"classes by {how}:")
         for source, row in zip(data.sources, found, strict=True):
@@ -194,15 +196,17 @@ def _print(
         for source, value in zip(data.sources, y, strict=True):
             click.echo(f"{source}:\n{np.array2string(value, precision=4, suppress_small=True)}")
     else:
-        click.echo(f"outputs {by(y.shape[1:])}: mean {y.mean():.4g}, least {y.min():.4g}, largest {y.max():.4g}")
+        click.echo(
+            f"outputs {format_shape(y.shape[1:])}: mean {y.mean():.4g}, least {y.min():.4g}, largest {y.max():.4g}"
+        )
 
 
 def _as_json(
-    graph: Graph, sources: tuple[str, ...], y: Array, watcher: _Watcher, top: int, about: dict[str, Any]
+    spec: Spec, sources: tuple[str, ...], y: Array, watcher: _Watcher, top: int, about: dict[str, Any]
 ) -> dict[str, Any]:
-    classes = _top(graph, y, top)[0] if y.ndim == 2 and y.shape[1] > 1 else None
+    classes = _top(spec, y, top)[0] if y.ndim == 2 and y.shape[1] > 1 else None
     return {
-        "spec": graph.name,
+        "spec": spec.name,
         **about,
         "layers": [
             {
@@ -211,7 +215,7 @@ def _as_json(
                 "actual": list(watcher.shapes[node.name]),
                 "seconds": watcher.seconds[node.name],
             }
-            for node in graph.nodes
+            for node in spec.graph.nodes
         ],
         "samples": [
             {

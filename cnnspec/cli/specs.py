@@ -12,10 +12,10 @@ import click
 from cnnspec import bundled
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
 from cnnspec.graph.costs import macs, trainable
-from cnnspec.language import load as api
 from cnnspec.language.files import read_spec
+from cnnspec.language.load import load
 from cnnspec.view.table import table_lines, width_of
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 
 @click.command("specs")
@@ -24,7 +24,8 @@ def command(form: str) -> None:
     """List the bundled specs: what they take, how many parameters they have, and what they are."""
     found: list[dict[str, Any]] = []
     for name in bundled.names():
-        graph = api.load(name)
+        spec = load(name)
+        graph = spec.graph
         found.append(
             {
                 "name": name,
@@ -40,7 +41,7 @@ def command(form: str) -> None:
         return
     columns = {
         "name": [entry["name"] for entry in found],
-        "input": [by(tuple(entry["input"])) for entry in found],
+        "input": [format_shape(tuple(entry["input"])) for entry in found],
         "parameters": [f"{entry['parameters']:,}" for entry in found],
         "MACs": [f"{entry['macs']:,}" for entry in found],
         "about": [entry["about"] for entry in found],

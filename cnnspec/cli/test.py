@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, show
-from cnnspec.language import load as api
+from cnnspec.language.load import Report, check
 from cnnspec.runtime.backend import available
 from cnnspec.testing.examples import Outcome, run_examples
 
@@ -24,19 +24,19 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
     found: list[dict[str, Any]] = []
     failed = False
     for spec in specs:
-        report = api.check(spec)
-        if report.graph is None:
+        report = check(spec)
+        if report.spec is None:
             failed = True
             if form == "text":
                 show(report.diagnostics)
-            found.append({"spec": report.spec, "ok": False, "diagnostics": _as_data(report), "examples": []})
+            found.append({"spec": report.name, "ok": False, "diagnostics": _as_data(report), "examples": []})
             continue
-        learns = report.graph.learns_examples
-        outcomes = [] if learns else [outcome for name in names for outcome in run_examples(report.graph, name)]
+        learns = report.spec.examples_are_training_data
+        outcomes = [] if learns else [outcome for name in names for outcome in run_examples(report.spec, name)]
         failed = failed or not all(outcome.passed for outcome in outcomes)
         found.append(
             {
-                "spec": report.spec,
+                "spec": report.name,
                 "ok": all(outcome.passed for outcome in outcomes),
                 "diagnostics": _as_data(report),
                 "examples": [
@@ -52,15 +52,15 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
         )
         if form == "text":
             if learns:
-                click.echo(f"{report.spec}: its examples are to be learnt (`cnnspec train`), not to be tested")
+                click.echo(f"{report.name}: its examples are to be learnt (`cnnspec train`), not to be tested")
             else:
-                _print(report.spec, outcomes, names)
+                _print(report.name, outcomes, names)
     if form == "json":
         print_json(found[0] if len(found) == 1 else found)
     sys.exit(1 if failed else 0)
 
 
-def _as_data(report: api.Report) -> list[dict[str, Any]]:
+def _as_data(report: Report) -> list[dict[str, Any]]:
     return [diagnostic.to_dict() for diagnostic in report.diagnostics]
 
 

@@ -114,7 +114,7 @@ def command(
             )
         leads = run.trainer.model.process == 0
         if leads and form == "text":
-            show(run.graph.warnings, sys.stderr)
+            show(run.spec.warnings, sys.stderr)
         listener = _Json() if form == "json" else _Bar(run)
         if leads:
             listener.attach(run)
@@ -230,7 +230,7 @@ def _headline(run: Run) -> str:
     processes = f" in {model.processes} processes" if model.processes > 1 else ""
     held_out = f", {trainer.validation.n:,} held out" if trainer.validation is not None else ""
     return (
-        f"{run.graph.name} on {trainer.dataset.name}: {trainer.train.n:,} samples{held_out}, {s.epochs} epochs of "
+        f"{run.spec.name} on {trainer.dataset.name}: {trainer.train.n:,} samples{held_out}, {s.epochs} epochs of "
         f"{trainer.steps} steps of {s.batch}; {s.optimizer.kind}, learning rate {s.optimizer.learning_rate:g}; "
         f"{run.backend} on {model.device}, {model.dtype}{processes}; {trainer.folder}"
     )

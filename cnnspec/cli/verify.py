@@ -16,12 +16,12 @@ from cnnspec.cli.common import (
     set_option,
     settings,
 )  # fmt: skip
-from cnnspec.language import load as api
+from cnnspec.language.load import load
 from cnnspec.layers import Shape
 from cnnspec.runtime.backend import available
 from cnnspec.testing.verification import Comparison, LayerDifference, verify
 from cnnspec.view.table import table_lines
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 
 @click.command("verify")
@@ -52,7 +52,7 @@ def command(
     Exits with 1 when two backends differ by more than 1e-9 (float64) or 1e-4 (float32), relative to the largest
     number of the layer.
     """
-    graph = api.load(spec, params=settings(sets), input_shape=input_shape)
+    graph = load(spec, params=settings(sets), input_shape=input_shape)
     names = list(backends or available())
     found = verify(
         graph,
@@ -79,8 +79,8 @@ def _print(spec: str, names: list[str], found: list[Comparison]) -> None:
         layers = comparison.layers
         columns = {
             "name": [layer.name for layer in layers],
-            "predicted": [by(layer.shape) for layer in layers],
-            "actual": [by(layer.actual) for layer in layers],
+            "predicted": [format_shape(layer.shape) for layer in layers],
+            "actual": [format_shape(layer.actual) for layer in layers],
             "value": [_small(layer.value) for layer in layers],
             "gradient": [_small(layer.gradient) for layer in layers],
             "in training": [_small(layer.training) for layer in layers],

@@ -10,12 +10,12 @@ from textwrap import shorten
 import click
 
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, set_option, settings
-from cnnspec.language import load as api
+from cnnspec.language.load import load
 from cnnspec.sizes import size_of
 from cnnspec.view.table import table_lines
 from cnnspec.weights import conversion
 from cnnspec.weights import files as weights
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 
 @click.group("weights")
@@ -45,7 +45,7 @@ def convert(
     Tensors with a name of SPEC go there. The others are matched by order among the layers of one shape; what is
     ambiguous, left over or missing is an error, and nothing is written. --ignore is applied before --rename.
     """
-    graph = api.load(spec, params=settings(sets))
+    graph = load(spec, params=settings(sets)).graph
     found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
     weights.write(output, found.arrays, {"spec": graph.name, "source": Path(source).name})
     if form == "json":
@@ -63,7 +63,7 @@ def convert(
     columns = {
         "file": [_printable(pair.source) for pair in found.pairs],
         "spec": [pair.name for pair in found.pairs],
-        "shape": [by(pair.shape) for pair in found.pairs],
+        "shape": [format_shape(pair.shape) for pair in found.pairs],
         "note": [_note(pair) for pair in found.pairs],
     }
     if not any(columns["note"]):
@@ -85,7 +85,7 @@ def show(file: str, form: str) -> None:
         return
     columns = {
         "name": [_printable(entry.name) for entry in entries],
-        "shape": [by(entry.shape) or "number" for entry in entries],
+        "shape": [format_shape(entry.shape) or "number" for entry in entries],
         "format": [entry.dtype for entry in entries],
     }
     paint = painter(sys.stdout)
@@ -106,7 +106,7 @@ def _note(pair: conversion.Pair) -> str:
     parts = [
         "renamed" if pair.renamed else "",
         "same name" if pair.by_name and not pair.renamed else "",
-        "" if pair.shape == pair.source_shape else f"reshaped from {by(pair.source_shape) or 'one number'}",
+        "" if pair.shape == pair.source_shape else f"reshaped from {format_shape(pair.source_shape) or 'one number'}",
     ]
     return ", ".join(part for part in parts if part)
 

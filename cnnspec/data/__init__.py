@@ -13,7 +13,7 @@ from cnnspec.data.folder import open_folder
 from cnnspec.data.memory import Part, fitted
 from cnnspec.data.split import Dataset, Split, split_off
 from cnnspec.errors import DataError, InputError
-from cnnspec.graph.graph import Graph
+from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
 from cnnspec.wording import nearest
 
@@ -25,7 +25,7 @@ EXAMPLES = "examples"
 NAMES = (*known.KNOWN, known.DIGITS, EXAMPLES)
 
 
-def open_dataset(source: str, graph: Graph, *, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
+def open_dataset(source: str, spec: Spec, *, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
     """The data that `source` names, fitted to a network and checked against it and its `train:` settings.
 
     `source` is `mnist`, `fashion-mnist`, `cifar10` (from `data_dir` or $CNNSPEC_DATA, else from the cache, into which
@@ -35,29 +35,29 @@ def open_dataset(source: str, graph: Graph, *, data_dir: str | Path | None = Non
     What can be known to be wrong before training is a DataError.
     """
     try:
-        dataset = _open(source, graph, data_dir, download)
-        check_augment((graph.train or Train()).augment, graph.input.shape)
+        dataset = _open(source, spec, data_dir, download)
+        check_augment((spec.train or Train()).augment, spec.input.shape)
     except InputError as error:
         raise DataError(str(error)) from error
     return dataset
 
 
-def _open(source: str, graph: Graph, data_dir: str | Path | None, download: bool) -> Dataset:
+def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool) -> Dataset:
     path = Path(source)
     if source in known.KNOWN:
         parts = known.read(source, data_dir, download=download)
-        return _in_memory(source, parts, known.KNOWN[source].classes, graph)
+        return _in_memory(source, parts, known.KNOWN[source].classes, spec)
     if source == known.DIGITS:
-        return _in_memory(source, known.digits(), known.NUMERALS, graph)
+        return _in_memory(source, known.digits(), known.NUMERALS, spec)
     if source == EXAMPLES:
-        return _in_memory(source, (_examples(graph), None), graph.classes, graph)
+        return _in_memory(source, (_examples(spec), None), spec.classes, spec)
     try:
         if path.is_dir() and files.has_idx(path):
-            return _in_memory(source, files.idx_folder(path, source), graph.classes, graph)
+            return _in_memory(source, files.idx_folder(path, source), spec.classes, spec)
         if path.is_dir():
-            return _of_folder(source, graph)
+            return _of_folder(source, spec)
         if path.exists():
-            return _in_memory(source, files.npz(path, source), graph.classes, graph)
+            return _in_memory(source, files.npz(path, source), spec.classes, spec)
     except OSError as error:
         raise DataError(f"`{error.filename or source}` cannot be read: {error.strerror or error}") from error
     near = nearest(source, NAMES)
@@ -65,14 +65,14 @@ def _open(source: str, graph: Graph, data_dir: str | Path | None, download: bool
     raise DataError(f"there is no data `{source}`; {remedy}")
 
 
-def _in_memory(name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], graph: Graph) -> Dataset:
-    notes = targets.compare_classes(name, classes, graph)
-    train, test = (None if part is None else _split(part, graph) for part in parts)
+def _in_memory(name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], spec: Spec) -> Dataset:
+    notes = targets.compare_classes(name, classes, spec)
+    train, test = (None if part is None else _split(part, spec) for part in parts)
     assert train is not None
-    return Dataset(name, train, test, classes if targets.are_classes(graph) else (), notes)
+    return Dataset(name, train, test, classes if targets.are_classes(spec) else (), notes)
 
 
-def _split(part: Part, graph: Graph) -> Split:
+def _split(part: Part, spec: Spec) -> Split:
     if part.x.ndim < 2 or part.y.ndim < 1:
         raise DataError(
             f"`{part.name}` has samples {list(part.x.shape)} and targets {list(part.y.shape)}, not [n, ...]"
@@ -81,17 +81,17 @@ def _split(part: Part, graph: Graph) -> Split:
         raise DataError(f"`{part.name}` has {len(part.x):,} samples, and {len(part.y):,} targets")
     if not len(part.x):
         raise DataError(f"`{part.name}` is empty")
-    return fitted(part, targets.checked(part.y, part.name, graph), graph)
+    return fitted(part, targets.checked(part.y, part.name, spec), spec)
 
 
-def _of_folder(source: str, graph: Graph) -> Dataset:
-    train, test, classes, notes = open_folder(Path(source), graph)
-    return Dataset(source, train, test, classes, notes + targets.compare_classes(source, classes, graph))
+def _of_folder(source: str, spec: Spec) -> Dataset:
+    train, test, classes, notes = open_folder(Path(source), spec)
+    return Dataset(source, train, test, classes, notes + targets.compare_classes(source, classes, spec))
 
 
-def _examples(graph: Graph) -> Part:
+def _examples(spec: Spec) -> Part:
     from cnnspec.data.examples import example_data
 
-    if not graph.examples:
-        raise DataError(f"the spec `{graph.name}` has no examples to learn from")
-    return Part(EXAMPLES, *example_data(graph))
+    if not spec.examples:
+        raise DataError(f"the spec `{spec.name}` has no examples to learn from")
+    return Part(EXAMPLES, *example_data(spec))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.graph.graph import Graph
+from cnnspec.graph.spec import Spec
 from cnnspec.layers import Shape
 from cnnspec.layers.fields import Numbers
 
@@ -17,10 +17,10 @@ def as_batch(numbers: Numbers, shape: Shape, count: int = 1) -> Array:
     return np.array(numbers.values).reshape(numbers.samples(shape) or 1, *shape)
 
 
-def example_data(graph: Graph) -> tuple[Array, Array]:
+def example_data(spec: Spec) -> tuple[Array, Array]:
     """The inputs [n, ...] and the outputs [n, ...] of all examples, one below the other."""
     x, y = [], []
-    for example in graph.examples:
-        x.append(as_batch(example.input, graph.input.shape))
-        y.append(as_batch(example.output, graph.output.shape, len(x[-1])))
+    for example in spec.examples:
+        x.append(as_batch(example.input, spec.input.shape))
+        y.append(as_batch(example.output, spec.graph.output.shape, len(x[-1])))
     return np.concatenate(x), np.concatenate(y)

@@ -15,8 +15,8 @@ from cnnspec.arrays import Array
 from cnnspec.data import images, inputs
 from cnnspec.data.targets import are_classes
 from cnnspec.errors import DataError, InputError
-from cnnspec.graph.graph import Graph
-from cnnspec.wording import by
+from cnnspec.graph.spec import Spec
+from cnnspec.wording import format_shape
 
 PICTURES = (".png", ".jpg", ".jpeg")
 _TRAIN, _TESTS = "train", ("test", "val")
@@ -35,12 +35,12 @@ class Pictures:
 class FolderSplit:
     """A split whose samples are files."""
 
-    def __init__(self, pictures: Pictures, classes: tuple[str, ...], graph: Graph) -> None:
+    def __init__(self, pictures: Pictures, classes: tuple[str, ...], spec: Spec) -> None:
         self.files = [file for name in classes for file in pictures.by_class.get(name, ())]
         counts = [len(pictures.by_class.get(name, ())) for name in classes]
         self.targets = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
         self.n = len(self.files)
-        self._input = graph.input
+        self._input = spec.input
 
     def samples(self, indices: Array) -> Array:
         """The pictures, decoded by several threads and scaled as the spec's `input` says."""
@@ -70,17 +70,18 @@ class FolderSplit:
         return x
 
 
-def open_folder(root: Path, graph: Graph) -> tuple[FolderSplit, FolderSplit | None, tuple[str, ...], tuple[str, ...]]:
+def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None, tuple[str, ...], tuple[str, ...]]:
     """The training part, the test part if there is one, the classes, and notes.
 
     With a folder `train` that holds folders, the class folders are in it and in `test` (or `val`); else in the root.
     Classes have the spec's order if it names them all, and are sorted otherwise.
     """
-    if not are_classes(graph):
+    if not are_classes(spec):
         raise DataError(f"`{root}` holds classes, and mean squared error compares numbers: use `loss: cross_entropy`")
-    if len(graph.input.shape) != 3:
+    if len(spec.input.shape) != 3:
         raise DataError(
-            f"`{root}` is a folder of pictures, and `{graph.name}` takes vectors of {by(graph.input.shape)} features: "
+            f"`{root}` is a folder of pictures, and `{spec.name}` takes vectors of "
+            f"{format_shape(spec.input.shape)} features: "
             "let the spec's input be an image, and begin with `flatten`"
         )
     parts, notes = _parts(root)
@@ -90,10 +91,10 @@ def open_folder(root: Path, graph: Graph) -> tuple[FolderSplit, FolderSplit | No
         unknown = sorted(set(part.by_class) - set(classes))
         if unknown:
             raise DataError(f"`{part.folder}` has classes that `{train.folder}` has not: {_listed(unknown)}")
-    if set(classes) <= set(graph.classes):
-        classes = graph.classes
-    splits = [FolderSplit(part, classes, graph) for part in (train, *tests)]
-    if graph.input.fit == "exact":
+    if set(classes) <= set(spec.classes):
+        classes = spec.classes
+    splits = [FolderSplit(part, classes, spec) for part in (train, *tests)]
+    if spec.input.fit == "exact":
         for split in splits:
             split.check_sizes()
     return splits[0], (splits[1] if tests else None), classes, notes

@@ -15,7 +15,7 @@ from cnnspec.arrays import Array
 from cnnspec.errors import InputError
 from cnnspec.graph.settings import Fit
 from cnnspec.layers.geometry import centred
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -63,8 +63,8 @@ def may_fit(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def misfit(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> InputError:
     """What is said of a picture that has not the shape of a network's input."""
     return InputError(
-        f"`{name}` has {by(found)} pixels (channels × height × width), "
-        f"and the network takes {by(shape)}; `--resize` (or `fit` in the spec's `input`) converts it"
+        f"`{name}` has {format_shape(found)} pixels (channels × height × width), "
+        f"and the network takes {format_shape(shape)}; `--resize` (or `fit` in the spec's `input`) converts it"
     )
 
 

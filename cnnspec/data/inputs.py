@@ -71,11 +71,11 @@ def read(files: Iterable[str | Path], graph_input: Input, *, limit: int | None =
     return Batch(np.concatenate(batches), tuple(sources))
 
 
-def random(graph_input: Input, n: int, seed: int) -> Batch:
+def random(shape: Shape, n: int, seed: int) -> Batch:
     """A batch of standard normal numbers, the same for the same seed."""
     if n < 1:
         raise InputError(f"a batch has at least one sample, not {n}")
-    x = rng.stream(seed, "input").standard_normal((n, *graph_input.shape))
+    x = rng.stream(seed, "input").standard_normal((n, *shape))
     return Batch(x, tuple(f"random[{i}]" for i in range(n)))
 
 

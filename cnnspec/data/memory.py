@@ -9,8 +9,8 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.data import images, inputs
 from cnnspec.errors import DataError
-from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Fit, Input
+from cnnspec.graph.spec import Spec
 from cnnspec.layers import Shape
 
 _CHUNK = 256
@@ -52,9 +52,9 @@ class InMemory:
         return y
 
 
-def fitted(part: Part, targets: Array, graph: Graph) -> InMemory:
+def fitted(part: Part, targets: Array, spec: Spec) -> InMemory:
     """The part as a network takes it; pixels of another size or colour are converted once, if at all."""
-    name, x, shape, how = part.name, part.x, graph.input.shape, graph.input.fit
+    name, x, shape, how = part.name, part.x, spec.input.shape, spec.input.fit
     pixels = inputs.are_pixels(x, name)
     found = inputs.as_samples(x, shape)
     if found is None:
@@ -65,7 +65,7 @@ def fitted(part: Part, targets: Array, graph: Graph) -> InMemory:
     if not pixels:
         with np.errstate(over="ignore"):  # what overflows is infinite, and said to be
             found = inputs.finite(found.astype(np.float32), name)
-    return InMemory(found, targets, graph.input)
+    return InMemory(found, targets, spec.input)
 
 
 def _levels(graph_input: Input) -> Array:

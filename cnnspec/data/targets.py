@@ -7,35 +7,35 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.data.inputs import finite
 from cnnspec.errors import DataError
-from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import CrossEntropy, Train
-from cnnspec.wording import by
+from cnnspec.graph.spec import Spec
+from cnnspec.graph.training import Train
+from cnnspec.wording import format_shape
 
 
-def are_classes(graph: Graph) -> bool:
+def are_classes(spec: Spec) -> bool:
     """Whether the network's loss takes classes, not numbers."""
-    return isinstance((graph.train or Train()).loss, CrossEntropy)
+    return (spec.train or Train()).loss.targets == "classes"
 
 
-def checked(y: Array, name: str, graph: Graph) -> Array:
+def checked(y: Array, name: str, spec: Spec) -> Array:
     """Targets as training takes them, int64 [n] or float [n, ...]; those that do not fit are a DataError."""
-    return _classes(y, name, graph) if are_classes(graph) else _numbers(y, name, graph)
+    return _classes(y, name, spec) if are_classes(spec) else _numbers(y, name, spec)
 
 
-def compare_classes(name: str, classes: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
+def compare_classes(name: str, classes: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     """Notes on a dataset's classes beside the network's; another number of them than outputs is a DataError."""
-    if not are_classes(graph) or not classes:
+    if not are_classes(spec) or not classes:
         return ()
-    outputs = _outputs(graph)
+    outputs = _outputs(spec)
     if len(classes) != outputs:
         raise DataError(
-            f"`{name}` has {len(classes)} classes, and `{graph.name}` has {outputs} outputs: "
+            f"`{name}` has {len(classes)} classes, and `{spec.name}` has {outputs} outputs: "
             f"end it with `dense: {len(classes)}`, or whatever makes as many outputs"
         )
     notes = []
-    for i, (theirs, ours) in enumerate(zip(classes, graph.classes, strict=False)):
+    for i, (theirs, ours) in enumerate(zip(classes, spec.classes, strict=False)):
         if not _alike(theirs, ours):
-            notes.append(f"class {i} of `{name}` is `{theirs}`, and `{graph.name}` calls its output {i} `{ours}`")
+            notes.append(f"class {i} of `{name}` is `{theirs}`, and `{spec.name}` calls its output {i} `{ours}`")
             break
     return tuple(notes)
 
@@ -46,18 +46,18 @@ def _alike(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _outputs(graph: Graph) -> int:
-    shape = graph.output.shape
+def _outputs(spec: Spec) -> int:
+    shape = spec.graph.output.shape
     if len(shape) != 1:
         raise DataError(
-            f"`{graph.name}` puts out {by(shape)}, and cross-entropy takes one number for each class: "
+            f"`{spec.name}` puts out {format_shape(shape)}, and cross-entropy takes one number for each class: "
             "end it with `flatten` and a `dense`, or use `loss: mean_squared_error`"
         )
     return shape[0]
 
 
-def _classes(y: Array, name: str, graph: Graph) -> Array:
-    outputs = _outputs(graph)
+def _classes(y: Array, name: str, spec: Spec) -> Array:
+    outputs = _outputs(spec)
     if y.dtype.kind not in "iub" or y.ndim != 1:
         remedy = "save class indices as integers"
         if y.ndim == 2 and y.shape[1] == outputs:
@@ -69,14 +69,14 @@ def _classes(y: Array, name: str, graph: Graph) -> Array:
     wrong = np.flatnonzero((y < 0) | (y >= outputs))
     if len(wrong):
         raise DataError(
-            f"`{name}` has {len(wrong):,} labels that are none of the {outputs} classes of `{graph.name}` "
+            f"`{name}` has {len(wrong):,} labels that are none of the {outputs} classes of `{spec.name}` "
             f"(0 to {outputs - 1}); the first is {y[wrong[0]]}, of sample {wrong[0]:,}"
         )
     return y.astype(np.int64)
 
 
-def _numbers(y: Array, name: str, graph: Graph) -> Array:
-    shape = graph.output.shape
+def _numbers(y: Array, name: str, spec: Spec) -> Array:
+    shape = spec.graph.output.shape
     if y.ndim == 1 and y.dtype.kind in "iub":
         raise DataError(
             f"`{name}` has classes as targets ({y.dtype}), and mean squared error compares numbers: "
@@ -86,7 +86,7 @@ def _numbers(y: Array, name: str, graph: Graph) -> Array:
         y = y[:, None]
     if y.shape[1:] != shape:
         raise DataError(
-            f"`{name}` has targets of {list(y.shape[1:])}, and `{graph.name}` puts out {list(shape)}; "
+            f"`{name}` has targets of {list(y.shape[1:])}, and `{spec.name}` puts out {list(shape)}; "
             "mean squared error compares them number by number"
         )
     return finite(y.astype(np.float64), f"{name}, targets")

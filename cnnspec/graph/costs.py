@@ -9,16 +9,16 @@ only pass numbers on (flatten; dropout outside of training) make no new buffer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import NamedTuple
 
 from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.liveness import buffers, buffers_released_after
 from cnnspec.graph.training import Adam, Optimizer
 from cnnspec.layers import Shape
-from cnnspec.layers.geometry import Field, Pads
-
-BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+from cnnspec.layers.base import Fields
+from cnnspec.layers.geometry import Pads, ReceptiveField
 
 
 class Row(NamedTuple):
@@ -31,9 +31,9 @@ class Row(NamedTuple):
     pads: Pads | None
     parameters: int
     macs: int
-    receptive_field: tuple[int, int] | None
-    """Height and width of what one element sees of the input image; None where the input is a vector."""
-    step: tuple[Fraction, Fraction] | None
+    receptive_field: tuple[int, ...] | None
+    """What one element sees of the input along each axis; None where the input is a vector."""
+    step: tuple[Fraction, ...] | None
     """How far apart, in the input, the fields of neighbours are."""
     activation_bytes: int
 
@@ -62,9 +62,8 @@ class Summary(NamedTuple):
     """Whose state the training memory counts."""
 
 
-def summarize(graph: Graph, batch: int = 1, dtype: str = "float32") -> Summary:
-    """The table and the totals of a graph for a batch of samples."""
-    width = BYTES[dtype]
+def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimizer | None = None) -> Summary:
+    """The table and the totals of a graph for a batch of samples, with `itemsize` bytes to a number."""
     fields = receptive_fields(graph)
     rows = []
     for node in graph.nodes:
@@ -75,28 +74,37 @@ def summarize(graph: Graph, batch: int = 1, dtype: str = "float32") -> Summary:
                 node.kind,
                 node.inputs,
                 node.shape,
-                node.pads,
+                node.inferred.pads if _has_padding(node) else None,
                 sum(p.size for p in node.parameters.values() if p.trainable),
                 node.layer.macs(node.in_shapes, node.shape),
-                (seen[0].size, seen[1].size) if seen else None,
-                (seen[0].step, seen[1].step) if seen else None,
-                _bytes(node, batch, width),
+                tuple(field.size for field in seen) if seen else None,
+                tuple(field.step for field in seen) if seen else None,
+                _bytes(node, batch, itemsize),
             )
         )
-    parameters = sum(row.parameters for row in rows)
-    macs = sum(row.macs for row in rows)
+    parameters = trainable(graph.nodes)
+    total_macs = sum(row.macs for row in rows)
     state = sum(p.size for p in graph.parameters.values() if not p.trainable)
-    optimizer: Optimizer = graph.train.optimizer if graph.train else Adam()
-    saved = sum(_bytes(node, batch, width) for node in graph.nodes if not node.layer.view)
-    training = width * (parameters * (2 + optimizer.slots) + state) + saved
+    optimizer = optimizer or Adam()
+    saved = sum(_bytes(node, batch, itemsize) for node in graph.nodes if not node.layer.aliases_input)
+    training = itemsize * (parameters * (2 + optimizer.slots) + state) + saved
     totals = Totals(
-        parameters, macs, 2 * macs, width * (parameters + state), peak_activation_bytes(graph, batch, dtype), training
+        parameters,
+        total_macs,
+        2 * total_macs,
+        itemsize * (parameters + state),
+        peak_activation_bytes(graph, batch, itemsize),
+        training,
     )
     return Summary(tuple(rows), totals, _shares(rows), state, optimizer.kind)
 
 
-def _bytes(node: Node, batch: int, width: int) -> int:
-    return batch * math.prod(node.shape) * width
+def _has_padding(node: Node) -> bool:
+    return bool(node.windows) and hasattr(node.layer, "padding")
+
+
+def _bytes(node: Node, batch: int, itemsize: int) -> int:
+    return batch * math.prod(node.shape) * itemsize
 
 
 def _shares(rows: list[Row]) -> tuple[tuple[str, int, int], ...]:
@@ -110,47 +118,38 @@ def _shares(rows: list[Row]) -> tuple[tuple[str, int, int], ...]:
     return tuple(sorted(shares, key=by_parameters))
 
 
-def peak_activation_bytes(graph: Graph, batch: int = 1, dtype: str = "float32") -> int:
-    """The most memory that activations take at one time, each freed as soon as its last reader has run."""
-    owner: dict[str, str] = {}
-    for node in graph.nodes:
-        owner[node.name] = owner[node.inputs[0]] if node.layer.view and node.inputs else node.name
-    last_read = {node.name: i for i, node in enumerate(graph.nodes)}
-    for name, i in graph.last_use.items():
-        last_read[owner[name]] = max(last_read[owner[name]], i)
-    ends: dict[int, list[Node]] = {}
-    for node in graph.nodes:
-        if owner[node.name] == node.name:
-            ends.setdefault(last_read[node.name], []).append(node)
+def peak_activation_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> int:
+    """Return the most bytes that activations take at one time, each freed as soon as its last reader has run."""
+    owner = buffers(graph)
     live = peak = 0
-    for i, node in enumerate(graph.nodes):
+    for node, released in zip(graph.nodes, buffers_released_after(graph), strict=True):
         if owner[node.name] == node.name:
-            live += _bytes(node, batch, BYTES[dtype])
+            live += _bytes(node, batch, itemsize)
         peak = max(peak, live)
-        live -= sum(_bytes(dead, batch, BYTES[dtype]) for dead in ends.get(i, ()))
+        live -= sum(_bytes(graph.by_name[name], batch, itemsize) for name in released)
     return peak
 
 
-def receptive_fields(graph: Graph) -> dict[str, tuple[Field, Field] | None]:
-    """What one element of each node sees of the input image; None where the input is a vector."""
-    start = graph.nodes[0].shape
-    if len(start) != 3:
-        return {node.name: None for node in graph.nodes}
-    first = graph.nodes[0].name
-    fields: dict[str, tuple[Field, Field]] = {first: (Field.of(start[1]), Field.of(start[2]))}
-    for node in graph.nodes[1:]:
-        (h, w), *others = [fields[name] for name in node.inputs]
+def receptive_fields(graph: Graph) -> dict[str, Fields]:
+    """Return what one element of each node sees of the input along each axis; nothing where that is a vector."""
+    fields: dict[str, Fields] = {}
+    for node in graph.nodes:
+        if not node.inputs:
+            fields[node.name] = tuple(ReceptiveField.of(n) for n in node.shape[1:])
+            continue
+        seen, *others = [fields[name] for name in node.inputs]
         if others:
-            h, w = h.joined(*(other[0] for other in others)), w.joined(*(other[1] for other in others))
-        fields[node.name] = node.layer.field((h, w), node.in_shapes, node.shape)
-    return dict(fields)
+            seen = tuple(axes[0].merged(*axes[1:]) for axes in zip(seen, *others, strict=True))
+        fields[node.name] = node.layer.receptive_field(seen, node.in_shapes, node.inferred) if seen else ()
+    return fields
 
 
-def trainable(nodes: Sequence[Node]) -> int:
-    """How many numbers are learned."""
-    return sum(p.size for node in nodes for p in node.parameters.values() if p.trainable)
+def trainable(nodes: Iterable[Node]) -> int:
+    """Return how many numbers are trained; an array that nodes share counts once."""
+    arrays = {node.arrays[key]: p for node in nodes for key, p in node.parameters.items() if p.trainable}
+    return sum(p.size for p in arrays.values())
 
 
-def macs(nodes: Sequence[Node]) -> int:
-    """The multiply-accumulates of one sample."""
+def macs(nodes: Iterable[Node]) -> int:
+    """Return the multiply-accumulates of one sample."""
     return sum(node.layer.macs(node.in_shapes, node.shape) for node in nodes)

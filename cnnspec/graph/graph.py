@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cnnspec.diagnostics import Diagnostic, Span
-from cnnspec.graph.settings import Input
-from cnnspec.graph.training import Train
-from cnnspec.layers import Layer, Parameter, Shape
-from cnnspec.layers.fields import Numbers
-from cnnspec.layers.geometry import Pads
+from cnnspec.diagnostics import Span
+from cnnspec.layers import Inferred, Layer, Parameter, Shape
+from cnnspec.layers.geometry import Window
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One layer in its place: what it reads, what it makes, and where it is written."""
+    """One layer in its place: its inputs and their shapes, its output shape, and its place in the spec's text."""
 
     name: str
     layer: Layer
@@ -24,13 +21,13 @@ class Node:
     in_shapes: tuple[Shape, ...]
     shape: Shape
     """[c, h, w] or [f]; the batch is never written."""
-    pads: Pads | None = None
-    """Resolved padding, for layers that have one."""
-    overhang: tuple[int, int] = (0, 0)
-    """Rows below and columns right of the padding that the last window of a ceil rounding reaches."""
+    windows: tuple[Window, ...] = ()
+    """The resolved window along each spatial axis, of the layers that have one."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    arrays: Mapping[str, str] = field(default_factory=dict)
+    """The names of the parameters' arrays; nodes that name the same array share it."""
     branches: tuple[str, ...] = ()
-    """What the author calls the branches of a merge, in the order of the inputs."""
+    """The author's names of the branches of a merge, in the order of the inputs."""
     span: Span | None = None
 
     @property
@@ -38,30 +35,20 @@ class Node:
         """The layer's kind."""
         return self.layer.kind
 
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """An input and the output that the network makes of it, both as written."""
-
-    name: str
-    input: Numbers
-    output: Numbers
-    tolerance: float
-    span: Span
+    @property
+    def inferred(self) -> Inferred:
+        """What the layer's shape rule decided."""
+        return Inferred(self.shape, self.windows)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A network that fits together. The first node is the input, the last the output."""
+    """A network whose layers fit together: nodes in topological order, and the names of its inputs and outputs."""
 
     name: str
-    input: Input
     nodes: tuple[Node, ...]
-    classes: tuple[str, ...] = ()
-    init: str = "torch"
-    examples: tuple[Example, ...] = ()
-    train: Train | None = None
-    warnings: tuple[Diagnostic, ...] = ()
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -69,25 +56,21 @@ class Graph:
         return {node.name: node for node in self.nodes}
 
     @property
-    def output(self) -> Node:
-        """The node that makes the network's output."""
-        return self.nodes[-1]
+    def input(self) -> Node:
+        """The input of a network that has one; ValueError for any other."""
+        return self._only(self.inputs, "inputs")
 
     @property
-    def learns_examples(self) -> bool:
-        """Whether the examples are what is to be learnt, which untrained weights cannot know."""
-        return self.train is not None and self.train.data == "examples"
+    def output(self) -> Node:
+        """The node whose value is the output of a network that has one; ValueError for any other."""
+        return self._only(self.outputs, "outputs")
+
+    def _only(self, names: tuple[str, ...], what: str) -> Node:
+        if len(names) != 1:
+            raise ValueError(f"`{self.name}` has {len(names)} {what} ({', '.join(names)}), not one")
+        return self.by_name[names[0]]
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """Every array of the network under the name `<layer>.<parameter>`, state included."""
-        return {f"{node.name}.{key}": p for node in self.nodes for key, p in node.parameters.items()}
-
-    @cached_property
-    def last_use(self) -> dict[str, int]:
-        """For each node, the index of the last node that reads it (its own where none does)."""
-        last = {node.name: i for i, node in enumerate(self.nodes)}
-        for i, node in enumerate(self.nodes):
-            for name in node.inputs:
-                last[name] = i
-        return last
+        """Every array of the network by its name, state included; one that nodes share is there once."""
+        return {node.arrays[key]: p for node in self.nodes for key, p in node.parameters.items()}

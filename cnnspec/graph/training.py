@@ -16,20 +16,29 @@ from cnnspec.layers.fields import Count, Fraction01, Natural, Positive
 # Losses
 
 
-class CrossEntropy(Choice):
+class Loss(Choice):
+    """What training minimises."""
+
+    targets: ClassVar[Literal["classes", "numbers"]]
+    """Whether a target is the index of a class, or an array of the output's shape."""
+
+
+class CrossEntropy(Loss):
     """−log softmax(y)[target], the mean over the batch; y are logits."""
 
     kind = "cross_entropy"
+    targets = "classes"
     main = "label_smoothing"
 
     label_smoothing: Fraction01 = 0.0
     """Share of the target that is spread over all classes (Szegedy et al. 2015, section 7)."""
 
 
-class MeanSquaredError(Choice):
+class MeanSquaredError(Loss):
     """(y − target)², the mean over all elements."""
 
     kind = "mean_squared_error"
+    targets = "numbers"
 
 
 LOSSES: dict[str, type[Choice]] = {cls.kind: cls for cls in (CrossEntropy, MeanSquaredError)}

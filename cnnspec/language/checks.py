@@ -10,7 +10,7 @@ from cnnspec.graph.graph import Node
 from cnnspec.graph.training import CrossEntropy, Train
 from cnnspec.language.document import Document
 from cnnspec.layers import Shape
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 
 def check_totals(document: Document, output: Shape | None, last: Span, nodes: Sequence[Node] | None) -> None:
@@ -27,8 +27,10 @@ def check_totals(document: Document, output: Shape | None, last: Span, nodes: Se
             label = f"it is {found}, {abs(found - expected):,} {'more' if found > expected else 'fewer'}"
             scope.fault("expectation-failed", message, text.at((key,)), label, help=f"`{key}: {found}`")
     if output is not None and expect.output not in (None, output):
-        message = f"the network makes {by(output)}, and its author expects {by(expect.output or ())}"
-        made = Label(last, f"makes {by(output)}")
+        message = (
+            f"the network makes {format_shape(output)}, and its author expects {format_shape(expect.output or ())}"
+        )
+        made = Label(last, f"makes {format_shape(output)}")
         remedy = f"`output: {list(output)}`, or another last layer"
         scope.fault("expectation-failed", message, text.at(("output",)), "", made, help=remedy)
 
@@ -40,7 +42,9 @@ def check_classes(document: Document, output: Shape | None, last: Span) -> None:
         message = f"`classes` names {count} of the network's {output[0]} outputs"
         if count > output[0]:
             message = f"`classes` has {count} names, and the network {output[0]} outputs"
-        document.scope.fault("invalid-value", message, place, f"{count} names", Label(last, f"makes {by(output)}"))
+        document.scope.fault(
+            "invalid-value", message, place, f"{count} names", Label(last, f"makes {format_shape(output)}")
+        )
 
 
 def check_loss(document: Document, last: Node) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from cnnspec.diagnostics import Label
-from cnnspec.graph.graph import Example
 from cnnspec.graph.settings import ExampleText
+from cnnspec.graph.spec import Example
 from cnnspec.language.document import Document
 from cnnspec.language.fields import read_model
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import Node as Text
 from cnnspec.layers import Shape
 from cnnspec.layers.fields import Numbers
-from cnnspec.wording import by, says
+from cnnspec.wording import format_shape, says
 
 
 def read_examples(document: Document, given: Shape | None, made: Shape | None) -> tuple[Example, ...]:
@@ -51,9 +51,9 @@ def _samples(scope: Scope, item: Text, key: str, numbers: Numbers, shape: Shape 
         return None
     count = numbers.samples(shape)
     if count is None:
-        message = f"the example's {key} is {by(numbers.shape)}, and the network's is {by(shape)}"
+        message = f"the example's {key} is {format_shape(numbers.shape)}, and the network's is {format_shape(shape)}"
         remedy = "leading axes of size one may be left out; a batch has one axis more"
-        scope.fault("example-shape", message, item.keys[key], f"{by(numbers.shape)} numbers", help=remedy)
+        scope.fault("example-shape", message, item.keys[key], f"{format_shape(numbers.shape)} numbers", help=remedy)
     return count
 
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span, any_errors, in_order
-from cnnspec.graph.graph import Example, Graph, Node
+from cnnspec.graph.build import GraphBuilder
+from cnnspec.graph.spec import Example, Spec
 from cnnspec.language import document as documents
 from cnnspec.language.blocks import Block, arguments
 from cnnspec.language.checks import check_classes, check_loss, check_totals
@@ -21,7 +22,7 @@ from cnnspec.language.repeat import lost_names, rounds_of, with_values
 from cnnspec.language.scope import Faulty, Scope
 from cnnspec.language.yaml_tree import Node as Text
 from cnnspec.layers import Layer, Shape, find, known_kinds
-from cnnspec.layers.input import INPUT, InputLayer
+from cnnspec.layers.input import INPUT
 from cnnspec.wording import nearest, quoted, says
 
 MAX_BLOCK_DEPTH = 30
@@ -33,7 +34,7 @@ def build(
     *,
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
-) -> tuple[str, Graph | None, list[Diagnostic]]:
+) -> tuple[str, Spec | None, list[Diagnostic]]:
     """The spec's name, its graph (None when it is at fault) and all that is to be said about it, sorted by place.
 
     `params` and `input_shape` take the place of the spec's own; what its author expects of the spec as it is
@@ -50,15 +51,15 @@ def build(
     except Enough:
         pass
     found = in_order(findings.all(), source)
-    graph = None if builder is None or any_errors(found) else builder.graph(found)
-    return document.name if document is not None else source.name, graph, found
+    spec = None if builder is None or any_errors(found) else builder.spec(found)
+    return document.name if document is not None else source.name, spec, found
 
 
 class Builder(Assembly):
     """Walks the layers of a document and adds a node for each."""
 
     def __init__(self, document: Document, as_written: bool) -> None:
-        super().__init__(as_written)
+        super().__init__(as_written, GraphBuilder(document.name, init=document.init))
         self.document = document
         self.used: set[str] = set()
         self.unknown: list[tuple[str, Span, Scope]] = []
@@ -76,7 +77,7 @@ class Builder(Assembly):
         self.places[INPUT] = span
         self.claimed.add(INPUT)
         if shape is not None:
-            self.nodes.append(Node(INPUT, InputLayer(), (), (), shape, span=span))
+            self.builder.input(shape, span=span)
         try:
             end = self.sequence(document.layers, document.scope.inside(frames=document.frames), start)
         except TooMany:
@@ -90,20 +91,20 @@ class Builder(Assembly):
             self.read.add(end.node)
             self.unread(document.scope)
         if self.as_written:
-            check_totals(document, end.shape, end.span, self.nodes if whole else None)
+            check_totals(document, end.shape, end.span, self.builder.nodes if whole else None)
             self.examples = read_examples(document, shape, end.shape)
         check_classes(document, end.shape, end.span)
         if whole:
-            check_loss(document, self.nodes[-1])
+            check_loss(document, self.builder.nodes[-1])
 
-    def graph(self, found: Sequence[Diagnostic]) -> Graph:
-        """The finished graph of a spec that has no errors."""
+    def spec(self, found: Sequence[Diagnostic]) -> Spec:
+        """The finished spec, where there are no errors."""
         document = self.document
         assert document.input is not None
-        return Graph(
+        return Spec(
             document.name,
-            document.input.model_copy(update={"shape": self.nodes[0].shape}),
-            tuple(self.nodes),
+            self.builder.graph(),
+            document.input.model_copy(update={"shape": self.builder.nodes[0].shape}),
             document.classes,
             document.init,
             self.examples,
@@ -156,7 +157,7 @@ class Builder(Assembly):
             self.unknown_kind(kind, place, config, scope)
             return self.lose(current.node, place)
         name, refers = self.name(kind, place, config, scope)
-        if cls.merges:
+        if cls.arity is None:
             end = self.merge(cls, kind, name, place, config, scope, current)
         else:
             end = self.layer(cls, kind, name, place, config, scope, current)
@@ -174,7 +175,7 @@ class Builder(Assembly):
         remedy = meant(kind, known, "`cnnspec layers` lists the kinds")
         scope.fault("unknown-kind", f"no layer or block is called {quoted(kind)}", place, help=remedy)
         certain = find(suggest(kind, known, certain=True) or "")
-        if certain is not None and not certain.merges:
+        if certain is not None and certain.arity is not None:
             self.fields(certain, certain.kind, place, config, scope)
         self.missing(kind, place, config, scope)
 

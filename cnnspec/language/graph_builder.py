@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cnnspec.diagnostics import Label, Span
-from cnnspec.graph.graph import Node
+from cnnspec.graph.build import GraphBuilder
 from cnnspec.language.fields import kind_and_config, meant, read_model
 from cnnspec.language.params import NAME
 from cnnspec.language.remedies import as_image, one_of, smallest_input
 from cnnspec.language.scope import Faulty, Scope
 from cnnspec.language.yaml_tree import Node as Text
-from cnnspec.layers import NORMS, Layer, Parameter, Shape, ShapeError, find, known_kinds
+from cnnspec.layers import NORMS, Layer, Shape, ShapeError, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.input import INPUT
 from cnnspec.layers.window import looks_per_side
-from cnnspec.wording import by, quoted, says
+from cnnspec.wording import format_shape, quoted, says
 
 MAX_LAYERS = 50_000
 MAX_TRIALS = 10_000
@@ -40,9 +39,9 @@ class Tensor(NamedTuple):
 class Assembly:
     """Adds a node for each layer, and says what is wrong with it."""
 
-    def __init__(self, as_written: bool) -> None:
+    def __init__(self, as_written: bool, builder: GraphBuilder) -> None:
         self.as_written = as_written
-        self.nodes: list[Node] = []
+        self.builder = builder
         self.tensors: dict[str, Tensor] = {}
         """What each name stands for."""
         self.ordinals: dict[str, Counter[str]] = {}
@@ -122,20 +121,18 @@ class Assembly:
         shapes = [tensor.shape for tensor in inputs if tensor.shape is not None]
         if len(shapes) < len(inputs):
             _warn_of_padding(layer, config, scope)
-            return self.lose(name, place, layer.always)
-        in_shapes = tuple(shapes)
+            return self.lose(name, place, layer.fixed_shape)
         try:
-            inferred = layer.infer(*in_shapes)
-            parameters = layer.parameters(*in_shapes)
-            _numbers_fit(parameters)
+            node = self.builder.infer(
+                name, layer, [tensor.node for tensor in inputs], shapes, branches=branches, span=place
+            )
         except ShapeError as error:
             self.shape_fault(error, layer, name, place, config, scope, inputs)
-            return self.lose(name, place, layer.always)
+            return self.lose(name, place, layer.fixed_shape)
         _warn_of_padding(layer, config, scope)
-        names = tuple(tensor.node for tensor in inputs)
-        made = (inferred.shape, inferred.pads, inferred.overhang)
-        self.nodes.append(Node(name, layer, names, in_shapes, *made, parameters, branches, place))
-        end = Tensor(name, inferred.shape, place)
+        if self.builder.accepts(node):
+            self.builder.append(node)
+        end = Tensor(name, node.shape, place)
         self.tensors[name] = end
         return end
 
@@ -157,15 +154,15 @@ class Assembly:
         others = [_made(tensor) for tensor in inputs]
         if error.code == "needs-image" and inputs[0].node == INPUT:
             remedies = [f"`input: {as_image(inputs[0].shape)}`"]
-        if layer.merges and error.input_index is not None:
+        if layer.arity is None and error.input_index is not None:
             notes.append(label)
             culprit = others.pop(error.input_index)
             span, label = culprit.span, culprit.text
         if error.larger_input and self.trials < MAX_TRIALS:
-            self.trials += len(self.nodes)
-            larger = smallest_input(self.nodes, layer, [tensor.node for tensor in inputs])
+            self.trials += len(self.builder.nodes)
+            larger = smallest_input(self.builder.nodes, layer, [tensor.node for tensor in inputs])
             if larger:
-                remedies.append(f"an input of at least {by(larger[1:])}")
+                remedies.append(f"an input of at least {format_shape(larger[1:])}")
         message = error.message.replace("{name}", name)
         scope.fault(error.code, message, span, label, *others, notes=notes, help=one_of(remedies))
 
@@ -183,7 +180,7 @@ class Assembly:
         elif end.shape is None:
             return Tensor(end.node, tuple(value), end.span)
         elif tuple(value) != end.shape:
-            message = f"`{name}` makes {by(end.shape)}, and its author expects {by(tuple(value))}"
+            message = f"`{name}` makes {format_shape(end.shape)}, and its author expects {format_shape(tuple(value))}"
             remedy = f"`expect: {list(end.shape)}`, or another layer"
             scope.fault("expectation-failed", message, node.span, "", _made(end), help=remedy)
         return end
@@ -248,7 +245,7 @@ class Assembly:
 
     def unread(self, scope: Scope) -> None:
         """Warns of layers whose output nobody reads."""
-        for node in self.nodes:
+        for node in self.builder.nodes:
             if node.name not in self.read and node.span is not None:
                 message = f"nothing reads what `{node.name}` makes"
                 remedy = "leave it out, or let a branch of the merge behind it begin without `from`"
@@ -257,7 +254,7 @@ class Assembly:
 
 def _made(tensor: Tensor) -> Label:
     verb = "is" if tensor.node == INPUT else "makes"
-    return Label(tensor.span, f"{verb} {by(tensor.shape or ())}")
+    return Label(tensor.span, f"{verb} {format_shape(tensor.shape or ())}")
 
 
 def _warn_of_padding(layer: Layer, config: Text | None, scope: Scope) -> None:
@@ -267,16 +264,3 @@ def _warn_of_padding(layer: Layer, config: Text | None, scope: Scope) -> None:
         message, remedy = per_side
         span = config.at(("padding",))
         scope.fault("padding-per-side", message, span, "of both sides together", help=remedy, severity="warning")
-
-
-def _numbers_fit(parameters: Mapping[str, Parameter]) -> None:
-    for key, parameter in parameters.items():
-        given = parameter.numbers
-        if given is not None and not given.fits(parameter.shape):
-            raise ShapeError(
-                "weight-shape",
-                f"`{{name}}` has a {key} of {by(parameter.shape)}, and carries {by(given.shape)} numbers",
-                field=key,
-                label=f"is {by(given.shape)}",
-                remedies=(f"{by(parameter.shape)} numbers (leading axes of size one may be left out)", "one number"),
-            )

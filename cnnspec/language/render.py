@@ -15,7 +15,8 @@ from cnnspec.diagnostics import Source
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Choice, Input
-from cnnspec.language.load import graph_of
+from cnnspec.graph.spec import Spec
+from cnnspec.language.load import spec_of
 from cnnspec.language.yaml_tree import resolve
 from cnnspec.layers.geometry import Pads
 from cnnspec.layers.input import INPUT
@@ -30,30 +31,31 @@ class Item:
     branches: dict[str, list[Any]] = field(default_factory=dict)
 
 
-def render(spec: str | Path | Source | Graph, *, defaults: bool = True) -> str:
+def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
     """The spec's text; without `defaults`, only what differs from them."""
-    graph = graph_of(spec)
-    lines = ["cnnspec: 1", f"name: {flow(graph.name)}", f"input: {flow(_input(graph.input))}"]
-    if graph.classes:
-        lines.append(f"classes: {flow(list(graph.classes))}")
-    if graph.init != "torch":
-        lines.append(f"init: {graph.init}")
+    spec = spec_of(spec)
+    graph = spec.graph
+    lines = ["cnnspec: 1", f"name: {flow(spec.name)}", f"input: {flow(_input(spec.input))}"]
+    if spec.classes:
+        lines.append(f"classes: {flow(list(spec.classes))}")
+    if spec.init != "torch":
+        lines.append(f"init: {spec.init}")
     lines.append("layers:")
     items = _arrange(graph)
     lines += _list(items, _named(items, Counter()), defaults, 1)
     totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), "output": list(graph.output.shape)}
     lines.append(f"expect: {flow(totals)}")
-    if graph.examples:
+    if spec.examples:
         lines.append("examples:")
-    for example in graph.examples:
+    for example in spec.examples:
         lines.append(f"  - name: {flow(example.name)}")
         lines.append(f"    input: {flow(example.input.nested())}")
         lines.append(f"    output: {flow(example.output.nested())}")
         lines.append(f"    tolerance: {flow(example.tolerance)}")
-    if graph.train is not None:
+    if spec.train is not None:
         lines.append("train:")
-        for name in type(graph.train).model_fields:
-            value = getattr(graph.train, name)
+        for name in type(spec.train).model_fields:
+            value = getattr(spec.train, name)
             if value is not None:
                 lines.append(f"  {name}: {flow(_plain(value))}")
     return "\n".join(lines) + "\n"
@@ -93,7 +95,7 @@ def _arrange(graph: Graph) -> list[Item]:
     readers: Counter[str] = Counter(name for node in graph.nodes for name in node.inputs)
     items: list[Item] = []
     for node in graph.nodes[1:]:
-        items.append(_merge(node, items, readers) if node.layer.merges else Item(node, node.inputs[0]))
+        items.append(_merge(node, items, readers) if node.layer.arity is None else Item(node, node.inputs[0]))
     return items
 
 

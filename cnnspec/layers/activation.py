@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.base import Elementwise, Parameter, Shape
+from cnnspec.layers.base import Parameter, SameShape, Shape
 from cnnspec.layers.fields import Positive
 
 
-class Activation(Elementwise):
-    """A function of each number by itself, or of the channels at each position."""
+class Activation(SameShape):
+    """A non-linear function of each number by itself, or of the channels at each position."""
+
+    elementwise = True
+    linear = False
+
+
+class OverChannels(Activation):
+    """A function of the channels at each position: probabilities of classes."""
+
+    elementwise = False
+    monotone = False
+    piecewise = False
+    normalises_classes = True
 
 
 class Relu(Activation):
@@ -23,7 +35,8 @@ class Relu(Activation):
     """
 
     kind = "relu"
-    kinked = True
+    monotone = True
+    piecewise = True
 
 
 class Relu6(Activation):
@@ -37,7 +50,8 @@ class Relu6(Activation):
     """
 
     kind = "relu6"
-    kinked = True
+    monotone = True
+    piecewise = True
 
 
 class LeakyRelu(Activation):
@@ -51,11 +65,16 @@ class LeakyRelu(Activation):
     """
 
     kind = "leaky_relu"
-    kinked = True
+    piecewise = True
     main = "slope"
 
     slope: float = 0.01
     """Factor of negative numbers."""
+
+    @property
+    def monotone(self) -> bool:  # type: ignore[override]
+        """Whether the slope is not negative."""
+        return self.slope >= 0
 
 
 class Prelu(Activation):
@@ -69,15 +88,16 @@ class Prelu(Activation):
     """
 
     kind = "prelu"
-    kinked = True
+    monotone = False
+    piecewise = True
 
     shared: bool = False
     """One weight for all channels."""
     slope: float = 0.25
-    """What the weights begin with."""
+    """Initial value of the weights."""
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight [c] or [1]."""
+        """Return weight [c] or [1]."""
         return {"weight": Parameter((1,) if self.shared else inputs[0][:1], self.slope)}
 
 
@@ -92,11 +112,16 @@ class Elu(Activation):
     """
 
     kind = "elu"
-    kinked = True
+    piecewise = True
     main = "alpha"
 
     alpha: float = 1.0
-    """What it tends to, negated, at −∞."""
+    """The limit at −∞, negated."""
+
+    @property
+    def monotone(self) -> bool:  # type: ignore[override]
+        """Whether alpha is not negative."""
+        return self.alpha >= 0
 
 
 class Selu(Activation):
@@ -110,7 +135,8 @@ class Selu(Activation):
     """
 
     kind = "selu"
-    kinked = True
+    monotone = True
+    piecewise = True
 
 
 class Gelu(Activation):
@@ -124,6 +150,8 @@ class Gelu(Activation):
     """
 
     kind = "gelu"
+    monotone = False
+    piecewise = False
     main = "approximate"
 
     approximate: Literal["none", "tanh"] = "none"
@@ -141,6 +169,8 @@ class Silu(Activation):
     """
 
     kind = "silu"
+    monotone = False
+    piecewise = False
 
 
 class Mish(Activation):
@@ -154,6 +184,8 @@ class Mish(Activation):
     """
 
     kind = "mish"
+    monotone = False
+    piecewise = False
 
 
 class Sigmoid(Activation):
@@ -167,6 +199,8 @@ class Sigmoid(Activation):
     """
 
     kind = "sigmoid"
+    monotone = True
+    piecewise = False
 
 
 class HardSigmoid(Activation):
@@ -180,7 +214,8 @@ class HardSigmoid(Activation):
     """
 
     kind = "hard_sigmoid"
-    kinked = True
+    monotone = True
+    piecewise = True
 
 
 class Tanh(Activation):
@@ -194,6 +229,8 @@ class Tanh(Activation):
     """
 
     kind = "tanh"
+    monotone = True
+    piecewise = False
 
 
 class HardSwish(Activation):
@@ -207,7 +244,8 @@ class HardSwish(Activation):
     """
 
     kind = "hard_swish"
-    kinked = True
+    monotone = False
+    piecewise = True
 
 
 class Softplus(Activation):
@@ -221,13 +259,15 @@ class Softplus(Activation):
     """
 
     kind = "softplus"
+    monotone = True
+    piecewise = False
     main = "beta"
 
     beta: Positive = 1.0
     """Sharpness of the bend."""
 
 
-class Softmax(Activation):
+class Softmax(OverChannels):
     """y = exp(x) / Σ exp(x) over the channels: positive numbers that sum to one.
 
     x [n, c, ...] -> y [n, c, ...]
@@ -240,7 +280,7 @@ class Softmax(Activation):
     kind = "softmax"
 
 
-class LogSoftmax(Activation):
+class LogSoftmax(OverChannels):
     """y = x − log Σ exp(x) over the channels.
 
     x [n, c, ...] -> y [n, c, ...]

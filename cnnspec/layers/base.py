@@ -8,16 +8,17 @@ from typing import ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from cnnspec.layers.fields import Numbers
-from cnnspec.layers.geometry import Axis, Field, Pads, TransposedAxis
+from cnnspec.layers.geometry import AXES, Axis, Pads, ReceptiveField, TransposedAxis, Window
 
 Shape = tuple[int, ...]
-Fields = tuple[Field, Field]
+Fields = tuple[ReceptiveField, ...]
+"""The receptive field along each spatial axis."""
 
 
 class ShapeError(Exception):
-    """A layer that does not fit its inputs. It knows no place in the text: `graph` adds that.
+    """A layer that does not fit its inputs. It knows no place in the text: the language adds that.
 
-    `field` is the key at fault (`kernel`; None for the layer as a whole), `label` what to say right there,
+    `field` is the key at fault (`kernel`; None for the layer as a whole), `label` the text at that place,
     `remedies` what would help, and `larger_input` whether a larger input of the network might.
     """
 
@@ -45,18 +46,23 @@ class ShapeError(Exception):
 
 
 class Inferred(NamedTuple):
-    """What the shape rule decides: the output shape, the resolved pads, and how far ceil rounding overhangs them."""
+    """What the shape rule decides: the output shape, and the resolved window along each spatial axis, if any."""
 
     shape: Shape
-    pads: Pads | None = None
-    overhang: tuple[int, int] = (0, 0)
+    windows: tuple[Window, ...] = ()
+
+    @property
+    def pads(self) -> Pads:
+        """Elements added before and after along each axis."""
+        return Pads(tuple((window.before, window.after) for window in self.windows))
 
 
 class Parameter(NamedTuple):
-    """One array of a layer: its shape, and how it begins.
+    """One array of a layer: its shape, and its initial values.
 
-    `fill` is the constant it begins with; None draws it by the layer's scheme from `fan_in` and `fan_out`.
-    One that is not `trainable` (a running mean) is state: saved with the weights, moved by no optimizer.
+    `fill` is the constant it begins with; None draws it by `scheme`, or by the network's default scheme, from
+    `fan_in` and `fan_out`. `numbers` are those that the spec carries. A parameter that is not `trainable`
+    (a running mean) is state: saved with the weights, changed by no optimizer.
     """
 
     shape: Shape
@@ -65,6 +71,7 @@ class Parameter(NamedTuple):
     fan_out: int = 0
     trainable: bool = True
     numbers: Numbers | None = None
+    scheme: str | None = None
 
     @property
     def size(self) -> int:
@@ -73,7 +80,12 @@ class Parameter(NamedTuple):
 
 
 class Layer(BaseModel):
-    """The base of all layers; a subclass says the rest in one place."""
+    """The base of all layers. A subclass declares everything else in one place.
+
+    The traits below say what a layer is like, so that rewrites, verification and backends never ask for its kind.
+    They have no defaults here: `SameShape`, `Pool`, `Merge` and the other bases declare those that their layers
+    share, and a layer that leaves one undeclared is refused by `undeclared`.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True, arbitrary_types_allowed=True
@@ -83,67 +95,102 @@ class Layer(BaseModel):
     """The YAML key, and the name of the kernel in every backend."""
     main: ClassVar[str | None] = None
     """The field that `kind: value` sets."""
-    merges: ClassVar[bool] = False
-    """Whether it joins branches; all other layers read one tensor."""
-    view: ClassVar[bool] = False
-    """Whether the output shares the input's memory."""
 
-    kinked: ClassVar[bool] = False
+    arity: ClassVar[int | None] = 1
+    """How many inputs it reads; None for the branches of a merge, of which there are two or more."""
+    elementwise: ClassVar[bool]
+    """Whether each number of the output depends on the number at its place in the input alone."""
+    monotone: ClassVar[bool]
+    """Whether it is elementwise and never decreases."""
+    linear: ClassVar[bool]
+    """Whether it is affine in its inputs at inference."""
+    piecewise: ClassVar[bool]
     """Whether its derivative jumps somewhere: two runs whose rounding differs may be on either side of that."""
+    stochastic: ClassVar[bool] = False
+    """Whether it draws random numbers in training."""
+    aliases_input: ClassVar[bool] = False
+    """Whether the output shares the input's memory at inference."""
+    needs_batch_statistics: ClassVar[bool] = False
+    """Whether training normalises over the batch, so that a sample's output depends on the others."""
+    normalises_classes: ClassVar[bool] = False
+    """Whether the output is already a (log-)probability of each class."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """The output shape, or a ShapeError."""
+        """Return the output shape and the resolved windows; raise ShapeError where the inputs do not fit."""
+        raise NotImplementedError
+
+    def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
+        """Return the multiply-accumulates for one sample, as convolutions and dense layers count them, without bias."""
+        raise NotImplementedError
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return what one output element sees, where an input element sees `seen`."""
         raise NotImplementedError
 
     @property
-    def always(self) -> Shape | None:
-        """The output shape, where it is the same for every input; so that a check can go on behind a fault."""
+    def fixed_shape(self) -> Shape | None:
+        """The output shape where it is the same for every input, so that a check can go on behind an error."""
         return None
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """The layer's arrays by name, for inputs that it fits."""
+        """Return the layer's arrays by name, for inputs that fit it."""
         return {}
 
-    def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
-        """Multiply-accumulates for one sample; convolutions and dense layers have them, without the bias."""
-        return 0
-
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """What one output element sees, where an input element sees `seen`."""
-        return seen
-
-    def windows(self, shape: Shape) -> tuple[Axis, Axis] | tuple[TransposedAxis, TransposedAxis] | None:
-        """The sliding window over height and width, of the layers that have one."""
-        return None
+    def window_axes(self, shape: Shape) -> tuple[Axis | TransposedAxis, ...]:
+        """Return the sliding window along each spatial axis, of the layers that have one."""
+        return ()
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
-        """The layer's arithmetic with the numbers in it, as (what, formula)."""
-        axes = self.windows(inputs[0])
-        if axes is None:
-            return []
-        return [("height", axes[0].formula()), ("width", axes[1].formula())]
+        """Return the layer's arithmetic with the numbers in it, as (quantity, formula)."""
+        axes = self.window_axes(inputs[0])
+        return [(name, axis.formula()) for name, axis in zip(AXES.get(len(axes), ()), axes, strict=True)]
 
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
-        """The MACs as a product, for layers that have any."""
+        """Return the MACs as a product, for layers that have any."""
         return ""
 
     @classmethod
     def field_names(cls) -> list[str]:
-        """The fields in the order in which a spec writes them: what is the layer's own before what it shares."""
+        """Return the fields in the order in which a spec writes them: the layer's own before those it shares."""
         own = [name for name in cls.__annotations__ if name in cls.model_fields]
         return [*own, *(name for name in cls.model_fields if name not in own)]
 
 
-class Elementwise(Layer):
-    """Layers that change numbers and no shape."""
+def undeclared(cls: type[Layer]) -> list[str]:
+    """Return the traits and methods that a layer must declare, itself or by a base class, and does not."""
+    traits = [name for name in ("kind", "elementwise", "monotone", "linear", "piecewise") if not hasattr(cls, name)]
+    methods = ("infer", "macs", "receptive_field")
+    return traits + [name for name in methods if getattr(cls, name) is getattr(Layer, name)]
+
+
+class WithoutMacs(Layer):
+    """Layers without multiply-accumulates: all but convolutions and dense layers."""
+
+    def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
+        """Return 0."""
+        return 0
+
+
+class SameShape(WithoutMacs):
+    """Layers that change numbers and no shape, and see of the input what their input sees."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """The shape of the input."""
+        """Return the shape of the input."""
         return Inferred(inputs[0])
 
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input."""
+        return seen
 
-def image(kind: str, shape: Shape) -> tuple[int, int, int]:
-    """The shape as channels, height, width; a flat vector is an error."""
+
+class Elementwise(SameShape):
+    """A function of each number by itself; the layer declares `monotone`, `linear` and `piecewise`."""
+
+    elementwise = True
+
+
+def spatial(kind: str, shape: Shape) -> Shape:
+    """Return the sizes of the spatial axes, [c, h, w] -> [h, w]; a flat vector is a ShapeError."""
     if len(shape) != 3:
         raise ShapeError(
             "needs-image",
@@ -152,9 +199,9 @@ def image(kind: str, shape: Shape) -> tuple[int, int, int]:
             remedies=(f"put `{kind}` before the layer that flattens",),
             input_index=0,
         )
-    return shape[0], shape[1], shape[2]
+    return shape[1:]
 
 
 def whole_field(seen: Fields) -> Fields:
-    """What an element of a layer that reads every position sees."""
-    return seen[0].whole(), seen[1].whole()
+    """Return what an element of a layer that reads every position sees."""
+    return tuple(field.whole() for field in seen)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError, image
+from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError, spatial
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
-from cnnspec.layers.geometry import Axis, TransposedAxis, pads_of, transposed_window, window
-from cnnspec.layers.window import does_not_fit
+from cnnspec.layers.geometry import AXES, Axis, TransposedAxis, transposed_window, window
+from cnnspec.layers.window import does_not_fit, slide
+from cnnspec.wording import product
 
 Scheme = Literal[
     "torch", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros"
@@ -18,6 +19,11 @@ Scheme = Literal[
 class Weighted(Layer):
     """Layers with a weight and a bias, drawn by a scheme or written in the spec."""
 
+    elementwise = False
+    monotone = False
+    linear = True
+    piecewise = False
+
     bias: BiasField = True
     """Whether a bias is added, or its numbers."""
     weight: NumbersField | None = None
@@ -26,16 +32,16 @@ class Weighted(Layer):
     """How the weight is drawn; by default as the spec's `init` says."""
 
     def weight_and_bias(self, shape: Shape, fan_in: int, fan_out: int, outputs: int) -> dict[str, Parameter]:
-        """The parameters, for a weight of that shape."""
-        found = {"weight": Parameter(shape, None, fan_in, fan_out, numbers=self.weight)}
+        """Return the parameters, for a weight of that shape."""
+        found = {"weight": Parameter(shape, None, fan_in, fan_out, numbers=self.weight, scheme=self.init)}
         if self.bias is not False:
             given = self.bias if isinstance(self.bias, Numbers) else None
-            found["bias"] = Parameter((outputs,), None, fan_in, fan_out, numbers=given)
+            found["bias"] = Parameter((outputs,), None, fan_in, fan_out, numbers=given, scheme=self.init)
         return found
 
 
 def divide(groups: int, *channels: tuple[int, str]) -> None:
-    """Groups that do not divide the channels, each a number and what they are, are an error."""
+    """Raise ShapeError where groups do not divide the channels, each given as a number and its name."""
     for count, what in channels:
         if count % groups:
             common = math.gcd(*(count for count, _ in channels))
@@ -77,41 +83,40 @@ class Conv(Weighted):
     flip: bool = False
     """Rotate the kernel by 180°."""
 
-    def windows(self, shape: Shape) -> tuple[Axis, Axis]:
-        """The window over height and width."""
-        h, w = (window(shape[1 + i], self.kernel[i], self.stride[i], self.padding, i, self.dilation[i]) for i in (0, 1))
-        return h, w
+    def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
+        """Return the window along each axis."""
+        return tuple(
+            window(n, self.kernel[i], self.stride[i], self.padding, i, self.dilation[i])
+            for i, n in enumerate(shape[1:])
+        )
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[o, oh, ow] from [c, h, w]."""
-        c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, (c, "input channels"), (self.channels, "output channels"))
-        h, w = self.windows(inputs[0])
-        if h.out < 1 or w.out < 1:
-            raise does_not_fit(h, w)
-        return Inferred((self.channels, h.out, w.out), pads_of(h, w))
+        """Return [o, oh, ow] for [c, h, w]."""
+        spatial(self.kind, inputs[0])
+        divide(self.groups, (inputs[0][0], "input channels"), (self.channels, "output channels"))
+        axes = self.window_axes(inputs[0])
+        if any(axis.out < 1 for axis in axes):
+            raise does_not_fit(axes)
+        return Inferred((self.channels, *(axis.out for axis in axes)), tuple(axis.resolved for axis in axes))
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight [o, c/g, kh, kw] and bias [o]."""
+        """Return weight [o, c/g, kh, kw] and bias [o]."""
         c = inputs[0][0] // self.groups
-        taps = self.kernel[0] * self.kernel[1]
+        taps = math.prod(self.kernel)
         shape = (self.channels, c, *self.kernel)
         return self.weight_and_bias(shape, c * taps, self.channels // self.groups * taps, self.channels)
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
-        """o·oh·ow · (c/g)·kh·kw."""
-        o, oh, ow = shape
-        return o * oh * ow * (inputs[0][0] // self.groups) * self.kernel[0] * self.kernel[1]
+        """Return o·oh·ow · (c/g)·kh·kw."""
+        return math.prod(shape) * (inputs[0][0] // self.groups) * math.prod(self.kernel)
 
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
-        """o·oh·ow × (c/g)·kh·kw with the numbers."""
-        o, oh, ow = shape
-        return f"{o}·{oh}·{ow} × {inputs[0][0] // self.groups}·{self.kernel[0]}·{self.kernel[1]}"
+        """Return o·oh·ow × (c/g)·kh·kw with the numbers."""
+        return f"{product(shape)} × {product((inputs[0][0] // self.groups, *self.kernel))}"
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """A window of fields."""
-        h, w = self.windows(inputs[0])
-        return seen[0].slide(h.k, h.stride, h.out), seen[1].slide(w.k, w.stride, w.out)
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return the field of the window."""
+        return slide(seen, inferred)
 
 
 class ConvTranspose(Weighted):
@@ -142,28 +147,21 @@ class ConvTranspose(Weighted):
     groups: Count = 1
     """Into how many groups channels are split."""
 
-    def windows(self, shape: Shape) -> tuple[TransposedAxis, TransposedAxis]:
-        """The window over height and width."""
-        h, w = (
+    def window_axes(self, shape: Shape) -> tuple[TransposedAxis, ...]:
+        """Return the window along each axis."""
+        return tuple(
             transposed_window(
-                shape[1 + i],
-                self.kernel[i],
-                self.stride[i],
-                self.padding,
-                i,
-                self.dilation[i],
-                self.output_padding[i],
+                n, self.kernel[i], self.stride[i], self.padding, i, self.dilation[i], self.output_padding[i]
             )
-            for i in (0, 1)
+            for i, n in enumerate(shape[1:])
         )
-        return h, w
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[o, oh, ow] from [c, h, w]; the overhang is what output_padding adds."""
-        c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, (c, "input channels"), (self.channels, "output channels"))
-        h, w = self.windows(inputs[0])
-        for name, axis in (("height", h), ("width", w)):
+        """Return [o, oh, ow] for [c, h, w]; the windows' `extra` is what output_padding adds."""
+        spatial(self.kind, inputs[0])
+        divide(self.groups, (inputs[0][0], "input channels"), (self.channels, "output channels"))
+        axes = self.window_axes(inputs[0])
+        for name, axis in zip(AXES[len(axes)], axes, strict=True):
             if axis.extra >= max(axis.stride, axis.dilation):
                 raise ShapeError(
                     "invalid-value",
@@ -180,26 +178,26 @@ class ConvTranspose(Weighted):
                     notes=(f"{name}: {axis.formula()}",),
                     remedies=(f"a total padding of at most {axis.out + axis.before + axis.after - 1}",),
                 )
-        return Inferred((self.channels, h.out, w.out), pads_of(h, w), (h.extra, w.extra))
+        return Inferred((self.channels, *(axis.out for axis in axes)), tuple(axis.resolved for axis in axes))
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight [c, o/g, kh, kw] and bias [o]."""
+        """Return weight [c, o/g, kh, kw] and bias [o]."""
         c, o = inputs[0][0], self.channels // self.groups
-        taps = self.kernel[0] * self.kernel[1]
+        taps = math.prod(self.kernel)
         # PyTorch takes the fan-in from the second axis here too, and so draws the same range.
         return self.weight_and_bias((c, o, *self.kernel), o * taps, c // self.groups * taps, self.channels)
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
-        """c·h·w · (o/g)·kh·kw."""
-        c, h, w = inputs[0]
-        return c * h * w * (self.channels // self.groups) * self.kernel[0] * self.kernel[1]
+        """Return c·h·w · (o/g)·kh·kw."""
+        return math.prod(inputs[0]) * (self.channels // self.groups) * math.prod(self.kernel)
 
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
-        """c·h·w × (o/g)·kh·kw with the numbers."""
-        c, h, w = inputs[0]
-        return f"{c}·{h}·{w} × {self.channels // self.groups}·{self.kernel[0]}·{self.kernel[1]}"
+        """Return c·h·w × (o/g)·kh·kw with the numbers."""
+        return f"{product(inputs[0])} × {product((self.channels // self.groups, *self.kernel))}"
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """The elements whose windows overlap here."""
-        h, w = self.windows(inputs[0])
-        return seen[0].spread(h.k, h.stride, h.out), seen[1].spread(w.k, w.stride, w.out)
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return the field of the elements whose windows overlap at one position."""
+        return tuple(
+            field.transposed(window.span, window.stride, window.out)
+            for field, window in zip(seen, inferred.windows, strict=True)
+        )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from cnnspec.layers.base import Elementwise, Fields, Inferred, Layer, Parameter, Shape, ShapeError, whole_field
+from cnnspec.layers.base import Elementwise, Fields, Inferred, Parameter, Shape, ShapeError, WithoutMacs, whole_field
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.fields import Count, Fraction01
-from cnnspec.wording import by
+from cnnspec.wording import format_shape, product
 
 
 class Dense(Weighted):
@@ -27,11 +27,11 @@ class Dense(Weighted):
     """Outputs."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[units] from [f]."""
+        """Return [units] for [f]."""
         if len(inputs[0]) != 1:
             raise ShapeError(
                 "needs-vector",
-                f"`{{name}}` takes a vector, and gets an image of {by(inputs[0])}",
+                f"`{{name}}` takes a vector, and gets an image of {format_shape(inputs[0])}",
                 label="needs a flat vector",
                 remedies=("put `flatten` or `global_avg_pool` before it",),
                 input_index=0,
@@ -39,29 +39,29 @@ class Dense(Weighted):
         return Inferred((self.units,))
 
     @property
-    def always(self) -> Shape:
-        """[units], whatever comes in."""
+    def fixed_shape(self) -> Shape:
+        """[units], for every input."""
         return (self.units,)
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight [o, f] and bias [o]."""
+        """Return weight [o, f] and bias [o]."""
         (f,) = inputs[0]
         return self.weight_and_bias((self.units, f), f, self.units, self.units)
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
-        """o·f."""
+        """Return o·f."""
         return self.units * inputs[0][0]
 
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
-        """o × f with the numbers."""
+        """Return o × f with the numbers."""
         return f"{self.units} × {inputs[0][0]}"
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """Everything."""
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of every position."""
         return whole_field(seen)
 
 
-class Flatten(Layer):
+class Flatten(WithoutMacs):
     """The image as one vector, channel by channel and row by row.
 
     x [n, c, h, w] -> y [n, f]
@@ -70,15 +70,23 @@ class Flatten(Layer):
     """
 
     kind = "flatten"
-    view = True
+    elementwise = False
+    monotone = False
+    linear = True
+    piecewise = False
+    aliases_input = True
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[c·h·w] from [c, h, w]; a vector stays as it is."""
+        """Return [c·h·w] for [c, h, w]; a vector stays as it is."""
         return Inferred((math.prod(inputs[0]),))
 
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input."""
+        return seen
+
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
-        """The product."""
-        return [("length", f"{'·'.join(map(str, inputs[0]))} = {shape[0]}")]
+        """Return the product."""
+        return [("length", f"{product(inputs[0])} = {shape[0]}")]
 
 
 class Dropout(Elementwise):
@@ -93,7 +101,11 @@ class Dropout(Elementwise):
 
     kind = "dropout"
     main = "rate"
-    view = True
+    monotone = True
+    linear = True
+    piecewise = False
+    stochastic = True
+    aliases_input = True
 
     rate: Fraction01
     """Probability of zero, in [0, 1)."""

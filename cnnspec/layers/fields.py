@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from cnnspec.layers.geometry import AUTO, Padding, Pads, Total
+from cnnspec.layers.geometry import AUTO, SIDES, Padding, Pads, Total
 from cnnspec.wording import quoted, says, truth
 
 Count = Annotated[int, Field(ge=1)]
@@ -40,7 +40,7 @@ def _whole(value: Any, least: int, *at: str | int) -> int:
     return value
 
 
-def _pair(value: Any, least: int) -> tuple[int, int]:
+def _pair(value: Any, least: int) -> tuple[int, ...]:
     if isinstance(value, list | tuple):
         if len(value) != 2:
             raise fault("invalid-value", f"takes one number or a pair [height, width], not {says(value)}")
@@ -51,8 +51,8 @@ def _pair(value: Any, least: int) -> tuple[int, int]:
     return number, number
 
 
-def _short_pair(value: tuple[int, int]) -> Any:
-    return value[0] if value[0] == value[1] else list(value)
+def _short(value: tuple[int, ...]) -> Any:
+    return value[0] if len(set(value)) == 1 else list(value)
 
 
 def _pair_schema(least: int) -> dict[str, Any]:
@@ -61,22 +61,22 @@ def _pair_schema(least: int) -> dict[str, Any]:
 
 
 Size = Annotated[
-    tuple[int, int],
+    tuple[int, ...],
     PlainValidator(lambda v: _pair(v, 1)),
-    PlainSerializer(_short_pair),
+    PlainSerializer(_short),
     WithJsonSchema(_pair_schema(1)),
 ]
 """One number for both axes, or [height, width]."""
 
 Offset = Annotated[
-    tuple[int, int],
+    tuple[int, ...],
     PlainValidator(lambda v: _pair(v, 0)),
-    PlainSerializer(_short_pair),
+    PlainSerializer(_short),
     WithJsonSchema(_pair_schema(0)),
 ]
 """As Size, and 0 is allowed."""
 
-_SIDES = ("top", "bottom", "left", "right")
+_SIDES = SIDES[2]
 
 
 def _padding(value: Any) -> Padding:
@@ -99,7 +99,7 @@ def _padding(value: Any) -> Padding:
             return _padding_mapping(value)
         case None:
             raise fault("wrong-type", "takes a number, a pair, a word or a mapping, not nothing")
-    return Total(*_pair(value, 0))
+    return Total(_pair(value, 0))
 
 
 def _auto(word: str) -> str:
@@ -120,22 +120,23 @@ def _padding_mapping(value: dict[str, Any]) -> Pads:
         except PydanticCustomError as error:
             at = (error.context or {}).get("at", ())
             raise fault(error.type, error.message(), "each_side", *at) from None
-        return Pads(height, height, width, width)
+        return Pads(((height, height), (width, width)))
     for key in value:
         if key not in _SIDES:
             takes = "it takes each_side, or top, bottom, left and right"
             raise fault("unknown-key", f"has no {quoted(key)}", key, help=takes, known=(*_SIDES, "each_side"))
-    return Pads(*(_whole(value.get(side, 0), 0, side) for side in _SIDES))
+    top, bottom, left, right = (_whole(value.get(side, 0), 0, side) for side in _SIDES)
+    return Pads(((top, bottom), (left, right)))
 
 
 def _write_padding(value: Padding) -> Any:
     match value:
         case Total():
-            return _short_pair((value.height, value.width))
+            return _short(value.axes)
         case Pads():
             if value.symmetric:
-                return {"each_side": _short_pair((value.top, value.left))}
-            return value._asdict()
+                return {"each_side": _short(tuple(before for before, _ in value.axes))}
+            return value.by_side()
     return value
 
 

@@ -1,4 +1,4 @@
-"""The only window arithmetic: how far a window reaches, where its zeros go, how many places it has.
+"""The only window arithmetic: the span of a window, where its padding goes, how many positions it has.
 
 With n input, k kernel, p *total* padding and s stride, the textbook chapter (section 1.2) has
 
@@ -16,40 +16,76 @@ Auto = Literal["valid", "same", "same_upper", "same_lower"]
 AUTO: tuple[Auto, ...] = ("valid", "same", "same_upper", "same_lower")
 
 
-class Pads(NamedTuple):
-    """Rows and columns added on each side."""
+# The names of the spatial axes and of the sides before and after each, by how many axes there are.
+AXES: dict[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+SIDES: dict[int, tuple[str, ...]] = {
+    1: ("left", "right"),
+    2: ("top", "bottom", "left", "right"),
+    3: ("front", "back", "top", "bottom", "left", "right"),
+}
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+
+class Pads(NamedTuple):
+    """Elements added before and after along each axis."""
+
+    axes: tuple[tuple[int, int], ...]
 
     def __str__(self) -> str:
-        return f"{self.top} top, {self.bottom} bottom, {self.left} left, {self.right} right"
+        return ", ".join(f"{n} {side}" for side, n in self.by_side().items())
 
     @property
     def symmetric(self) -> bool:
         """Whether both ends of each axis get the same."""
-        return self.top == self.bottom and self.left == self.right
+        return all(before == after for before, after in self.axes)
+
+    @property
+    def flat(self) -> tuple[int, ...]:
+        """Before and after of the first axis, then of the next: top, bottom, left, right for an image."""
+        return tuple(n for axis in self.axes for n in axis)
+
+    def by_side(self) -> dict[str, int]:
+        """The numbers by the names of the sides."""
+        return dict(zip(SIDES[len(self.axes)], self.flat, strict=True))
 
 
 class Total(NamedTuple):
-    """The textbook's padding: rows (columns) added on both sides together."""
+    """The textbook's padding: elements added on both sides of each axis together."""
 
-    height: int
-    width: int
+    axes: tuple[int, ...]
 
 
 Padding = Auto | Total | Pads
 
 
+class Window(NamedTuple):
+    """The resolved window of a layer along one axis; a backend reads it and derives nothing."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+    """Elements of padding before the input; negative where the input is cut."""
+    after: int
+    """Elements of padding after the input; negative where the input is cut."""
+    extra: int
+    """Elements beyond the padding: what ceil rounding reaches in a pool, the output padding of a transposed conv."""
+    out: int
+    bounds: tuple[tuple[int, int], ...] = ()
+    """[start, end) of each position, where they do not follow from kernel and stride (adaptive pooling)."""
+
+    @property
+    def span(self) -> int:
+        """How many elements the kernel spans."""
+        return effective_kernel(self.kernel, self.dilation)
+
+
 def split_total(p: int) -> tuple[int, int]:
-    """⌈p/2⌉ before, ⌊p/2⌋ after: the extra row goes on top (textbook 1.2.1)."""
+    """Return ⌈p/2⌉ before, ⌊p/2⌋ after: the extra row goes on top (textbook 1.2.1)."""
     return p - p // 2, p // 2
 
 
-def reach(kernel: int, dilation: int) -> int:
-    """What a window of `kernel` taps spans: (kernel − 1)·dilation + 1."""
+def effective_kernel(kernel: int, dilation: int) -> int:
+    """Return how many elements a window of `kernel` taps spans: (kernel − 1)·dilation + 1."""
     return (kernel - 1) * dilation + 1
 
 
@@ -67,7 +103,7 @@ class Axis(NamedTuple):
     @property
     def k(self) -> int:
         """What the window spans."""
-        return reach(self.kernel, self.dilation)
+        return effective_kernel(self.kernel, self.dilation)
 
     @property
     def p(self) -> int:
@@ -76,7 +112,7 @@ class Axis(NamedTuple):
 
     @property
     def out(self) -> int:
-        """How many places the window has; below 1 it does not fit."""
+        """How many positions the window has; below 1 it does not fit."""
         if not self.ceil:
             return (self.n - self.k + self.p + self.stride) // self.stride
         rounded_up = -(-(self.n - self.k + self.p) // self.stride) + 1
@@ -84,7 +120,7 @@ class Axis(NamedTuple):
         return rounded_up - starts_in_trailing_padding
 
     @property
-    def overhang(self) -> int:
+    def extra(self) -> int:
         """How many elements beyond the padding the last window of a ceil rounding reaches."""
         return max(0, (self.out - 1) * self.stride + self.k - self.n - self.p)
 
@@ -93,8 +129,13 @@ class Axis(NamedTuple):
         """The most taps that would fit."""
         return (self.n + self.p - 1) // self.dilation + 1
 
+    @property
+    def resolved(self) -> Window:
+        """The window as it travels in the graph."""
+        return Window(self.kernel, self.stride, self.dilation, self.before, self.after, self.extra, self.out)
+
     def formula(self) -> str:
-        """The arithmetic with the numbers in it."""
+        """Return the arithmetic with the numbers in it."""
         n, k, p, s = self.n, self.k, self.p, self.stride
         if not self.ceil:
             return f"⌊({n} − {k} + {p} + {s}) / {s}⌋ = {number(self.out)}"
@@ -111,8 +152,8 @@ def number(value: int) -> str:
 def window(
     n: int, kernel: int, stride: int, padding: Padding, axis: int, dilation: int = 1, ceil: bool = False
 ) -> Axis:
-    """The window along `axis` (0 height, 1 width) with its padding resolved."""
-    k = reach(kernel, dilation)
+    """Return the window along `axis` (0 is the first) with its padding resolved."""
+    k = effective_kernel(kernel, dilation)
     before, after = _resolve(n, k, stride, padding, axis)
     return Axis(n, kernel, stride, before, after, dilation, ceil)
 
@@ -124,18 +165,18 @@ def _resolve(n: int, k: int, stride: int, padding: Padding, axis: int) -> tuple[
         case "same":
             return split_total(k - 1)
         case "same_upper" | "same_lower":
-            # ONNX, TensorFlow: the least that gives ⌈n/s⌉ places.
+            # ONNX, TensorFlow: the least that gives ⌈n/s⌉ positions.
             p = max(0, (-(-n // stride) - 1) * stride + k - n)
             extra_first = split_total(p)
             return extra_first if padding == "same_lower" else (extra_first[1], extra_first[0])
         case Pads():
-            return (padding.top, padding.bottom) if axis == 0 else (padding.left, padding.right)
+            return padding.axes[axis]
         case Total():
-            return split_total(padding[axis])
+            return split_total(padding.axes[axis])
 
 
 class TransposedAxis(NamedTuple):
-    """The window of a transposed convolution along one axis: n places, each spread over k elements.
+    """The window of a transposed convolution along one axis: n positions, each spread over k elements.
 
     out = (n − 1)·s + k − p + extra, the inverse of the textbook's line (Dumoulin & Visin 2016, section 4).
     """
@@ -151,15 +192,20 @@ class TransposedAxis(NamedTuple):
     @property
     def k(self) -> int:
         """What the window spans."""
-        return reach(self.kernel, self.dilation)
+        return effective_kernel(self.kernel, self.dilation)
 
     @property
     def out(self) -> int:
         """How many elements come out; below 1 the padding cuts everything away."""
         return (self.n - 1) * self.stride + self.k - self.before - self.after + self.extra
 
+    @property
+    def resolved(self) -> Window:
+        """The window as it travels in the graph."""
+        return Window(self.kernel, self.stride, self.dilation, self.before, self.after, self.extra, self.out)
+
     def formula(self) -> str:
-        """The arithmetic with the numbers in it."""
+        """Return the arithmetic with the numbers in it."""
         extra = f" + {self.extra}" if self.extra else ""
         p = self.before + self.after
         return f"({self.n} − 1) · {self.stride} + {self.k} − {p}{extra} = {number(self.out)}"
@@ -168,8 +214,8 @@ class TransposedAxis(NamedTuple):
 def transposed_window(
     n: int, kernel: int, stride: int, padding: Padding, axis: int, dilation: int = 1, extra: int = 0
 ) -> TransposedAxis:
-    """The transposed window along `axis`; `same` cuts so that out = n·s."""
-    k = reach(kernel, dilation)
+    """Return the transposed window along `axis`; `same` cuts so that out = n·s."""
+    k = effective_kernel(kernel, dilation)
     if padding in ("same", "same_upper", "same_lower"):
         before, after = split_total(max(0, k - stride))
         if padding == "same_upper":
@@ -180,27 +226,29 @@ def transposed_window(
     return TransposedAxis(n, kernel, stride, before, after, dilation, extra)
 
 
-def pads_of(height: Axis | TransposedAxis, width: Axis | TransposedAxis) -> Pads:
-    """The resolved pads of a window over both axes."""
-    return Pads(height.before, height.after, width.before, width.after)
-
-
-def adaptive_bounds(n: int, out: int) -> list[tuple[int, int]]:
-    """Where each of `out` windows starts and ends: ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ (PyTorch's adaptive pooling)."""
-    return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+def adaptive_window(n: int, out: int) -> Window:
+    """Return the windows of adaptive pooling, [⌊i·n/out⌋, ⌈(i + 1)·n/out⌉) as in PyTorch; the kernel is the largest."""
+    bounds = tuple((i * n // out, -(-(i + 1) * n // out)) for i in range(out))
+    return Window(max(end - start for start, end in bounds), max(1, n // out), 1, 0, 0, 0, out, bounds)
 
 
 def centred(n: int, size: int) -> int:
-    """Where a centred stretch of `size` begins: as much before as after, an odd rest comes after."""
+    """Return where a centred stretch of `size` elements begins among n: as many before as after, an odd rest after."""
     return (n - size) // 2
 
 
-class Field(NamedTuple):
+def centred_crop(n: int, size: int) -> Window:
+    """Return the window that keeps the `size` elements in the middle."""
+    before = centred(n, size)
+    return Window(1, 1, 1, -before, -(n - size - before), 0, size)
+
+
+class ReceptiveField(NamedTuple):
     """What one element sees of the input along one axis (textbook 1.1.3), and how its neighbours see it.
 
     Neighbours are `jump` inputs apart. Behind a layer that makes the image finer they share what they see: they
-    stand `stride` apart on a grid with `fine` places for every `jump` inputs, and see `span` places of it beyond
-    their first `base` inputs; how many inputs that is depends on the place, and the largest counts.
+    are `stride` apart on a grid with `fine` cells for every `jump` inputs, and see `span` cells of it beyond
+    their first `base` inputs; how many inputs that is depends on the position, and the largest counts.
     """
 
     base: int
@@ -214,8 +262,8 @@ class Field(NamedTuple):
     stride: int = 1
 
     @classmethod
-    def of(cls, n: int) -> Field:
-        """Of the input itself."""
+    def of(cls, n: int) -> ReceptiveField:
+        """Return the field of the input itself, of n elements."""
         return cls(1, 1, n, n)
 
     @property
@@ -228,29 +276,29 @@ class Field(NamedTuple):
         """How many inputs neighbours are apart."""
         return Fraction(self.jump * self.stride, self.fine)
 
-    def slide(self, k: int, stride: int, out: int) -> Field:
-        """Behind a window that spans k and moves by stride."""
+    def slide(self, k: int, stride: int, out: int) -> ReceptiveField:
+        """Return the field behind a window that spans k and moves by stride."""
         if self.fine == 1:
-            return Field(self.base + (k - 1) * self.jump, self.jump * stride, out, self.inputs)
+            return ReceptiveField(self.base + (k - 1) * self.jump, self.jump * stride, out, self.inputs)
         return self._replace(span=self.span + (k - 1) * self.stride, stride=self.stride * stride, cells=out)._settled()
 
-    def spread(self, k: int, stride: int, out: int) -> Field:
-        """Behind a transposed window: every element reaches over k places of a grid that is finer by stride."""
+    def transposed(self, k: int, stride: int, out: int) -> ReceptiveField:
+        """Return the field behind a transposed window: each element reaches over k cells of a grid finer by stride."""
         span = self.span * stride + (k - 1) * self.stride
-        return Field(self.base, self.jump, out, self.inputs, self.fine * stride, span, self.stride)._settled()
+        return ReceptiveField(self.base, self.jump, out, self.inputs, self.fine * stride, span, self.stride)._settled()
 
-    def whole(self) -> Field:
-        """Behind a layer that reads everything; of the padding around it nothing is to be seen there."""
+    def whole(self) -> ReceptiveField:
+        """Return the field behind a layer that reads every position; padding does not count as input."""
         everything = self._replace(span=self.span + (self.cells - 1) * self.stride)
-        return Field(min(everything.size, self.inputs), self.jump, 1, self.inputs)
+        return ReceptiveField(min(everything.size, self.inputs), self.jump, 1, self.inputs)
 
-    def joined(self, *others: Field) -> Field:
-        """Behind a merge: the largest field, spaced as in the branch with the most elements (others stretch)."""
+    def merged(self, *others: ReceptiveField) -> ReceptiveField:
+        """Return the field behind a merge: the largest, spaced as in the branch with the most elements."""
         fields = (self, *others)
         widest = max(fields, key=lambda field: (field.cells, field.size, field.jump))
         return widest._replace(base=widest.base + max(field.size for field in fields) - widest.size)
 
-    def _settled(self) -> Field:
+    def _settled(self) -> ReceptiveField:
         """Without the grid, where it is not finer than the elements stand."""
         whole, rest = divmod(self.stride, self.fine)
-        return self if rest else Field(self.size, self.jump * whole, self.cells, self.inputs)
+        return self if rest else ReceptiveField(self.size, self.jump * whole, self.cells, self.inputs)

@@ -1,17 +1,18 @@
-"""The input of a network, as the first node of its graph."""
+"""The input of a network, as a node of its graph."""
 
 from __future__ import annotations
 
-from cnnspec.layers import Inferred, Layer, Shape
+from cnnspec.layers.base import SameShape
 
 INPUT = "input"
 
 
-class InputLayer(Layer):
-    """The first node of every graph: what the network is given."""
+class InputLayer(SameShape):
+    """A node that reads no other: its shape is that of the input itself."""
 
     kind = INPUT
-
-    def infer(self, *inputs: Shape) -> Inferred:
-        """Its own shape."""
-        return Inferred(inputs[0])
+    arity = 0
+    elementwise = True
+    monotone = True
+    linear = True
+    piecewise = False

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from cnnspec.layers.base import Inferred, Layer, Shape, ShapeError
-from cnnspec.wording import by
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs
+from cnnspec.layers.geometry import AXES
+from cnnspec.wording import format_shape
 
 
-class Merge(Layer):
+class Merge(WithoutMacs):
     """A layer over several branches."""
 
-    merges = True
+    arity = None
+    elementwise = False
+    monotone = False
+    piecewise = False
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the branches together."""
+        return seen
 
     def _differ(self, index: int, a: Shape, b: Shape, rule: str) -> ShapeError:
         return ShapeError(
             "shapes-differ",
-            f"`{{name}}` joins {by(a)} with {by(b)}",
+            f"`{{name}}` joins {format_shape(a)} with {format_shape(b)}",
             label=rule,
             notes=_differences(self.kind, a, b),
             remedies=_remedies(self.kind, a, b),
@@ -33,7 +41,7 @@ def _usual(shapes: Iterable[Shape]) -> Shape:
 def _differences(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
     if len(a) != len(b):
         return (f"one is {_form(a)}, the other {_form(b)}",)
-    names = ("channels", "height", "width") if len(a) == 3 else ("length",)
+    names = ("channels", *AXES[len(a) - 1]) if len(a) > 1 else ("length",)
     axes = [*zip(names, a, b, strict=True)][1 if kind == "concat" else 0 :]
     return tuple(f"{name}: {m} and {n}" for name, m, n in axes if m != n)
 
@@ -85,9 +93,10 @@ class Add(Merge):
     """
 
     kind = "add"
+    linear = True
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """The shape that all branches have."""
+        """Return the shape that all branches have."""
         if len(set(inputs)) > 1:
             usual = _usual(inputs)
             i, odd = next((i, shape) for i, shape in enumerate(inputs) if shape != usual)
@@ -108,9 +117,10 @@ class Multiply(Merge):
     """
 
     kind = "multiply"
+    linear = False
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """The largest shape, to which axes of size one stretch."""
+        """Return the largest shape, to which axes of size one stretch."""
         rank = max(map(len, inputs))
         full = [(*shape, *[1] * (rank - len(shape))) for shape in inputs]
         target = tuple(map(max, *full))
@@ -135,9 +145,10 @@ class Concat(Merge):
     """
 
     kind = "concat"
+    linear = True
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[sum of the channels, ...]."""
+        """Return [sum of the channels, ...]."""
         if len({shape[1:] for shape in inputs}) > 1:
             usual = next(shape for shape in inputs if shape[1:] == _usual(shape[1:] for shape in inputs))
             i, odd = next((i, shape) for i, shape in enumerate(inputs) if shape[1:] != usual[1:])
@@ -146,7 +157,7 @@ class Concat(Merge):
         return Inferred((sum(shape[0] for shape in inputs), *first[1:]))
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
-        """The sum."""
+        """Return the sum."""
         return [("channels", f"{' + '.join(str(s[0]) for s in inputs)} = {shape[0]}")]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from cnnspec.layers.base import Elementwise, Inferred, Parameter, Shape, image
+from cnnspec.layers.base import Elementwise, Inferred, Parameter, SameShape, Shape, spatial
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, Positive
 
@@ -15,7 +15,7 @@ def _scale_and_shift(shape: Shape) -> dict[str, Parameter]:
     return {"weight": Parameter(shape, 1.0), "bias": Parameter(shape, 0.0)}
 
 
-class BatchNorm(Elementwise):
+class BatchNorm(SameShape):
     """Each channel normalised over the batch while training, by running statistics otherwise.
 
     x [n, c, ...] -> y [n, c, ...]
@@ -27,6 +27,11 @@ class BatchNorm(Elementwise):
     """
 
     kind = "batch_norm"
+    elementwise = True
+    monotone = False
+    linear = True
+    piecewise = False
+    needs_batch_statistics = True
 
     eps: Positive = 1e-5
     """Added to the variance."""
@@ -34,13 +39,13 @@ class BatchNorm(Elementwise):
     """Share of the batch in the running statistics."""
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight, bias, running_mean and running_var [c]."""
+        """Return weight, bias, running_mean and running_var [c]."""
         c = inputs[0][:1]
         state = {"running_mean": Parameter(c, 0.0, trainable=False), "running_var": Parameter(c, 1.0, trainable=False)}
         return _scale_and_shift(c) | state
 
 
-class LayerNorm(Elementwise):
+class LayerNorm(SameShape):
     """Each sample normalised by itself: over its channels at every position, or over all of it.
 
     x [n, c, ...] -> y [n, c, ...]
@@ -52,6 +57,10 @@ class LayerNorm(Elementwise):
     """
 
     kind = "layer_norm"
+    elementwise = False
+    monotone = False
+    linear = False
+    piecewise = False
 
     axes: Literal["channels", "all"] = "channels"
     """Over what the mean and variance are taken."""
@@ -59,11 +68,11 @@ class LayerNorm(Elementwise):
     """Added to the variance."""
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight and bias [c], or of the sample's shape."""
+        """Return weight and bias [c], or of the sample's shape."""
         return _scale_and_shift(inputs[0] if self.axes == "all" else inputs[0][:1])
 
 
-class GroupNorm(Elementwise):
+class GroupNorm(SameShape):
     """Each sample normalised by itself, over groups of its channels.
 
     x [n, c, h, w] -> y [n, c, h, w]
@@ -74,6 +83,10 @@ class GroupNorm(Elementwise):
     """
 
     kind = "group_norm"
+    elementwise = False
+    monotone = False
+    linear = False
+    piecewise = False
     main = "groups"
 
     groups: Count
@@ -82,17 +95,17 @@ class GroupNorm(Elementwise):
     """Added to the variance."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """The shape of the input."""
-        c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, (c, "channels"))
+        """Return the shape of the input."""
+        spatial(self.kind, inputs[0])
+        divide(self.groups, (inputs[0][0], "channels"))
         return Inferred(inputs[0])
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight and bias [c]."""
+        """Return weight and bias [c]."""
         return _scale_and_shift(inputs[0][:1])
 
 
-class LocalResponseNorm(Elementwise):
+class LocalResponseNorm(SameShape):
     """Each number divided by the activity of the neighbouring channels at its position.
 
     x [n, c, h, w] -> y [n, c, h, w]
@@ -104,6 +117,10 @@ class LocalResponseNorm(Elementwise):
     """
 
     kind = "local_response_norm"
+    elementwise = False
+    monotone = False
+    linear = False
+    piecewise = False
     main = "size"
 
     size: Count
@@ -116,8 +133,8 @@ class LocalResponseNorm(Elementwise):
     """Added to the sum."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """The shape of the input."""
-        image(self.kind, inputs[0])
+        """Return the shape of the input."""
+        spatial(self.kind, inputs[0])
         return Inferred(inputs[0])
 
 
@@ -132,6 +149,9 @@ class Scale(Elementwise):
     """
 
     kind = "scale"
+    monotone = False
+    linear = True
+    piecewise = False
     main = "value"
 
     value: float = 1.0
@@ -140,5 +160,5 @@ class Scale(Elementwise):
     """Whether the factors are learned; if not, the value stays."""
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """weight [c]."""
+        """Return weight [c]."""
         return {"weight": Parameter(inputs[0][:1], self.value)} if self.learn else {}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, image, whole_field
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, spatial, whole_field
 from cnnspec.layers.fields import PaddingField, Size
-from cnnspec.layers.geometry import Axis, Field, adaptive_bounds, pads_of, window
-from cnnspec.layers.window import does_not_fit
+from cnnspec.layers.geometry import Axis, adaptive_window, window
+from cnnspec.layers.window import does_not_fit, slide
 
 
-class Pool(Layer):
+class Pool(WithoutMacs):
     """Pooling with a sliding window."""
+
+    elementwise = False
+    monotone = False
 
     main = "kernel"
 
@@ -24,27 +27,18 @@ class Pool(Layer):
     rounding: Literal["floor", "ceil"] = "floor"
     """Whether a last window that is only partly filled counts."""
 
-    @property
-    def moves(self) -> tuple[int, int]:
-        """How far the window moves: the stride, or the window's own size."""
-        return self.stride or self.kernel
-
-    def windows(self, shape: Shape) -> tuple[Axis, Axis]:
-        """The window over height and width."""
-        stride = self.moves
-        h, w = (
-            window(shape[1 + i], self.kernel[i], stride[i], self.padding, i, ceil=self.rounding == "ceil")
-            for i in (0, 1)
-        )
-        return h, w
+    def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
+        """Return the window along each axis; it moves by its own size where no stride is given."""
+        stride, ceil = self.stride or self.kernel, self.rounding == "ceil"
+        return tuple(window(n, self.kernel[i], stride[i], self.padding, i, ceil=ceil) for i, n in enumerate(shape[1:]))
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[c, oh, ow] from [c, h, w]."""
-        c, _, _ = image(self.kind, inputs[0])
-        h, w = self.windows(inputs[0])
-        if h.out < 1 or w.out < 1:
-            raise does_not_fit(h, w)
-        for axis in (h, w):
+        """Return [c, oh, ow] for [c, h, w]."""
+        spatial(self.kind, inputs[0])
+        axes = self.window_axes(inputs[0])
+        if any(axis.out < 1 for axis in axes):
+            raise does_not_fit(axes)
+        for axis in axes:
             if max(axis.before, axis.after) >= axis.kernel:
                 raise ShapeError(
                     "invalid-value",
@@ -53,12 +47,12 @@ class Pool(Layer):
                     label=f"{max(axis.before, axis.after)} on one side of a window of {axis.kernel}",
                     remedies=(f"at most {axis.kernel - 1} on each side",),
                 )
-        return Inferred((c, h.out, w.out), pads_of(h, w), (h.overhang, w.overhang))
+        windows = tuple(axis.resolved for axis in axes)
+        return Inferred((inputs[0][0], *(axis.out for axis in axes)), windows)
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """A window of fields."""
-        h, w = self.windows(inputs[0])
-        return seen[0].slide(h.k, h.stride, h.out), seen[1].slide(w.k, w.stride, w.out)
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return the field of the window."""
+        return slide(seen, inferred)
 
 
 class MaxPool(Pool):
@@ -72,7 +66,8 @@ class MaxPool(Pool):
     """
 
     kind = "max_pool"
-    kinked = True
+    linear = False
+    piecewise = True
 
 
 class AvgPool(Pool):
@@ -86,21 +81,26 @@ class AvgPool(Pool):
     """
 
     kind = "avg_pool"
+    linear = True
+    piecewise = False
 
     count_padding: bool = True
     """Whether the zeros of the padding count in the mean."""
 
 
-class GlobalPool(Layer):
+class GlobalPool(WithoutMacs):
     """Pooling over the whole image; what is left is a vector."""
 
-    def infer(self, *inputs: Shape) -> Inferred:
-        """[c] from [c, h, w]."""
-        c, _, _ = image(self.kind, inputs[0])
-        return Inferred((c,))
+    elementwise = False
+    monotone = False
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """Everything."""
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return [c] for [c, h, w]."""
+        spatial(self.kind, inputs[0])
+        return Inferred(inputs[0][:1])
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of every position."""
         return whole_field(seen)
 
 
@@ -115,6 +115,8 @@ class GlobalAvgPool(GlobalPool):
     """
 
     kind = "global_avg_pool"
+    linear = True
+    piecewise = False
 
 
 class GlobalMaxPool(GlobalPool):
@@ -126,10 +128,11 @@ class GlobalMaxPool(GlobalPool):
     """
 
     kind = "global_max_pool"
-    kinked = True
+    linear = False
+    piecewise = True
 
 
-class AdaptiveAvgPool(Layer):
+class AdaptiveAvgPool(WithoutMacs):
     """The mean of windows that are laid out so that the output has a given size.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
@@ -141,22 +144,23 @@ class AdaptiveAvgPool(Layer):
 
     kind = "adaptive_avg_pool"
     main = "size"
+    elementwise = False
+    monotone = False
+    linear = True
+    piecewise = False
 
     size: Size
     """Height and width of the output."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[c, oh, ow] from [c, h, w]."""
-        c, _, _ = image(self.kind, inputs[0])
-        return Inferred((c, *self.size))
+        """Return [c, oh, ow] for [c, h, w]."""
+        sizes = spatial(self.kind, inputs[0])
+        windows = tuple(adaptive_window(n, out) for n, out in zip(sizes, self.size, strict=True))
+        return Inferred((inputs[0][0], *self.size), windows)
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """The largest of the windows, or everything."""
-        return _adapted(seen[0], inputs[0][1], shape[1]), _adapted(seen[1], inputs[0][2], shape[2])
-
-
-def _adapted(seen: Field, n: int, out: int) -> Field:
-    if out == 1:
-        return seen.whole()
-    reach = max(end - start for start, end in adaptive_bounds(n, out))
-    return seen.slide(reach, max(1, n // out), out)
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return the field of the largest window, or of every position where there is one window alone."""
+        return tuple(
+            field.whole() if window.out == 1 else field.slide(window.span, window.stride, window.out)
+            for field, window in zip(seen, inferred.windows, strict=True)
+        )

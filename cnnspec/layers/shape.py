@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError, image
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, spatial
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, PaddingField, Range, Size
-from cnnspec.layers.geometry import Pads, pads_of, window
-from cnnspec.wording import by
+from cnnspec.layers.geometry import AXES, centred_crop, window
+from cnnspec.layers.window import slide
+from cnnspec.wording import format_shape
 
 
-class Upsample(Layer):
+class Rearranged(WithoutMacs):
+    """Layers that repeat, move, add or drop numbers, and compute none."""
+
+    elementwise = False
+    monotone = False
+    linear = True
+    piecewise = False
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input."""
+        return seen
+
+
+class Upsample(Rearranged):
     """The image enlarged by a whole factor.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
@@ -30,23 +44,23 @@ class Upsample(Layer):
     """Repeat each number, or interpolate."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[c, h·scale, w·scale] from [c, h, w]."""
-        c, h, w = image(self.kind, inputs[0])
-        return Inferred((c, h * self.scale[0], w * self.scale[1]))
+        """Return [c, h·scale, w·scale] for [c, h, w]."""
+        sizes = spatial(self.kind, inputs[0])
+        return Inferred((inputs[0][0], *(n * scale for n, scale in zip(sizes, self.scale, strict=True))))
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """One element, or the two that are interpolated."""
-        k = [scale if self.mode == "nearest" or scale == 1 else 2 * scale for scale in self.scale]
-        h, w = (seen[i].spread(k[i], self.scale[i], shape[1 + i]) for i in (0, 1))
-        return h, w
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return the field of one element, or of the two that are interpolated."""
+        kernel = [scale if self.mode == "nearest" or scale == 1 else 2 * scale for scale in self.scale]
+        axes = zip(seen, kernel, self.scale, inferred.shape[1:], strict=True)
+        return tuple(field.transposed(k, scale, n) for field, k, scale, n in axes)
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
-        """The products."""
-        _, h, w = inputs[0]
-        return [("height", f"{h} · {self.scale[0]} = {shape[1]}"), ("width", f"{w} · {self.scale[1]} = {shape[2]}")]
+        """Return the products."""
+        sizes = zip(AXES[len(self.scale)], inputs[0][1:], self.scale, shape[1:], strict=True)
+        return [(name, f"{n} · {scale} = {out}") for name, n, scale, out in sizes]
 
 
-class Pad(Layer):
+class Pad(Rearranged):
     """The image with a border of zeros (or another number), of its mirror image, or of its outermost numbers.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
@@ -65,8 +79,8 @@ class Pad(Layer):
     """The number in a constant border."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[c, h + top + bottom, w + left + right] from [c, h, w]."""
-        c, h, w = image(self.kind, inputs[0])
+        """Return [c, h + top + bottom, w + left + right] for [c, h, w]."""
+        sizes = spatial(self.kind, inputs[0])
         if isinstance(self.padding, str):
             raise ShapeError(
                 "invalid-value",
@@ -74,33 +88,31 @@ class Pad(Layer):
                 field="padding",
                 label="takes numbers here",
             )
-        pads: Pads = pads_of(*(window(n, 1, 1, self.padding, i) for i, n in enumerate((h, w))))
-        if self.mode == "reflect" and (max(pads.top, pads.bottom) >= h or max(pads.left, pads.right) >= w):
+        axes = [window(n, 1, 1, self.padding, i) for i, n in enumerate(sizes)]
+        windows = tuple(axis.resolved for axis in axes)
+        found = Inferred((inputs[0][0], *(axis.out for axis in axes)), windows)
+        if self.mode == "reflect" and any(max(axis.before, axis.after) >= axis.n for axis in axes):
             raise ShapeError(
                 "size-too-large",
                 "a mirror image cannot be wider than the image",
                 field="padding",
-                label=f"pads {pads}, of a {h}×{w} image",
-                remedies=(f"at most {h - 1} rows and {w - 1} columns on each side",),
+                label=f"pads {found.pads}, of a {format_shape(sizes)} image",
+                remedies=(f"at most {sizes[0] - 1} rows and {sizes[1] - 1} columns on each side",),
                 larger_input=True,
             )
-        return Inferred((c, h + pads.top + pads.bottom, w + pads.left + pads.right), pads)
+        return found
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input, at as many positions as there are now."""
+        return slide(seen, inferred)
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
-        """The sums."""
-        _, h, w = inputs[0]
-        pads = self.infer(*inputs).pads or Pads(0, 0, 0, 0)
-        return [
-            ("height", f"{pads.top} + {h} + {pads.bottom} = {shape[1]}"),
-            ("width", f"{pads.left} + {w} + {pads.right} = {shape[2]}"),
-        ]
-
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """What it was, at more places."""
-        return seen[0].slide(1, 1, shape[1]), seen[1].slide(1, 1, shape[2])
+        """Return the sums."""
+        sizes = zip(AXES[len(shape) - 1], inputs[0][1:], self.infer(*inputs).windows, strict=True)
+        return [(name, f"{axis.before} + {n} + {axis.after} = {axis.out}") for name, n, axis in sizes]
 
 
-class Crop(Layer):
+class Crop(Rearranged):
     """The middle of the image.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
@@ -117,25 +129,26 @@ class Crop(Layer):
     """Height and width of what is kept."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[c, *size] from [c, h, w]."""
-        c, h, w = image(self.kind, inputs[0])
-        if self.size[0] > h or self.size[1] > w:
+        """Return [c, *size] for [c, h, w]."""
+        sizes = spatial(self.kind, inputs[0])
+        if any(size > n for size, n in zip(self.size, sizes, strict=True)):
             raise ShapeError(
                 "size-too-large",
                 "a crop cannot be larger than the image",
                 field="size",
-                label=f"{by(self.size)} of a {h}×{w} image",
-                remedies=(f"at most [{h}, {w}]",),
+                label=f"{format_shape(self.size)} of a {format_shape(sizes)} image",
+                remedies=(f"at most {list(sizes)}",),
                 larger_input=True,
             )
-        return Inferred((c, *self.size))
+        windows = tuple(centred_crop(n, size) for n, size in zip(sizes, self.size, strict=True))
+        return Inferred((inputs[0][0], *self.size), windows)
 
-    def field(self, seen: Fields, inputs: tuple[Shape, ...], shape: Shape) -> Fields:
-        """What it was, at fewer places."""
-        return seen[0].slide(1, 1, shape[1]), seen[1].slide(1, 1, shape[2])
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input, at as many positions as there are now."""
+        return slide(seen, inferred)
 
 
-class ChannelShuffle(Layer):
+class ChannelShuffle(Rearranged):
     """The channels of all groups dealt out in turn, so that the next groups mix them.
 
     x [n, c, h, w] -> y [n, c, h, w]
@@ -152,13 +165,13 @@ class ChannelShuffle(Layer):
     """How many groups there are."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """The shape of the input."""
-        c, _, _ = image(self.kind, inputs[0])
-        divide(self.groups, (c, "channels"))
+        """Return the shape of the input."""
+        spatial(self.kind, inputs[0])
+        divide(self.groups, (inputs[0][0], "channels"))
         return Inferred(inputs[0])
 
 
-class Slice(Layer):
+class Slice(Rearranged):
     """Some of the channels: from the first up to, not including, the end.
 
     x [n, c, ...] -> y [n, o, ...]
@@ -173,7 +186,7 @@ class Slice(Layer):
     """[first, end), counted from 0."""
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """[end − first, ...] from [c, ...]."""
+        """Return [end − first, ...] for [c, ...]."""
         first, end = self.channels
         c = inputs[0][0]
         if first >= end:

@@ -1,51 +1,65 @@
-"""What layers with a sliding window share: the fault of one that does not fit."""
+"""What layers with a sliding window share: the fault of one that does not fit, and the receptive field."""
 
 from __future__ import annotations
 
-from cnnspec.layers.base import Layer, ShapeError
-from cnnspec.layers.geometry import Axis, Total, reach, split_total
+from collections.abc import Sequence
+
+from cnnspec.layers.base import Fields, Inferred, Layer, ShapeError
+from cnnspec.layers.geometry import AXES, Axis, Pads, Total, effective_kernel, split_total
+from cnnspec.wording import format_shape
 
 
-def does_not_fit(h: Axis, w: Axis) -> ShapeError:
-    """The fault of a window that has no place, with what would make it fit."""
-    bad = [(name, axis) for name, axis in (("height", h), ("width", w)) if axis.out < 1]
-    padded = "no padding" if not (h.p or w.p) else f"padding {h.p}×{w.p} in total"
-    dilated = "" if (h.dilation, w.dilation) == (1, 1) else " (dilated)"
+def slide(seen: Fields, inferred: Inferred) -> Fields:
+    """Return the receptive field behind a sliding window."""
+    pairs = zip(seen, inferred.windows, strict=True)
+    return tuple(field.slide(window.span, window.stride, window.out) for field, window in pairs)
+
+
+def does_not_fit(axes: Sequence[Axis]) -> ShapeError:
+    """Return the error of a window that has no position, with what would make it fit."""
+    bad = [(name, axis) for name, axis in zip(AXES[len(axes)], axes, strict=True) if axis.out < 1]
+    total = format_shape([axis.p for axis in axes])
+    padded = f"padding {total} in total" if any(axis.p for axis in axes) else "no padding"
+    dilated = " (dilated)" if any(axis.dilation > 1 for axis in axes) else ""
     largest = min(axis.largest_kernel for _, axis in bad)
-    across = f" in {bad[0][0]}" if len(bad) == 1 and h.kernel != w.kernel else ""
-    needed = [max(0, axis.k - axis.n) for axis in (h, w)]
-    total = str(needed[0]) if needed[0] == needed[1] else f"[{needed[0]}, {needed[1]}]"
+    across = f" in {bad[0][0]}" if len(bad) == 1 and len({axis.kernel for axis in axes}) > 1 else ""
+    needed = [max(0, axis.k - axis.n) for axis in axes]
+    shown = str(needed[0]) if len(set(needed)) == 1 else str(needed)
+    spans, sizes = format_shape([axis.k for axis in axes]), format_shape([axis.n for axis in axes])
     return ShapeError(
         "kernel-too-large",
         "`{name}` window does not fit its input",
         field="kernel",
-        label=f"{h.k}×{w.k} window{dilated}, {h.n}×{w.n} input, {padded}",
+        label=f"{spans} window{dilated}, {sizes} input, {padded}",
         notes=tuple(f"{name}: {axis.formula()}" for name, axis in bad),
-        remedies=(f"a kernel of at most {largest}{across}", f"`padding: same` (or {total} in total)"),
+        remedies=(f"a kernel of at most {largest}{across}", f"`padding: same` (or {shown} in total)"),
         larger_input=True,
     )
 
 
 def looks_per_side(layer: Layer) -> tuple[str, str] | None:
-    """A message and a remedy, where a total padding is what other frameworks would write for each side."""
+    """Return a message and a remedy where a total padding is what other frameworks would write for each side."""
     padding = getattr(layer, "padding", None)
     kernel = getattr(layer, "kernel", None)
     if not isinstance(padding, Total) or kernel is None or layer.kind == "conv_transpose":
         return None
-    dilation = getattr(layer, "dilation", (1, 1))
-    spans = [reach(k, d) for k, d in zip(kernel, dilation, strict=True)]
-    axes = [*zip(spans, padding, strict=True)]
+    dilation = getattr(layer, "dilation", (1,) * len(kernel))
+    spans = [effective_kernel(k, d) for k, d in zip(kernel, dilation, strict=True)]
+    axes = [*zip(spans, padding.axes, strict=True)]
     if not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
         return None
-    square = padding.height == padding.width
-    written = str(padding.height) if square else str(list(padding))
-    same = all(2 * p == k - 1 for k, p in zip(spans, padding, strict=True))
-    top, bottom = split_total(padding.height)
-    left, right = split_total(padding.width)
-    message = f"`padding: {written}` is {top} on top, {bottom} below, {left} left and {right} right"
+    written = str(padding.axes[0]) if len(set(padding.axes)) == 1 else str(list(padding.axes))
+    same = all(2 * p == k - 1 for k, p in axes)
+    sides = Pads(tuple(split_total(p) for p in padding.axes)).by_side()
+    listed = [f"{n} {_WHERE[side]}" for side, n in sides.items()]
+    message = f"`padding: {written}` is {', '.join(listed[:-1])} and {listed[-1]}"
+    explicit = ", ".join(f"{side}: {n}" for side, n in sides.items())
     remedy = (
         f"for {written} on each side write `padding: {{each_side: {written}}}`"
         + (" or `padding: same`" if same else "")
-        + f"\nif this is meant, `padding: {{top: {top}, bottom: {bottom}, left: {left}, right: {right}}}` says so"
+        + f"\nif this is meant, `padding: {{{explicit}}}` says so"
     )
     return message, remedy
+
+
+_WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left", "right", "front", "back")}

@@ -27,8 +27,8 @@ class Backend(Protocol):
     def devices(self) -> list[str]:
         """The devices that are present, the default first."""
 
-    def dtypes(self) -> list[str]:
-        """The number formats that it computes in."""
+    def dtypes(self) -> Mapping[str, int]:
+        """Return the data types that it computes in, each with the bytes of a number."""
 
     def join(self, device: str) -> str:
         """Joins the processes that a launcher started beside this one, if any; returns this one's own device."""

@@ -10,7 +10,8 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.diagnostics import Source
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.language.load import graph_of
+from cnnspec.graph.spec import Spec
+from cnnspec.language.load import graph_of, spec_of
 from cnnspec.runtime import backend as backends
 from cnnspec.runtime.backend import Backend
 from cnnspec.runtime.memory import check_memory
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def build(
-    spec: str | Path | Source | Graph,
+    spec: str | Path | Source | Spec | Graph,
     backend: str = "numpy",
     weights: str | Path | Mapping[str, Array] | None = None,
     seed: int = 0,
@@ -39,13 +40,17 @@ def build(
     are drawn from the seed, the same for every backend. `memory_limit` is in bytes (2 GiB unless the environment's
     CNNSPEC_MEMORY_LIMIT says otherwise). Raises SpecError, BackendError, WeightsError or MemoryLimitError.
     """
+    spec = spec if isinstance(spec, Graph) else spec_of(spec)
     graph = graph_of(spec)
     engine = engine_for(backend, dtype)
-    check_memory(graph, 1, dtype, memory_limit)
+    check_memory(graph, 1, engine.dtypes()[dtype], memory_limit)
     if unknown := [name for name in options if name not in engine.options]:
         known = f"it has {', '.join(engine.options)}" if engine.options else "it has none"
         raise BackendError(f"the backend {backend} has no option `{unknown[0]}`; {known}")
-    return engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
+    model = engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
+    if isinstance(spec, Spec) and spec.train is not None:
+        model.defaults = spec.train
+    return model
 
 
 def engine_for(backend: str, dtype: str) -> Backend:
@@ -57,7 +62,7 @@ def engine_for(backend: str, dtype: str) -> Backend:
 
 
 def to_torch(
-    spec: str | Path | Source | Graph, weights: str | Path | Mapping[str, Array] | None = None, seed: int = 0
+    spec: str | Path | Source | Spec | Graph, weights: str | Path | Mapping[str, Array] | None = None, seed: int = 0
 ) -> torch.nn.Module:
     """The network as a torch.nn.Module on the CPU, whose state_dict has the spec's weight names."""
     graph = graph_of(spec)

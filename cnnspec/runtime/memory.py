@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from cnnspec.errors import MemoryLimitError
-from cnnspec.graph.costs import BYTES, peak_activation_bytes, summarize
+from cnnspec.graph.costs import peak_activation_bytes, summarize
 from cnnspec.graph.graph import Graph
+from cnnspec.graph.training import Optimizer
 from cnnspec.sizes import parse_size, size_of
 
 MEMORY_LIMIT = 2 * 2**30
@@ -15,12 +16,14 @@ MEMORY_LIMIT = 2 * 2**30
 MEMORY_VARIABLE = "CNNSPEC_MEMORY_LIMIT"
 
 
-def check_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None) -> None:
-    """Refuses, before anything is allocated, a network whose weights and activations exceed the limit."""
+def check_memory(graph: Graph, batch: int, itemsize: int, limit: int | None = None) -> None:
+    """Raise MemoryLimitError, before anything is allocated, where weights and activations take more than the limit.
+
+    `itemsize` is the bytes of a number; the limit is in bytes, and defaults to `memory_limit()`.
+    """
     limit = memory_limit() if limit is None else limit
-    width = BYTES[dtype]
-    sizes = {name: p.size * width for name, p in graph.parameters.items()}
-    weights, activations = sum(sizes.values()), peak_activation_bytes(graph, batch, dtype)
+    sizes = {name: p.size * itemsize for name, p in graph.parameters.items()}
+    weights, activations = sum(sizes.values()), peak_activation_bytes(graph, batch, itemsize)
     if weights + activations <= limit:
         return
     parts = [f"{size_of(weights)} of weights", f"{size_of(activations)} of activations for a batch of {batch}"]
@@ -32,10 +35,12 @@ def check_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None)
     raise MemoryLimitError(f"{message}; the limit is {size_of(limit)}. {_RAISE_IT}")
 
 
-def check_training_memory(graph: Graph, batch: int, dtype: str, limit: int | None = None) -> None:
-    """Refuses, before anything is allocated, a training that exceeds the limit."""
+def check_training_memory(
+    graph: Graph, batch: int, itemsize: int, optimizer: Optimizer, limit: int | None = None
+) -> None:
+    """Raise MemoryLimitError, before anything is allocated, where training takes more bytes than the limit."""
     limit = memory_limit() if limit is None else limit
-    needed = summarize(graph, batch, "float64" if dtype == "float64" else "float32").totals.training_bytes
+    needed = summarize(graph, batch, itemsize, optimizer).totals.training_bytes
     if needed > limit:
         raise MemoryLimitError(
             f"training `{graph.name}` with a batch of {batch} takes {size_of(needed)} for weights, gradients, "

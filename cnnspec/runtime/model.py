@@ -12,10 +12,12 @@ import numpy.typing as npt
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import Constant, CrossEntropy, Train
-from cnnspec.wording import by
+from cnnspec.graph.training import Constant, Train
+from cnnspec.wording import format_shape
 
 T = TypeVar("T")
+Hook = Callable[[str, Array], None]
+"""Called with the name and the value of a node."""
 
 
 class Model(ABC):
@@ -28,25 +30,31 @@ class Model(ABC):
         self.graph = graph
         self.device = device
         self.dtype = dtype
+        self.defaults = Train()
+        """The settings that training begins with, at a constant rate, where `begin_training` was not called."""
 
     # Running
 
     def predict(self, x: npt.ArrayLike) -> Array:
-        """The output for a batch, as at inference: x [n, c, h, w] -> y [n, ...]."""
-        return self._predict(self.checked(x))
+        """Return the output for a batch, as at inference: x [n, c, h, w] -> y [n, ...]."""
+        return self.run({self.graph.input.name: x})[self.graph.output.name]
+
+    def run(self, inputs: Mapping[str, npt.ArrayLike]) -> Arrays:
+        """Return every output by name for a batch of every input by name, as at inference."""
+        return self._run(self.checked_inputs(inputs))
 
     def trace(self, x: npt.ArrayLike) -> Arrays:
-        """The output of every node by name, as at inference: {name: [n, ...]}, the input first."""
+        """Return the output of every node by name, as at inference: {name: [n, ...]}, the input first."""
         values: Arrays = {}
-        self.watch(x, lambda name, value: values.update({name: value.copy()}))
+        self.run_with_hook(x, lambda name, value: values.update({name: value.copy()}))
         return values
 
-    def watch(self, x: npt.ArrayLike, see: Callable[[str, Array], None]) -> Array:
-        """As `predict`, and `see(name, value)` is called for every node as soon as it has run, the input first.
+    def run_with_hook(self, x: npt.ArrayLike, hook: Hook) -> Array:
+        """As `predict`, and call `hook(name, value)` for every node as soon as it has run, the input first.
 
-        A value is only lent: whoever keeps it copies it, and each is freed as `predict` frees it.
+        The value is valid during the call alone: a hook that keeps it copies it.
         """
-        return self._watch(self.checked(x), see)
+        return self._run(self.checked_inputs({self.graph.input.name: x}), hook)[self.graph.output.name]
 
     def state(self) -> Arrays:
         """A copy of every array by its name `<layer>.<parameter>`, running statistics included."""
@@ -61,12 +69,14 @@ class Model(ABC):
     # Training
 
     def vjp(self, x: npt.ArrayLike, dy: npt.ArrayLike) -> tuple[Array, Arrays]:
-        """The vector-Jacobian product at inference: dy [n, ...] -> (dx [n, c, h, w], {parameter: gradient})."""
+        """Return the vector-Jacobian product at inference: dy [n, ...] -> (dx [n, c, h, w], {parameter: gradient})."""
         x = self.checked(x)
         dy = np.asarray(dy, x.dtype)
-        if dy.shape != (len(x), *self.graph.output.shape):
-            raise InputError(f"dy has the shape {dy.shape}, the output {(len(x), *self.graph.output.shape)}")
-        return self._vjp(x, dy)
+        name, output = self.graph.input.name, self.graph.output
+        if dy.shape != (len(x), *output.shape):
+            raise InputError(f"dy has the shape {dy.shape}, the output {(len(x), *output.shape)}")
+        dx, gradients = self._vjp({name: x}, {output.name: dy})
+        return dx[name], gradients
 
     def loss_and_gradients(self, x: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Arrays]:
         """The loss of a batch as in training, without dropout's randomness moving on, and its gradients."""
@@ -88,10 +98,11 @@ class Model(ABC):
     def begin_training(self, train: Train, steps_per_epoch: int) -> None:
         """Sets the loss, the optimizer and the schedule that `step` uses, with the optimizer's state at zero."""
         shape = self.graph.output.shape
-        if isinstance(train.loss, CrossEntropy) and (len(shape) != 1 or shape[0] < 2):
+        if train.loss.targets == "classes" and (len(shape) != 1 or shape[0] < 2):
             raise BackendError(
                 f"cross_entropy takes a vector with a number for each class, and `{self.graph.output.name}` makes "
-                f"{by(shape)}: end the network with a `dense` or `global_avg_pool`, or train with mean_squared_error"
+                f"{format_shape(shape)}: end the network with a `dense` or `global_avg_pool`, or train with "
+                "mean_squared_error"
             )
         self.train = train
         self.steps_per_epoch = steps_per_epoch
@@ -122,8 +133,7 @@ class Model(ABC):
     def _ready(self) -> None:
         """Begins training with the spec's loss and optimizer, and a constant rate, where nobody has begun it."""
         if not hasattr(self, "train"):
-            train = self.graph.train or Train()
-            self.begin_training(train.model_copy(update={"schedule": Constant()}), 1)
+            self.begin_training(self.defaults.model_copy(update={"schedule": Constant()}), 1)
 
     # Several processes
 
@@ -142,10 +152,20 @@ class Model(ABC):
 
     # Checks
 
-    def checked(self, x: npt.ArrayLike, least: int = 1) -> Array:
-        """The batch in the model's dtype, or an InputError."""
+    def checked_inputs(self, inputs: Mapping[str, npt.ArrayLike]) -> Arrays:
+        """Return a batch of every input in the model's dtype; raise InputError where one is missing or does not fit."""
+        if inputs.keys() != set(self.graph.inputs):
+            wanted, given = ", ".join(self.graph.inputs), ", ".join(inputs) or "none"
+            raise InputError(f"the network has the inputs {wanted}, and is given {given}")
+        found = {name: self.checked(inputs[name], name=name) for name in self.graph.inputs}
+        if len(sizes := {len(x) for x in found.values()}) > 1:
+            raise InputError(f"the inputs have batches of different sizes: {', '.join(map(str, sorted(sizes)))}")
+        return found
+
+    def checked(self, x: npt.ArrayLike, least: int = 1, name: str | None = None) -> Array:
+        """Return a batch of one input in the model's dtype; raise InputError where it does not fit."""
         raw = np.asarray(x)
-        expected = self.graph.input.shape
+        expected = self.graph.by_name[name or self.graph.input.name].shape
         if raw.shape[1:] != expected or raw.ndim != len(expected) + 1:
             wanted = ", ".join(["n", *map(str, expected)])
             hint = f"; for one sample, x[None] has {[1, *raw.shape]}" if raw.shape == expected else ""
@@ -160,7 +180,7 @@ class Model(ABC):
         """Class indices [n] under cross-entropy, arrays of the output's shape under mean squared error."""
         array = np.asarray(target)
         shape = self.graph.output.shape
-        if isinstance(self.train.loss, CrossEntropy):
+        if self.train.loss.targets == "classes":
             if array.shape != (n,) or array.dtype.kind not in "iu":
                 raise InputError(f"the target is {array.dtype} {list(array.shape)}, not {n} class indices")
             if array.size and not 0 <= int(array.min()) <= int(array.max()) < shape[0]:
@@ -175,13 +195,10 @@ class Model(ABC):
         """The NumPy dtype at the model's edge: float64 for float64, float32 for everything else."""
         return np.float64 if self.dtype == "float64" else np.float32
 
-    # What a backend writes
+    # To be implemented by a backend
 
     @abstractmethod
-    def _predict(self, x: Array) -> Array: ...
-
-    @abstractmethod
-    def _watch(self, x: Array, see: Callable[[str, Array], None]) -> Array: ...
+    def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays: ...
 
     @abstractmethod
     def _state(self) -> Arrays: ...
@@ -190,7 +207,7 @@ class Model(ABC):
     def _load(self, state: Mapping[str, Array]) -> None: ...
 
     @abstractmethod
-    def _vjp(self, x: Array, dy: Array) -> tuple[Array, Arrays]: ...
+    def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]: ...
 
     @abstractmethod
     def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]: ...

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnspec.graph.graph import Graph
+from cnnspec.graph.spec import Spec
+from cnnspec.graph.training import Train
 from cnnspec.language.load import loads
 from cnnspec.rng import stream
 from cnnspec.testing.definitions import Array
@@ -34,7 +36,7 @@ class Case:
     def __str__(self) -> str:
         return self.name
 
-    def spec(self) -> str:
+    def text(self) -> str:
         """The whole specification."""
         train = f"train: {self.train}\n" if self.train else ""
         return (
@@ -42,9 +44,13 @@ class Case:
         )
 
     @cache  # noqa: B019  (a case is frozen, and there are few)
+    def loaded(self) -> Spec:
+        """Return the checked spec."""
+        return loads(self.text())
+
     def graph(self) -> Graph:
-        """The network."""
-        return loads(self.spec())
+        """Return the network."""
+        return self.loaded().graph
 
     def x(self) -> Array:
         """A batch of evenly spaced numbers from −3.7 to 3.7, shuffled: no two alike, so that no maximum is a tie.
@@ -62,10 +68,10 @@ class Case:
 
     def target(self) -> npt.NDArray[Any]:
         """What training aims at: class indices [n] under cross-entropy, else numbers of the output's shape."""
-        graph, numbers = self.graph(), stream(0, "target", self.name)
-        if graph.train is None or graph.train.loss.kind == "cross_entropy":
-            return numbers.integers(0, graph.output.shape[0], BATCH)
-        return rounded(numbers.normal(size=(BATCH, *graph.output.shape)))
+        spec, numbers = self.loaded(), stream(0, "target", self.name)
+        if (spec.train or Train()).loss.targets == "classes":
+            return numbers.integers(0, spec.graph.output.shape[0], BATCH)
+        return rounded(numbers.normal(size=(BATCH, *spec.graph.output.shape)))
 
     def weights(self, seed: int = 0) -> dict[str, Array]:
         """Weights that hide nothing: no zeros, no ones; state that is no parameter (a variance) is positive."""

@@ -140,9 +140,10 @@ def _gradients(model: Model, case: Case) -> Faults:
 
 def _training(model: Model, case: Case) -> Faults:
     """The loss, its gradients, and what a step leaves, its output and the running statistics, are as defined."""
-    graph, x, target = case.graph(), case.x(), case.target()
-    assert graph.train is not None
-    model.begin_training(graph.train, 1)
+    x, target = case.x(), case.target()
+    train = case.loaded().train
+    assert train is not None
+    model.begin_training(train, 1)
     expected_loss, expected, y, statistics = _expected_training(case)
     loss, gradients = model.loss_and_gradients(x, target)
     yield from _differ("loss", np.asarray(loss), np.asarray(expected_loss), model.dtype)
@@ -174,7 +175,7 @@ def _expected_gradients(case: Case) -> tuple[Array, reference.Arrays]:
 
 @cache
 def _expected_training(case: Case) -> tuple[float, reference.Arrays, Array, reference.Arrays]:
-    graph, train = case.graph(), case.graph().train
+    graph, train = case.graph(), case.loaded().train
     assert train is not None
     loss, gradients = reference.loss_and_gradients(graph, case.weights(), case.x(), case.target(), train)
     values, statistics = reference.run_training(graph, case.weights(), case.x(), train.seed, 0)

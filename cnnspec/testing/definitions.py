@@ -17,9 +17,8 @@ import numpy.typing as npt
 from cnnspec.graph.graph import Node
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.dense import Dense, Dropout, Flatten
-from cnnspec.layers.geometry import adaptive_bounds, centred
 from cnnspec.layers.merge import Add, Concat, Multiply
-from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, Pool
+from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 
 Array = npt.NDArray[np.float64]
@@ -44,20 +43,16 @@ def over_channels(vector: Array, x: Array) -> Array:
 # Windows (textbook 1.1 to 1.4)
 
 
-def bordered(node: Node, x: Array, value: float, overhang: float) -> Array:
-    """x [c, h, w] with the layer's padding around it, and what ceil rounding reaches beyond that."""
-    top, bottom, left, right = node.pads or (0, 0, 0, 0)
-    padded = np.pad(x, ((0, 0), (top, bottom), (left, right)), constant_values=value)
-    below, beside = node.overhang
-    return np.pad(padded, ((0, 0), (0, below), (0, beside)), constant_values=overhang)
+def bordered(node: Node, x: Array, value: float, beyond: float) -> Array:
+    """Return x [c, h, w] with the layer's padding around it, and the elements that ceil rounding reaches beyond it."""
+    padded = np.pad(x, ((0, 0), *((w.before, w.after) for w in node.windows)), constant_values=value)
+    return np.pad(padded, ((0, 0), *((0, w.extra) for w in node.windows)), constant_values=beyond)
 
 
-def window(i: int, j: int, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Any:
-    """The rows and columns under the window at place (i, j), as an index."""
-    (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
-    rows = slice(i * sh, i * sh + (kh - 1) * dh + 1, dh)
-    columns = slice(j * sw, j * sw + (kw - 1) * dw + 1, dw)
-    return ..., rows, columns
+def under(node: Node, *position: int) -> Any:
+    """Return the elements under the node's window at a position, as an index into the padded array."""
+    starts = [(i * w.stride, w) for i, w in zip(position, node.windows, strict=True)]
+    return ..., *(slice(start, start + (w.kernel - 1) * w.dilation + 1, w.dilation) for start, w in starts)
 
 
 @defines
@@ -72,7 +67,7 @@ def conv(layer: Conv, node: Node, params: Params, x: Array) -> Array:
     outputs, oh, ow = node.shape
     inputs_to_each = weight.shape[1]
     for i, j in np.ndindex(oh, ow):
-        seen = x[window(i, j, layer.kernel, layer.stride, layer.dilation)]
+        seen = x[under(node, i, j)]
         for o in range(outputs):
             group = o // (outputs // layer.groups)
             own = seen[group * inputs_to_each : (group + 1) * inputs_to_each]
@@ -83,7 +78,7 @@ def conv(layer: Conv, node: Node, params: Params, x: Array) -> Array:
 @defines
 def conv_transpose(layer: ConvTranspose, node: Node, params: Params, x: Array) -> Array:
     """Every x[c, i, j] adds x[c, i, j] · weight[c] to the window of the output at (i, j); then the padding is cut."""
-    top, bottom, left, right = node.pads or (0, 0, 0, 0)
+    (top, bottom), (left, right) = ((w.before, w.after) for w in node.windows)
     o, oh, ow = node.shape
     y = np.zeros((o, top + oh + bottom, left + ow + right))
     inputs, h, w = x.shape
@@ -91,30 +86,30 @@ def conv_transpose(layer: ConvTranspose, node: Node, params: Params, x: Array) -
     for c, i, j in np.ndindex(inputs, h, w):
         group = c // (inputs // layer.groups)
         own = y[group * outputs_of_each : (group + 1) * outputs_of_each]
-        own[window(i, j, layer.kernel, layer.stride, layer.dilation)] += x[c, i, j] * params["weight"][c]
+        own[under(node, i, j)] += x[c, i, j] * params["weight"][c]
     y = y[:, top : top + oh, left : left + ow]
     return y + over_channels(params["bias"], y) if "bias" in params else y
 
 
-def pooled(layer: Pool, node: Node, x: Array, reduce: Callable[[Array], float]) -> Array:
+def pooled(node: Node, x: Array, reduce: Callable[[Array], float]) -> Array:
     """One number for every window of every channel."""
     y = np.zeros(node.shape)
     for c, i, j in np.ndindex(*node.shape):
-        y[c, i, j] = reduce(x[c][window(i, j, layer.kernel, layer.stride or layer.kernel, (1, 1))])
+        y[c, i, j] = reduce(x[c][under(node, i, j)])
     return y
 
 
 @defines
 def max_pool(layer: MaxPool, node: Node, params: Params, x: Array) -> Array:
     """The largest number of each window; the border is never the largest (textbook 1.4.1)."""
-    return pooled(layer, node, bordered(node, x, -math.inf, -math.inf), np.max)
+    return pooled(node, bordered(node, x, -math.inf, -math.inf), np.max)
 
 
 @defines
 def avg_pool(layer: AvgPool, node: Node, params: Params, x: Array) -> Array:
     """The sum of each window, by how many of its numbers count: padding if so chosen, overhang never."""
-    total = pooled(layer, node, bordered(node, x, 0.0, 0.0), np.sum)
-    counts = pooled(layer, node, bordered(node, np.ones_like(x), float(layer.count_padding), 0.0), np.sum)
+    total = pooled(node, bordered(node, x, 0.0, 0.0), np.sum)
+    counts = pooled(node, bordered(node, np.ones_like(x), float(layer.count_padding), 0.0), np.sum)
     return total / counts
 
 
@@ -133,7 +128,7 @@ def global_max_pool(layer: GlobalMaxPool, node: Node, params: Params, x: Array) 
 @defines
 def adaptive_avg_pool(layer: AdaptiveAvgPool, node: Node, params: Params, x: Array) -> Array:
     """The mean of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
-    rows, columns = (adaptive_bounds(n, out) for n, out in zip(x.shape[1:], node.shape[1:], strict=True))
+    rows, columns = (window.bounds for window in node.windows)
     y = np.zeros(node.shape)
     for c, i, j in np.ndindex(*node.shape):
         y[c, i, j] = x[c, slice(*rows[i]), slice(*columns[j])].mean()
@@ -192,7 +187,7 @@ def between(place: int, factor: int, n: int) -> tuple[int, int, float]:
 @defines
 def pad(layer: Pad, node: Node, params: Params, x: Array) -> Array:
     """The image amid a border."""
-    top, _, left, _ = node.pads or (0, 0, 0, 0)
+    top, left = (w.before for w in node.windows)
     _, h, w = x.shape
     y = np.zeros(node.shape)
     for c, i, j in np.ndindex(*node.shape):
@@ -214,9 +209,7 @@ def mirrored(place: int, n: int) -> int:
 @defines
 def crop(layer: Crop, node: Node, params: Params, x: Array) -> Array:
     """The middle of the image."""
-    (h, w), (_, oh, ow) = x.shape[1:], node.shape
-    top, left = centred(h, oh), centred(w, ow)
-    return x[:, top : top + oh, left : left + ow]
+    return x[:, *(slice(-w.before, w.out - w.before) for w in node.windows)]
 
 
 @defines

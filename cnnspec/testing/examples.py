@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.data.examples import as_batch
-from cnnspec.graph.graph import Example, Graph
+from cnnspec.graph.spec import Example, Spec
 from cnnspec.runtime.build import build
 from cnnspec.runtime.model import Model
 
@@ -25,15 +25,15 @@ class Outcome:
     passed: bool
 
 
-def run_examples(graph: Graph, backend: str, seed: int = 0) -> list[Outcome]:
+def run_examples(spec: Spec, backend: str, seed: int = 0) -> list[Outcome]:
     """Every example on a backend, in float64."""
-    if not graph.examples:
+    if not spec.examples:
         return []  # no model is built, which might be too large to
-    model: Model = build(graph, backend, seed=seed, dtype="float64")
+    model: Model = build(spec, backend, seed=seed, dtype="float64")
     found = []
-    for example in graph.examples:
-        x = as_batch(example.input, graph.input.shape)
-        expected = as_batch(example.output, graph.output.shape, len(x))
+    for example in spec.examples:
+        x = as_batch(example.input, spec.input.shape)
+        expected = as_batch(example.output, spec.graph.output.shape, len(x))
         actual = model.predict(x)
         difference = np.abs(actual - expected)
         bound = example.tolerance * np.maximum(1.0, np.abs(expected))

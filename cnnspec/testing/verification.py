@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from cnnspec import rng
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import inputs
 from cnnspec.diagnostics import Source
+from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Graph, Node
-from cnnspec.graph.settings import Input
+from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import CrossEntropy, MeanSquaredError, Train
 from cnnspec.language.load import graph_of
-from cnnspec.layers.input import INPUT, InputLayer
+from cnnspec.layers.input import INPUT
 from cnnspec.runtime.backend import available
-from cnnspec.runtime.build import build
+from cnnspec.runtime.build import build, engine_for
 from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.model import Model
 from cnnspec.weights.initial import initial
@@ -125,7 +126,7 @@ def difference(a: Array, b: Array, scale: float | None = None) -> float:
 
 
 def verify(
-    spec: str | Path | Source | Graph,
+    spec: str | Path | Source | Spec | Graph,
     backends: Sequence[str] | None = None,
     *,
     dtypes: tuple[str, ...] = ("float64", "float32"),
@@ -145,7 +146,7 @@ def verify(
     found = []
     for dtype in dtypes:
         # A backend keeps its activations for the way back, and the reference's are kept to compare with.
-        check_memory(graph, batch, dtype, memory_limit)
+        check_memory(graph, batch, engine_for(backends[0], dtype).dtypes()[dtype], memory_limit)
         reference: _Numbers | None = None
         for name in backends:
             model = build(graph, name, initial(graph, seed), device=device, dtype=dtype, memory_limit=memory_limit)
@@ -179,7 +180,7 @@ def _excuse(comparison: Comparison, graph: Graph, engine: str, model: Model, a: 
     """
     if comparison.first_apart is None:
         return
-    split = [n for n in graph.nodes if n.layer.kinked and _is_split(n, engine, model, a, b, comparison.tolerance)]
+    split = [n for n in graph.nodes if n.layer.piecewise and _is_split(n, engine, model, a, b, comparison.tolerance)]
     comparison.kinks = tuple(node.name for node in split)
     before = {node.name for node in split}
     for node in reversed(graph.nodes):
@@ -191,8 +192,10 @@ def _excuse(comparison: Comparison, graph: Graph, engine: str, model: Model, a: 
 
 def _is_split(node: Node, engine: str, model: Model, a: Arrays, b: Arrays, tolerance: float) -> bool:
     """Whether the layer alone, on one backend, has another derivative at the one's numbers than at the other's."""
-    start = Node(INPUT, InputLayer(), (), (), node.in_shapes[0])
-    alone = Graph("one layer", Input(shape=node.in_shapes[0]), (start, replace(node, inputs=(INPUT,))))
+    builder = GraphBuilder("one layer")
+    builder.input(node.in_shapes[0])
+    builder.add(node.name, node.layer, [INPUT])
+    alone = builder.graph()
     state = model.state() if alone.parameters else {}
     one = build(
         alone,
@@ -214,7 +217,7 @@ def _worst(a: Arrays, b: Arrays, names: list[str]) -> float:
 
 def _ask(model: Model, batch: int, seed: int) -> _Numbers:
     graph = model.graph
-    x = inputs.random(graph.input, batch, seed).x
+    x = inputs.random(graph.input.shape, batch, seed).x
     dy = rng.stream(seed, "output gradient").standard_normal((batch, *graph.output.shape))
     values = model.trace(x)
     dx, gradients = model.vjp(x, dy)

@@ -10,8 +10,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.data import Split, batches
-from cnnspec.graph.settings import Choice
-from cnnspec.graph.training import CrossEntropy
+from cnnspec.graph.training import CrossEntropy, Loss
 from cnnspec.runtime.model import Model
 
 
@@ -47,11 +46,11 @@ class Evaluation:
 class Tally:
     """Loss and accuracy summed up batch by batch."""
 
-    def __init__(self, loss: Choice, classes: int) -> None:
+    def __init__(self, loss: Loss, classes: int) -> None:
         self.choice = loss
         self.samples = 0
         self.loss = 0.0
-        is_class = isinstance(loss, CrossEntropy)
+        is_class = loss.targets == "classes"
         self.confusion: Array | None = np.zeros((classes, classes), np.int64) if is_class else None
 
     def add(self, y: Array, target: Array) -> None:
@@ -76,7 +75,7 @@ class Tally:
         return Evaluation(self.samples, self.loss / max(1, self.samples), accuracy, self.confusion)
 
 
-def loss_of(choice: Choice, y: Array, target: Array) -> float:
+def loss_of(choice: Loss, y: Array, target: Array) -> float:
     """The loss of a batch in float64, as `cnnspec.graph.training` defines it: y [n, ...], target [n] or [n, ...]."""
     y = y.astype(np.float64)
     if not isinstance(choice, CrossEntropy):
@@ -89,7 +88,7 @@ def loss_of(choice: Choice, y: Array, target: Array) -> float:
 
 
 def evaluate_split(
-    model: Model, split: Split, loss: Choice, batch: int = 256, seen: Callable[[int], None] | None = None
+    model: Model, split: Split, loss: Loss, batch: int = 256, seen: Callable[[int], None] | None = None
 ) -> Evaluation:
     """Runs a model over a split, each process over its shard; `seen` is told the samples so far after each batch."""
     tally = Tally(loss, model.graph.output.shape[0])

@@ -11,15 +11,15 @@ from typing import Any
 from cnnspec import atomic
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.diagnostics import Source, SpecError
-from cnnspec.graph.graph import Graph
+from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
-from cnnspec.language import load as api
 from cnnspec.language.checks import softmax_before_loss
+from cnnspec.language.load import load
 from cnnspec.language.render import flow, render
 from cnnspec.language.train import train_settings
 from cnnspec.language.yaml_tree import parse
 from cnnspec.runtime import backend as backends
-from cnnspec.runtime.build import build
+from cnnspec.runtime.build import build, engine_for
 from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.training.evaluation import Evaluation, evaluate_split
@@ -44,23 +44,23 @@ class Config:
 
 @dataclass
 class Run:
-    """A training that is ready to go."""
+    """A training that is ready to start."""
 
-    graph: Graph
+    spec: Spec
     trainer: Trainer
     backend: str
     notes: tuple[str, ...] = ()
     """What is unusual about it, though nothing is wrong."""
 
 
-def _loaded(spec: str | Path | Source | Graph, params: Mapping[str, Any] | None, resize: bool) -> Graph:
-    graph = spec if isinstance(spec, Graph) else api.load(spec, params=params)
-    return api.resizing(graph) if resize else graph
+def _loaded(spec: str | Path | Source | Spec, params: Mapping[str, Any] | None, resize: bool) -> Spec:
+    found = spec if isinstance(spec, Spec) else load(spec, params=params)
+    return found.resizing() if resize else found
 
 
-def settings_for(graph: Graph, given: Mapping[str, Any], learning_rate: float | None = None) -> Train:
+def settings_for(spec: Spec, given: Mapping[str, Any], learning_rate: float | None = None) -> Train:
     """The spec's training settings with others in place of some; SpecError where one is at fault."""
-    settings = graph.train or Train()
+    settings = spec.train or Train()
     if given:
         text = flow(dict(given))
         node, faults = parse(Source("<options>", text))
@@ -78,7 +78,7 @@ def settings_for(graph: Graph, given: Mapping[str, Any], learning_rate: float | 
 
 
 def start_run(
-    spec: str | Path | Source | Graph,
+    spec: str | Path | Source | Spec,
     given: Mapping[str, Any],
     *,
     learning_rate: float | None = None,
@@ -97,27 +97,28 @@ def start_run(
     options: Mapping[str, Any] | None = None,
 ) -> Run:
     """A new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`)."""
-    graph = _loaded(spec, params, resize)
-    given_train = graph.train is not None  # then the checker has looked at it
-    settings = settings_for(graph, given, learning_rate)
-    graph = replace(graph, train=settings)
+    spec = _loaded(spec, params, resize)
+    given_train = spec.train is not None  # then the checker has looked at it
+    settings = settings_for(spec, given, learning_rate)
+    spec = replace(spec, train=settings)
     if data is None and settings.data is None:
         raise DataError("there is nothing to train on: give --data, or `data` in the spec's `train:`")
-    dataset = data or open_dataset(str(settings.data), graph, data_dir=data_dir, download=download)
+    dataset = data or open_dataset(str(settings.data), spec, data_dir=data_dir, download=download)
     place = backends.find(backend).join(device)
-    check_training_memory(graph, settings.batch, dtype, memory_limit)
-    model = build(graph, backend, weights, settings.seed, place, dtype, memory_limit, **(options or {}))
-    about = {"cnnspec": __version__, "spec": graph.name, "seed": str(settings.seed), "backend": backend, "dtype": dtype}
-    trainer = Trainer(model, dataset, settings, about=about)
+    itemsize = max(4, engine_for(backend, dtype).dtypes()[dtype])
+    check_training_memory(spec.graph, settings.batch, itemsize, settings.optimizer, memory_limit)
+    model = build(spec, backend, weights, settings.seed, place, dtype, memory_limit, **(options or {}))
+    about = {"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed), "backend": backend, "dtype": dtype}
+    trainer = Trainer(model, dataset, settings, spec.input, about=about)
     if keep:
-        trainer.folder = model.gather(_new_folder(folder, graph.name) if model.process == 0 else None)[0]
+        trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
     if trainer.folder is not None and model.process == 0:
         source = str(data_dir) if data_dir else None
         config = Config(backend, device, dtype, dict(options or {}), source, memory_limit)
-        _write(trainer.folder / SPEC, render(graph))
+        _write(trainer.folder / SPEC, render(spec))
         _write(trainer.folder / SETTINGS, json.dumps(asdict(config), indent=2) + "\n")
-    late = "" if given_train else softmax_before_loss(settings, graph.output)
-    return Run(graph, trainer, backend, (*dataset.notes, *([late] if late else [])))
+    late = "" if given_train else softmax_before_loss(settings, spec.graph.output)
+    return Run(spec, trainer, backend, (*dataset.notes, *([late] if late else [])))
 
 
 def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = True, epochs: int | None = None) -> Run:
@@ -128,19 +129,19 @@ def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = T
         config = Config(**json.loads((folder / SETTINGS).read_text("utf-8")))
     except (ValueError, TypeError) as error:
         raise DataError(f"{folder / SETTINGS} is not what a run leaves there: {error}") from error
-    graph = api.load(folder / SPEC)
-    settings = graph.train or Train()
+    spec = load(folder / SPEC)
+    settings = spec.train or Train()
     if epochs is not None:
         settings = settings.model_copy(update={"epochs": epochs})
     source = data_dir or (Path(config.data_dir) if config.data_dir else None)
-    dataset = open_dataset(str(settings.data), graph, data_dir=source, download=download)
+    dataset = open_dataset(str(settings.data), spec, data_dir=source, download=download)
     place = backends.find(config.backend).join(config.device)
     limit = config.memory_limit
-    model = build(graph, config.backend, None, settings.seed, place, config.dtype, limit, **config.options)
+    model = build(spec, config.backend, None, settings.seed, place, config.dtype, limit, **config.options)
     about = {key: value for key, value in weights.metadata(folder / LAST).items() if key != "progress"}
-    trainer = Trainer(model, dataset, settings, folder, about=about)
+    trainer = Trainer(model, dataset, settings, spec.input, folder, about=about)
     trainer.resume()
-    return Run(graph, trainer, config.backend, dataset.notes)
+    return Run(spec, trainer, config.backend, dataset.notes)
 
 
 def _new_folder(folder: Path | None, name: str) -> Path:
@@ -162,7 +163,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def train(
-    spec: str | Path | Source | Graph,
+    spec: str | Path | Source | Spec,
     data: str | Dataset | None = None,
     *,
     backend: str = "numpy",
@@ -207,7 +208,7 @@ def train(
 
 
 def evaluate(
-    spec: str | Path | Source | Graph,
+    spec: str | Path | Source | Spec,
     data: str | Dataset | None = None,
     *,
     weights: Any = None,
@@ -223,22 +224,22 @@ def evaluate(
     seed: int = 0,
     memory_limit: int | None = None,
     seen: Any = None,
-) -> tuple[Graph, Dataset, Evaluation]:
-    """How good weights are on the test (or the training) data; returns the graph, the dataset and the evaluation."""
-    graph = _loaded(spec, params, resize)
-    settings = graph.train or Train()
+) -> tuple[Spec, Dataset, Evaluation]:
+    """How good weights are on the test (or the training) data; returns the spec, the dataset and the evaluation."""
+    spec = _loaded(spec, params, resize)
+    settings = spec.train or Train()
     if data is None and settings.data is None:
         raise DataError("there is nothing to evaluate on: give --data, or `data` in the spec's `train:`")
     place = Path(data_dir) if data_dir is not None else None
     dataset = (
         data
         if isinstance(data, Dataset)
-        else open_dataset(str(data or settings.data), graph, data_dir=place, download=download)
+        else open_dataset(str(data or settings.data), spec, data_dir=place, download=download)
     )
     chosen = dataset.test if split == "test" else dataset.train
     if chosen is None:
         raise DataError(f"{dataset.name} has no test data: evaluate on the training data instead (split `train`)")
     where = backends.find(backend).join(device)
-    check_memory(graph, batch, dtype, memory_limit)
-    model = build(graph, backend, weights, seed, where, dtype, memory_limit)
-    return graph, dataset, evaluate_split(model, chosen, settings.loss, batch, seen)
+    check_memory(spec.graph, batch, engine_for(backend, dtype).dtypes()[dtype], memory_limit)
+    model = build(spec, backend, weights, seed, where, dtype, memory_limit)
+    return spec, dataset, evaluate_split(model, chosen, settings.loss, batch, seen)

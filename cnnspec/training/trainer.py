@@ -15,7 +15,8 @@ from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
 from cnnspec.errors import TrainingError
-from cnnspec.graph.training import CrossEntropy, Train
+from cnnspec.graph.settings import Input
+from cnnspec.graph.training import Train
 from cnnspec.runtime.model import Model
 from cnnspec.training import checkpoint
 from cnnspec.training.checkpoint import Progress
@@ -77,6 +78,8 @@ class Trainer:
     model: Model
     dataset: Dataset
     settings: Train
+    input: Input
+    """Preprocessing of the input, which augmentation needs."""
     folder: Path | None = None
     on_step: Callable[[Moment], None] = lambda moment: None
     on_epoch: Callable[[dict[str, Any]], None] = lambda record: None
@@ -88,7 +91,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.train, self.validation = split_off(self.dataset.train, self.settings.validation, self.settings.seed)
         self.steps = math.ceil(self.train.n / self.settings.batch)
-        self.classifies = isinstance(self.settings.loss, CrossEntropy)
+        self.classifies = self.settings.loss.targets == "classes"
         self.progress = Progress()
         self.result = Result()
         self.best: Arrays = {}
@@ -220,7 +223,7 @@ class Trainer:
         """This process' samples of a batch, augmented, and the targets of all of it."""
         mine = indices[self.model.shard(len(indices))]
         x = split.samples(mine)
-        x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.model.graph.input)
+        x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
         return x, split.targets[indices]
 
     def save(self, name: str) -> None:

@@ -10,9 +10,9 @@ from cnnspec.language.load import Report
 
 def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
     """What `check --format json` prints for one spec; a faulty one has no layers and no totals."""
-    summary = summarize(report.graph, batch) if report.graph else None
+    summary = summarize(report.spec.graph, batch, optimizer=report.spec.optimizer) if report.spec else None
     return {
-        "spec": report.spec,
+        "spec": report.name,
         "ok": report.ok,
         "diagnostics": [d.to_dict() for d in report.diagnostics],
         "layers": [
@@ -21,7 +21,7 @@ def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
                 "kind": row.kind,
                 "inputs": list(row.inputs),
                 "output": list(row.output),
-                "pads": list(row.pads) if row.pads else None,
+                "pads": list(row.pads.flat) if row.pads else None,
                 "parameters": row.parameters,
                 "macs": row.macs,
                 "receptive_field": list(row.receptive_field) if row.receptive_field else None,

@@ -11,7 +11,7 @@ from cnnspec.diagnostics import Paint
 from cnnspec.graph.costs import Row, Summary
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.sizes import size_of
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 GAP = "  "
 
@@ -67,11 +67,11 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
         "name": [row.name for row in rows],
         "layer": ["" if node.kind == node.name else describe(node) for node in graph.nodes],
         "reads": ["", *(_reads(row, before) for before, row in pairwise(rows))],
-        "output": [by(row.output) for row in rows],
-        "pads ↑↓←→": [" ".join(map(str, row.pads)) if row.pads else "" for row in rows],
+        "output": [format_shape(row.output) for row in rows],
+        "pads ↑↓←→": [" ".join(map(str, row.pads.flat)) if row.pads else "" for row in rows],
         "parameters": [f"{row.parameters:,}" if row.parameters else "" for row in rows],
         "MACs": [f"{row.macs:,}" if row.macs else "" for row in rows],
-        "receptive field": [by(row.receptive_field) if row.receptive_field else "" for row in rows],
+        "receptive field": [format_shape(row.receptive_field) if row.receptive_field else "" for row in rows],
         "step": [_step(row) for row in rows],
         "memory": [size_of(row.activation_bytes) for row in rows],
     }
@@ -100,9 +100,9 @@ def describe(node: Node) -> str:
     kernel = getattr(layer, "kernel", None)
     stride = getattr(layer, "stride", None)
     if kernel:
-        parts.append(by(kernel))
+        parts.append(format_shape(kernel))
     if stride and stride != (1, 1):
-        parts.append(f"/{stride[0]}" if stride[0] == stride[1] else f"/{by(stride)}")
+        parts.append(f"/{stride[0]}" if stride[0] == stride[1] else f"/{format_shape(stride)}")
     if getattr(layer, "groups", 1) != 1 and node.kind != "group_norm":
         parts.append(f"in {layer.groups} groups")
     return " ".join(parts)
@@ -156,19 +156,19 @@ def explanation(graph: Graph, summary: Summary, paint: Paint) -> list[str]:
     """Each layer's arithmetic with the numbers in it."""
     out = []
     for node, row in zip(graph.nodes[1:], summary.rows[1:], strict=True):
-        read = " and ".join(by(shape) for shape in node.in_shapes)
+        read = " and ".join(format_shape(shape) for shape in node.in_shapes)
         lines = list(node.layer.explain(node.in_shapes, node.shape))
-        if node.pads is not None:
-            lines.append(("pads", str(node.pads)))
+        if row.pads is not None:
+            lines.append(("pads", str(row.pads)))
         learned = {key: p for key, p in node.parameters.items() if p.trainable}
         if learned:
-            shapes = " + ".join(f"{key} {by(p.shape)}" for key, p in learned.items())
+            shapes = " + ".join(f"{key} {format_shape(p.shape)}" for key, p in learned.items())
             lines.append(("parameters", f"{shapes} = {row.parameters:,}"))
         if row.macs:
             lines.append(("MACs", f"{node.layer.mac_formula(node.in_shapes, node.shape)} = {row.macs:,}"))
         if row.receptive_field:
             step = f", in steps of {_step(row)}" if _step(row) else ""
-            lines.append(("sees", f"{by(row.receptive_field)} of the input{step}"))
-        out.append(f"{paint(node.name, 'bold')}: {describe(node)}, {read} → {by(node.shape)}")
+            lines.append(("sees", f"{format_shape(row.receptive_field)} of the input{step}"))
+        out.append(f"{paint(node.name, 'bold')}: {describe(node)}, {read} → {format_shape(node.shape)}")
         out += [f"    {what:<12}{formula}" for what, formula in lines]
     return out

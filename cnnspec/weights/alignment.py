@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from cnnspec.layers import Shape
 from cnnspec.weights.match import SHOWN
-from cnnspec.wording import by
+from cnnspec.wording import format_shape
 
 _FEW = 6
 """How many names stand on one line."""
@@ -230,4 +230,4 @@ def _squeezed(shape: Shape) -> Shape:
 
 
 def _by(shape: Shape) -> str:
-    return by(shape) or "one number"
+    return format_shape(shape) or "one number"

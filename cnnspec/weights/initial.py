@@ -26,9 +26,9 @@ def initial(graph: Graph, seed: int, dtype: npt.DTypeLike = np.float64) -> Array
     """
     arrays = {}
     for node in graph.nodes:
-        scheme = getattr(node.layer, "init", None) or graph.init
         for key, parameter in node.parameters.items():
             name = f"{node.name}.{key}"
+            scheme = parameter.scheme or "torch"
             # Only PyTorch draws biases; the papers of the other schemes begin with zero.
             zero = key == "bias" and scheme != "torch"
             array = _begin(parameter, name, seed, "zeros" if zero else scheme, np.dtype(dtype))

@@ -15,12 +15,12 @@ from cnnspec_numpy.kernels.erf import erf
 import cnnspec
 from cnnspec.arrays import Array
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph.graph import Graph, Node
-from cnnspec.graph.settings import Input
+from cnnspec.graph.build import GraphBuilder
+from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Adam, AdamW, CrossEntropy, MeanSquaredError, Sgd, Step, Train
-from cnnspec.layers import LAYERS, Inferred, Layer, Shape
-from cnnspec.layers.geometry import Pads
-from cnnspec.layers.input import InputLayer
+from cnnspec.layers import LAYERS, Layer, Shape
+from cnnspec.layers.base import Elementwise
+from cnnspec.layers.dense import Dense
 from cnnspec.rng import dropout_mask
 from cnnspec.runtime.model import Model
 
@@ -77,7 +77,7 @@ dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 def network(shape: Shape, *layers: str) -> Graph:
     lines = "\n".join(f"  - {layer}" for layer in layers)
-    return cnnspec.loads(f"cnnspec: 1\ninput: {list(shape)}\nlayers:\n{lines}\n")
+    return cnnspec.loads(f"cnnspec: 1\ninput: {list(shape)}\nlayers:\n{lines}\n").graph
 
 
 def model(graph: Graph, dtype: str = "float64") -> Model:
@@ -250,11 +250,11 @@ def test_the_output_is_never_the_input_itself() -> None:
 
 
 def test_an_unread_branch_has_a_gradient_of_zero() -> None:
-    graph = network((3,), "dense: {units: 2, name: unread}", "dense: {units: 2, name: read}")
-    nodes = list(graph.nodes)
-    read = nodes[2]
-    nodes[2] = Node("read", read.layer, ("input",), ((3,),), (2,), parameters=read.layer.parameters((3,)))
-    m = model(Graph("g", graph.input, tuple(nodes)))
+    builder = GraphBuilder("g")
+    builder.input((3,))
+    for name in ("unread", "read"):
+        builder.add(name, Dense(units=2), ["input"])
+    m = model(builder.graph())
     _, gradients = m.vjp(np.ones((1, 3)), np.ones((1, 2)))
     assert not gradients["unread.weight"].any()
     assert gradients["read.weight"].all()
@@ -416,11 +416,11 @@ def test_a_device_or_dtype_that_is_not_there_is_refused() -> None:
         backend.prepare(graph, {}, device="cpu", dtype="float16")
 
 
-class Square(Layer):
+class Square(Elementwise):
     kind = "square"
-
-    def infer(self, *inputs: Shape) -> Inferred:
-        return Inferred(inputs[0], Pads(0, 0, 0, 0))
+    monotone = False
+    linear = False
+    piecewise = False
 
 
 class Cube(Square):
@@ -428,9 +428,11 @@ class Cube(Square):
 
 
 def foreign(*layers: Layer) -> Graph:
-    nodes = [Node("input", InputLayer(), (), ((2,),), (2,))]
-    nodes += [Node(f"{layer.kind}1", layer, (nodes[-1].name,), ((2,),), (2,)) for layer in layers]
-    return Graph("foreign", Input(shape=(2,)), tuple(nodes))
+    builder = GraphBuilder("foreign")
+    last = builder.input((2,))
+    for layer in layers:
+        last = builder.add(f"{layer.kind}1", layer, [last.name])
+    return builder.graph()
 
 
 def test_kinds_without_a_kernel_are_listed() -> None:
@@ -442,7 +444,7 @@ def test_kinds_without_a_kernel_are_listed() -> None:
 def package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.mktemp("site")
     (folder / "foreign_kernels.py").write_text(
-        "def square(call, x):\n    return x * x, lambda dy: ((2 * x * dy,), {})\n"
+        "def square(context, x):\n    return x * x, lambda dy: ((2 * x * dy,), {})\n"
     )
     (folder / "foreign_kernels-1.0.dist-info").mkdir()
     (folder / "foreign_kernels-1.0.dist-info" / "METADATA").write_text("Name: foreign-kernels\nVersion: 1.0\n")

@@ -17,11 +17,9 @@ import pytest
 
 import cnnspec
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph.graph import Graph, Node
-from cnnspec.graph.settings import Input
+from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.training import Adam, AdamW, CrossEntropy, MeanSquaredError, Sgd, Train
 from cnnspec.layers.base import Elementwise
-from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.runtime.backend import find
 from cnnspec.testing import CASES
 from cnnspec.weights.initial import initial
@@ -106,7 +104,7 @@ for use in (
 
 
 def test_state_dict_has_the_names_of_the_spec():
-    graph = cnnspec.load("lenet")
+    graph = cnnspec.load("lenet").graph
     assert set(cnnspec.to_torch(graph).state_dict()) == set(graph.parameters)
 
 
@@ -121,7 +119,7 @@ layers:
   - unit: {name: stage2}
   - conv: {name: half, channels: 2, kernel: 1}
   - prelu: {name: forward}
-""")
+""").graph
     module = cnnspec.to_torch(graph)
     assert set(module.state_dict()) == set(graph.parameters)
     assert {"stage2.conv1.weight", "stage2.batch_norm1.running_mean", "half.weight"} < set(module.state_dict())
@@ -132,7 +130,7 @@ layers:
 
 def test_module_learns_in_a_plain_torch_loop():
     torch.manual_seed(0)
-    module = cnnspec.to_torch(cnnspec.loads(SMALL)).train()
+    module = cnnspec.to_torch(cnnspec.loads(SMALL).graph).train()
     optimizer = torch.optim.Adam(module.parameters(), 0.01)
     ((x, t),) = batches(1, 16)
     x, t = torch.tensor(x, dtype=torch.float32), torch.tensor(t)
@@ -146,7 +144,7 @@ def test_module_learns_in_a_plain_torch_loop():
 
 
 def test_module_follows_train_and_eval():
-    module = cnnspec.to_torch(cnnspec.loads(SMALL)).train()
+    module = cnnspec.to_torch(cnnspec.loads(SMALL).graph).train()
     x = torch.randn(8, 1, 8, 8)
     assert not torch.equal(module(x), module(x))
     assert module.state_dict()["batch_norm1.running_mean"].abs().max() > 0
@@ -180,7 +178,7 @@ def test_module_runs_a_layer_that_was_exchanged():
 
 def test_module_frees_what_is_dead():
     layers = "\n".join(["  - tanh"] * 6)
-    module = cnnspec.to_torch(cnnspec.loads(f"cnnspec: 1\ninput: [1, 4, 4]\nlayers:\n{layers}\n"))
+    module = cnnspec.to_torch(cnnspec.loads(f"cnnspec: 1\ninput: [1, 4, 4]\nlayers:\n{layers}\n").graph)
     made, alive = [], []
 
     def see(name, value):
@@ -188,14 +186,14 @@ def test_module_frees_what_is_dead():
         alive.append(sum(ref() is not None for ref in made))
 
     with torch.no_grad():
-        module.watch(torch.rand(1, 1, 4, 4), see)
+        module.execute({"input": torch.rand(1, 1, 4, 4)}, see)
     # The caller holds the input; beside it a layer's input and its output.
     assert len(made) == 7
     assert max(alive) <= 3
 
 
 def test_export_round_trip_with_any_batch():
-    graph = cnnspec.loads(SMALL)
+    graph = cnnspec.loads(SMALL).graph
     module = cnnspec.to_torch(graph).eval()
     x = torch.randn(2, 1, 8, 8)
     program = torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
@@ -211,7 +209,7 @@ def test_export_round_trip_with_any_batch():
 
 @pytest.mark.parametrize("training", [False, True])
 def test_compile_takes_the_module_as_one_graph(training):
-    module = cnnspec.to_torch(cnnspec.loads(SMALL.replace("dropout: 0.4", "relu"))).train(training)
+    module = cnnspec.to_torch(cnnspec.loads(SMALL.replace("dropout: 0.4", "relu")).graph).train(training)
     twin = copy.deepcopy(module)
     x = torch.randn(4, 1, 8, 8)
     torch.testing.assert_close(torch.compile(twin, backend="aot_eager", fullgraph=True)(x), module(x))
@@ -220,7 +218,7 @@ def test_compile_takes_the_module_as_one_graph(training):
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_option_compile():
-    graph = cnnspec.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2, tanh]\n")
+    graph = cnnspec.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2, tanh]\n").graph
     x = np.ones((4, 3))
     compiled, plain = (cnnspec.build(graph, "torch", compile=flag) for flag in (True, False))
     np.testing.assert_allclose(compiled.predict(x), plain.predict(x), rtol=1e-5)
@@ -238,7 +236,7 @@ def test_everything_is_placed_on_the_device(case):
     assert {name: tuple(a.shape) for name, a in arrays.items()} == {n: p.shape for n, p in graph.parameters.items()}
     values = {}
     for training in (False, True):
-        model.module.train(training).watch(torch.empty(case.x().shape, device="meta"), values.__setitem__)
+        model.module.train(training).execute({"input": torch.empty(case.x().shape, device="meta")}, values.__setitem__)
         assert {value.device.type for value in (*values.values(), *arrays.values())} == {"meta"}
         assert {name: tuple(v.shape[1:]) for name, v in values.items()} == {n.name: n.shape for n in graph.nodes}
 
@@ -269,8 +267,8 @@ def test_wrong_options_are_errors(options, message):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_reduced_precision_trains_float32_weights(dtype):
-    model = cnnspec.build(cnnspec.loads(SMALL), "torch", dtype=dtype)
-    exact = cnnspec.build(cnnspec.loads(SMALL), "torch", dtype="float64")
+    model = cnnspec.build(cnnspec.loads(SMALL).graph, "torch", dtype=dtype)
+    exact = cnnspec.build(cnnspec.loads(SMALL).graph, "torch", dtype="float64")
     ((x, t),) = batches(1, 16)
     assert model.predict(x).dtype == np.float32
     np.testing.assert_allclose(model.predict(x), exact.predict(x), atol=0.02)
@@ -293,7 +291,7 @@ def test_reduced_precision_trains_float32_weights(dtype):
 def test_memory_format_changes_no_result(channels_last):
     ((x, t),) = batches(1)
     train = Train(optimizer=Sgd(learning_rate=0.1, momentum=0.9))
-    model, other = (cnnspec.build(cnnspec.loads(SMALL), b, dtype="float64", **o) for b, o in
+    model, other = (cnnspec.build(cnnspec.loads(SMALL).graph, b, dtype="float64", **o) for b, o in
                     (("torch", {"channels_last": channels_last}), ("numpy", {})))  # fmt: skip
     assert trained(model, [(x, t)] * 3, train) == pytest.approx(trained(other, [(x, t)] * 3, train), rel=1e-10)
     for name, array in model.state().items():
@@ -316,7 +314,7 @@ def test_cuda_agrees_with_the_cpu():
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_cuda_learns(dtype):
-    model = cnnspec.build(cnnspec.loads(SMALL), "torch", device="cuda", dtype=dtype)
+    model = cnnspec.build(cnnspec.loads(SMALL).graph, "torch", device="cuda", dtype=dtype)
     losses = trained(model, batches(1, 16) * 40, Train(optimizer=Adam(learning_rate=0.01)))
     assert losses[-1] < losses[0] / 2
 
@@ -325,7 +323,7 @@ def test_cuda_learns(dtype):
 
 
 def test_weights_are_copied_in():
-    graph = cnnspec.load("lenet")
+    graph = cnnspec.load("lenet").graph
     weights = {name: array.astype(np.float32) for name, array in initial(graph, 0).items()}
     for array in weights.values():
         array.flags.writeable = False
@@ -337,7 +335,7 @@ def test_weights_are_copied_in():
 
 
 def test_input_is_not_handed_back_and_may_be_read_only():
-    model = cnnspec.build(cnnspec.loads("cnnspec: 1\ninput: [4]\nlayers: [dropout: 0.5]\n"), "torch")
+    model = cnnspec.build(cnnspec.loads("cnnspec: 1\ninput: [4]\nlayers: [dropout: 0.5]\n").graph, "torch")
     x = np.ones((1, 4), np.float32)
     assert not np.shares_memory(model.predict(x), x)
     x.flags.writeable = False
@@ -354,7 +352,7 @@ def test_step_equals_a_hand_written_loop():
         nn.Conv2d(1, 6, 5), nn.Sigmoid(), nn.MaxPool2d(2, 2), nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.MaxPool2d(2, 2),
         nn.Flatten(), nn.Linear(256, 120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10),
     )  # fmt: skip
-    graph = cnnspec.load("lenet")
+    graph = cnnspec.load("lenet").graph
     weights = dict(zip(graph.parameters, (p.detach().numpy().copy() for p in net.parameters()), strict=True))
     model = cnnspec.build(graph, "torch", weights=weights)
     model.begin_training(
@@ -375,11 +373,11 @@ def test_step_equals_a_hand_written_loop():
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_both_backends_tell_one_story_and_take_each_others_checkpoints(optimizer):
     train = Train(optimizer=optimizer, seed=3)
-    ours, other = (cnnspec.build(cnnspec.loads(SMALL), b, dtype="float64") for b in ("torch", "numpy"))
+    ours, other = (cnnspec.build(cnnspec.loads(SMALL).graph, b, dtype="float64") for b in ("torch", "numpy"))
     data = batches(8)
     assert trained(ours, data[:4], train) == pytest.approx(trained(other, data[:4], train), rel=1e-9)
     assert ours.training_state().keys() == other.training_state().keys()
-    resumed = cnnspec.build(cnnspec.loads(SMALL), "torch", weights=other.state(), dtype="float64")
+    resumed = cnnspec.build(cnnspec.loads(SMALL).graph, "torch", weights=other.state(), dtype="float64")
     resumed.begin_training(train, 10)
     resumed.load_training_state(other.training_state())
     expected = [other.step(x, t) for x, t in data[4:]]
@@ -390,7 +388,7 @@ def test_both_backends_tell_one_story_and_take_each_others_checkpoints(optimizer
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_resuming_is_bit_exact(optimizer):
     train, data = Train(optimizer=optimizer), batches(6)
-    whole, first, second = (cnnspec.build(cnnspec.loads(SMALL), "torch", seed=seed) for seed in (0, 0, 1))
+    whole, first, second = (cnnspec.build(cnnspec.loads(SMALL).graph, "torch", seed=seed) for seed in (0, 0, 1))
     expected = trained(whole, data, train)
     trained(first, data[:3], train)
     second.begin_training(train, 10)
@@ -403,7 +401,7 @@ def test_resuming_is_bit_exact(optimizer):
 
 
 def test_state_of_another_optimizer_is_an_error_that_lists_what_differs():
-    model = cnnspec.build(cnnspec.loads(SMALL), "torch")
+    model = cnnspec.build(cnnspec.loads(SMALL).graph, "torch")
     model.begin_training(Train(optimizer=Adam()), 10)
     state = model.training_state()
     model.begin_training(Train(optimizer=Sgd(momentum=0.9)), 10)
@@ -412,7 +410,7 @@ def test_state_of_another_optimizer_is_an_error_that_lists_what_differs():
 
 
 def test_gradients_move_nothing():
-    model = cnnspec.build(cnnspec.loads(SMALL), "torch")
+    model = cnnspec.build(cnnspec.loads(SMALL).graph, "torch")
     ((x, t),) = batches(1)
     model.begin_training(Train(), 10)
     before = model.state()
@@ -424,7 +422,7 @@ def test_gradients_move_nothing():
 
 
 def test_batch_norm_over_one_number_is_an_error():
-    graph = cnnspec.loads("cnnspec: 1\ninput: [3]\nlayers: [batch_norm, dense: 2]\n")
+    graph = cnnspec.loads("cnnspec: 1\ninput: [3]\nlayers: [batch_norm, dense: 2]\n").graph
     model = cnnspec.build(graph, "torch")
     model.begin_training(Train(loss=MeanSquaredError()), 1)
     with pytest.raises(InputError, match="`batch_norm1` gets one number for each channel"):
@@ -432,7 +430,7 @@ def test_batch_norm_over_one_number_is_an_error():
 
 
 def test_a_network_without_parameters_has_a_loss():
-    model = cnnspec.build(cnnspec.loads("cnnspec: 1\ninput: [2]\nlayers: [relu]\n"), "torch")
+    model = cnnspec.build(cnnspec.loads("cnnspec: 1\ninput: [2]\nlayers: [relu]\n").graph, "torch")
     model.begin_training(Train(loss=MeanSquaredError()), 1)
     assert model.step([[1, -1]], [[0, 0]]) == 0.5
 
@@ -444,6 +442,9 @@ class Double(Elementwise):
     """Twice the input."""
 
     kind = "double"
+    monotone = True
+    linear = True
+    piecewise = False
 
 
 def double(at, x):
@@ -451,12 +452,9 @@ def double(at, x):
 
 
 def doubling():
-    shape = (3,)
-    return Graph(
-        "doubling",
-        Input(shape=shape),
-        (Node(INPUT, InputLayer(), (), (), shape), Node("double1", Double(), (INPUT,), (shape,), shape)),
-    )
+    builder = GraphBuilder("doubling")
+    builder.add("double1", Double(), [builder.input((3,)).name])
+    return builder.graph()
 
 
 def test_a_layer_without_an_op_is_an_error_that_names_it():

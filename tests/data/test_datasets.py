@@ -35,7 +35,6 @@ from cnnspec.data import (
 from cnnspec.data.memory import InMemory
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Augment
-from cnnspec.language.load import resizing
 
 REAL = Path(os.environ.get("CNNSPEC_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 """Where MNIST and Fashion-MNIST may lie."""
@@ -282,7 +281,7 @@ def test_another_size_names_both_remedies():
 def test_the_padded_network_takes_what_the_message_says():
     write_idx("mine")
     graph = cnnspec.loads("{cnnspec: 1, input: [1, 2, 3], layers: [pad: [4, 5], flatten, dense: 3]}")
-    assert graph.nodes[1].shape == (1, 6, 8)
+    assert graph.graph.nodes[1].shape == (1, 6, 8)
     assert open_dataset("mine", graph).train.n == 5
 
 
@@ -293,7 +292,7 @@ def test_the_padded_network_takes_what_the_message_says():
 def test_resizing_is_that_of_run_but_for_rounding(shape, x):
     x = pixels(*x)
     np.savez("data.npz", x=x, y=np.zeros(len(x), np.int64))
-    found = open_dataset("data.npz", resizing(network(shape))).train.samples(np.arange(len(x)))
+    found = open_dataset("data.npz", network(shape).resizing()).train.samples(np.arange(len(x)))
     for picture, one in zip(x if x.ndim == 4 else x[:, None], found, strict=True):
         wanted = images.fit(picture, shape, "x", "resize")
         assert np.abs(one * 255 - wanted).max() <= 0.5001
@@ -521,7 +520,7 @@ def test_sizes_are_checked_by_the_headers():
         "`pets/dog/1.png` has 1×2×4 pixels (channels × height × width), and the network takes 1×2×3; "
         "`--resize` (or `fit` in the spec's `input`) converts it (and 1 other pictures do not fit either)"
     )
-    found = open_dataset("pets", resizing(network(outputs=2))).train.samples(np.arange(6))
+    found = open_dataset("pets", network(outputs=2).resizing()).train.samples(np.arange(6))
     assert found.shape == (6, 1, 2, 3)
 
 
@@ -588,7 +587,7 @@ def test_digits():
     x = dataset.train.samples(np.arange(1438))
     assert (x.min(), x.max()) == (0, 1)
     assert (x == again.train.samples(np.arange(1438))).all()
-    resized = open_dataset("digits", resizing(network((1, 28, 28), 10)))
+    resized = open_dataset("digits", network((1, 28, 28), 10).resizing())
     assert resized.test.samples(np.arange(2)).shape == (2, 1, 28, 28)
     assert "`--resize`" in message("digits", network((1, 28, 28), 10))
 

@@ -571,7 +571,7 @@ def test_large_arrays_are_refused(monkeypatch):
 
 
 def test_a_random_batch_is_seeded():
-    one, same, other = (inputs.random(RGB, 50, seed) for seed in (1, 1, 2))
+    one, same, other = (inputs.random(RGB.shape, 50, seed) for seed in (1, 1, 2))
     assert one.x.shape == (50, 3, 2, 3)
     assert (one.x == same.x).all()
     assert not (one.x == other.x).any()
@@ -579,7 +579,7 @@ def test_a_random_batch_is_seeded():
     assert one.x.std() == pytest.approx(1, abs=0.15)
     assert one.sources[49] == "random[49]"
     with pytest.raises(InputError, match="at least one sample, not 0"):
-        inputs.random(RGB, 0, 0)
+        inputs.random(RGB.shape, 0, 0)
 
 
 # Anything

@@ -28,12 +28,12 @@ layers:
 
 
 def rows(text: str) -> dict[str, Any]:
-    return {row.name: row for row in summarize(cnnspec.loads(text)).rows}
+    return {row.name: row for row in summarize(cnnspec.loads(text).graph).rows}
 
 
 class TestParametersAndMacs:
     def test_lenet(self) -> None:
-        totals = summarize(cnnspec.load("lenet")).totals
+        totals = summarize(cnnspec.load("lenet").graph).totals
         convs = (5 * 5 * 1 + 1) * 6 + (5 * 5 * 6 + 1) * 16
         denses = (256 + 1) * 120 + (120 + 1) * 84 + (84 + 1) * 10
         assert totals.parameters == convs + denses == 44426
@@ -56,16 +56,16 @@ class TestParametersAndMacs:
         ],
     )
     def test_layers(self, layer: str, parameters: int, macs: int) -> None:
-        summary = summarize(cnnspec.loads(f"input: [4, 16, 16]\nlayers: [{layer}]\n"))
+        summary = summarize(cnnspec.loads(f"input: [4, 16, 16]\nlayers: [{layer}]\n").graph)
         assert (summary.totals.parameters, summary.totals.macs) == (parameters, macs)
 
     def test_running_statistics_are_saved_but_not_learned(self) -> None:
-        summary = summarize(cnnspec.loads("input: [4, 2, 2]\nlayers: [batch_norm]\n"))
+        summary = summarize(cnnspec.loads("input: [4, 2, 2]\nlayers: [batch_norm]\n").graph)
         assert (summary.totals.parameters, summary.state) == (8, 8)
         assert summary.totals.parameter_bytes == 4 * 16
 
     def test_shares_are_of_the_whole_and_sorted(self) -> None:
-        summary = summarize(cnnspec.load("lenet"))
+        summary = summarize(cnnspec.load("lenet").graph)
         assert [share[0] for share in summary.shares] == ["dense", "conv"]
         assert sum(share[1] for share in summary.shares) == summary.totals.parameters
         assert sum(share[2] for share in summary.shares) == summary.totals.macs
@@ -77,12 +77,12 @@ class TestMemory:
         layers = "conv: {channels: 8, kernel: 3}, tanh, dropout: 0.5, flatten, dense: 2"
         text = f"input: [1, 4, 4]\nlayers: [{layers}]\n"
         # 16 and 8·4 numbers; 8·4 twice; dropout and flatten make none; 8·4 and 2
-        assert peak_activation_bytes(cnnspec.loads(text)) == 4 * max(16 + 32, 32 + 32, 32 + 2)
+        assert peak_activation_bytes(cnnspec.loads(text).graph) == 4 * max(16 + 32, 32 + 32, 32 + 2)
 
     def test_a_branch_keeps_its_source_alive(self) -> None:
         a, b, c, add = 8 * 64, 16 * 64, 8 * 64, 8 * 64
         steps = [4 * 64, 4 * 64 + a, a + b, a + b + c, a + c + add, add + 10]
-        assert peak_activation_bytes(cnnspec.loads(BRANCHY)) == 4 * max(steps) == 4 * (a + b + c)
+        assert peak_activation_bytes(cnnspec.loads(BRANCHY).graph) == 4 * max(steps) == 4 * (a + b + c)
 
     def test_a_view_keeps_what_it_shows_alive(self) -> None:
         text = """\
@@ -94,17 +94,16 @@ layers:
   - concat: {one: [], two: [from: flat]}
 """
         # The concat reads 40 and, through the view, the 32 of the input.
-        assert peak_activation_bytes(cnnspec.loads(text)) == 4 * (32 + 40 + 72)
+        assert peak_activation_bytes(cnnspec.loads(text).graph) == 4 * (32 + 40 + 72)
 
     def test_an_output_that_nothing_reads_is_freed(self) -> None:
         text = "input: [10]\nlayers: [dense: 1000, add: {x: [from: input], y: [from: input]}]\n"
-        assert peak_activation_bytes(cnnspec.loads(text)) == 4 * max(10 + 1000, 10 + 10)
+        assert peak_activation_bytes(cnnspec.loads(text).graph) == 4 * max(10 + 1000, 10 + 10)
 
-    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-    def test_batch_and_format_scale(self, dtype: str) -> None:
-        graph = cnnspec.loads(BRANCHY)
-        width = {"float16": 2, "float32": 4, "float64": 8}[dtype]
-        one, many = summarize(graph, 1, dtype), summarize(graph, 7, dtype)
+    @pytest.mark.parametrize("width", [2, 4, 8])
+    def test_batch_and_itemsize_scale(self, width: int) -> None:
+        graph = cnnspec.loads(BRANCHY).graph
+        one, many = summarize(graph, 1, width), summarize(graph, 7, width)
         assert many.totals.peak_activation_bytes == 7 * one.totals.peak_activation_bytes
         assert one.totals.parameter_bytes == width * one.totals.parameters
         assert [row.activation_bytes for row in many.rows] == [7 * row.activation_bytes for row in one.rows]
@@ -122,7 +121,8 @@ layers:
     )
     def test_training(self, train: str, slots: int) -> None:
         text = f"input: [3]\nlayers: [dense: 5, relu]\n{train}\n"
-        totals = summarize(cnnspec.loads(text), batch=2).totals
+        spec = cnnspec.loads(text)
+        totals = summarize(spec.graph, batch=2, optimizer=spec.optimizer).totals
         weights = 3 * 5 + 5
         saved = 2 * (3 + 5 + 5)
         assert totals.training_bytes == 4 * (weights * (2 + slots) + saved)
@@ -236,7 +236,7 @@ def test_receptive_field_is_what_an_element_really_reads(text: str) -> None:
 
     Behind upsampling neighbours may see windows of different size; the largest counts.
     """
-    graph = cnnspec.loads(text)
+    graph = cnnspec.loads(text).graph
     row = summarize(graph).rows[-1]
     assert row.receptive_field is not None
     model = cnnspec.build(graph, dtype="float64")

@@ -223,9 +223,10 @@ class TestDocumentation:
         assert found
         layers = indent(example(LAYERS[kind]), "  ")
         size = "12" if found["x"] == "f" else "12, 16, 16"
-        graph = cnnspec.loads(f"input: [{size}]\nlayers:\n{layers}\n")
+        spec = cnnspec.loads(f"input: [{size}]\nlayers:\n{layers}\n")
+        graph = spec.graph
         assert kind in {node.kind for node in graph.nodes}
-        assert graph.warnings == ()
+        assert spec.warnings == ()
         before, after = graph.input.shape, graph.output.shape
         named = dict(zip(found["x"].split(", "), before, strict=False))
         wanted = found["y"].split(", ")

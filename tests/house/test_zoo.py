@@ -87,15 +87,15 @@ def test_every_network_is_in_the_table() -> None:
 def test_totals_are_those_of_the_literature(name: str) -> None:
     report = api.check(name)
     assert report.diagnostics == ()
-    assert report.graph is not None
-    nodes = report.graph.nodes
-    assert (trainable(nodes), macs(nodes), report.graph.output.shape) == LITERATURE[name]
+    assert report.spec.graph is not None
+    nodes = report.spec.graph.nodes
+    assert (trainable(nodes), macs(nodes), report.spec.graph.output.shape) == LITERATURE[name]
 
 
 @pytest.mark.parametrize("name", [name for name in LITERATURE if name not in ("vgg", "resnet")])
 def test_backends_agree(name: str) -> None:  # vgg and resnet are vgg16 and resnet50
     shape, params = SMALL.get(name, ((3, 64, 64), {}))
-    graph = cnnspec.load(name, input_shape=shape, params=params)
+    graph = cnnspec.load(name, input_shape=shape, params=params).graph
     weights = random_weights(graph)
     x = rng.stream(0, "zoo", "input").standard_normal((1, *shape), np.float32)
     a, b = (build(graph, backend, weights).predict(x) for backend in ("numpy", "torch"))
@@ -106,13 +106,13 @@ def test_backends_agree(name: str) -> None:  # vgg and resnet are vgg16 and resn
 
 
 def test_the_padded_unet_takes_any_multiple_of_16() -> None:
-    graph = cnnspec.load("unet_padded", input_shape=(1, 48, 80))
+    graph = cnnspec.load("unet_padded", input_shape=(1, 48, 80)).graph
     assert graph.output.shape == (2, 48, 80)
 
 
 def test_resnet20_grows_by_its_parameter() -> None:
     # He et al. 2015, table 6: 6n + 2 weighted layers, 0.46 million parameters for n = 5 (and 2,752 in the shortcuts).
-    graph = cnnspec.load("resnet20", params={"n": 5})
+    graph = cnnspec.load("resnet20", params={"n": 5}).graph
     weighted = [node for node in graph.nodes if node.kind in ("conv", "dense") and "shortcut" not in node.name]
     assert len(weighted) == 32
     assert trainable(graph.nodes) == 466_906
@@ -147,7 +147,7 @@ def resnet18() -> nn.Module:
 def test_resnet18_is_the_published_network_layer_by_layer() -> None:
     reference = resnet18().eval()
     state = {k: v for k, v in reference.state_dict().items() if not k.endswith("num_batches_tracked")}
-    graph = cnnspec.load("resnet18", input_shape=(3, 64, 64))
+    graph = cnnspec.load("resnet18", input_shape=(3, 64, 64)).graph
     assert [p.shape for p in graph.parameters.values()] == [tuple(v.shape) for v in state.values()]
 
     weights = random_weights(graph)

@@ -21,11 +21,11 @@ FOLDER = Path(__file__).parent / "diagnostics"
 UPDATE = os.environ.get("CNNSPEC_UPDATE_GOLDEN") == "1"
 
 ELSEWHERE = {
-    "not-text": "test_source.py",
-    "file-too-large": "test_source.py",
-    "alias-expansion": "test_source.py",
-    "nesting-too-deep": "test_source.py",
-    "number-too-long": "test_source.py",
+    "not-text": "test_yaml_tree.py",
+    "file-too-large": "test_yaml_tree.py",
+    "alias-expansion": "test_yaml_tree.py",
+    "nesting-too-deep": "test_yaml_tree.py",
+    "number-too-long": "test_yaml_tree.py",
     "too-many-faults": "test_diagnostics.py",
 }
 """Codes about files as a whole, or about texts that are too large to print: tested there."""

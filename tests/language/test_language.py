@@ -16,15 +16,21 @@ import cnnspec
 from cnnspec import bundled, layers
 from cnnspec.diagnostics import Source, SpecError, any_errors, render
 from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.spec import Spec
 from cnnspec.layers.activation import Relu
 from cnnspec.layers.base import Layer
 from cnnspec.layers.fields import Numbers
 from cnnspec.layers.geometry import Pads
 
 
-def graph(layers_text: str, *, input: str = "[3, 16, 16]", top: str = "", params: dict | None = None) -> Graph:
-    """The graph of a list of layers in flow or block style."""
+def spec(layers_text: str, *, input: str = "[3, 16, 16]", top: str = "", params: dict | None = None) -> Spec:
+    """The spec of a list of layers in flow or block style."""
     return cnnspec.loads(f"input: {input}\n{top}\nlayers: {layers_text}\n", params=params)
+
+
+def graph(layers_text: str, *, input: str = "[3, 16, 16]", top: str = "", params: dict | None = None) -> Graph:
+    """Its graph."""
+    return spec(layers_text, input=input, top=top, params=params).graph
 
 
 def shapes(found: Graph) -> dict[str, tuple[int, ...]]:
@@ -79,7 +85,7 @@ def codes(text: str, **options) -> list[str]:
 def test_short_forms(short, long):
     shape = "[12]" if short.startswith("dense") else "[3, 12, 12]"
     one, other = only(graph(f"[{short}]", input=shape)), only(graph(f"[{long}]", input=shape))
-    assert (one.shape, one.pads, one.parameters) == (other.shape, other.pads, other.parameters)
+    assert (one.shape, one.inferred.pads, one.parameters) == (other.shape, other.inferred.pads, other.parameters)
     given = {"stride"} if "max_pool" in short else {"padding"}  # a default that is written out
     assert one.layer.model_dump(exclude=given) == other.layer.model_dump(exclude=given)
 
@@ -93,7 +99,7 @@ def test_flow_and_block_style_are_one():
 
 def test_the_padding_is_the_total_of_both_sides():
     node = only(graph("[conv: {channels: 1, kernel: 4, padding: [3, 1]}]"))
-    assert node.pads == Pads(2, 1, 1, 0)
+    assert node.inferred.pads == Pads(((2, 1), (1, 0)))
     assert node.shape == (1, 16, 14)
 
 
@@ -284,7 +290,7 @@ def test_parameters_are_overridden_and_keep_their_type():
 
 
 def test_parameters_of_the_spec_take_part_in_its_input():
-    assert cnnspec.loads("params: {n: 4}\ninput: [1, $n, $(n * 2)]\nlayers: [relu]\n").input.shape == (1, 4, 8)
+    assert cnnspec.loads("params: {n: 4}\ninput: [1, $n, $(n * 2)]\nlayers: [relu]\n").graph.input.shape == (1, 4, 8)
 
 
 # Blocks
@@ -383,9 +389,9 @@ BASE = "input: [3, 8, 8]\nparams: {width: 4, kernel: 1}\nlayers: [conv: {channel
 
 def test_a_spec_is_another_one_with_other_parameters(tmp_path):
     write(tmp_path, base=BASE, wide="extends: base.yaml\nparams: {width: 8}\nexpect: {output: [8, 8, 8]}\n")
-    found = cnnspec.load(tmp_path / "wide.yaml")
+    found = cnnspec.load(tmp_path / "wide.yaml").graph
     assert (found.name, found.output.shape) == ("wide", (8, 8, 8))
-    assert cnnspec.load(tmp_path / "wide.yaml", params={"width": 2, "kernel": 3}).output.shape == (2, 6, 6)
+    assert cnnspec.load(tmp_path / "wide.yaml", params={"width": 2, "kernel": 3}).graph.output.shape == (2, 6, 6)
 
 
 def test_what_a_spec_says_itself_comes_first(tmp_path):
@@ -396,20 +402,20 @@ def test_what_a_spec_says_itself_comes_first(tmp_path):
         top="extends: middle.yaml\nparams: {kernel: 3}\nname: mine\n",
     )
     found = cnnspec.load(tmp_path / "top.yaml")
-    assert (found.name, found.output.shape, found.init, found.train.epochs) == ("mine", (6, 7, 7), "zeros", 3)
+    assert (found.name, found.graph.output.shape, found.init, found.train.epochs) == ("mine", (6, 7, 7), "zeros", 3)
     assert len(found.classes) == 6
 
 
 def test_a_bundled_spec_may_be_extended_from_anywhere(tmp_path):
     write(tmp_path, mine="extends: vgg\nname: mine\n")
-    assert cnnspec.load(tmp_path / "mine.yaml").parameters == cnnspec.load("vgg").parameters
-    assert cnnspec.loads("extends: lenet.yaml\n").output.shape == (10,)
+    assert cnnspec.load(tmp_path / "mine.yaml").graph.parameters == cnnspec.load("vgg").graph.parameters
+    assert cnnspec.loads("extends: lenet.yaml\n").graph.output.shape == (10,)
 
 
 def test_the_folder_counts_and_not_the_working_directory(tmp_path, monkeypatch):
     write(tmp_path, sub__base=BASE, sub__wide="extends: base.yaml\nparams: {width: 8}\n", base="not: this")
     monkeypatch.chdir(tmp_path)
-    assert cnnspec.load("sub/wide.yaml").output.shape == (8, 8, 8)
+    assert cnnspec.load("sub/wide.yaml").graph.output.shape == (8, 8, 8)
 
 
 @pytest.mark.parametrize("name", ["../secret.yaml", "sub/../../secret.yaml", "/etc/passwd", "-", "$HOME", "x" * 5000])
@@ -433,7 +439,7 @@ def test_specs_do_not_extend_each_other_without_end(tmp_path):
 
 
 def test_the_graph_is_in_topological_order_and_frozen():
-    found = cnnspec.load("googlenet")
+    found = cnnspec.load("googlenet").graph
     seen = set()
     for node in found.nodes:
         assert set(node.inputs) <= seen
@@ -449,7 +455,7 @@ def test_the_graph_is_in_topological_order_and_frozen():
 
 
 def test_the_input_may_say_how_pixels_become_numbers():
-    found = graph("[relu]", input="{shape: [3, 8, 8], scale: 1, mean: 0.5, std: [1, 2, 3]}")
+    found = spec("[relu]", input="{shape: [3, 8, 8], scale: 1, mean: 0.5, std: [1, 2, 3]}")
     assert (found.input.shape, found.input.scale, found.input.mean, found.input.std) == (
         (3, 8, 8),
         1,
@@ -460,7 +466,7 @@ def test_the_input_may_say_how_pixels_become_numbers():
 
 def test_another_input_shape():
     text = "input: [1, 28, 28]\nlayers: [conv: {channels: 2, kernel: 5}]\n"
-    assert cnnspec.load(Source("x", text), input_shape=(3, 10, 12)).output.shape == (2, 6, 8)
+    assert cnnspec.load(Source("x", text), input_shape=(3, 10, 12)).graph.output.shape == (2, 6, 8)
 
 
 @pytest.mark.parametrize(
@@ -523,7 +529,7 @@ def calls_for(count: int) -> int:
     finally:
         sys.setprofile(None)
     assert report.ok
-    assert len(report.graph.nodes) == count + 1
+    assert len(report.spec.graph.nodes) == count + 1
     return calls
 
 
@@ -638,10 +644,10 @@ def test_the_fixes_of_that_warning_do_what_they_promise(kernel, padding, kind):
         for fix in each:
             after = checked(fix)
             assert after.diagnostics == ()
-            assert after.graph.output.pads == Pads(padding[0], padding[0], padding[1], padding[1])
+            assert after.spec.graph.output.inferred.pads == Pads(((padding[0], padding[0]), (padding[1], padding[1])))
         after = checked(meant)
         assert after.diagnostics == ()
-        assert after.graph.output.pads == before.graph.output.pads
+        assert after.spec.graph.output.inferred.pads == before.spec.graph.output.inferred.pads
 
 
 # Help that is computed does help
@@ -708,7 +714,7 @@ def test_the_remedy_of_branches_that_differ(main, skip):
 def test_load_raises_what_check_reports():
     text = "input: [1, 4, 4]\nlayers: [reluu, conv: {channels: 1, kernel: 5}]\n"
     report = cnnspec.check(Source("x", text))
-    assert (report.ok, report.graph, report.spec) == (False, None, "x")
+    assert (report.ok, report.spec, report.name) == (False, None, "x")
     with pytest.raises(SpecError) as caught:
         cnnspec.loads(text, name="x")
     assert caught.value.diagnostics == report.diagnostics
@@ -718,7 +724,7 @@ def test_load_raises_what_check_reports():
 def test_warnings_do_not_fail_and_stay_with_the_graph():
     report = cnnspec.check(Source("x", "input: [1, 8, 8]\nlayers: [conv: {channels: 1, kernel: 3, padding: 1}]\n"))
     assert report.ok
-    assert report.graph.warnings == report.diagnostics
+    assert report.spec.warnings == report.diagnostics
     assert [d.severity for d in report.diagnostics] == ["warning"]
 
 
@@ -771,7 +777,7 @@ def holds(text: str) -> None:
     where = Source("spec.yaml", text)
     report = cnnspec.check(where)
     assert report.ok is not any_errors(report.diagnostics)
-    assert report.ok is (report.graph is not None)
+    assert report.ok is (report.spec is not None)
     for diagnostic in report.diagnostics:
         assert render(diagnostic)
         for label in (diagnostic.label, *diagnostic.others):

@@ -8,16 +8,16 @@ import pytest
 
 import cnnspec
 from cnnspec import bundled
-from cnnspec.graph.graph import Graph
+from cnnspec.graph.spec import Spec
 from cnnspec.language.render import flow, render
 from cnnspec.language.yaml_tree import parse
 
 
-def essence(graph: Graph) -> list[object]:
+def essence(spec: Spec) -> list[object]:
     """All that makes a graph what it is, but for its places in a text."""
-    examples = [replace(example, span=None) for example in graph.examples]  # type: ignore[arg-type]
-    head = [graph.name, graph.input, graph.classes, graph.init, graph.train, examples]
-    return [*head, *(replace(node, span=None) for node in graph.nodes)]
+    examples = [replace(example, span=None) for example in spec.examples]  # type: ignore[arg-type]
+    head = [spec.name, spec.input, spec.classes, spec.init, spec.train, examples]
+    return [*head, *(replace(node, span=None) for node in spec.graph.nodes)]
 
 
 @pytest.mark.parametrize("name", bundled.names())

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cnnspec.layers.geometry import (
     Axis,
-    Field,
     Pads,
+    ReceptiveField,
     Total,
-    adaptive_bounds,
+    adaptive_window,
     centred,
     split_total,
     transposed_window,
@@ -26,10 +26,11 @@ kernels = st.integers(1, 9)
 strides = st.integers(1, 6)
 dilations = st.integers(1, 4)
 pads = st.integers(0, 8)
+sides = st.builds(Pads, st.tuples(st.tuples(pads, pads), st.tuples(pads, pads)))
 paddings = st.one_of(
     st.sampled_from(["valid", "same", "same_upper", "same_lower"]),
-    st.builds(Total, pads, pads),
-    st.builds(Pads, pads, pads, pads, pads),
+    st.builds(Total, st.tuples(pads, pads)),
+    sides,
 )
 
 
@@ -69,15 +70,15 @@ def test_ceil_counts_the_window_that_sticks_out(n, kernel, stride, data, axis):
     assume(n + found.p >= kernel)
     placed = starts(found)
     assert found.out == len(placed)
-    assert found.overhang == max(0, placed[-1] + kernel - (n + found.p))
-    assert found.overhang < kernel
+    assert found.extra == max(0, placed[-1] + kernel - (n + found.p))
+    assert found.extra < kernel
 
 
 @given(sizes, kernels, strides, paddings)
 def test_floor_never_overhangs(n, kernel, stride, padding):
     found = window(n, kernel, stride, padding, 0)
     assume(found.out >= 1)
-    assert found.overhang == 0
+    assert found.extra == 0
 
 
 @pytest.mark.parametrize(("n", "kernel", "stride", "before", "after", "out"), [(5, 2, 2, 0, 0, 3), (4, 2, 3, 1, 1, 2)])
@@ -125,17 +126,23 @@ def test_same_upper_and_lower_are_tensorflows_rule(n, kernel, stride, dilation, 
 
 @given(sizes, kernels, strides, pads, pads)
 def test_each_axis_has_its_own_padding(n, kernel, stride, p, q):
-    assert window(n, kernel, stride, Total(p, q), 0).p == p
-    assert window(n, kernel, stride, Total(p, q), 1).p == q
-    sides = Pads(p, q, q + 1, p + 2)
+    assert window(n, kernel, stride, Total((p, q)), 0).p == p
+    assert window(n, kernel, stride, Total((p, q)), 1).p == q
+    sides = Pads(((p, q), (q + 1, p + 2)))
     vertical, horizontal = window(n, kernel, stride, sides, 0), window(n, kernel, stride, sides, 1)
-    assert (vertical.before, vertical.after, horizontal.before, horizontal.after) == sides
+    assert (vertical.before, vertical.after, horizontal.before, horizontal.after) == sides.flat
 
 
 # Transposed windows
 
 
-@given(sizes, kernels, strides, st.one_of(st.just("valid"), st.builds(Pads, pads, pads, pads, pads)), dilations)
+@given(
+    sizes,
+    kernels,
+    strides,
+    st.one_of(st.just("valid"), sides),
+    dilations,
+)
 def test_a_transposed_window_goes_back(n, kernel, stride, padding, dilation):
     """What a window leaves out of the count at the end is the extra that the way back needs."""
     there = window(n, kernel, stride, padding, 0, dilation)
@@ -164,14 +171,14 @@ def test_transposed_same_multiplies_by_the_stride(n, kernel, stride, padding, di
 
 @given(sizes, sizes)
 def test_adaptive_windows_cover_everything_in_order(n, out):
-    bounds = adaptive_bounds(n, out)
+    bounds = adaptive_window(n, out).bounds
     assert len(bounds) == out
     assert bounds[0][0] == 0
     assert bounds[-1][1] == n
     assert all(start < end for start, end in bounds)
     assert all(b[0] <= a[1] and a[0] <= b[0] and a[1] <= b[1] for a, b in itertools.pairwise(bounds))
     if n % out == 0:
-        assert bounds == [(i * (n // out), (i + 1) * (n // out)) for i in range(out)]
+        assert bounds == tuple((i * (n // out), (i + 1) * (n // out)) for i in range(out))
 
 
 @given(sizes, sizes)
@@ -195,7 +202,7 @@ def trace(chain: list[Axis], place: int) -> set[int]:
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=4))
 def test_receptive_field_is_what_an_output_depends_on(layers):
     n = 400
-    field = Field.of(n)
+    field = ReceptiveField.of(n)
     chain: list[Axis] = []
     for kernel, stride, dilation in layers:
         axis = window(field.cells, kernel, stride, "valid", 0, dilation)
@@ -211,7 +218,7 @@ def test_receptive_field_is_what_an_output_depends_on(layers):
 def test_a_transposed_window_is_reached_from_as_many_places_as_overlap(k, stride):
     n = 20
     most = max(sum(i * stride <= y < i * stride + k for i in range(n)) for y in range(n * stride))
-    field = Field.of(n).spread(k, stride, n * stride)
+    field = ReceptiveField.of(n).transposed(k, stride, n * stride)
     assert field.size == most
     assert field.step == Fraction(1, stride)
 
@@ -220,6 +227,6 @@ def test_a_transposed_window_is_reached_from_as_many_places_as_overlap(k, stride
 def test_a_layer_that_reads_everything_sees_every_input(n, kernel, stride):
     axis = window(n, kernel, stride, "valid", 0)
     assume(axis.out >= 1)
-    field = Field.of(n).slide(axis.k, stride, axis.out).whole()
+    field = ReceptiveField.of(n).slide(axis.k, stride, axis.out).whole()
     assert field.size == (axis.out - 1) * stride + kernel
     assert field.cells == 1

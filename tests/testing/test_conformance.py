@@ -214,15 +214,14 @@ class Definition(Model):
         super().__init__(graph, device, dtype)
         self.weights = {name: array.copy() for name, array in weights.items()}
 
-    def _watch(self, x, see):
+    def _run(self, inputs, hook=None):
+        (x,), output = inputs.values(), self.graph.output.name
         values = reference.run(self.graph, self.weights, x.astype(float))
-        values[self.graph.output.name][0, 0] += self.off_value
+        values[output][0, 0] += self.off_value
         for name, array in values.items():
-            see(name, array.astype(self.array_dtype))
-        return values[self.graph.output.name].astype(self.array_dtype)
-
-    def _predict(self, x):
-        return self._watch(x, lambda name, value: None)
+            if hook is not None:
+                hook(name, array.astype(self.array_dtype))
+        return {output: values[output].astype(self.array_dtype)}
 
     def _state(self):
         return {name: array if self.shares_state else array.copy() for name, array in self.weights.items()}
@@ -231,10 +230,11 @@ class Definition(Model):
         if not self.forgets:
             self.weights = dict(state)
 
-    def _vjp(self, x, dy):
+    def _vjp(self, inputs, dy):
+        ((name, x),), (dy,) = inputs.items(), dy.values()
         dx, gradients = reference.gradients(self.graph, self.weights, x, dy)
         gradients["dense1.weight"][0, 0] += self.off_gradient
-        return dx, gradients
+        return {name: dx}, gradients
 
     def _unneeded(self, *arguments):
         raise NotImplementedError

@@ -27,17 +27,17 @@ LARGEST = 6_000_000
 
 def small(name: str) -> Shape | None:
     """A reduced input for the networks of large images."""
-    shape = cnnspec.load(name).input.shape
+    shape = cnnspec.load(name).graph.input.shape
     return (shape[0], 64, 64) if shape[1:] == (224, 224) else None
 
 
-NAMES = [name for name in bundled.names() if trainable(cnnspec.load(name).nodes) <= LARGEST]
+NAMES = [name for name in bundled.names() if trainable(cnnspec.load(name).graph.nodes) <= LARGEST]
 
 
 @pytest.mark.skipif(len(BACKENDS) < 2, reason="needs a second backend")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bundled_spec(name: str) -> None:
-    graph = cnnspec.load(name, input_shape=small(name))
+    graph = cnnspec.load(name, input_shape=small(name)).graph
     for comparison in verify(graph, BACKENDS, dtypes=("float64",)):
         assert comparison.tolerance == 1e-9
         assert comparison.first_apart is None, max(comparison.layers, key=lambda layer: layer.worst())
@@ -46,7 +46,7 @@ def test_every_bundled_spec(name: str) -> None:
 @pytest.mark.skipif(len(BACKENDS) < 2, reason="needs a second backend")
 @pytest.mark.parametrize("name", ["lenet", "lenet5", "mlp", "nin", "resnet20", "separable28", "allconv28"])
 def test_float32(name: str) -> None:
-    for comparison in verify(cnnspec.load(name), BACKENDS, dtypes=("float32",)):
+    for comparison in verify(cnnspec.load(name).graph, BACKENDS, dtypes=("float32",)):
         assert comparison.tolerance == 1e-4
         assert comparison.first_apart is None, max(comparison.layers, key=lambda layer: layer.worst())
 
@@ -58,7 +58,7 @@ def test_the_layer_that_parts_company_is_named(monkeypatch: pytest.MonkeyPatch) 
         return build(graph, name, weights, **options)
 
     monkeypatch.setattr(verification, "build", build_wrong)
-    right, wrong = verify(cnnspec.load("lenet"), ["numpy", "wrong"], dtypes=("float64",))
+    right, wrong = verify(cnnspec.load("lenet").graph, ["numpy", "wrong"], dtypes=("float64",))
     assert right.first_apart is None
     assert wrong.first_apart == "dense2"
     assert {layer.name for layer in wrong.layers if layer.value > 1e-9} == {"dense2", "sigmoid4", "dense3"}
@@ -91,15 +91,15 @@ def test_a_number_on_either_side_of_a_kink_is_excused(
     graph = cnnspec.loads(f"""
 input: [1, 2, 2]
 layers: [conv: {{channels: 1, kernel: 1, weight: 1, bias: false}}, {layer}, {last}]
-""")
+""").graph
 
     def build_shifted(graph, name, weights, **options):  # type: ignore[no-untyped-def]
         model = build(graph, "numpy", weights, **options)
         checked, sign = model.checked, 1 if name == "shifted" else -1
 
-        def near(x, least=1):  # type: ignore[no-untyped-def]
+        def near(x, least=1, name=None):  # type: ignore[no-untyped-def]
             """Numbers at the kink, or two rivals for a maximum, a little to one side or the other."""
-            x = checked(x, least)
+            x = checked(x, least, name)
             x[:] = kink if kink is not None else 1
             x[..., 0, 0] += sign * 1e-12
             return x

@@ -277,7 +277,7 @@ def truth(model):
 
 
 def align(spec, found, **extra):
-    expected = {name: parameter.shape for name, parameter in package.load(spec, **extra).parameters.items()}
+    expected = {name: parameter.shape for name, parameter in package.load(spec, **extra).graph.parameters.items()}
     return alignment.align(expected, found)
 
 
@@ -394,7 +394,7 @@ OURS = {
 
 @pytest.fixture
 def small():
-    return package.loads(SMALL)
+    return package.loads(SMALL).graph
 
 
 @pytest.mark.parametrize("save", [safetensors, lambda path, arrays: save_file(arrays, path)])
@@ -412,7 +412,7 @@ def test_numbers_go_where_the_names_say(tmp_path, small, save):
 
 def test_the_order_of_the_file_counts_unless_it_is_that_of_the_names(tmp_path):
     """Two layers of one shape: as defined, zebra comes first; save_file has sorted that away."""
-    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]")
+    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]").graph
     arrays = draw(shapes_of((name, "", linear(3, 3)) for name in ("zebra", "ant")))
     path = tmp_path / "w.safetensors"
     safetensors(path, arrays)
@@ -426,14 +426,14 @@ def test_the_order_of_the_file_counts_unless_it_is_that_of_the_names(tmp_path):
 
 
 def test_layer10_comes_after_layer2(tmp_path):
-    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [repeat: {times: 11, layers: [dense: 3]}]")
+    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [repeat: {times: 11, layers: [dense: 3]}]").graph
     save_file(draw(shapes_of((str(n), "", linear(3, 3)) for n in range(11))), tmp_path / "w.safetensors")
     found = conversion.convert(graph, tmp_path / "w.safetensors")
     assert [pair.source for pair in found.pairs[::2]] == [f"{n}.weight" for n in range(11)]
 
 
 def test_equal_names_belong_together_whatever_the_order(tmp_path):
-    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]")
+    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]").graph
     arrays = draw({name: graph.parameters[name].shape for name in reversed(graph.parameters)})
     safetensors(tmp_path / "w.safetensors", arrays)
     found = conversion.convert(graph, tmp_path / "w.safetensors")
@@ -442,7 +442,7 @@ def test_equal_names_belong_together_whatever_the_order(tmp_path):
 
 
 def test_renames_and_ignores(tmp_path):
-    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]")
+    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]").graph
     arrays = draw(shapes_of((f"net.{name}", "", linear(3, 3)) for name in ("a", "b", "c", "bc")))
     path = tmp_path / "w.safetensors"
     safetensors(path, arrays)
@@ -520,7 +520,7 @@ def test_a_shortcut_that_comes_first_is_not_taken_for_the_main_branch():
         skip: [conv: {channels: 8, kernel: 1, norm: batch_norm}]"""
     spec = "cnnspec: 1\ninput: [4, 5, 5]\nlayers:\n  - add:"
     for branches, fits in ((main + skip, True), (skip + main, False)):
-        graph = package.loads(spec + branches)
+        graph = package.loads(spec + branches).graph
         mapping, faults = alignment.align({name: p.shape for name, p in graph.parameters.items()}, found)
         assert bool(mapping) == fits
         assert faults[:1] == ([] if fits else [
@@ -531,7 +531,7 @@ def test_a_shortcut_that_comes_first_is_not_taken_for_the_main_branch():
 
 
 def test_equal_heads_are_not_chosen_from():
-    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]")
+    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]").graph
     heads = shapes_of((name, "", linear(2, 3)) for name in ("a", "b"))
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
     faults = alignment.align(expected, heads)[1]
@@ -539,7 +539,7 @@ def test_equal_heads_are_not_chosen_from():
 
 
 def test_a_head_of_other_classes_is_not_to_be_left_out():
-    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]")
+    graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]").graph
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
     faults = alignment.align(expected, shapes_of([("fc", "", linear(10, 3))]))[1]
     assert faults[0] == "  fc (weight 10×3, bias 10) is in the file, and nothing like it in the spec"
@@ -650,7 +650,7 @@ def test_resnet18_of_torch_and_of_the_spec_are_one_function(tmp_path, torch):
             tensor.uniform_(0.5, 1.5)
     path = tmp_path / "resnet18.pth"
     torch.save(module.state_dict(), path)
-    graph = package.load("resnet18", input_shape=(3, 64, 64))
+    graph = package.load("resnet18", input_shape=(3, 64, 64)).graph
     found = conversion.convert(graph, path)
     x = np.random.default_rng(0).normal(size=(2, 3, 64, 64))
     with torch.inference_mode():

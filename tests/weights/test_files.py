@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from cnnspec import bundled
 from cnnspec.errors import WeightsError
-from cnnspec.graph.graph import Graph, Node
-from cnnspec.graph.settings import Input
+from cnnspec.graph.build import GraphBuilder
 from cnnspec.layers.dense import Dense
-from cnnspec.layers.input import InputLayer
 from cnnspec.weights import files as weights
 from cnnspec.weights import match
 from cnnspec.weights.initial import initial
@@ -23,12 +21,11 @@ from cnnspec.weights.initial import initial
 
 def network(*units):
     """Dense layers fc1, fc2 … over a vector of 3."""
-    nodes = [Node("input", InputLayer(), (), (), (3,))]
+    builder = GraphBuilder("net")
+    last = builder.input((3,))
     for i, n in enumerate(units, 1):
-        layer, before = Dense(units=n), nodes[-1]
-        parameters = layer.parameters(before.shape)
-        nodes.append(Node(f"fc{i}", layer, (before.name,), (before.shape,), (n,), parameters=parameters))
-    return Graph("net", Input(shape=(3,)), tuple(nodes))
+        last = builder.add(f"fc{i}", Dense(units=n), [last.name])
+    return builder.graph()
 
 
 def raw(header, data):

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from cnnspec.errors import WeightsError
-from cnnspec.graph.graph import Graph, Node
-from cnnspec.graph.settings import Input
+from cnnspec.graph.build import GraphBuilder
 from cnnspec.layers import Parameter
 from cnnspec.layers.conv import Conv, ConvTranspose, Scheme
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.fields import Numbers
-from cnnspec.layers.input import InputLayer
 from cnnspec.layers.norm import BatchNorm, Scale
 from cnnspec.weights import initial as module
 from cnnspec.weights.initial import initial
@@ -23,15 +21,11 @@ DRAWN = [scheme for scheme in get_args(Scheme) if scheme != "zeros"]
 
 def network(*layers, shape, init="torch"):
     """A sequence of (name, layer)."""
-    nodes = [Node("input", InputLayer(), (), (), shape)]
+    builder = GraphBuilder("net", init=init)
+    last = builder.input(shape)
     for name, layer in layers:
-        before = nodes[-1]
-        inferred = layer.infer(before.shape)
-        parameters = layer.parameters(before.shape)
-        nodes.append(
-            Node(name, layer, (before.name,), (before.shape,), inferred.shape, inferred.pads, parameters=parameters)
-        )
-    return Graph("net", Input(shape=shape), tuple(nodes), init=init)
+        last = builder.add(name, layer, [last.name])
+    return builder.graph()
 
 
 def dense(init, **fields):

@@ -2,7 +2,7 @@
 
 A package that adds a layer adds its kernel in the entry-point group `cnnspec_numpy.kernels`, under the kind:
 
-    def square(call: Call[Square], x: Array) -> Result:
+    def square(context: Context[Square], x: Array) -> Result:
         return x * x, lambda dy: ((2 * x * dy,), {})
 """
 
@@ -12,62 +12,26 @@ from importlib.metadata import entry_points
 
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
+from cnnspec.layers import LAYERS
 from cnnspec.layers.input import INPUT
 from cnnspec_numpy.kernels import activation, conv, dense, merge, norm, pool, shape
-from cnnspec_numpy.kernels.base import Call, Kernel, Result
+from cnnspec_numpy.kernels.base import Context, Kernel, Result
 
-__all__ = ["ENTRY_POINTS", "KERNELS", "Call", "Kernel", "Result", "kernels_of"]
+__all__ = ["ENTRY_POINTS", "KERNELS", "Context", "Kernel", "Result", "kernels_of"]
 
 ENTRY_POINTS = "cnnspec_numpy.kernels"
 
 KERNELS: dict[str, Kernel] = {
-    kernel.__name__: kernel
-    for kernel in (
-        conv.conv,
-        conv.conv_transpose,
-        dense.dense,
-        pool.max_pool,
-        pool.avg_pool,
-        pool.global_avg_pool,
-        pool.global_max_pool,
-        pool.adaptive_avg_pool,
-        dense.flatten,
-        norm.batch_norm,
-        norm.layer_norm,
-        norm.group_norm,
-        norm.local_response_norm,
-        dense.dropout,
-        shape.upsample,
-        shape.pad,
-        shape.crop,
-        shape.channel_shuffle,
-        shape.slice,
-        norm.scale,
-        activation.relu,
-        activation.relu6,
-        activation.leaky_relu,
-        activation.prelu,
-        activation.elu,
-        activation.selu,
-        activation.gelu,
-        activation.silu,
-        activation.mish,
-        activation.sigmoid,
-        activation.hard_sigmoid,
-        activation.tanh,
-        activation.hard_swish,
-        activation.softplus,
-        activation.softmax,
-        activation.log_softmax,
-        merge.add,
-        merge.multiply,
-        merge.concat,
-    )
+    kind: kernel
+    for module in (conv, dense, pool, norm, shape, activation, merge)
+    for name, kernel in vars(module).items()
+    if (kind := name.rstrip("_")) in LAYERS and getattr(kernel, "__module__", None) == module.__name__
 }
+"""The functions of these modules that are called as a layer (`slice_` for `slice`, which is Python's own)."""
 
 
 def kernels_of(graph: Graph) -> dict[str, Kernel]:
-    """The kernel of every kind in the graph; the kinds that have none are one error that lists them."""
+    """Return the kernel of every kind in the graph; raise BackendError that lists the kinds without one."""
     kinds = dict.fromkeys(node.kind for node in graph.nodes if node.kind != INPUT)
     found = {kind: KERNELS.get(kind) or _third_party(kind) for kind in kinds}
     missing = [kind for kind, kernel in found.items() if kernel is None]

@@ -26,7 +26,7 @@ from cnnspec.layers.activation import (
     Softplus,
     Tanh,
 )
-from cnnspec_numpy.kernels.base import Backward, Call, Result, along_channels, sum_but_channels
+from cnnspec_numpy.kernels.base import Backward, Context, Result, along_channels, sum_but_channels
 from cnnspec_numpy.kernels.erf import erf
 
 # Klambauer et al. 2017, equation 14.
@@ -50,41 +50,41 @@ def _sigmoid(x: Array, beta: float = 1.0) -> Array:
     return np.reciprocal(y, out=y)
 
 
-def relu(call: Call[Relu], x: Array) -> Result:
+def relu(context: Context[Relu], x: Array) -> Result:
     """max(x, 0)."""
     return np.maximum(x, 0), _by(lambda: x > 0)
 
 
-def relu6(call: Call[Relu6], x: Array) -> Result:
+def relu6(context: Context[Relu6], x: Array) -> Result:
     """min(max(x, 0), 6)."""
     return np.clip(x, 0, 6), _by(lambda: (x > 0) & (x < 6))
 
 
-def leaky_relu(call: Call[LeakyRelu], x: Array) -> Result:
+def leaky_relu(context: Context[LeakyRelu], x: Array) -> Result:
     """x where positive, slope·x elsewhere."""
-    factor = np.where(x > 0, x.dtype.type(1), x.dtype.type(call.layer.slope))
+    factor = np.where(x > 0, x.dtype.type(1), x.dtype.type(context.layer.slope))
     return x * factor, _by(lambda: factor)
 
 
-def prelu(call: Call[Prelu], x: Array) -> Result:
+def prelu(context: Context[Prelu], x: Array) -> Result:
     """x where positive, weight·x elsewhere."""
-    weight = along_channels(call.params["weight"], x)
+    weight = along_channels(context.params["weight"], x)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         dweight = sum_but_channels(dy * np.minimum(x, 0))
-        if call.layer.shared:
+        if context.layer.shared:
             dweight = dweight.sum(keepdims=True)
         return (np.where(x > 0, dy, dy * weight),), {"weight": dweight}
 
     return np.where(x > 0, x, x * weight), backward
 
 
-def elu(call: Call[Elu], x: Array) -> Result:
+def elu(context: Context[Elu], x: Array) -> Result:
     """x where positive, alpha·(exp(x) − 1) elsewhere."""
-    return _elu(x, 1.0, call.layer.alpha)
+    return _elu(x, 1.0, context.layer.alpha)
 
 
-def selu(call: Call[Selu], x: Array) -> Result:
+def selu(context: Context[Selu], x: Array) -> Result:
     """elu with the alpha and the scale that keep mean 0 and variance 1."""
     return _elu(x, SELU_SCALE, SELU_ALPHA)
 
@@ -95,10 +95,10 @@ def _elu(x: Array, scale: float, alpha: float) -> Result:
     return y, _by(lambda: np.where(x > 0, x.dtype.type(scale), scale * alpha * np.exp(below)))
 
 
-def gelu(call: Call[Gelu], x: Array) -> Result:
+def gelu(context: Context[Gelu], x: Array) -> Result:
     """x·Φ(x), or its tanh form."""
     # Beyond the bounds Φ is 0 or 1 and its slope 0 in float64; powers of larger numbers would overflow.
-    if call.layer.approximate == "none":
+    if context.layer.approximate == "none":
         inner = np.clip(x, -40, 40)
         phi = 0.5 * (1 + erf(inner * math.sqrt(0.5)))
         return x * phi, _by(lambda: phi + x * np.exp(-0.5 * inner * inner) * (1 / math.sqrt(2 * math.pi)))
@@ -110,52 +110,52 @@ def gelu(call: Call[Gelu], x: Array) -> Result:
     )
 
 
-def silu(call: Call[Silu], x: Array) -> Result:
+def silu(context: Context[Silu], x: Array) -> Result:
     """x·sigmoid(x)."""
     s = _sigmoid(x)
     return x * s, _by(lambda: s * (1 + x * (1 - s)))
 
 
-def mish(call: Call[Mish], x: Array) -> Result:
+def mish(context: Context[Mish], x: Array) -> Result:
     """x·tanh(softplus(x)), in which tanh(softplus(x)) is m / (m + 2) with m = e^x·(e^x + 2)."""
     e = np.exp(np.minimum(x, 20))  # from 20 on the quotient is 1 in float64
     m = e * (e + 2)
     return x * (m / (m + 2)), _by(lambda: m / (m + 2) + x * (4 * e * (e + 1) / np.square(m + 2)))
 
 
-def sigmoid(call: Call[Sigmoid], x: Array) -> Result:
+def sigmoid(context: Context[Sigmoid], x: Array) -> Result:
     """1 / (1 + exp(−x))."""
     y = _sigmoid(x)
     return y, _by(lambda: y * (1 - y))
 
 
-def hard_sigmoid(call: Call[HardSigmoid], x: Array) -> Result:
+def hard_sigmoid(context: Context[HardSigmoid], x: Array) -> Result:
     """min(max(x + 3, 0), 6) / 6."""
     return np.clip(x + 3, 0, 6) / 6, _by(lambda: (abs(x) < 3) * x.dtype.type(1 / 6))
 
 
-def tanh(call: Call[Tanh], x: Array) -> Result:
+def tanh(context: Context[Tanh], x: Array) -> Result:
     """tanh(x)."""
     y = np.tanh(x)
     return y, _by(lambda: 1 - y * y)
 
 
-def hard_swish(call: Call[HardSwish], x: Array) -> Result:
+def hard_swish(context: Context[HardSwish], x: Array) -> Result:
     """x·min(max(x + 3, 0), 6) / 6."""
     gate = np.clip(x + 3, 0, 6) / 6
     return x * gate, _by(lambda: np.where(abs(x) < 3, gate + np.clip(x, -3, 3) / 6, gate))
 
 
 @np.errstate(over="ignore")
-def softplus(call: Call[Softplus], x: Array) -> Result:
+def softplus(context: Context[Softplus], x: Array) -> Result:
     """log(1 + exp(beta·x)) / beta."""
-    beta = call.layer.beta
+    beta = context.layer.beta
     # exp(−∞) is 0, so that far from zero max(x, 0) is left.
     return np.maximum(x, 0) + np.log1p(np.exp(-abs(beta * x))) / beta, _by(lambda: _sigmoid(x, beta))
 
 
 @np.errstate(over="ignore")
-def softmax(call: Call[Softmax], x: Array) -> Result:
+def softmax(context: Context[Softmax], x: Array) -> Result:
     """exp(x) / Σ exp(x) over the channels."""
     y = np.exp(x - x.max(1, keepdims=True))
     y /= y.sum(1, keepdims=True)
@@ -167,7 +167,7 @@ def softmax(call: Call[Softmax], x: Array) -> Result:
 
 
 @np.errstate(over="ignore")
-def log_softmax(call: Call[LogSoftmax], x: Array) -> Result:
+def log_softmax(context: Context[LogSoftmax], x: Array) -> Result:
     """x − log Σ exp(x) over the channels."""
     y = x - x.max(1, keepdims=True)
     y -= np.log(np.exp(y).sum(1, keepdims=True))

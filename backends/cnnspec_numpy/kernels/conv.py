@@ -7,53 +7,50 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.layers import Shape
 from cnnspec.layers.conv import Conv, ConvTranspose
-from cnnspec.layers.geometry import Pads
-from cnnspec_numpy.kernels.base import Call, Result, along_channels, sum_but_channels
-from cnnspec_numpy.kernels.correlation import correlate, spread, weight_gradient
-from cnnspec_numpy.kernels.window import NO_PADS, Window, framed, unframed
+from cnnspec_numpy.kernels.base import Context, Result, along_channels, sum_but_channels
+from cnnspec_numpy.kernels.correlation import correlate, correlate_backward_input, weight_gradient
+from cnnspec_numpy.kernels.window import Windows, pad_axes, padded, pads_of, unpad
 
 
-def conv(call: Call[Conv], x: Array) -> Result:
-    """y = Σ weight · what the window sees, + bias."""
-    node, layer = call.node, call.layer
-    pads = node.pads or NO_PADS
-    window = Window(layer.kernel, layer.stride, layer.dilation, _size(node.shape))
-    weight = _turned(call.params["weight"], layer.flip)
-    y = correlate(framed(x, pads), weight, window, layer.groups)
-    _add_bias(y, call.params)
+def conv(context: Context[Conv], x: Array) -> Result:
+    """y = Σ weight · elements under the window, + bias."""
+    layer, windows = context.layer, context.node.windows
+    weight = _flipped(context.params["weight"], layer.flip)
+    y = correlate(padded(x, windows), weight, windows, layer.groups)
+    _add_bias(y, context.params)
 
     def backward(dy: Array) -> tuple[tuple[Array | None, ...], Arrays]:
-        gradients = {"weight": _turned(weight_gradient(framed(x, pads), dy, weight, window, layer.groups), layer.flip)}
-        if "bias" in call.params:
+        dweight = weight_gradient(padded(x, windows), dy, weight, windows, layer.groups)
+        gradients = {"weight": _flipped(dweight, layer.flip)}
+        if "bias" in context.params:
             gradients["bias"] = sum_but_channels(dy)
-        if not call.wants_dx:
+        if not context.needs_input_gradient:
             return (None,), gradients
-        size = _size(x.shape[1:])
-        dframe = spread(dy, weight, _framed_size(size, pads), window, layer.groups)
-        return (unframed(dframe, pads, size),), gradients
+        sizes = x.shape[2:]
+        dx = correlate_backward_input(dy, weight, _padded_sizes(sizes, windows), windows, layer.groups)
+        return (unpad(dx, pads_of(windows), sizes),), gradients
 
     return y, backward
 
 
-def conv_transpose(call: Call[ConvTranspose], x: Array) -> Result:
-    """Every element of x spreads over a window of y; its window stands on y, at the places that x has."""
-    node, layer = call.node, call.layer
-    pads = node.pads or NO_PADS
-    size = _size(node.shape)
-    window = Window(layer.kernel, layer.stride, layer.dilation, _size(x.shape[1:]))
-    weight = call.params["weight"]
-    # The frame ends with the padding or the overhang: rows of the overhang that no window reaches stay zero.
-    y = unframed(spread(x, weight, _framed_size(size, pads), window, layer.groups), pads, size)
-    _add_bias(y, call.params)
+def conv_transpose(context: Context[ConvTranspose], x: Array) -> Result:
+    """y = the sum of weight · x over windows of y; the window slides over y, at as many positions as x has."""
+    layer, sizes = context.layer, context.node.shape[1:]
+    windows = [window._replace(out=n, extra=0) for window, n in zip(context.node.windows, x.shape[2:], strict=True)]
+    pads = pads_of(windows)
+    weight = context.params["weight"]
+    # Elements of the output padding that no window reaches stay zero.
+    y = unpad(correlate_backward_input(x, weight, _padded_sizes(sizes, windows), windows, layer.groups), pads, sizes)
+    _add_bias(y, context.params)
 
     def backward(dy: Array) -> tuple[tuple[Array | None, ...], Arrays]:
-        dframe = framed(dy, pads)
-        gradients = {"weight": weight_gradient(dframe, x, weight, window, layer.groups)}
-        if "bias" in call.params:
+        dy_padded = pad_axes(dy, pads)
+        gradients = {"weight": weight_gradient(dy_padded, x, weight, windows, layer.groups)}
+        if "bias" in context.params:
             gradients["bias"] = sum_but_channels(dy)
-        return (correlate(dframe, weight, window, layer.groups) if call.wants_dx else None,), gradients
+        dx = correlate(dy_padded, weight, windows, layer.groups) if context.needs_input_gradient else None
+        return (dx,), gradients
 
     return y, backward
 
@@ -63,14 +60,9 @@ def _add_bias(y: Array, params: Mapping[str, Array]) -> None:
         y += along_channels(params["bias"], y)
 
 
-def _turned(weight: Array, flip: bool) -> Array:
-    return np.ascontiguousarray(weight[:, :, ::-1, ::-1]) if flip else weight
+def _flipped(weight: Array, flip: bool) -> Array:
+    return np.ascontiguousarray(np.flip(weight, tuple(range(2, weight.ndim)))) if flip else weight
 
 
-def _size(shape: Shape) -> tuple[int, int]:
-    _, h, w = shape
-    return h, w
-
-
-def _framed_size(size: tuple[int, int], pads: Pads) -> tuple[int, int]:
-    return pads.top + size[0] + pads.bottom, pads.left + size[1] + pads.right
+def _padded_sizes(sizes: tuple[int, ...], windows: Windows) -> tuple[int, ...]:
+    return tuple(window.before + n + window.after for window, n in zip(windows, sizes, strict=True))

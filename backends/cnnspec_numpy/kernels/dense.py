@@ -5,26 +5,26 @@ from __future__ import annotations
 from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.dense import Dense, Dropout, Flatten
 from cnnspec.rng import dropout_mask
-from cnnspec_numpy.kernels.base import Call, Result
+from cnnspec_numpy.kernels.base import Context, Result
 
 
-def dense(call: Call[Dense], x: Array) -> Result:
+def dense(context: Context[Dense], x: Array) -> Result:
     """y = x · weightᵀ + bias."""
-    weight = call.params["weight"]
+    weight = context.params["weight"]
     y = x @ weight.T
-    if "bias" in call.params:
-        y += call.params["bias"]
+    if "bias" in context.params:
+        y += context.params["bias"]
 
     def backward(dy: Array) -> tuple[tuple[Array | None, ...], Arrays]:
         gradients = {"weight": dy.T @ x}
-        if "bias" in call.params:
+        if "bias" in context.params:
             gradients["bias"] = dy.sum(0)
-        return (dy @ weight if call.wants_dx else None,), gradients
+        return (dy @ weight if context.needs_input_gradient else None,), gradients
 
     return y, backward
 
 
-def flatten(call: Call[Flatten], x: Array) -> Result:
+def flatten(context: Context[Flatten], x: Array) -> Result:
     """The same numbers as one vector."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
@@ -33,12 +33,12 @@ def flatten(call: Call[Flatten], x: Array) -> Result:
     return x.reshape(len(x), -1), backward
 
 
-def dropout(call: Call[Dropout], x: Array) -> Result:
+def dropout(context: Context[Dropout], x: Array) -> Result:
     """While training, zero where the mask says so and else divided by 1 − rate."""
-    rate = call.layer.rate
-    if not call.training or rate == 0:
+    rate = context.layer.rate
+    if not context.training or rate == 0:
         return x, lambda dy: ((dy,), {})
-    kept = dropout_mask(call.seed, call.step, call.node.name, x.shape, rate)
+    kept = dropout_mask(context.seed, context.step, context.node.name, x.shape, rate)
     factor = kept.astype(x.dtype) / (1 - rate)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:

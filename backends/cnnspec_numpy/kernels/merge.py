@@ -8,10 +8,10 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.merge import Add, Concat, Multiply
-from cnnspec_numpy.kernels.base import Call, Result
+from cnnspec_numpy.kernels.base import Context, Result
 
 
-def add(call: Call[Add], *xs: Array) -> Result:
+def add(context: Context[Add], *xs: Array) -> Result:
     """y = Σ x."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
@@ -20,9 +20,9 @@ def add(call: Call[Add], *xs: Array) -> Result:
     return reduce(np.add, xs), backward
 
 
-def multiply(call: Call[Multiply], *xs: Array) -> Result:
+def multiply(context: Context[Multiply], *xs: Array) -> Result:
     """y = Π x, axes of size one stretched."""
-    rank = 1 + len(call.node.shape)
+    rank = 1 + len(context.node.shape)
     full = [x.reshape(*x.shape, *[1] * (rank - x.ndim)) for x in xs]
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
@@ -36,7 +36,7 @@ def multiply(call: Call[Multiply], *xs: Array) -> Result:
     return reduce(np.multiply, full), backward
 
 
-def concat(call: Call[Concat], *xs: Array) -> Result:
+def concat(context: Context[Concat], *xs: Array) -> Result:
     """The channels of all x, one after the other."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:

@@ -7,7 +7,7 @@ import numpy as np
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import InputError
 from cnnspec.layers.norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale
-from cnnspec_numpy.kernels.base import Call, Result, along_channels, sum_but_channels
+from cnnspec_numpy.kernels.base import Context, Result, along_channels, sum_but_channels
 
 
 def _normalised(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array]:
@@ -27,76 +27,76 @@ def _through_normalised(dy: Array, y: Array, variance: Array, axes: tuple[int, .
     return dx
 
 
-def batch_norm(call: Call[BatchNorm], x: Array) -> Result:
+def batch_norm(context: Context[BatchNorm], x: Array) -> Result:
     """y = weight · normalised x + bias; the statistics are the batch's in training, else the running ones."""
-    eps, weight = call.layer.eps, along_channels(call.params["weight"], x)
-    if call.training:
+    eps, weight = context.layer.eps, along_channels(context.params["weight"], x)
+    if context.training:
         axes = tuple(axis for axis in range(x.ndim) if axis != 1)
         normal, mean, variance = _normalised(x, axes, eps)
-        _run_on(call, x, mean, variance)
+        _run_on(context, x, mean, variance)
     else:
-        mean, variance = (along_channels(call.params[key], x) for key in ("running_mean", "running_var"))
+        mean, variance = (along_channels(context.params[key], x) for key in ("running_mean", "running_var"))
         normal = (x - mean) / np.sqrt(variance + eps)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         gradients = {"weight": sum_but_channels(dy * normal), "bias": sum_but_channels(dy)}
-        if call.training:
+        if context.training:
             return (_through_normalised(dy * weight, normal, variance, axes, eps),), gradients
         return (dy * (weight / np.sqrt(variance + eps)),), gradients
 
-    return normal * weight + along_channels(call.params["bias"], x), backward
+    return normal * weight + along_channels(context.params["bias"], x), backward
 
 
-def _run_on(call: Call[BatchNorm], x: Array, mean: Array, variance: Array) -> None:
+def _run_on(context: Context[BatchNorm], x: Array, mean: Array, variance: Array) -> None:
     count = x.size // x.shape[1]
     if count == 1:
         raise InputError(
-            f"`{call.node.name}` gets one number for each channel, and cannot normalise it over the batch: "
+            f"`{context.node.name}` gets one number for each channel, and cannot normalise it over the batch: "
             "train it with batches of at least 2"
         )
-    momentum = call.layer.momentum
+    momentum = context.layer.momentum
     for key, batch in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
-        call.state[f"{call.node.name}.{key}"] = (1 - momentum) * call.params[key] + momentum * batch.reshape(-1)
+        context.state[context.node.arrays[key]] = (1 - momentum) * context.params[key] + momentum * batch.reshape(-1)
 
 
-def layer_norm(call: Call[LayerNorm], x: Array) -> Result:
+def layer_norm(context: Context[LayerNorm], x: Array) -> Result:
     """y = weight · x normalised over the channels or over the sample + bias."""
-    weight, bias = call.params["weight"], call.params["bias"]
-    by_channel = call.layer.axes == "channels"
+    weight, bias = context.params["weight"], context.params["bias"]
+    by_channel = context.layer.axes == "channels"
     if by_channel:
         weight, bias = along_channels(weight, x), along_channels(bias, x)
     axes = (1,) if by_channel else tuple(range(1, x.ndim))
-    normal, _, variance = _normalised(x, axes, call.layer.eps)
+    normal, _, variance = _normalised(x, axes, context.layer.eps)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        dx = _through_normalised(dy * weight, normal, variance, axes, call.layer.eps)
+        dx = _through_normalised(dy * weight, normal, variance, axes, context.layer.eps)
         dweight, dbias = (sum_but_channels(a) if by_channel else a.sum(0) for a in (dy * normal, dy))
         return (dx,), {"weight": dweight, "bias": dbias}
 
     return normal * weight + bias, backward
 
 
-def group_norm(call: Call[GroupNorm], x: Array) -> Result:
+def group_norm(context: Context[GroupNorm], x: Array) -> Result:
     """y = weight · x normalised over each group of channels + bias."""
-    n, eps = len(x), call.layer.eps
-    weight = along_channels(call.params["weight"], x)
-    grouped, _, variance = _normalised(x.reshape(n, call.layer.groups, -1), (2,), eps)
+    n, eps = len(x), context.layer.eps
+    weight = along_channels(context.params["weight"], x)
+    grouped, _, variance = _normalised(x.reshape(n, context.layer.groups, -1), (2,), eps)
     normal = grouped.reshape(x.shape)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         dx = _through_normalised((dy * weight).reshape(grouped.shape), grouped, variance, (2,), eps)
         return (dx.reshape(x.shape),), {"weight": sum_but_channels(dy * normal), "bias": sum_but_channels(dy)}
 
-    return normal * weight + along_channels(call.params["bias"], x), backward
+    return normal * weight + along_channels(context.params["bias"], x), backward
 
 
-def local_response_norm(call: Call[LocalResponseNorm], x: Array) -> Result:
+def local_response_norm(context: Context[LocalResponseNorm], x: Array) -> Result:
     """y = x · d^−β with d = k + α/size · Σ x² over the neighbouring channels."""
-    size, alpha, beta, k = call.layer.size, call.layer.alpha, call.layer.beta, call.layer.k
+    size, alpha, beta, k = context.layer.size, context.layer.alpha, context.layer.beta, context.layer.k
 
     def over_neighbours(a: Array, before: int) -> Array:
-        framed = np.pad(a, ((0, 0), (before, size - 1 - before), (0, 0), (0, 0)))
-        return sum((framed[:, i : i + a.shape[1]] for i in range(size)), np.zeros_like(a))
+        padded = np.pad(a, [(0, 0), (before, size - 1 - before), *[(0, 0)] * (a.ndim - 2)])
+        return sum((padded[:, i : i + a.shape[1]] for i in range(size)), np.zeros_like(a))
 
     d = k + alpha / size * over_neighbours(x * x, size // 2)
     factor = d**-beta
@@ -109,12 +109,12 @@ def local_response_norm(call: Call[LocalResponseNorm], x: Array) -> Result:
     return x * factor, backward
 
 
-def scale(call: Call[Scale], x: Array) -> Result:
+def scale(context: Context[Scale], x: Array) -> Result:
     """y = weight · x, or value · x."""
-    if not call.layer.learn:
-        value = call.layer.value
+    if not context.layer.learn:
+        value = context.layer.value
         return x * value, lambda dy: ((dy * value,), {})
-    weight = along_channels(call.params["weight"], x)
+    weight = along_channels(context.params["weight"], x)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         return (dy * weight,), {"weight": sum_but_channels(dy * x)}

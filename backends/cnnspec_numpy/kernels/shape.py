@@ -1,94 +1,105 @@
-"""Layers that move numbers about."""
+"""Layers that repeat, move, add or drop numbers."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.layers.geometry import centred
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
-from cnnspec_numpy.kernels.base import Call, Result
-from cnnspec_numpy.kernels.window import NO_PADS, framed, unframed
+from cnnspec_numpy.kernels.base import Context, Result
+from cnnspec_numpy.kernels.window import EVERY, pad_axes, pads_of, unpad, view
 
 
-def resampled(x: Array, rows: Array, columns: Array) -> Result:
-    """Weighted sums along height and width: x [n, c, h, w], rows [oh, h], columns [ow, w] -> y [n, c, oh, ow]."""
+def weighted_sums(x: Array, matrices: Sequence[Array]) -> Result:
+    """Weighted sums along each spatial axis: x [n, c, h, w], matrices [oh, h] and [ow, w] -> y [n, c, oh, ow]."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        return (rows.T @ dy @ columns,), {}
+        return (_along_axes(dy, [matrix.T for matrix in matrices]),), {}
 
-    return rows @ x @ columns.T, backward
+    return _along_axes(x, matrices), backward
 
 
-def upsample(call: Call[Upsample], x: Array) -> Result:
+def _along_axes(x: Array, matrices: Sequence[Array]) -> Array:
+    *first, last = matrices
+    x = x @ last.T
+    for axis, matrix in enumerate(first, 2):
+        x = np.moveaxis(np.moveaxis(x, axis, -1) @ matrix.T, -1, axis)
+    return x
+
+
+def upsample(context: Context[Upsample], x: Array) -> Result:
     """Each number repeated, or interpolated between half-pixel centres."""
-    sh, sw = call.layer.scale
-    if call.layer.mode == "bilinear":
-        return resampled(x, _bilinear(x.shape[2], sh, x.dtype), _bilinear(x.shape[3], sw, x.dtype))
-    n, c, h, w = x.shape
+    scales, sizes = context.layer.scale, x.shape[2:]
+    if context.layer.mode == "bilinear":
+        return weighted_sums(x, [_interpolation(n, s, x.dtype) for n, s in zip(sizes, scales, strict=True)])
+    # Each spatial axis is followed by one of the repetitions: [n, c, h, sh, w, sw].
+    separate = (*x.shape[:2], *(n for pair in zip(sizes, scales, strict=True) for n in pair))
+    repetitions = tuple(range(3, len(separate), 2))
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        return (dy.reshape(n, c, h, sh, w, sw).sum((3, 5)),), {}
+        return (dy.reshape(separate).sum(repetitions),), {}
 
-    repeated = np.broadcast_to(x[:, :, :, None, :, None], (n, c, h, sh, w, sw))
-    return repeated.reshape(n, c, h * sh, w * sw), backward
+    repeated = np.broadcast_to(np.expand_dims(x, repetitions), separate)
+    return repeated.reshape(*x.shape[:2], *context.node.shape[1:]), backward
 
 
-def _bilinear(n: int, scale: int, dtype: np.dtype[np.generic]) -> Array:
-    """What each of n·scale samples takes from n numbers: [n·scale, n]."""
+def _interpolation(n: int, scale: int, dtype: np.dtype[np.generic]) -> Array:
+    """Return what each of n·scale samples takes from n numbers: [n·scale, n]."""
     at = np.clip((np.arange(n * scale) + 0.5) / scale - 0.5, 0, n - 1)
     # The tent function: 1 at the number itself, 0 at its neighbours.
     return np.maximum(0, 1 - abs(at[:, None] - np.arange(n))).astype(dtype)
 
 
-def pad(call: Call[Pad], x: Array) -> Result:
+def pad(context: Context[Pad], x: Array) -> Result:
     """x with a border."""
-    layer, pads = call.layer, call.node.pads or NO_PADS
-    h, w = x.shape[2:]
+    layer, pads, sizes = context.layer, pads_of(context.node.windows), x.shape[2:]
     if layer.mode == "constant":
 
         def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-            return (unframed(dy, pads, (h, w)),), {}
+            return (unpad(dy, pads, sizes),), {}
 
-        return framed(x, pads, value=layer.value), backward
+        return pad_axes(x, pads, layer.value), backward
 
-    from_row = np.pad(np.arange(h), (pads.top, pads.bottom), layer.mode)
-    from_column = np.pad(np.arange(w), (pads.left, pads.right), layer.mode)
+    # Which element of x each element of y copies, along each axis.
+    sources = [np.pad(np.arange(n), pair, layer.mode) for n, pair in zip(sizes, pads, strict=True)]
 
-    def mirrored_back(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        rows, columns = np.eye(h, dtype=dy.dtype)[from_row], np.eye(w, dtype=dy.dtype)[from_column]
-        return (rows.T @ dy @ columns,), {}
+    def copied_back(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        copies = [np.eye(n, dtype=dy.dtype)[source] for n, source in zip(sizes, sources, strict=True)]
+        return (_along_axes(dy, [matrix.T for matrix in copies]),), {}
 
-    return x[:, :, from_row[:, None], from_column], mirrored_back
+    return view(x, EVERY, EVERY, *np.ix_(*sources)), copied_back
 
 
-def crop(call: Call[Crop], x: Array) -> Result:
+def crop(context: Context[Crop], x: Array) -> Result:
     """The middle of x."""
-    (oh, ow), (h, w) = call.layer.size, x.shape[2:]
-    top, left = centred(h, oh), centred(w, ow)
+    windows = context.node.windows
+    kept = [slice(-window.before, window.out - window.before) for window in windows]
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         dx = np.zeros_like(x)
-        dx[:, :, top : top + oh, left : left + ow] = dy
+        view(dx, ..., *kept)[...] = dy
         return (dx,), {}
 
-    return x[:, :, top : top + oh, left : left + ow].copy(), backward
+    return view(x, ..., *kept).copy(), backward
 
 
-def channel_shuffle(call: Call[ChannelShuffle], x: Array) -> Result:
+def channel_shuffle(context: Context[ChannelShuffle], x: Array) -> Result:
     """The channels as a table of groups, read the other way."""
-    n, c, h, w = x.shape
-    groups = call.layer.groups
+    n, c, groups = *x.shape[:2], context.layer.groups
+    size = math.prod(x.shape[2:])
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        return (dy.reshape(n, c // groups, groups, h, w).swapaxes(1, 2).reshape(x.shape),), {}
+        return (dy.reshape(n, c // groups, groups, size).swapaxes(1, 2).reshape(x.shape),), {}
 
-    return x.reshape(n, groups, c // groups, h, w).swapaxes(1, 2).reshape(x.shape), backward
+    return x.reshape(n, groups, c // groups, size).swapaxes(1, 2).reshape(x.shape), backward
 
 
-def slice(call: Call[Slice], x: Array) -> Result:
+def slice_(context: Context[Slice], x: Array) -> Result:
     """Some of the channels."""
-    first, end = call.layer.channels
+    first, end = context.layer.channels
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         dx = np.zeros_like(x)

@@ -1,47 +1,63 @@
-"""Windows over frames. A frame is an image with its padding around it; a tap is one element of every window."""
+"""Sliding windows over arrays of any number of spatial axes; a tap is one element of every window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.layers.geometry import Pads
+from cnnspec.layers.geometry import Window
 
-NO_PADS = Pads(0, 0, 0, 0)
-
-
-class Window(NamedTuple):
-    """A window over height and width, and at how many places it stands."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    places: tuple[int, int]
+Windows = Sequence[Window]
+"""One window for each spatial axis."""
 
 
-def framed(x: Array, pads: Pads, overhang: tuple[int, int] = (0, 0), value: float = 0.0) -> Array:
-    """x [n, c, h, w] with its border -> [n, c, H, W]; x itself where there is none."""
-    if not any(pads) and not any(overhang):
+def pad_axes(x: Array, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Array:
+    """Return x [n, c, ...] with elements before and after along each spatial axis; x itself where there are none."""
+    if not any(map(any, pads)):
         return x
-    n, c, h, w = x.shape
-    shape = (n, c, pads.top + h + pads.bottom + overhang[0], pads.left + w + pads.right + overhang[1])
-    frame = np.full(shape, value, x.dtype) if value else np.zeros(shape, x.dtype)
-    unframed(frame, pads, (h, w))[...] = x
-    return frame
+    sizes = x.shape[2:]
+    shape = (*x.shape[:2], *(before + n + after for (before, after), n in zip(pads, sizes, strict=True)))
+    padded = np.full(shape, value, x.dtype) if value else np.zeros(shape, x.dtype)
+    unpad(padded, pads, sizes)[...] = x
+    return padded
 
 
-def unframed(frame: Array, pads: Pads, size: tuple[int, int]) -> Array:
-    """The image without its border, a view: [n, c, H, W] -> [n, c, h, w]."""
-    return frame[:, :, pads.top : pads.top + size[0], pads.left : pads.left + size[1]]
+def unpad(x: Array, pads: Sequence[tuple[int, int]], sizes: Sequence[int]) -> Array:
+    """Return the elements of x [n, c, ...] without their padding, as a view [n, c, *sizes]."""
+    inner = [slice(before, before + n) for (before, _), n in zip(pads, sizes, strict=True)]
+    return view(x, EVERY, EVERY, *inner)
 
 
-def taps(frame: Array, window: Window) -> Iterator[tuple[int, int, Array]]:
-    """Row and column of each tap, in order, and what it sees: a view [n, c, oh, ow]."""
-    (kh, kw), (sh, sw), (dh, dw), (oh, ow) = window
-    for i in range(kh):
-        for j in range(kw):
-            top, left = i * dh, j * dw
-            yield i, j, frame[:, :, top : top + (oh - 1) * sh + 1 : sh, left : left + (ow - 1) * sw + 1 : sw]
+def padded(x: Array, windows: Windows, value: float = 0.0) -> Array:
+    """Return x [n, c, ...] with the padding of its windows, and what ceil rounding reaches beyond that."""
+    return pad_axes(x, [(window.before, window.after + window.extra) for window in windows], value)
+
+
+def pads_of(windows: Windows) -> list[tuple[int, int]]:
+    """Return the padding before and after along each axis."""
+    return [(window.before, window.after) for window in windows]
+
+
+EVERY = slice(None)
+
+
+def view(x: Array, *index: Any) -> Array:
+    """Return x[index] for an index of slices and integers, of any length."""
+    found: Array = x[index]
+    return found
+
+
+def taps(x: Array, windows: Windows) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """Yield the index of each tap, in order, and the elements under it: a view [n, c, *out] of the padded x."""
+    for tap in product(*(range(window.kernel) for window in windows)):
+        under = (_under(i, window) for i, window in zip(tap, windows, strict=True))
+        yield tap, view(x, EVERY, EVERY, *under)
+
+
+def _under(tap: int, window: Window) -> slice:
+    first = tap * window.dilation
+    return slice(first, first + (window.out - 1) * window.stride + 1, window.stride)
