@@ -70,12 +70,15 @@ class GraphBuilder:
         So a checker can go on behind an error, where the inputs are not in the graph and only their shapes are known.
         """
         inferred = layer.infer(*in_shapes)
-        parameters = {
-            key: parameter._replace(scheme=parameter.scheme or self.init)
-            for key, parameter in layer.parameters(*in_shapes).items()
-        }
-        _check_literals(parameters)
-        names = {key: f"{name}.{key}" for key in parameters} | dict(arrays or {})
+        parameters = layer.parameters(*in_shapes)
+        names = {}
+        for key, parameter in parameters.items():
+            names[key] = f"{name}.{key}"
+            if parameter.numbers is not None:
+                _check_literal(key, parameter)
+            elif parameter.fill is None and parameter.scheme is None:
+                parameters[key] = parameter._replace(scheme=self.init)
+        names.update(arrays or {})
         place = (name, layer, tuple(inputs), tuple(in_shapes))
         return Node(*place, inferred.shape, inferred.windows, parameters, names, branches, span)
 
@@ -97,16 +100,15 @@ class GraphBuilder:
         return Graph(self.name, tuple(self.nodes), inputs, tuple(outputs or [self.nodes[-1].name]))
 
 
-def _check_literals(parameters: Mapping[str, Parameter]) -> None:
+def _check_literal(key: str, parameter: Parameter) -> None:
     """Raise ShapeError where the numbers that a spec carries do not have the parameter's shape."""
-    for key, parameter in parameters.items():
-        given = parameter.numbers
-        if given is not None and not given.fits(parameter.shape):
-            shape = format_shape(parameter.shape)
-            raise ShapeError(
-                "weight-shape",
-                f"`{{name}}` has a {key} of {shape}, and carries {format_shape(given.shape)} numbers",
-                field=key,
-                label=f"is {format_shape(given.shape)}",
-                remedies=(f"{shape} numbers (leading axes of size one may be left out)", "one number"),
-            )
+    given = parameter.numbers
+    if given is not None and not given.fits(parameter.shape):
+        shape = format_shape(parameter.shape)
+        raise ShapeError(
+            "weight-shape",
+            f"`{{name}}` has a {key} of {shape}, and carries {format_shape(given.shape)} numbers",
+            field=key,
+            label=f"is {format_shape(given.shape)}",
+            remedies=(f"{shape} numbers (leading axes of size one may be left out)", "one number"),
+        )

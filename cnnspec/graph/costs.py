@@ -100,7 +100,7 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
 
 
 def _has_padding(node: Node) -> bool:
-    return bool(node.windows) and hasattr(node.layer, "padding")
+    return bool(node.windows) and "padding" in type(node.layer).model_fields
 
 
 def _bytes(node: Node, batch: int, itemsize: int) -> int:

@@ -95,9 +95,11 @@ class Conv(Weighted):
         spatial(self.kind, inputs[0])
         divide(self.groups, (inputs[0][0], "input channels"), (self.channels, "output channels"))
         axes = self.window_axes(inputs[0])
-        if any(axis.out < 1 for axis in axes):
+        windows = tuple([axis.resolved for axis in axes])
+        out = [window.out for window in windows]
+        if min(out) < 1:
             raise does_not_fit(axes)
-        return Inferred((self.channels, *(axis.out for axis in axes)), tuple(axis.resolved for axis in axes))
+        return Inferred((self.channels, *out), windows)
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return weight [o, c/g, kh, kw] and bias [o]."""

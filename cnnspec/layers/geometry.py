@@ -122,7 +122,7 @@ class Axis(NamedTuple):
     @property
     def extra(self) -> int:
         """How many elements beyond the padding the last window of a ceil rounding reaches."""
-        return max(0, (self.out - 1) * self.stride + self.k - self.n - self.p)
+        return 0 if not self.ceil else max(0, (self.out - 1) * self.stride + self.k - self.n - self.p)
 
     @property
     def largest_kernel(self) -> int:

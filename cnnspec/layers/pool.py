@@ -36,7 +36,9 @@ class Pool(WithoutMacs):
         """Return [c, oh, ow] for [c, h, w]."""
         spatial(self.kind, inputs[0])
         axes = self.window_axes(inputs[0])
-        if any(axis.out < 1 for axis in axes):
+        windows = tuple([axis.resolved for axis in axes])
+        out = [window.out for window in windows]
+        if min(out) < 1:
             raise does_not_fit(axes)
         for axis in axes:
             if max(axis.before, axis.after) >= axis.kernel:
@@ -47,8 +49,7 @@ class Pool(WithoutMacs):
                     label=f"{max(axis.before, axis.after)} on one side of a window of {axis.kernel}",
                     remedies=(f"at most {axis.kernel - 1} on each side",),
                 )
-        windows = tuple(axis.resolved for axis in axes)
-        return Inferred((inputs[0][0], *(axis.out for axis in axes)), windows)
+        return Inferred((inputs[0][0], *out), windows)
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the window."""

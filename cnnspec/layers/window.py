@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from cnnspec.layers.base import Fields, Inferred, Layer, ShapeError
 from cnnspec.layers.geometry import AXES, Axis, Pads, Total, effective_kernel, split_total
@@ -39,10 +40,14 @@ def does_not_fit(axes: Sequence[Axis]) -> ShapeError:
 
 def looks_per_side(layer: Layer) -> tuple[str, str] | None:
     """Return a message and a remedy where a total padding is what other frameworks would write for each side."""
-    padding = getattr(layer, "padding", None)
-    kernel = getattr(layer, "kernel", None)
-    if not isinstance(padding, Total) or kernel is None or layer.kind == "conv_transpose":
+    # Asked of the class, since a missing attribute of a pydantic model costs more than the whole shape rule.
+    fields = type(layer).model_fields
+    if "padding" not in fields or "kernel" not in fields or layer.kind == "conv_transpose":
         return None
+    padding: Any = getattr(layer, "padding")  # noqa: B009
+    if not isinstance(padding, Total):
+        return None
+    kernel: Any = getattr(layer, "kernel")  # noqa: B009
     dilation = getattr(layer, "dilation", (1,) * len(kernel))
     spans = [effective_kernel(k, d) for k, d in zip(kernel, dilation, strict=True)]
     axes = [*zip(spans, padding.axes, strict=True)]
