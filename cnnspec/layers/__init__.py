@@ -10,7 +10,8 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from cnnspec.layers import activation, conv, dense, merge, norm, pool, shape
-from cnnspec.layers.base import Inferred, Layer, Parameter, Shape, ShapeError
+from cnnspec.layers.base import Inferred, Layer, Parameter, Shape, ShapeError, undeclared
+from cnnspec.wording import names
 
 __all__ = [
     "ENTRY_POINTS",
@@ -29,69 +30,36 @@ ENTRY_POINTS = "cnnspec.layers"
 
 LAYERS: dict[str, type[Layer]] = {
     cls.kind: cls
-    for cls in (
-        conv.Conv,
-        conv.ConvTranspose,
-        dense.Dense,
-        pool.MaxPool,
-        pool.AvgPool,
-        pool.GlobalAvgPool,
-        pool.GlobalMaxPool,
-        pool.AdaptiveAvgPool,
-        dense.Flatten,
-        norm.BatchNorm,
-        norm.LayerNorm,
-        norm.GroupNorm,
-        norm.LocalResponseNorm,
-        dense.Dropout,
-        shape.Upsample,
-        shape.Pad,
-        shape.Crop,
-        shape.ChannelShuffle,
-        shape.Slice,
-        norm.Scale,
-        activation.Relu,
-        activation.Relu6,
-        activation.LeakyRelu,
-        activation.Prelu,
-        activation.Elu,
-        activation.Selu,
-        activation.Gelu,
-        activation.Silu,
-        activation.Mish,
-        activation.Sigmoid,
-        activation.HardSigmoid,
-        activation.Tanh,
-        activation.HardSwish,
-        activation.Softplus,
-        activation.Softmax,
-        activation.LogSoftmax,
-        merge.Add,
-        merge.Multiply,
-        merge.Concat,
-    )
+    for module in (conv, dense, pool, norm, shape, activation, merge)
+    for cls in vars(module).values()
+    if isinstance(cls, type) and issubclass(cls, Layer) and cls.__module__ == module.__name__ and "kind" in vars(cls)
 }
+"""The layers by kind: every class of these modules that has one."""
 
-NORMS = ("batch_norm", "layer_norm", "group_norm", "local_response_norm")
+NORMS = tuple(kind for kind, cls in LAYERS.items() if issubclass(cls, norm.Norm))
+"""The kinds that `norm:` takes."""
 
 
 @cache
 def _third_party() -> dict[str, type[Layer]]:
-    """The layers that other packages add through the entry-point group `cnnspec.layers`."""
+    """Return the layers that other packages add through the entry-point group `cnnspec.layers`."""
     found = {}
     for point in entry_points(group=ENTRY_POINTS):
         try:
-            found[point.name] = point.load()
+            cls = point.load()
+            if missing := undeclared(cls):
+                raise TypeError(f"it does not declare {names(missing)} (see cnnspec.layers.Layer)")
+            found[point.name] = cls
         except Exception as error:  # whatever it is, a broken package is no fault of the spec
             warnings.warn(f"the layer `{point.name}` cannot be loaded: {error}", RuntimeWarning, stacklevel=2)
     return found
 
 
 def find(kind: str) -> type[Layer] | None:
-    """The layer of a kind, if there is one."""
+    """Return the layer of a kind, if there is one."""
     return LAYERS.get(kind) or _third_party().get(kind)
 
 
 def known_kinds() -> dict[str, type[Layer]]:
-    """Every layer by its kind, the built-in ones first."""
+    """Return every layer by its kind, the built-in ones first."""
     return {**LAYERS, **_third_party(), **LAYERS}

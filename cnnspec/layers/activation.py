@@ -112,7 +112,6 @@ class Elu(Activation):
     """
 
     kind = "elu"
-    piecewise = True
     main = "alpha"
 
     alpha: float = 1.0
@@ -122,6 +121,11 @@ class Elu(Activation):
     def monotone(self) -> bool:  # type: ignore[override]
         """Whether alpha is not negative."""
         return self.alpha >= 0
+
+    @property
+    def piecewise(self) -> bool:  # type: ignore[override]
+        """Whether the derivative jumps at zero, from alpha to 1."""
+        return self.alpha != 1
 
 
 class Selu(Activation):

@@ -15,7 +15,11 @@ def _scale_and_shift(shape: Shape) -> dict[str, Parameter]:
     return {"weight": Parameter(shape, 1.0), "bias": Parameter(shape, 0.0)}
 
 
-class BatchNorm(SameShape):
+class Norm(SameShape):
+    """Layers that a `norm:` field may name."""
+
+
+class BatchNorm(Norm):
     """Each channel normalised over the batch while training, by running statistics otherwise.
 
     x [n, c, ...] -> y [n, c, ...]
@@ -45,7 +49,7 @@ class BatchNorm(SameShape):
         return _scale_and_shift(c) | state
 
 
-class LayerNorm(SameShape):
+class LayerNorm(Norm):
     """Each sample normalised by itself: over its channels at every position, or over all of it.
 
     x [n, c, ...] -> y [n, c, ...]
@@ -72,7 +76,7 @@ class LayerNorm(SameShape):
         return _scale_and_shift(inputs[0] if self.axes == "all" else inputs[0][:1])
 
 
-class GroupNorm(SameShape):
+class GroupNorm(Norm):
     """Each sample normalised by itself, over groups of its channels.
 
     x [n, c, h, w] -> y [n, c, h, w]
@@ -105,7 +109,7 @@ class GroupNorm(SameShape):
         return _scale_and_shift(inputs[0][:1])
 
 
-class LocalResponseNorm(SameShape):
+class LocalResponseNorm(Norm):
     """Each number divided by the activity of the neighbouring channels at its position.
 
     x [n, c, h, w] -> y [n, c, h, w]

@@ -18,7 +18,7 @@ from cnnspec.diagnostics import Source, SpecError, any_errors, render
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
 from cnnspec.layers.activation import Relu
-from cnnspec.layers.base import Layer
+from cnnspec.layers.base import Layer, WithoutMacs
 from cnnspec.layers.fields import Numbers
 from cnnspec.layers.geometry import Pads
 
@@ -542,7 +542,7 @@ def test_the_work_grows_with_the_number_of_layers():
 # Layers of others
 
 
-class Twice(Layer):
+class Twice(WithoutMacs):
     """Twice the channels, from another package.
 
     x [n, c, h, w] -> y [n, o, h, w]
@@ -551,6 +551,11 @@ class Twice(Layer):
     """
 
     kind = "twice"
+    elementwise = monotone = piecewise = False
+    linear = True
+
+    def receptive_field(self, seen, inputs, inferred):
+        return seen
 
     def infer(self, *inputs):
         return layers.Inferred((2 * inputs[0][0], *inputs[0][1:]))
@@ -588,6 +593,15 @@ def test_a_broken_package_is_a_warning_that_names_it(entry_points):
     entry_points += [Point("thrice", ImportError("no such module")), Point("twice", Twice)]
     with pytest.warns(RuntimeWarning, match="`thrice` cannot be loaded: no such module"):
         assert graph("[twice]").output.shape == (6, 16, 16)
+
+
+def test_a_layer_that_leaves_traits_undeclared_is_refused(entry_points):
+    class Bare(Layer):
+        kind = "bare"
+
+    entry_points.append(Point("bare", Bare))
+    with pytest.warns(RuntimeWarning, match="`bare` cannot be loaded: it does not declare `elementwise`, `monotone`"):
+        assert codes("input: [1, 4, 4]\nlayers: [bare]\n") == ["unknown-kind"]
 
 
 def test_no_package_takes_the_place_of_a_layer(entry_points):

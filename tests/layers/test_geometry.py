@@ -65,6 +65,7 @@ def test_out_counts_the_places_of_the_window(n, kernel, stride, padding, axis, d
 @given(sizes, kernels, strides, st.data(), st.sampled_from([0, 1]))
 def test_ceil_counts_the_window_that_sticks_out(n, kernel, stride, data, axis):
     side = st.integers(0, kernel - 1)  # as pools demand, so that no window lies in the padding alone
+    ends = st.tuples(side, side)
     padding = data.draw(st.one_of(st.sampled_from(["valid", "same"]), st.builds(Pads, st.tuples(ends, ends))))
     found = window(n, kernel, stride, padding, axis, ceil=True)
     assume(n + found.p >= kernel)
