@@ -1,4 +1,4 @@
-"""The types of arrays that cross a boundary: NumPy arrays, by name where there are several."""
+"""The types of arrays at the edges of backends and files: NumPy arrays, by name where there are several."""
 
 from __future__ import annotations
 

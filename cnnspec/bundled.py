@@ -1,30 +1,30 @@
-"""The specs, weights and pictures that come with the package. `check` imports this: no NumPy here."""
+"""The specs, weights and pictures that are part of the package. `check` imports this module: no NumPy here."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 SPEC = ".yaml"
-SHELVES = ("", "textbook/", "samples/")
+FOLDERS = ("", "textbook/", "samples/")
 """Where a bare name is looked up, in this order."""
 
 
 def folder() -> Path:
-    """The folder of bundled files: inside the installed package, or beside it in a checkout."""
+    """Return the folder of bundled files: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "specs"
     return installed if installed.is_dir() else package.parent / "specs"
 
 
 def names(suffix: str = SPEC) -> list[str]:
-    """The names of all bundled files of a suffix, without it: `lenet`, `textbook/max_pooling`."""
+    """Return the names of all bundled files of a suffix, without it: `lenet`, `textbook/max_pooling`."""
     root = folder()
     return sorted(path.relative_to(root).as_posix().removesuffix(suffix) for path in root.rglob(f"*{suffix}"))
 
 
 def find(name: str, suffix: str = SPEC) -> Path | None:
-    """The bundled file of a name, with or without its suffix and its shelf; None where there is none."""
+    """Return the bundled file of a name, with or without its suffix and its folder; None where there is none."""
     known = names(suffix)
     wanted = name.removesuffix(suffix)
-    found = next((shelf + wanted for shelf in SHELVES if shelf + wanted in known), None)
+    found = next((parent + wanted for parent in FOLDERS if parent + wanted in known), None)
     return folder() / f"{found}{suffix}" if found else None

@@ -1,4 +1,4 @@
-"""Every random number comes from here, so that backends, and a run and its resumption, see the same ones.
+"""The source of every random number, so that all backends, and a run and its resumption, draw the same ones.
 
 A stream is named, not shared: the numbers of one layer or step do not depend on which were drawn before.
 """
@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """The generator for a purpose, such as `stream(seed, "weights", "conv1.weight")`."""
+    """Return the generator for a purpose, such as `stream(seed, "weights", "conv1.weight")`."""
     return np.random.default_rng([seed, *(n if isinstance(n, int) else crc32(n.encode()) for n in names)])
 
 
 def dropout_mask(seed: int, step: int, layer: str, shape: tuple[int, ...], rate: float) -> npt.NDArray[np.bool_]:
-    """Which numbers a dropout layer keeps in one step: True with probability 1 − rate, [n, ...]."""
+    """Return which numbers a dropout layer keeps in one step: True with probability 1 − rate, [n, ...]."""
     return stream(seed, "dropout", layer, step).random(shape, np.float32) >= rate

@@ -1,4 +1,4 @@
-"""Numbers of bytes as people write and read them."""
+"""Sizes in bytes: parse and format them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
 def parse_size(text: str) -> int:
-    """A number of bytes, written as `500MB` or `4GiB`; ValueError for anything else."""
+    """Return a number of bytes, written as `500MB` or `4GiB`; raise ValueError for anything else."""
     found = _SIZE.fullmatch(text)
     if not found or found[2].upper() not in _UNITS:
         raise ValueError(f"`{text}` is no size: write it as 500MB or 4GiB")
@@ -17,7 +17,7 @@ def parse_size(text: str) -> int:
 
 
 def size_of(count: int) -> str:
-    """A number of bytes as people read it, in decimal units: 177.7 kB."""
+    """Return a number of bytes in decimal units: 177.7 kB."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 999.95:

@@ -1,4 +1,4 @@
-"""The NumPy backend: every layer forward and backward in plain array code, to run and to read."""
+"""The NumPy backend: every layer forward and backward in plain, readable array code."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class NumpyBackend:
     options: tuple[str, ...] = ()
 
     def version(self) -> str:
-        """NumPy's."""
+        """Return the version of NumPy."""
         return f"numpy {np.__version__}"
 
     def devices(self) -> list[str]:
-        """The processor alone."""
+        """Return the CPU, the only device."""
         return ["cpu"]
 
     def dtypes(self) -> dict[str, int]:
@@ -41,7 +41,7 @@ class NumpyBackend:
         return device
 
     def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
-        """A model with copies of the weights."""
+        """Return a model with copies of the weights."""
         from cnnspec_numpy.model import NumpyModel
 
         for what, wanted, present in (("device", device, self.devices()), ("dtype", dtype, self.dtypes())):

@@ -1,4 +1,4 @@
-"""One layer as a torch module."""
+"""One layer as a torch module: its parameters, and the function that computes it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from torch import Tensor, nn
 from cnnspec.graph.graph import Node
 from cnnspec.layers import Layer, Parameter
 
+Op = Callable[..., Tensor]
+"""(layer module, *inputs, **parameters) -> y."""
+
 L = TypeVar("L", bound=Layer, covariant=True)
 
 
 class LayerModule(nn.Module, Generic[L]):
-    """One layer in its place, with its parameters."""
+    """One layer in its place, with its parameters.
 
-    def __init__(self, node: Node, op: Op, device: torch.device | None, dtype: torch.dtype) -> None:
+    `arrays` holds the tensors made so far by array name: nodes that name the same array share the tensor.
+    """
+
+    def __init__(
+        self, node: Node, op: Op, arrays: dict[str, Tensor], device: torch.device | None, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         self.node = node
         self.op = op
@@ -25,9 +33,9 @@ class LayerModule(nn.Module, Generic[L]):
         self.synchronised = False
         """Whether batch statistics are taken over all processes."""
         for name, parameter in node.parameters.items():
-            tensor = _begin(parameter, device, dtype)
-            if parameter.trainable:
-                self.register_parameter(name, nn.Parameter(tensor))
+            tensor = arrays.setdefault(node.arrays[name], _allocated(parameter, device, dtype))
+            if isinstance(tensor, nn.Parameter):
+                self.register_parameter(name, tensor)
             else:
                 self.register_buffer(name, tensor)
 
@@ -41,13 +49,11 @@ class LayerModule(nn.Module, Generic[L]):
         return self.op(self, *inputs, **{name: getattr(self, name) for name in self.names}, **arguments)
 
     def extra_repr(self) -> str:
-        """The kind, and the shapes of what goes in and comes out."""
+        """The kind, and the shapes of inputs and output."""
         shapes = " + ".join(map(str, map(list, self.node.in_shapes)))
         return f"{self.node.kind}: {shapes} -> {list(self.node.shape)}"
 
 
-def _begin(parameter: Parameter, device: torch.device | None, dtype: torch.dtype) -> Tensor:
-    return torch.full(parameter.shape, parameter.fill or 0.0, device=device, dtype=dtype)
-
-
-Op = Callable[..., Tensor]
+def _allocated(parameter: Parameter, device: torch.device | None, dtype: torch.dtype) -> Tensor:
+    tensor = torch.full(parameter.shape, parameter.fill or 0.0, device=device, dtype=dtype)
+    return nn.Parameter(tensor) if parameter.trainable else tensor

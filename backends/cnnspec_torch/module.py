@@ -1,4 +1,4 @@
-"""The network as a real torch.nn.Module, whose state_dict has the spec's weight names."""
+"""The network as a torch.nn.Module, whose state_dict has the spec's weight names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnnspec_torch.ops import ops_of
 
 
 class SpecModule(nn.Module):
-    """A graph as a module: x [n, c, h, w] -> y [n, ...]. Numbers that are drawn are zero until weights are loaded."""
+    """A graph as a module: x [n, c, h, w] -> y [n, ...]. Random weights are zero until weights are loaded."""
 
     def __init__(self, graph: Graph, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -25,8 +25,9 @@ class SpecModule(nn.Module):
         # Names of a network with one of each, looked up here since torch.compile cannot trace the look-up.
         self.input_name, self.output_name = graph.inputs[0], graph.outputs[0]
         ops = ops_of(graph)
+        arrays: dict[str, Tensor] = {}
         for node in graph.nodes:
-            _place(self, node.name.split("."), LayerModule(node, ops[node.kind], device, dtype))
+            _add(self, node.name.split("."), LayerModule(node, ops[node.kind], arrays, device, dtype))
         self.plan = [
             (node.name, tuple(node.name.split(".")), node.inputs, tuple(released))
             for node, released in zip(graph.nodes, released_after(graph), strict=True)
@@ -57,34 +58,34 @@ class SpecModule(nn.Module):
         return values
 
     def _at(self, path: tuple[str, ...]) -> nn.Module:
-        # By name at every call, so that a submodule that was exchanged (quantised, say) is the one that runs.
+        # By name at every call, so that a submodule that was replaced (by a quantised one, say) is the one that runs.
         module: nn.Module = self
         for part in path:
             module = module._modules[part]  # type: ignore[assignment]
         return module
 
     def layers(self) -> list[LayerModule[Layer]]:
-        """The layers in the graph's order."""
+        """Return the layers in the graph's order."""
         return [
             layer for layer in map(self._at, (path for _, path, _, _ in self.plan)) if isinstance(layer, LayerModule)
         ]
 
     def arrays(self) -> dict[str, Tensor]:
-        """Every parameter and buffer by its name, in the graph's order."""
+        """Return every parameter and buffer by its name, in the graph's order."""
         found = dict(self.named_parameters()) | dict(self.named_buffers())
         return {name: found[name] for name in self.graph.parameters}
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Array]) -> None:
-        """Copies the numbers of all of `graph.parameters` in."""
+        """Copy the arrays of all of `graph.parameters` into the module."""
         for name, tensor in self.arrays().items():
             if not tensor.is_meta:
                 tensor.copy_(torch.tensor(np.asarray(weights[name])))
 
 
-def _place(root: nn.Module, path: list[str], layer: LayerModule[Layer]) -> None:
-    """Hangs the layer `stage2.conv1` into the container `stage2`."""
-    # Past add_module, which refuses names of methods: `half` and `type` are fine names for a layer.
+def _add(root: nn.Module, path: list[str], layer: LayerModule[Layer]) -> None:
+    """Add the layer `stage2.conv1` to the container `stage2`."""
+    # Not by add_module, which refuses names of methods: `half` and `type` are fine names for a layer.
     for part in path[:-1]:
         root = root._modules.setdefault(part, nn.Module())  # type: ignore[assignment]
     root._modules[path[-1]] = layer

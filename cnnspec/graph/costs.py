@@ -1,4 +1,4 @@
-"""Graph to table and totals: what each layer makes, holds, costs and sees.
+"""The cost of each layer and of the network: parameters, MACs, memory, receptive field.
 
 Conventions. MACs count the multiply-accumulates of convolutions and dense layers, without bias; FLOPs are 2 × MACs.
 An activation takes `batch` times its size, in the number format of the run. While a layer runs, what it reads and
@@ -50,20 +50,20 @@ class Totals(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The table of a network, its totals, and the layer kinds by their share of the parameters, largest first."""
+    """The table of a network, its totals, and the layer kinds sorted by parameters, largest first."""
 
     rows: tuple[Row, ...]
     totals: Totals
     shares: tuple[tuple[str, int, int], ...]
     """(kind, parameters, MACs)."""
     state: int
-    """Numbers that are saved but not learned (running statistics)."""
+    """Numbers that are saved but not trained (running statistics)."""
     optimizer: str
-    """Whose state the training memory counts."""
+    """The optimizer whose state is counted in the training memory."""
 
 
 def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimizer | None = None) -> Summary:
-    """The table and the totals of a graph for a batch of samples, with `itemsize` bytes to a number."""
+    """Return the table and the totals of a graph for a batch of samples, with `itemsize` bytes for each number."""
     fields = receptive_fields(graph)
     rows = []
     for node in graph.nodes:

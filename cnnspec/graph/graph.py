@@ -1,4 +1,4 @@
-"""The network as a DAG of nodes in topological order, frozen; sugar, blocks and branches are gone by then."""
+"""The network as a frozen DAG of nodes in topological order, without sugar, blocks and branches."""
 
 from __future__ import annotations
 

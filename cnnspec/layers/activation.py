@@ -159,7 +159,7 @@ class Gelu(Activation):
     main = "approximate"
 
     approximate: Literal["none", "tanh"] = "none"
-    """Which form of Φ."""
+    """Form of Φ: exact, or by tanh."""
 
 
 class Silu(Activation):
@@ -278,7 +278,7 @@ class Softmax(OverChannels):
 
         - softmax
 
-    Bridle 1990. A network trained with cross-entropy ends before it, in logits.
+    Bridle 1990. A network trained with cross-entropy ends in logits, without it.
     """
 
     kind = "softmax"

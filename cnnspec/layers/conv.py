@@ -1,4 +1,4 @@
-"""Convolutions: a window of weights slides over the image, every channel into every output channel."""
+"""Convolutions: a window of weights slides over the image, from every input channel to every output channel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Weighted(Layer):
     weight: NumbersField | None = None
     """The weight's numbers, where the spec carries them."""
     init: Scheme | None = None
-    """How the weight is drawn; by default as the spec's `init` says."""
+    """Scheme of the initial weight; by default the spec's `init`."""
 
     def weight_and_bias(self, shape: Shape, fan_in: int, fan_out: int, outputs: int) -> dict[str, Parameter]:
         """Return the parameters, for a weight of that shape."""
@@ -73,13 +73,13 @@ class Conv(Weighted):
     kernel: Size
     """Height and width of the window."""
     stride: Size = (1, 1)
-    """How far the window moves."""
+    """Step of the window."""
     padding: PaddingField = "valid"
     """Zeros around the image; a number is the total of both sides."""
     dilation: Size = (1, 1)
     """Distance between the taps of the window."""
     groups: Count = 1
-    """Into how many groups channels are split; each sees only its own."""
+    """Number of groups that the channels are split into; each reads only its own."""
     flip: bool = False
     """Rotate the kernel by 180°."""
 
@@ -139,7 +139,7 @@ class ConvTranspose(Weighted):
     kernel: Size
     """Height and width of the window."""
     stride: Size = (1, 1)
-    """How far apart the windows of neighbours start."""
+    """Step between the windows of neighbouring elements."""
     padding: PaddingField = "valid"
     """Rows and columns cut from the output; a number is the total of both sides."""
     output_padding: Offset = (0, 0)
@@ -147,7 +147,7 @@ class ConvTranspose(Weighted):
     dilation: Size = (1, 1)
     """Distance between the taps of the window."""
     groups: Count = 1
-    """Into how many groups channels are split."""
+    """Number of groups that the channels are split into."""
 
     def window_axes(self, shape: Shape) -> tuple[TransposedAxis, ...]:
         """Return the window along each axis."""
@@ -186,7 +186,7 @@ class ConvTranspose(Weighted):
         """Return weight [c, o/g, kh, kw] and bias [o]."""
         c, o = inputs[0][0], self.channels // self.groups
         taps = math.prod(self.kernel)
-        # PyTorch takes the fan-in from the second axis here too, and so draws the same range.
+        # As in PyTorch, which takes the fan-in from the second axis here too.
         return self.weight_and_bias((c, o, *self.kernel), o * taps, c // self.groups * taps, self.channels)
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:

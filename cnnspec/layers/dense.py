@@ -1,4 +1,4 @@
-"""Layers over vectors, and the step from images to them."""
+"""Dense layers, flattening and dropout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnnspec.wording import format_shape, product
 
 
 class Dense(Weighted):
-    """Every input into every output: y = W·x + b.
+    """A fully connected layer: y = W·x + b.
 
     x [n, f] -> y [n, o]
 
@@ -24,7 +24,7 @@ class Dense(Weighted):
     main = "units"
 
     units: Count
-    """Outputs."""
+    """Number of outputs."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [units] for [f]."""
@@ -90,7 +90,7 @@ class Flatten(WithoutMacs):
 
 
 class Dropout(Elementwise):
-    """While training, each number is zero with the given probability and else scaled up; otherwise the identity.
+    """In training, each number is zero with the given probability and scaled up otherwise; at inference, the identity.
 
     x [n, ...] -> y [n, ...]
 

@@ -1,4 +1,4 @@
-"""The types that layer fields have, each reading every form that a spec may write."""
+"""The types of layer fields, each of which accepts every form that a spec may use."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _padding(value: Any) -> Padding:
         case str():
             if value not in AUTO:
                 raise fault(
-                    "invalid-value", f"takes {', '.join(AUTO)} or numbers, not {says(value)}", help=_auto(value)
+                    "invalid-value", f"takes {', '.join(AUTO)} or numbers, not {says(value)}", help=_padding_hint(value)
                 )
             return value
         case list() | tuple() if len(value) == 4:
@@ -102,8 +102,8 @@ def _padding(value: Any) -> Padding:
     return Total(_pair(value, 0))
 
 
-def _auto(word: str) -> str:
-    """Which of the words was meant."""
+def _padding_hint(word: str) -> str:
+    """Return what to write instead of a word that is not one of `AUTO`."""
     if word == "SAME":
         return "TensorFlow's SAME is `same_upper`; `same` is a total of k − 1"
     if word.casefold() in AUTO:
@@ -174,20 +174,20 @@ class Numbers(NamedTuple):
     values: tuple[float, ...]
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether it is an array of that shape: leading axes of size one may be left out, one number fills all."""
+        """Whether it fits an array of that shape: leading axes of size one may be left out, one number fills all."""
         if not self.shape:
             return True
         left_out = len(shape) - len(self.shape)
         return left_out >= 0 and shape[left_out:] == self.shape and math.prod(shape[:left_out]) == 1
 
     def samples(self, shape: tuple[int, ...]) -> int | None:
-        """How many samples of that shape it is; None where it is none."""
+        """Return how many samples of that shape it holds; None where it does not fit."""
         if self.fits(shape):
             return 1
         return self.shape[0] if self.shape[1:] == shape else None
 
     def nested(self) -> Any:
-        """As nested lists."""
+        """Return the numbers as nested lists."""
         values: list[Any] = list(self.values)
         for size in reversed(self.shape):
             values = [values[i : i + size] for i in range(0, len(values), size)]
@@ -195,7 +195,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(value: Any) -> Numbers:
-    """Nested lists of numbers, all rows alike, as an array."""
+    """Return nested lists of numbers, with rows of equal length, as an array."""
     if isinstance(value, Numbers):
         return value
     flat: list[float] = []
@@ -250,7 +250,7 @@ BiasField = Annotated[
     PlainSerializer(lambda v: v if isinstance(v, bool) else v.nested()),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, *_ARRAY_SCHEMA["anyOf"]]}),
 ]
-"""Whether there is a bias, or the numbers of it."""
+"""Whether there is a bias, or its numbers."""
 
 
 def _range(value: Any) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Merges: branches that start from one tensor become one again."""
+"""Merges: layers that join several branches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Merge(WithoutMacs):
 
 
 def _usual(shapes: Iterable[Shape]) -> Shape:
-    """What most branches have; the first of them, where none is in the majority."""
+    """Return the shape that most branches have; the first where none is in the majority."""
     return Counter(shapes).most_common(1)[0][0]
 
 
@@ -51,7 +51,7 @@ def _form(shape: Shape) -> str:
 
 
 def _remedies(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
-    """What would bring a branch that makes b to the a of the others."""
+    """Return what would change the shape b of one branch to the shape a of the others."""
     if len(a) != len(b):
         if kind == "multiply" and len(b) == 1:
             return (f"a `dense: {a[0]}` at the end of that branch",)
@@ -105,7 +105,7 @@ class Add(Merge):
 
 
 class Multiply(Merge):
-    """The product of the branches, element by element; a gate of 1×1 (or a vector over the channels) stretches.
+    """The product of the branches, element by element; a gate of 1×1 (or a vector over the channels) is broadcast.
 
     x [n, c, h, w] -> y [n, c, h, w]
 
@@ -120,7 +120,7 @@ class Multiply(Merge):
     linear = False
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """Return the largest shape, to which axes of size one stretch."""
+        """Return the largest shape, to which axes of size one are broadcast."""
         rank = max(map(len, inputs))
         full = [(*shape, *[1] * (rank - len(shape))) for shape in inputs]
         target = tuple(map(max, *full))

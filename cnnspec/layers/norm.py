@@ -1,4 +1,4 @@
-"""Normalisation: numbers brought to a common scale, then shifted and scaled by learned parameters."""
+"""Normalisation: numbers brought to mean 0 and variance 1, then scaled and shifted by learned parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Norm(SameShape):
 
 
 class BatchNorm(Norm):
-    """Each channel normalised over the batch while training, by running statistics otherwise.
+    """Each channel normalised over the batch in training, and by running statistics at inference.
 
     x [n, c, ...] -> y [n, c, ...]
 
@@ -40,7 +40,7 @@ class BatchNorm(Norm):
     eps: Positive = 1e-5
     """Added to the variance."""
     momentum: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.1
-    """Share of the batch in the running statistics."""
+    """Weight of the batch in the running statistics."""
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return weight, bias, running_mean and running_var [c]."""
@@ -67,7 +67,7 @@ class LayerNorm(Norm):
     piecewise = False
 
     axes: Literal["channels", "all"] = "channels"
-    """Over what the mean and variance are taken."""
+    """The axes that the mean and variance are taken over."""
     eps: Positive = 1e-5
     """Added to the variance."""
 
@@ -94,7 +94,7 @@ class GroupNorm(Norm):
     main = "groups"
 
     groups: Count
-    """Into how many groups the channels are split."""
+    """Number of groups that the channels are split into."""
     eps: Positive = 1e-5
     """Added to the variance."""
 
@@ -110,7 +110,7 @@ class GroupNorm(Norm):
 
 
 class LocalResponseNorm(Norm):
-    """Each number divided by the activity of the neighbouring channels at its position.
+    """Each number divided by a power of the sum of squares of the neighbouring channels at its position.
 
     x [n, c, h, w] -> y [n, c, h, w]
 
@@ -128,7 +128,7 @@ class LocalResponseNorm(Norm):
     main = "size"
 
     size: Count
-    """How many channels are summed."""
+    """Number of channels that are summed."""
     alpha: Positive = 1e-4
     """Weight of the sum."""
     beta: Positive = 0.75
@@ -143,7 +143,7 @@ class LocalResponseNorm(Norm):
 
 
 class Scale(Elementwise):
-    """Each channel times its own learned factor, or everything times one fixed number.
+    """Each channel times a learned factor, or everything times one fixed number.
 
     x [n, c, ...] -> y [n, c, ...]
 
@@ -159,7 +159,7 @@ class Scale(Elementwise):
     main = "value"
 
     value: float = 1.0
-    """The factor that it begins with."""
+    """Initial value of the factor."""
     learn: bool = True
     """Whether the factors are learned; if not, the value stays."""
 

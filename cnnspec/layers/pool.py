@@ -1,4 +1,4 @@
-"""Pooling: each channel by itself, one number for every window (textbook 1.4)."""
+"""Pooling: one number for every window of each channel (textbook 1.4)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Pool(WithoutMacs):
     kernel: Size
     """Height and width of the window."""
     stride: Size | None = None
-    """How far the window moves; by default by its own size."""
+    """Step of the window; by default its own size."""
     padding: PaddingField = "valid"
     """Border around the image; a number is the total of both sides."""
     rounding: Literal["floor", "ceil"] = "floor"
-    """Whether a last window that is only partly filled counts."""
+    """Whether a last window that is only partly filled is left out (floor) or kept (ceil)."""
 
     def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
         """Return the window along each axis; it moves by its own size where no stride is given."""
@@ -90,7 +90,7 @@ class AvgPool(Pool):
 
 
 class GlobalPool(WithoutMacs):
-    """Pooling over the whole image; what is left is a vector."""
+    """Pooling over the whole image; the output is a vector."""
 
     elementwise = False
     monotone = False
@@ -134,7 +134,7 @@ class GlobalMaxPool(GlobalPool):
 
 
 class AdaptiveAvgPool(WithoutMacs):
-    """The mean of windows that are laid out so that the output has a given size.
+    """The mean of windows that are chosen so that the output has a given size.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
 

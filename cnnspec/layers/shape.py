@@ -1,4 +1,4 @@
-"""Layers that move numbers about: larger, smaller, padded, cut, regrouped."""
+"""Layers that rearrange numbers: enlarge, pad, cut, regroup."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Rearranged(WithoutMacs):
 
 
 class Upsample(Rearranged):
-    """The image enlarged by a whole factor.
+    """The image enlarged by an integer factor.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
 
@@ -74,9 +74,9 @@ class Pad(Rearranged):
     padding: PaddingField
     """The border; a number is the total of both sides."""
     mode: Literal["constant", "reflect", "edge"] = "constant"
-    """What the border holds."""
+    """What the border is filled with."""
     value: float = 0.0
-    """The number in a constant border."""
+    """The number that a constant border is filled with."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, h + top + bottom, w + left + right] for [c, h, w]."""
@@ -149,7 +149,7 @@ class Crop(Rearranged):
 
 
 class ChannelShuffle(Rearranged):
-    """The channels of all groups dealt out in turn, so that the next groups mix them.
+    """The channels of all groups interleaved, so that the next groups mix them.
 
     x [n, c, h, w] -> y [n, c, h, w]
 
@@ -162,7 +162,7 @@ class ChannelShuffle(Rearranged):
     main = "groups"
 
     groups: Count
-    """How many groups there are."""
+    """Number of groups."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape of the input."""

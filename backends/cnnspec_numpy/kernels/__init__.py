@@ -1,4 +1,4 @@
-"""The kernels: one function a layer, named as its kind.
+"""The kernels: one function for each layer, named as its kind.
 
 A package that adds a layer adds its kernel in the entry-point group `cnnspec_numpy.kernels`, under the kind:
 
@@ -47,7 +47,7 @@ def _third_party(kind: str) -> Kernel | None:
     for point in entry_points(group=ENTRY_POINTS, name=kind):
         try:
             kernel: Kernel = point.load()
-        except Exception as error:  # whatever a foreign package does wrong
+        except Exception as error:  # whatever the package does wrong
             raise BackendError(f"the kernel of `{kind}`, {point.value}, cannot be loaded: {error}") from error
         return kernel
     return None

@@ -1,4 +1,4 @@
-"""Activations. Each says y and dy/dx; what could overflow has the right limit, and so does not warn."""
+"""Activations: y and dy/dx of each; where the formula overflows, the limit is returned without a warning."""
 
 from __future__ import annotations
 

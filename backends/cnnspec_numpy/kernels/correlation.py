@@ -16,7 +16,7 @@ from cnnspec_numpy.kernels.base import over_axes
 from cnnspec_numpy.kernels.window import EVERY, Windows, taps, view
 
 WORKSPACE = 2**23
-"""Bytes of a tile's columns and products: about what the caches hold."""
+"""Bytes of a tile's columns and products: about the size of the caches."""
 
 Index = tuple[slice, slice, slice]
 """Samples, channels, and the first spatial axis of the output."""

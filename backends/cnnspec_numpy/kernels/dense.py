@@ -1,4 +1,4 @@
-"""Layers over vectors, and the step from images to them."""
+"""Dense layers, flattening and dropout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dense(context: Context[Dense], x: Array) -> Result:
 
 
 def flatten(context: Context[Flatten], x: Array) -> Result:
-    """The same numbers as one vector."""
+    """x as one vector."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         return (dy.reshape(x.shape),), {}
@@ -34,7 +34,7 @@ def flatten(context: Context[Flatten], x: Array) -> Result:
 
 
 def dropout(context: Context[Dropout], x: Array) -> Result:
-    """While training, zero where the mask says so and else divided by 1 − rate."""
+    """In training, zero where the mask is false, and x / (1 − rate) elsewhere; x itself at inference."""
     rate = context.layer.rate
     if not context.training or rate == 0:
         return x, lambda dy: ((dy,), {})

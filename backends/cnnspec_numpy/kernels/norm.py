@@ -11,7 +11,7 @@ from cnnspec_numpy.kernels.base import Context, Result, along_channels, sum_but_
 
 
 def _normalised(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array]:
-    """(x − mean) / √(variance + eps) over the axes, and the mean and the variance with the axes kept as 1."""
+    """Return (x − mean) / √(variance + eps), the mean and the variance over the axes, which are kept with size 1."""
     mean = x.mean(axes, keepdims=True)
     y = x - mean
     variance = np.square(y).mean(axes, keepdims=True)
@@ -19,8 +19,8 @@ def _normalised(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Arr
     return y, mean, variance
 
 
-def _through_normalised(dy: Array, y: Array, variance: Array, axes: tuple[int, ...], eps: float) -> Array:
-    """dx behind `_normalised` (Ioffe & Szegedy 2015, section 3)."""
+def _normalised_backward(dy: Array, y: Array, variance: Array, axes: tuple[int, ...], eps: float) -> Array:
+    """Return dx of `_normalised` (Ioffe & Szegedy 2015, section 3)."""
     dx: Array = dy - dy.mean(axes, keepdims=True)
     dx -= y * (dy * y).mean(axes, keepdims=True)
     dx /= np.sqrt(variance + eps)
@@ -33,7 +33,7 @@ def batch_norm(context: Context[BatchNorm], x: Array) -> Result:
     if context.training:
         axes = tuple(axis for axis in range(x.ndim) if axis != 1)
         normal, mean, variance = _normalised(x, axes, eps)
-        _run_on(context, x, mean, variance)
+        _update_running_statistics(context, x, mean, variance)
     else:
         mean, variance = (along_channels(context.params[key], x) for key in ("running_mean", "running_var"))
         normal = (x - mean) / np.sqrt(variance + eps)
@@ -41,13 +41,13 @@ def batch_norm(context: Context[BatchNorm], x: Array) -> Result:
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         gradients = {"weight": sum_but_channels(dy * normal), "bias": sum_but_channels(dy)}
         if context.training:
-            return (_through_normalised(dy * weight, normal, variance, axes, eps),), gradients
+            return (_normalised_backward(dy * weight, normal, variance, axes, eps),), gradients
         return (dy * (weight / np.sqrt(variance + eps)),), gradients
 
     return normal * weight + along_channels(context.params["bias"], x), backward
 
 
-def _run_on(context: Context[BatchNorm], x: Array, mean: Array, variance: Array) -> None:
+def _update_running_statistics(context: Context[BatchNorm], x: Array, mean: Array, variance: Array) -> None:
     count = x.size // x.shape[1]
     if count == 1:
         raise InputError(
@@ -69,7 +69,7 @@ def layer_norm(context: Context[LayerNorm], x: Array) -> Result:
     normal, _, variance = _normalised(x, axes, context.layer.eps)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        dx = _through_normalised(dy * weight, normal, variance, axes, context.layer.eps)
+        dx = _normalised_backward(dy * weight, normal, variance, axes, context.layer.eps)
         dweight, dbias = (sum_but_channels(a) if by_channel else a.sum(0) for a in (dy * normal, dy))
         return (dx,), {"weight": dweight, "bias": dbias}
 
@@ -84,7 +84,7 @@ def group_norm(context: Context[GroupNorm], x: Array) -> Result:
     normal = grouped.reshape(x.shape)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        dx = _through_normalised((dy * weight).reshape(grouped.shape), grouped, variance, (2,), eps)
+        dx = _normalised_backward((dy * weight).reshape(grouped.shape), grouped, variance, (2,), eps)
         return (dx.reshape(x.shape),), {"weight": sum_but_channels(dy * normal), "bias": sum_but_channels(dy)}
 
     return normal * weight + along_channels(context.params["bias"], x), backward
