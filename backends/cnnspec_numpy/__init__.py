@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,12 @@ class NumpyBackend:
         """Return the data types that NumPy multiplies matrices in, with their bytes."""
         return {"float32": 4, "float64": 8}
 
-    def join(self, device: str) -> str:
-        """The same device; several processes are a BackendError."""
+    @contextmanager
+    def distributed(self, device: str) -> Iterator[str]:
+        """Yield the same device; raise BackendError where a launcher started several processes."""
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise BackendError("the numpy backend computes in one process: use --backend torch with torchrun")
-        return device
+        yield device
 
     def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
         """Return a model with copies of the weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from cnnspec.arrays import Array
@@ -54,12 +55,12 @@ class TorchBackend:
 
         return {name: dtype.itemsize for name, dtype in devices.DTYPES.items()}
 
-    def join(self, device: str) -> str:
-        """Joins the processes that torchrun started, if it did; returns this process' own device."""
+    def distributed(self, device: str) -> AbstractContextManager[str]:
+        """Join the processes that torchrun started, if it did; yields this process's own device."""
         _need_torch()
         from cnnspec_torch import distributed
 
-        return distributed.init(device) if distributed.launched() and not distributed.active() else device
+        return distributed.process_group(device)
 
     def prepare(
         self,

@@ -1,13 +1,14 @@
 """Several processes, one model: data parallel training over torch.distributed, started by `torchrun`.
 
 Every process holds the whole network and a contiguous shard of each batch, in the order of their ranks. Losses,
-gradients, batch statistics and dropout are those of the global batch, so one process tells the same story.
+gradients, batch statistics and dropout are those of the global batch, so that one process computes the same.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -21,49 +22,59 @@ T = TypeVar("T")
 
 
 def launched() -> bool:
-    """Whether torchrun started this process."""
+    """Return whether torchrun started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def init(device: str) -> str:
-    """Joins the other processes by torchrun's environment (gloo; nccl on CUDA); returns this process' own device."""
-    cuda = device == "cuda"
-    if cuda:
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    place = devices.device(device)
-    if place.type not in ("cpu", "cuda"):
-        raise BackendError(f"several processes train on cpu or cuda, not on `{device}`")
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
-    atexit.register(close)  # a group that is still there when Python ends may abort the process
-    atexit.register(close)
-    return device
+@contextmanager
+def process_group(device: str) -> Iterator[str]:
+    """Join the processes that torchrun started, and leave them at the end; yields this process's own device.
 
-
-def close() -> None:
-    """Leaves the other processes."""
-    if active():
+    Without torchrun, or within another such group, the device is yielded as it is.
+    """
+    if not launched() or active():
+        yield device
+        return
+    own = _join(device)
+    try:
+        yield own
+        dist.barrier()  # rank 0 hosts the store that the others still need
+    finally:
+        # Before Python ends, since a group that is there then may abort the process. After an error there is no
+        # barrier: a process that failed would never come to it.
         dist.destroy_process_group()
 
 
+def _join(device: str) -> str:
+    """Join by torchrun's environment (gloo; nccl on CUDA), and return this process's own device."""
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    torch_device = devices.device(device)
+    if torch_device.type not in ("cpu", "cuda"):
+        raise BackendError(f"several processes train on cpu or cuda, not on `{device}`")
+    if torch_device.type == "cuda":
+        torch.cuda.set_device(torch_device)
+    dist.init_process_group("nccl" if torch_device.type == "cuda" else "gloo")
+    return device
+
+
 def active() -> bool:
-    """Whether this process has joined others."""
+    """Return whether this process has joined others."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """Which of the processes this is, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if active() else 0
 
 
 def size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if active() else 1
 
 
 def gather(value: T) -> list[T]:
-    """What each process holds, by rank, in every process."""
+    """Return the value of each process by rank, in every process."""
     if not active():
         return [value]
     values: list[Any] = [None] * size()
@@ -71,8 +82,8 @@ def gather(value: T) -> list[T]:
     return values
 
 
-def place_in_batch(n: int, device: torch.device) -> tuple[int, int]:
-    """Where a shard of n samples begins in the global batch, and how many samples that has."""
+def position_in_batch(n: int, device: torch.device) -> tuple[int, int]:
+    """Return where a shard of n samples begins in the global batch, and how many samples that has."""
     counts = torch.zeros(size(), dtype=torch.int64, device=device)
     counts[rank()] = n
     dist.all_reduce(counts)
@@ -80,8 +91,8 @@ def place_in_batch(n: int, device: torch.device) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def add_up(tensors: list[Tensor]) -> None:
-    """Replaces each tensor by its sum over the processes, in one message."""
+def sum_over_processes(tensors: list[Tensor]) -> None:
+    """Replace each tensor by its sum over the processes, in one message."""
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     for tensor, total in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
@@ -89,7 +100,7 @@ def add_up(tensors: list[Tensor]) -> None:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the processes; what reaches one process' sum reaches every process' summand."""
+    """The sum over the processes, whose gradient is the sum of the gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -112,7 +123,7 @@ def _total(x: Tensor) -> Tensor:
 def batch_norm(
     x: Tensor, running_mean: Tensor, running_var: Tensor, weight: Tensor, bias: Tensor, momentum: float, eps: float
 ) -> Tensor:
-    """Batch norm in training, its statistics taken over all processes: x [n, c, ...] -> y [n, c, ...].
+    """Return batch norm in training with the statistics of all processes: x [n, c, ...] -> y [n, c, ...].
 
     torch.nn.SyncBatchNorm does this on CUDA alone.
     """

@@ -53,7 +53,7 @@ class TorchModel(Model):
     """A graph on a torch device.
 
     bfloat16 and float16 are autocast around float32 weights; float16 scales the loss while training, and a step
-    whose gradients overflow is left out, as torch.amp.GradScaler does.
+    whose gradients overflow is left out, as torch.amp.GradScaler does. docs/training.md states the error bound.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TorchModel(Model):
         self.module.eval()
         wanted = self.options.channels_last
         pays = _channels_last_pays(self.place, self.computes_in) if wanted is None else wanted
-        self.channels_last = pays and len(graph.input.shape) == 3
+        self.channels_last = pays and any(len(graph.by_name[name].shape) == 3 for name in graph.inputs)
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.run_module = torch.compile(self.module) if self.options.compile else self.module
@@ -144,7 +144,7 @@ class TorchModel(Model):
         Each parameter's `grad` is then its gradient, times the scale.
         """
         n = len(x)
-        first, total = distributed.place_in_batch(n, self.place) if self.sharded else (0, n)
+        first, total = distributed.position_in_batch(n, self.place) if self.sharded else (0, n)
         self._check_statistics(total)
         for p in self.parameters.values():
             p.grad = None
@@ -159,7 +159,7 @@ class TorchModel(Model):
         gradients = [_gradient(p) for p in self.parameters.values()]
         loss = loss.detach()
         if self.sharded:
-            distributed.add_up([loss, *gradients])
+            distributed.sum_over_processes([loss, *gradients])
         return loss.item(), y
 
     def _loss(self, y: Tensor, target: Tensor) -> Tensor:

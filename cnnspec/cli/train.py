@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -77,9 +77,9 @@ def command(
         raise click.UsageError("give a SPEC to train, or a run to --resume")
     if spec is not None and resume is not None:
         raise click.UsageError("a run that is resumed has its own spec: give --resume RUN without a SPEC")
-    with _stop_on_interrupt() as stop:
+    with _stop_on_interrupt() as stop, ExitStack() as stack:
         if resume is not None:
-            run = resume_run(resume, data_dir=data_dir, download=not no_download, epochs=epochs)
+            run = stack.enter_context(resume_run(resume, data_dir=data_dir, download=not no_download, epochs=epochs))
         else:
             given = {
                 "data": data,
@@ -92,7 +92,7 @@ def command(
                 "validation": validation,
                 "seed": seed if _was_given("seed") else None,
             }
-            run = start_run(
+            opened = start_run(
                 str(spec),
                 {key: value for key, value in given.items() if value is not None},
                 learning_rate=learning_rate,
@@ -112,6 +112,7 @@ def command(
                     **({"tf32": True} if tf32 else {}),
                 },
             )
+            run = stack.enter_context(opened)
         leads = run.trainer.model.process == 0
         if leads and form == "text":
             show(run.spec.warnings, sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 from cnnspec.arrays import Array
@@ -30,8 +30,11 @@ class Backend(Protocol):
     def dtypes(self) -> Mapping[str, int]:
         """Return the data types that it computes in, each with the bytes of a number."""
 
-    def join(self, device: str) -> str:
-        """Joins the processes that a launcher started beside this one, if any; returns this one's own device."""
+    def distributed(self, device: str) -> AbstractContextManager[str]:
+        """Join the processes that a launcher started beside this one, if any, and leave them at the end.
+
+        Yields this process's own device.
+        """
 
     def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
         """A model of the graph, with these weights (all of `graph.parameters`) on that device."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def settings_for(spec: Spec, given: Mapping[str, Any], learning_rate: float | No
     return settings
 
 
+@contextmanager
 def start_run(
     spec: str | Path | Source | Spec,
     given: Mapping[str, Any],
@@ -95,8 +97,11 @@ def start_run(
     weights: Any = None,
     memory_limit: int | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Run:
-    """A new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`)."""
+) -> Iterator[Run]:
+    """Yield a new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`).
+
+    The processes that a launcher started beside this one are joined, and left at the end.
+    """
     spec = _loaded(spec, params, resize)
     given_train = spec.train is not None  # then the checker has looked at it
     settings = settings_for(spec, given, learning_rate)
@@ -104,25 +109,34 @@ def start_run(
     if data is None and settings.data is None:
         raise DataError("there is nothing to train on: give --data, or `data` in the spec's `train:`")
     dataset = data or open_dataset(str(settings.data), spec, data_dir=data_dir, download=download)
-    place = backends.find(backend).join(device)
-    itemsize = max(4, engine_for(backend, dtype).dtypes()[dtype])
-    check_training_memory(spec.graph, settings.batch, itemsize, settings.optimizer, memory_limit)
-    model = build(spec, backend, weights, settings.seed, place, dtype, memory_limit, **(options or {}))
-    about = {"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed), "backend": backend, "dtype": dtype}
-    trainer = Trainer(model, dataset, settings, spec.input, about=about)
-    if keep:
-        trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
-    if trainer.folder is not None and model.process == 0:
-        source = str(data_dir) if data_dir else None
-        config = Config(backend, device, dtype, dict(options or {}), source, memory_limit)
-        _write(trainer.folder / SPEC, render(spec))
-        _write(trainer.folder / SETTINGS, json.dumps(asdict(config), indent=2) + "\n")
-    late = "" if given_train else softmax_before_loss(settings, spec.graph.output)
-    return Run(spec, trainer, backend, (*dataset.notes, *([late] if late else [])))
+    with backends.find(backend).distributed(device) as place:
+        itemsize = max(4, engine_for(backend, dtype).dtypes()[dtype])
+        check_training_memory(spec.graph, settings.batch, itemsize, settings.optimizer, memory_limit)
+        model = build(spec, backend, weights, settings.seed, place, dtype, memory_limit, **(options or {}))
+        about = {
+            "cnnspec": __version__,
+            "spec": spec.name,
+            "seed": str(settings.seed),
+            "backend": backend,
+            "dtype": dtype,
+        }
+        trainer = Trainer(model, dataset, settings, spec.input, about=about)
+        if keep:
+            trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
+        if trainer.folder is not None and model.process == 0:
+            source = str(data_dir) if data_dir else None
+            config = Config(backend, device, dtype, dict(options or {}), source, memory_limit)
+            _write(trainer.folder / SPEC, render(spec))
+            _write(trainer.folder / SETTINGS, json.dumps(asdict(config), indent=2) + "\n")
+        late = "" if given_train else softmax_before_loss(settings, spec.graph.output)
+        yield Run(spec, trainer, backend, (*dataset.notes, *([late] if late else [])))
 
 
-def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = True, epochs: int | None = None) -> Run:
-    """A run as it was when its last checkpoint was written; `epochs` lets it go on for longer."""
+@contextmanager
+def resume_run(
+    folder: Path, *, data_dir: Path | None = None, download: bool = True, epochs: int | None = None
+) -> Iterator[Run]:
+    """Yield a run as it was when its last checkpoint was written; `epochs` lets it continue for longer."""
     if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
         raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
     try:
@@ -135,13 +149,13 @@ def resume_run(folder: Path, *, data_dir: Path | None = None, download: bool = T
         settings = settings.model_copy(update={"epochs": epochs})
     source = data_dir or (Path(config.data_dir) if config.data_dir else None)
     dataset = open_dataset(str(settings.data), spec, data_dir=source, download=download)
-    place = backends.find(config.backend).join(config.device)
-    limit = config.memory_limit
-    model = build(spec, config.backend, None, settings.seed, place, config.dtype, limit, **config.options)
-    about = {key: value for key, value in weights.metadata(folder / LAST).items() if key != "progress"}
-    trainer = Trainer(model, dataset, settings, spec.input, folder, about=about)
-    trainer.resume()
-    return Run(spec, trainer, config.backend, dataset.notes)
+    with backends.find(config.backend).distributed(config.device) as place:
+        limit = config.memory_limit
+        model = build(spec, config.backend, None, settings.seed, place, config.dtype, limit, **config.options)
+        about = {key: value for key, value in weights.metadata(folder / LAST).items() if key != "progress"}
+        trainer = Trainer(model, dataset, settings, spec.input, folder, about=about)
+        trainer.resume()
+        yield Run(spec, trainer, config.backend, dataset.notes)
 
 
 def _new_folder(folder: Path | None, name: str) -> Path:
@@ -186,7 +200,7 @@ def train(
     place of the spec's. With a `folder` it leaves metrics and checkpoints there.
     """
     given = dict(settings) | ({"data": data} if isinstance(data, str) else {})
-    run = start_run(
+    with start_run(
         spec,
         given,
         learning_rate=learning_rate,
@@ -203,8 +217,8 @@ def train(
         dtype=dtype,
         weights=weights,
         options=options,
-    )
-    return run.trainer.model, run.trainer.run()
+    ) as run:
+        return run.trainer.model, run.trainer.run()
 
 
 def evaluate(
@@ -239,7 +253,7 @@ def evaluate(
     chosen = dataset.test if split == "test" else dataset.train
     if chosen is None:
         raise DataError(f"{dataset.name} has no test data: evaluate on the training data instead (split `train`)")
-    where = backends.find(backend).join(device)
-    check_memory(spec.graph, batch, engine_for(backend, dtype).dtypes()[dtype], memory_limit)
-    model = build(spec, backend, weights, seed, where, dtype, memory_limit)
-    return spec, dataset, evaluate_split(model, chosen, settings.loss, batch, seen)
+    with backends.find(backend).distributed(device) as where:
+        check_memory(spec.graph, batch, engine_for(backend, dtype).dtypes()[dtype], memory_limit)
+        model = build(spec, backend, weights, seed, where, dtype, memory_limit)
+        return spec, dataset, evaluate_split(model, chosen, settings.loss, batch, seen)
