@@ -23,9 +23,9 @@ def _width(ch: str) -> int:
     return 2 if unicodedata.east_asian_width(ch) in "WF" else 1
 
 
-def quoted(text: str) -> str:
-    """A word of the spec as messages show it: short, on one line, and nothing that a terminal would obey."""
-    short = text if len(text) <= 40 else text[:39] + "…"
+def quoted(text: str, most: int = 40) -> str:
+    """Return a word of the spec as messages show it: at most so many characters, on one line, without control codes."""
+    short = text if len(text) <= most else text[: most - 1] + "…"
     return f"`{''.join(ch if ch.isprintable() else ch.encode('unicode_escape').decode() for ch in short)}`"
 
 

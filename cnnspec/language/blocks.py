@@ -10,8 +10,7 @@ from cnnspec.language.expressions import LOST
 from cnnspec.language.fields import example, unknown_keys
 from cnnspec.language.params import _NAMES, _TYPES, NAME, a_type, is_of, meant_type, type_name
 from cnnspec.language.scope import Faulty, Scope
-from cnnspec.language.yaml_tree import Node
-from cnnspec.language.yaml_tree import Node as Text
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import find
 from cnnspec.wording import names, quoted, says
 
@@ -38,7 +37,7 @@ class Block:
 
     name: str
     params: dict[str, Param]
-    layers: Node
+    layers: YamlNode
     span: Span
 
 
@@ -48,7 +47,7 @@ class Block:
 # Blocks
 
 
-def read_blocks(scope: Scope, chain: list[Node]) -> dict[str, Block | None]:
+def read_blocks(scope: Scope, chain: list[YamlNode]) -> dict[str, Block | None]:
     """The blocks of a spec and of those that it extends, the nearest first; None for one that is at fault."""
     found: dict[str, Block | None] = {}
     for level in chain:
@@ -66,7 +65,7 @@ def read_blocks(scope: Scope, chain: list[Node]) -> dict[str, Block | None]:
     return found
 
 
-def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
+def _block(scope: Scope, name: str, node: YamlNode, place: Span) -> Block | None:
     if not NAME.fullmatch(name) or name in ("repeat", "from", "input"):
         remedy = f"`{name}` is a word of the language" if NAME.fullmatch(name) else _NAMES
         scope.fault("invalid-name", f"a block cannot be called {quoted(name)}", place, help=remedy)
@@ -111,9 +110,9 @@ def _block(scope: Scope, name: str, node: Node, place: Span) -> Block | None:
     return Block(name, params, layers, place)
 
 
-def arguments(block: Block, place: Span, config: Text | None, scope: Scope) -> dict[str, Any]:
+def arguments(block: Block, place: Span, config: YamlNode | None, scope: Scope) -> dict[str, Any]:
     """The values of a block's parameters at one use; LOST for those that cannot be had."""
-    given: dict[str, Text] = {}
+    given: dict[str, YamlNode] = {}
     lost: set[str] = set()
     if config is not None and config.is_mapping:
         required = [key for key, param in block.params.items() if param.required]
@@ -140,7 +139,7 @@ def arguments(block: Block, place: Span, config: Text | None, scope: Scope) -> d
     return {key: _argument(block, key, param, given.get(key), scope) for key, param in block.params.items()}
 
 
-def _argument(block: Block, key: str, param: Param, item: Text | None, scope: Scope) -> Any:
+def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope: Scope) -> Any:
     """The value of one parameter of a block."""
     if item is None:
         return LOST if param.required else param.default

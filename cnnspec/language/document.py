@@ -18,7 +18,7 @@ from cnnspec.language.fields import meant, read_model, unknown_keys
 from cnnspec.language.params import read_params
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
-from cnnspec.language.yaml_tree import Node, parse
+from cnnspec.language.yaml_tree import YamlNode, parse
 from cnnspec.layers.conv import Scheme
 from cnnspec.wording import names, one_of, says
 
@@ -38,7 +38,7 @@ class Document:
     scope: Scope
     input: Input | None = None
     input_span: Span | None = None
-    layers: Node | None = None
+    layers: YamlNode | None = None
     frames: tuple[Label, ...] = ()
     """How one came to the layers, where they stand in a spec that this one extends."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
@@ -48,8 +48,8 @@ class Document:
     init: str = "torch"
     train: Train | None = None
     expect: Expect | None = None
-    expect_node: Node | None = None
-    examples: Node | None = None
+    expect_node: YamlNode | None = None
+    examples: YamlNode | None = None
 
 
 Opener = Callable[[str, Source], Source]
@@ -79,15 +79,15 @@ def read(source: Source, findings: Findings, overrides: Mapping[str, Any], opene
     return document
 
 
-def _child(node: Node, key: str) -> Node:
+def _child(node: YamlNode, key: str) -> YamlNode:
     child = node.get(key)
     assert child is not None
     return child
 
 
-def _chain(source: Source, scope: Scope, opener: Opener) -> tuple[list[Node], set[str]]:
+def _chain(source: Source, scope: Scope, opener: Opener) -> tuple[list[YamlNode], set[str]]:
     """The spec and those that it extends, nearest first; and the keys that a fault hides."""
-    chain: list[Node] = []
+    chain: list[YamlNode] = []
     lost: set[str] = set()
     names = [source.name]
     everything = {"input", "layers", "params", "blocks"}
@@ -136,7 +136,7 @@ def _chain(source: Source, scope: Scope, opener: Opener) -> tuple[list[Node], se
 _START = "begin with `cnnspec: 1`, `input: [1, 28, 28]` and `layers:`"
 
 
-def _version(scope: Scope, root: Node) -> None:
+def _version(scope: Scope, root: YamlNode) -> None:
     node = root.get("cnnspec")
     if node is not None and (node.value != VERSION or isinstance(node.value, bool)):
         message = f"`cnnspec` takes the format version, which is {VERSION}, not {says(node.plain())}"
@@ -145,7 +145,7 @@ def _version(scope: Scope, root: Node) -> None:
         scope.fault("wrong-version", message, node.span, help=remedy)
 
 
-def _name(scope: Scope, root: Node, source: Source) -> str:
+def _name(scope: Scope, root: YamlNode, source: Source) -> str:
     node = root.get("name")
     if node is None:
         return re.split(r"[/\\]", source.name)[-1].removesuffix(".yaml").removesuffix(".yml")
@@ -155,7 +155,7 @@ def _name(scope: Scope, root: Node, source: Source) -> str:
     return str(node.value)
 
 
-def _layers_and_input(document: Document, chain: list[Node], lost: set[str]) -> None:
+def _layers_and_input(document: Document, chain: list[YamlNode], lost: set[str]) -> None:
     scope = document.scope
     missing = [key for key in ("input", "layers") if not any(key in level.keys for level in chain)]
     if missing and not lost & {*missing, ""}:
@@ -181,7 +181,7 @@ def _layers_and_input(document: Document, chain: list[Node], lost: set[str]) -> 
                 document.frames = (_extension(scope, chain[0]),)
 
 
-def _extension(scope: Scope, spec: Node) -> Label:
+def _extension(scope: Scope, spec: YamlNode) -> Label:
     own = spec.get("params")
     values = ", ".join(f"{name} = {scope.values.get(name)}" for name in (own.keys if own else ()))
     return Label(spec.at(("extends",)), f"extended here, with {values}" if values else "extended here")
@@ -193,7 +193,7 @@ _MISSING = {
 }
 
 
-def _input(scope: Scope, node: Node, place: Span) -> Input | None:
+def _input(scope: Scope, node: YamlNode, place: Span) -> Input | None:
     found = read_model(Input, scope, node, "input", place, main="shape")
     if found is None:
         return _shape_alone(node)
@@ -207,7 +207,7 @@ def _input(scope: Scope, node: Node, place: Span) -> Input | None:
     return found
 
 
-def _shape_alone(node: Node) -> Input | None:
+def _shape_alone(node: YamlNode) -> Input | None:
     """The shape of an input that is otherwise at fault, so that the layers can be checked."""
     try:
         return Input(shape=_child(node, "shape").plain())
@@ -215,7 +215,7 @@ def _shape_alone(node: Node) -> Input | None:
         return None
 
 
-def _classes(document: Document, node: Node, place: Span) -> None:
+def _classes(document: Document, node: YamlNode, place: Span) -> None:
     scope = document.scope
     document.classes_span = place
     if not node.is_list:
@@ -230,7 +230,7 @@ def _classes(document: Document, node: Node, place: Span) -> None:
     document.classes = tuple(names)
 
 
-def _init(document: Document, node: Node, place: Span) -> None:
+def _init(document: Document, node: YamlNode, place: Span) -> None:
     schemes = get_args(Scheme)
     if node.value in schemes:
         document.init = str(node.value)
@@ -239,8 +239,8 @@ def _init(document: Document, node: Node, place: Span) -> None:
     document.scope.fault("invalid-value", message, node.span, help=meant(node.value, schemes))
 
 
-def _train(document: Document, node: Node, place: Span) -> None:
+def _train(document: Document, node: YamlNode, place: Span) -> None:
     document.train = read_train(document.scope, node)
 
 
-_READERS: dict[str, Callable[[Document, Node, Span], None]] = {"classes": _classes, "init": _init, "train": _train}
+_READERS: dict[str, Callable[[Document, YamlNode, Span], None]] = {"classes": _classes, "init": _init, "train": _train}

@@ -8,7 +8,7 @@ from cnnspec.graph.spec import Example
 from cnnspec.language.document import Document
 from cnnspec.language.fields import read_model
 from cnnspec.language.scope import Scope
-from cnnspec.language.yaml_tree import Node as Text
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.layers.fields import Numbers
 from cnnspec.wording import format_shape, says
@@ -45,7 +45,7 @@ def read_examples(document: Document, given: Shape | None, made: Shape | None) -
 _FORM = "`- {input: [[0, 1], [2, 3]], output: [[6]]}`"
 
 
-def _samples(scope: Scope, item: Text, key: str, numbers: Numbers, shape: Shape | None) -> int | None:
+def _samples(scope: Scope, item: YamlNode, key: str, numbers: Numbers, shape: Shape | None) -> int | None:
     """How many samples of a shape the example's numbers are; None, and a fault, where they are none."""
     if shape is None:
         return None

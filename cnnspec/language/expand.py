@@ -1,4 +1,4 @@
-"""Node tree to Graph: expands blocks, resolves names, infers shapes, and keeps going after a fault."""
+"""YAML tree to Graph: expands blocks, resolves names, infers shapes, and keeps going after a fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cnnspec.language.fields import kind_and_config, meant, read_model, unknown_
 from cnnspec.language.graph_builder import MAX_LAYERS, Assembly, Tensor, TooMany
 from cnnspec.language.repeat import lost_names, rounds_of, with_values
 from cnnspec.language.scope import Faulty, Scope
-from cnnspec.language.yaml_tree import Node as Text
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, Shape, find, known_kinds
 from cnnspec.layers.input import INPUT
 from cnnspec.wording import nearest, quoted, says
@@ -126,13 +126,13 @@ class Builder(Assembly):
 
     # Sequences, branches, blocks
 
-    def sequence(self, items: Text, scope: Scope, current: Tensor) -> Tensor:
+    def sequence(self, items: YamlNode, scope: Scope, current: Tensor) -> Tensor:
         """The layers of a list, one after the other."""
         for item in items.elements():
             current = self.item(item, scope, current)
         return current
 
-    def item(self, item: Text, scope: Scope, current: Tensor) -> Tensor:
+    def item(self, item: YamlNode, scope: Scope, current: Tensor) -> Tensor:
         """One item of a list: a layer, a merge, a block or a repeat."""
         entry = kind_and_config(scope, item, "a layer")
         if entry is None:
@@ -167,7 +167,7 @@ class Builder(Assembly):
             self.tensors[scope.prefix + refers] = end
         return end
 
-    def unknown_kind(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
+    def unknown_kind(self, kind: str, place: Span, config: YamlNode | None, scope: Scope) -> None:
         """Says that there is no such layer, and what was meant."""
         from cnnspec.language.suggestions import suggest
 
@@ -179,7 +179,7 @@ class Builder(Assembly):
             self.fields(certain, certain.kind, place, config, scope)
         self.missing(kind, place, config, scope)
 
-    def missing(self, kind: str, place: Span, config: Text | None, scope: Scope) -> None:
+    def missing(self, kind: str, place: Span, config: YamlNode | None, scope: Scope) -> None:
         """Takes the name of something that cannot be read, so that others may refer to it and keep their numbers."""
         from cnnspec.language.suggestions import suggest
 
@@ -187,7 +187,7 @@ class Builder(Assembly):
         self.tensors[name] = self.lose(name, place)
         self.misnamed.add(f"{name}.")
 
-    def branch(self, item: Text, what: str, place: Span, scope: Scope, current: Tensor) -> Tensor:
+    def branch(self, item: YamlNode, what: str, place: Span, scope: Scope, current: Tensor) -> Tensor:
         """A list of layers that starts from the current tensor, or from a named layer."""
         if not item.is_list:
             remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
@@ -201,7 +201,7 @@ class Builder(Assembly):
             current = self.item(one, scope, current)
         return Tensor(current.node, current.shape, place)
 
-    def source_of(self, item: Text, scope: Scope, current: Tensor) -> Tensor:
+    def source_of(self, item: YamlNode, scope: Scope, current: Tensor) -> Tensor:
         """The tensor that `from: name` stands for, looked up in this scope and then outwards."""
         name_node = item.get("from")
         assert name_node is not None
@@ -231,7 +231,14 @@ class Builder(Assembly):
                 scope.fault("unknown-layer", f"no layer is called {quoted(name)}", place, help=remedy)
 
     def merge(
-        self, cls: type[Layer], kind: str, name: str, place: Span, config: Text | None, scope: Scope, current: Tensor
+        self,
+        cls: type[Layer],
+        kind: str,
+        name: str,
+        place: Span,
+        config: YamlNode | None,
+        scope: Scope,
+        current: Tensor,
     ) -> Tensor:
         """Branches that become one tensor."""
         if config is None or not config.is_mapping:
@@ -241,7 +248,7 @@ class Builder(Assembly):
             return self.lose(name, place)
         fields = {*cls.model_fields, "name", "expect"}
         branches = {key: item for key, item in config.items() if key not in fields}
-        own = Text({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
+        own = YamlNode({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
         layer = read_model(cls, scope, own, kind, place, also=config.keys)
         ends = [
             self.branch(item, f"the branch `{key}`", config.keys[key], scope, current) for key, item in branches.items()
@@ -255,7 +262,7 @@ class Builder(Assembly):
             return self.lose(name, place)
         return self.add(layer, name, place, config, scope, ends, tuple(branches))
 
-    def repeat(self, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
+    def repeat(self, place: Span, config: YamlNode | None, scope: Scope, current: Tensor) -> Tensor:
         """A list of layers several times over: `times`, or once for each value of `each`."""
         if config is None or not config.is_mapping:
             remedy = "`repeat: {times: 3, layers: [...]}`"
@@ -289,7 +296,7 @@ class Builder(Assembly):
                 self.misnamed.add(f"{scope.prefix}{name}")
         return current
 
-    def block(self, block: Block, place: Span, config: Text | None, scope: Scope, current: Tensor) -> Tensor:
+    def block(self, block: Block, place: Span, config: YamlNode | None, scope: Scope, current: Tensor) -> Tensor:
         """The layers of a block, with its parameters bound."""
         if block.name in scope.blocks:
             inwards = list(reversed(scope.blocks))

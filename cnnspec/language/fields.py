@@ -11,7 +11,7 @@ from cnnspec.diagnostics import CODES, Span
 from cnnspec.graph.settings import Choice
 from cnnspec.language.expressions import has_reference
 from cnnspec.language.scope import Faulty, Scope
-from cnnspec.language.yaml_tree import Node, resolve
+from cnnspec.language.yaml_tree import YamlNode, resolve
 from cnnspec.wording import names, one_of, quoted, says, truth
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -20,7 +20,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_model(
     cls: type[Model],
     scope: Scope,
-    node: Node | None,
+    node: YamlNode | None,
     owner: str,
     place: Span,
     *,
@@ -69,7 +69,7 @@ def read_model(
     return None
 
 
-def example(owner: str, fields: Sequence[str], node: Node | None = None) -> str:
+def example(owner: str, fields: Sequence[str], node: YamlNode | None = None) -> str:
     """How fields are written, or added to those that a mapping has; the values are left open."""
     open_ = [f"{name}: …" for name in fields]
     return f"add `{', '.join(open_)}`" if node is not None and node.is_mapping else f"`{owner}: {{{', '.join(open_)}}}`"
@@ -85,7 +85,9 @@ def _required(cls: type[BaseModel]) -> list[str]:
     return [name for name, field in cls.model_fields.items() if field.is_required()]
 
 
-def unknown_keys(scope: Scope, node: Node, known: Iterable[str], owner: str, required: Iterable[str] = ()) -> set[str]:
+def unknown_keys(
+    scope: Scope, node: YamlNode, known: Iterable[str], owner: str, required: Iterable[str] = ()
+) -> set[str]:
     """Says which keys nothing reads; returns the ones that were meant by them, "" for what is unclear."""
     known = tuple(known)
     meant: set[str] = set()
@@ -99,7 +101,7 @@ def unknown_keys(scope: Scope, node: Node, known: Iterable[str], owner: str, req
     return meant
 
 
-def _say(scope: Scope, fault: dict[str, Any], node: Node | None, mapping: bool, owner: str, place: Span) -> None:
+def _say(scope: Scope, fault: dict[str, Any], node: YamlNode | None, mapping: bool, owner: str, place: Span) -> None:
     """One error of pydantic's as a diagnostic."""
     context = fault.get("ctx") or {}
     name = str(fault["loc"][0]) if mapping or node is None else owner
@@ -129,7 +131,7 @@ def _as_number(value: Any, referred: bool) -> str:
     return ""
 
 
-def _text_at(node: Node, path: tuple[str | int, ...]) -> str | None:
+def _text_at(node: YamlNode, path: tuple[str | int, ...]) -> str | None:
     """The text that a path leads to, as far as it leads."""
     for step in path:
         child = node.get(step) if isinstance(step, str) else None
@@ -180,7 +182,7 @@ def meant(value: Any, known: Iterable[str], otherwise: str = "") -> str:
     return advice(value, known, otherwise) if isinstance(value, str) else otherwise
 
 
-def read_choice(scope: Scope, options: Mapping[str, type[Choice]], node: Node, what: str) -> Choice | None:
+def read_choice(scope: Scope, options: Mapping[str, type[Choice]], node: YamlNode, what: str) -> Choice | None:
     """One of several kinds: the kind alone, or a mapping of the kind to its main field or its fields."""
     entry = kind_and_config(scope, node, what)
     if entry is None:
@@ -199,7 +201,7 @@ def read_choice(scope: Scope, options: Mapping[str, type[Choice]], node: Node, w
     return read_model(cls, scope, config, kind, place, main=cls.main)
 
 
-def kind_and_config(scope: Scope, node: Node, what: str) -> tuple[str, Span, Node | None] | None:
+def kind_and_config(scope: Scope, node: YamlNode, what: str) -> tuple[str, Span, YamlNode | None] | None:
     """The kind, its place and what it is given; None, and a fault, for anything else."""
     if isinstance(node.value, str):
         kind, place, config = node.value, node.span, None
@@ -225,7 +227,7 @@ def kind_and_config(scope: Scope, node: Node, what: str) -> tuple[str, Span, Nod
         return None
     if has_reference(kind):
         try:
-            value = scope.value(Node(kind, place))
+            value = scope.value(YamlNode(kind, place))
         except Faulty:
             return None
         if not isinstance(value, str):

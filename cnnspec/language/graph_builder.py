@@ -11,7 +11,7 @@ from cnnspec.language.fields import kind_and_config, meant, read_model
 from cnnspec.language.params import NAME
 from cnnspec.language.remedies import as_image, one_of, smallest_input
 from cnnspec.language.scope import Faulty, Scope
-from cnnspec.language.yaml_tree import Node as Text
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import NORMS, Layer, Shape, ShapeError, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.conv import Weighted
@@ -62,7 +62,14 @@ class Assembly:
     # Layers
 
     def layer(
-        self, cls: type[Layer], kind: str, name: str, place: Span, config: Text | None, scope: Scope, current: Tensor
+        self,
+        cls: type[Layer],
+        kind: str,
+        name: str,
+        place: Span,
+        config: YamlNode | None,
+        scope: Scope,
+        current: Tensor,
     ) -> Tensor:
         """One layer, and those that its `norm` and `activation` stand for."""
         layer, asked = self.fields(cls, kind, place, config, scope)
@@ -73,8 +80,8 @@ class Assembly:
         return current
 
     def fields(
-        self, cls: type[Layer], kind: str, place: Span, config: Text | None, scope: Scope
-    ) -> tuple[Layer | None, dict[str, Text | None]]:
+        self, cls: type[Layer], kind: str, place: Span, config: YamlNode | None, scope: Scope
+    ) -> tuple[Layer | None, dict[str, YamlNode | None]]:
         """The layer with its fields, None where they are at fault; and its `norm` and `activation`."""
         sugar = ("norm", "activation") if issubclass(cls, Weighted) else ()
         asked = {key: config.get(key) for key in sugar} if config is not None else {}
@@ -84,7 +91,7 @@ class Assembly:
         also = (*sugar, "name", "expect")
         return read_model(cls, scope, config, kind, place, main=cls.main, given=given, also=also), asked
 
-    def follower(self, key: str, item: Text, scope: Scope, current: Tensor) -> Tensor:
+    def follower(self, key: str, item: YamlNode, scope: Scope, current: Tensor) -> Tensor:
         """The layer that `norm` or `activation` stands for."""
         entry = kind_and_config(scope, item, f"`{key}`")
         if entry is None:
@@ -110,7 +117,7 @@ class Assembly:
         layer: Layer,
         name: str,
         place: Span,
-        config: Text | None,
+        config: YamlNode | None,
         scope: Scope,
         inputs: list[Tensor],
         branches: tuple[str, ...] = (),
@@ -142,7 +149,7 @@ class Assembly:
         layer: Layer,
         name: str,
         place: Span,
-        config: Text | None,
+        config: YamlNode | None,
         scope: Scope,
         inputs: list[Tensor],
     ) -> None:
@@ -166,7 +173,7 @@ class Assembly:
         message = error.message.replace("{name}", name)
         scope.fault(error.code, message, span, label, *others, notes=notes, help=one_of(remedies))
 
-    def expected(self, name: str, end: Tensor, config: Text | None, scope: Scope) -> Tensor:
+    def expected(self, name: str, end: Tensor, config: YamlNode | None, scope: Scope) -> Tensor:
         """Holds a layer to the output shape that its author expects, and takes their word for it after a fault."""
         node = config.get("expect") if config is not None else None
         if node is None or not self.as_written:
@@ -187,7 +194,7 @@ class Assembly:
 
     # Names
 
-    def name(self, kind: str, place: Span, config: Text | None, scope: Scope) -> tuple[str, str | None]:
+    def name(self, kind: str, place: Span, config: YamlNode | None, scope: Scope) -> tuple[str, str | None]:
         """The full name of a layer, and its own name where the author gave one."""
         ordinals = self.ordinals.setdefault(scope.prefix, Counter())
         ordinals[kind] += 1
@@ -196,7 +203,7 @@ class Assembly:
         self.claim(name, place, config if given else None, scope)
         return name, given
 
-    def given_name(self, config: Text | None, scope: Scope) -> str | None:
+    def given_name(self, config: YamlNode | None, scope: Scope) -> str | None:
         """The name that the author gave, if it is one."""
         node = config.get("name") if config is not None else None
         if node is None:
@@ -213,7 +220,7 @@ class Assembly:
             return None
         return name
 
-    def claim(self, name: str, place: Span, config: Text | None, scope: Scope) -> None:
+    def claim(self, name: str, place: Span, config: YamlNode | None, scope: Scope) -> None:
         """Takes a name, which nobody else may have; one that was given stands in the config."""
         if config is not None:
             place = config.at(("name",))
@@ -257,7 +264,7 @@ def _made(tensor: Tensor) -> Label:
     return Label(tensor.span, f"{verb} {format_shape(tensor.shape or ())}")
 
 
-def _warn_of_padding(layer: Layer, config: Text | None, scope: Scope) -> None:
+def _warn_of_padding(layer: Layer, config: YamlNode | None, scope: Scope) -> None:
     """Warns of a total padding that looks like one on each side; that shows without any shape."""
     per_side = looks_per_side(layer)
     if per_side and config is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from cnnspec.diagnostics import Label, Source, Span
 from cnnspec.language.expressions import LOST
 from cnnspec.language.scope import Faulty, Scope
-from cnnspec.language.yaml_tree import Node
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import nearest, quoted, says
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -24,7 +24,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def read_params(scope: Scope, chain: list[Node], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def read_params(scope: Scope, chain: list[YamlNode], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The values of `params`: those of the extended spec, then the spec's own, then the command line's."""
     values: dict[str, Any] = {}
     for level in reversed(chain):

@@ -8,11 +8,11 @@ from typing import Any
 from cnnspec.diagnostics import Label, Span
 from cnnspec.language.expressions import LOST
 from cnnspec.language.scope import Faulty, Scope
-from cnnspec.language.yaml_tree import Node as Text
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import says
 
 
-def rounds_of(config: Text, place: Span, scope: Scope, lost: set[str], most: int) -> list[dict[str, Any]] | None:
+def rounds_of(config: YamlNode, place: Span, scope: Scope, lost: set[str], most: int) -> list[dict[str, Any]] | None:
     """The values of each round of a repeat, of at most so many; None after a fault."""
     times, each = config.get("times"), config.get("each")
     if (times is None) == (each is None):
@@ -49,7 +49,7 @@ def rounds_of(config: Text, place: Span, scope: Scope, lost: set[str], most: int
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
-def lost_names(config: Text) -> dict[str, Any]:
+def lost_names(config: YamlNode) -> dict[str, Any]:
     """The names that the rounds of a faulty repeat would have bound."""
     return {name: LOST for _, item in config.items() for name in item.keys}
 

@@ -9,7 +9,7 @@ from typing import Any
 from cnnspec.diagnostics import CODES, Diagnostic, Label, Span
 from cnnspec.language.collector import Findings
 from cnnspec.language.expressions import ExpressionError, Lost, evaluate, has_reference
-from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, Node
+from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
 
@@ -54,7 +54,7 @@ class Scope:
         """This scope with something changed."""
         return replace(self, **changes)
 
-    def value(self, node: Node) -> Any:
+    def value(self, node: YamlNode) -> Any:
         """The node's value as plain Python, with its references put in; Faulty where one fails."""
         if isinstance(node.value, str):
             return self._text(node, node.value) if has_reference(node.value) else node.value
@@ -64,7 +64,7 @@ class Scope:
             return {key: self.value(item) for key, item in node.value.items()}
         return node.value
 
-    def _text(self, node: Node, text: str) -> Any:
+    def _text(self, node: YamlNode, text: str) -> Any:
         try:
             value = evaluate(text, self.values)
         except Lost:
@@ -84,7 +84,7 @@ class Scope:
         names = ", ".join(f"`{name}`" for name in self.values)
         return f"the parameters here are {names}" if names else "declare it under `params:`"
 
-    def _count(self, value: list[Any], node: Node) -> None:
+    def _count(self, value: list[Any], node: YamlNode) -> None:
         """Lists that hold lists that hold lists may grow as no text does."""
         depth, level = 1, value
         while level and self.findings.values <= MAX_NODES and depth <= MAX_DEPTH:

@@ -17,7 +17,7 @@ import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
 from cnnspec.language import yaml_errors as syntax
-from cnnspec.wording import quoted
+from cnnspec.wording import quoted, says
 
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
@@ -34,13 +34,27 @@ _NO_KEYS: Mapping[str, Span] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class YamlNode:
     """A value of the text and its place: a scalar, a tuple of nodes, or a mapping of text to nodes."""
 
-    value: Plain | tuple[Node, ...] | dict[str, Node]
+    value: Plain | tuple[YamlNode, ...] | dict[str, YamlNode]
     span: Span
     keys: Mapping[str, Span] = field(default_factory=lambda: _NO_KEYS)
     """The places of a mapping's keys."""
+
+    @classmethod
+    def of(cls, value: Any, span: Span) -> YamlNode:
+        """Return a plain Python value as a tree whose places are all `span`; raise TypeError for what YAML lacks."""
+        match value:
+            case None | bool() | int() | float() | str():
+                return cls(value, span)
+            case Mapping():
+                if stray := [key for key in value if not isinstance(key, str)]:
+                    raise TypeError(f"a key is text, not {says(stray[0])}")
+                return cls({key: cls.of(item, span) for key, item in value.items()}, span, dict.fromkeys(value, span))
+            case list() | tuple():
+                return cls(tuple(cls.of(item, span) for item in value), span)
+        raise TypeError(f"a spec cannot hold a value of the type {type(value).__name__}")
 
     @property
     def is_mapping(self) -> bool:
@@ -52,15 +66,15 @@ class Node:
         """Whether it has items."""
         return isinstance(self.value, tuple)
 
-    def items(self) -> Iterator[tuple[str, Node]]:
+    def items(self) -> Iterator[tuple[str, YamlNode]]:
         """The keys and values of a mapping; nothing else has any."""
         return iter(self.value.items() if isinstance(self.value, dict) else ())
 
-    def elements(self) -> tuple[Node, ...]:
+    def elements(self) -> tuple[YamlNode, ...]:
         """The items of a list; nothing else has any."""
         return self.value if isinstance(self.value, tuple) else ()
 
-    def get(self, key: str) -> Node | None:
+    def get(self, key: str) -> YamlNode | None:
         """The value of a key, if it is there."""
         return self.value.get(key) if isinstance(self.value, dict) else None
 
@@ -88,13 +102,13 @@ class Node:
     def key_at(self, path: tuple[str | int, ...]) -> Span:
         """The place of the key that a path ends in, or of the value where it ends in an index."""
         *way, last = path
-        node: Node | None = self
+        node: YamlNode | None = self
         for step in way:
             node = node.get(step) if node is not None and isinstance(step, str) else None
         return self.at(path) if node is None else node.keys.get(str(last), self.at(path))
 
 
-def parse(source: Source) -> tuple[Node | None, list[Diagnostic]]:
+def parse(source: Source) -> tuple[YamlNode | None, list[Diagnostic]]:
     """The tree of a text (None where it has none) and what is wrong with the text itself."""
     if (stray := UNPRINTABLE.search(source.text)) is not None:
         return None, [syntax.unprintable(source, stray.start())]
@@ -116,14 +130,14 @@ class _Parser:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
         self.events = _events(source.text)
-        self.anchors: dict[str, tuple[Node, int, int]] = {}
+        self.anchors: dict[str, tuple[YamlNode, int, int]] = {}
         """The nodes that aliases may name, with how many values they hold and how deep they are nested."""
         self.open_anchors: set[str] = set()
         self.nodes = 0
         self.deepest = 0
 
-    def document(self) -> Node | None:
-        root: Node | None = None
+    def document(self) -> YamlNode | None:
+        root: YamlNode | None = None
         documents = 0
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -136,7 +150,7 @@ class _Parser:
                 root = self.node(event, 1)
         return root
 
-    def node(self, event: Any, depth: int) -> Node:
+    def node(self, event: Any, depth: int) -> YamlNode:
         self.descend(depth, event)
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
@@ -148,7 +162,7 @@ class _Parser:
         if anchor is not None:
             self.open_anchors.add(anchor)
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(self.scalar(event), self.span(event))
+            node = YamlNode(self.scalar(event), self.span(event))
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self.sequence(event, depth)
         else:
@@ -159,7 +173,7 @@ class _Parser:
         self.deepest = max(self.deepest, outside)
         return node
 
-    def alias(self, event: Any, depth: int) -> Node:
+    def alias(self, event: Any, depth: int) -> YamlNode:
         name = event.anchor
         if name in self.open_anchors:
             self.stop("alias-expansion", f"{quoted('*' + name)} stands inside of what it names, without end", event)
@@ -189,16 +203,16 @@ class _Parser:
         if self.nodes > MAX_NODES:
             self.stop("alias-expansion", f"this makes more than {MAX_NODES:,} values of the text", event)
 
-    def sequence(self, start: Any, depth: int) -> Node:
+    def sequence(self, start: Any, depth: int) -> YamlNode:
         items = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.append(self.node(event, depth + 1))
-        return Node(tuple(items), self.span(start, event))
+        return YamlNode(tuple(items), self.span(start, event))
 
-    def mapping(self, start: Any, depth: int) -> Node:
-        values: dict[str, Node] = {}
+    def mapping(self, start: Any, depth: int) -> YamlNode:
+        values: dict[str, YamlNode] = {}
         keys: dict[str, Span] = {}
-        merged: Node | None = None
+        merged: YamlNode | None = None
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key_node = self.node(event, depth + 1)
             key = key_node.value
@@ -226,7 +240,7 @@ class _Parser:
         if merged is not None:
             keys = {**merged.keys, **keys}
             values = {**dict(merged.items()), **values}
-        return Node(values, self.span(start, event), keys)
+        return YamlNode(values, self.span(start, event), keys)
 
     def scalar(self, event: Any) -> Plain:
         text: str = event.value

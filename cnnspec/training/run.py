@@ -11,14 +11,13 @@ from typing import Any
 
 from cnnspec import atomic
 from cnnspec.data import DataError, Dataset, open_dataset
-from cnnspec.diagnostics import Source, SpecError
+from cnnspec.diagnostics import Source
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
 from cnnspec.language.checks import softmax_before_loss
 from cnnspec.language.load import load
-from cnnspec.language.render import flow, render
+from cnnspec.language.render import render
 from cnnspec.language.train import train_settings
-from cnnspec.language.yaml_tree import parse
 from cnnspec.runtime import backend as backends
 from cnnspec.runtime.build import build, engine_for
 from cnnspec.runtime.memory import check_memory, check_training_memory
@@ -63,11 +62,7 @@ def settings_for(spec: Spec, given: Mapping[str, Any], learning_rate: float | No
     """The spec's training settings with others in place of some; SpecError where one is at fault."""
     settings = spec.train or Train()
     if given:
-        text = flow(dict(given))
-        node, faults = parse(Source("<options>", text))
-        if node is None or faults:
-            raise SpecError(faults)
-        changed = train_settings(node)
+        changed = train_settings(given)
         settings = settings.model_copy(update={name: getattr(changed, name) for name in given})
     if learning_rate is not None:
         if not learning_rate > 0:

@@ -13,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import cnnspec
-from cnnspec.diagnostics import Diagnostic, Source, SpecError, render
+from cnnspec.diagnostics import Diagnostic, Source, Span, SpecError, render
 from cnnspec.language import files
 from cnnspec.language import yaml_tree as source
-from cnnspec.language.yaml_tree import Node, parse
+from cnnspec.language.yaml_tree import YamlNode, parse
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if hasattr(yaml, "CSafeLoader") else [])]
 
@@ -27,7 +27,7 @@ def loader(request, monkeypatch):
     monkeypatch.setattr(source, "_LOADER", request.param)
 
 
-def tree(text: str) -> Node:
+def tree(text: str) -> YamlNode:
     node, faults = parse(Source("spec.yaml", text))
     assert faults == []
     assert node is not None
@@ -43,7 +43,7 @@ def fault(text: str) -> Diagnostic:
     return found
 
 
-def cut(node: Node) -> str:
+def cut(node: YamlNode) -> str:
     """The text that a span of one line covers."""
     span = node.span
     return span.source.lines[span.line - 1][span.column - 1 : span.end_column - 1]
@@ -155,10 +155,10 @@ def test_what_pyyaml_writes_is_what_is_read(data, flow):
     assert_places(node)
 
 
-def assert_places(node: Node) -> None:
+def assert_places(node: YamlNode) -> None:
     """Every scalar's span cuts out its own text, and every key's span its own."""
     for key, span in node.keys.items():
-        assert list(tree(f"{cut(Node(None, span))}: 1\n").keys) == [key]
+        assert list(tree(f"{cut(YamlNode(None, span))}: 1\n").keys) == [key]
     for child in (*node.elements(), *(child for _, child in node.items())):
         if child.is_list or child.is_mapping:
             assert_places(child)
@@ -255,6 +255,17 @@ def test_aliases_nest_no_deeper_than_text_does(loader):
     assert found.label.span.line < source.MAX_DEPTH // 3 + 2
 
 
+def test_a_plain_value_becomes_a_tree_at_one_place():
+    span = Span(Source("x", "x"), 1, 1, 1, 2)
+    plain = {"a": [1, 2.5, None, {"b": True}], "c": {}, "d": "text"}
+    node = YamlNode.of(plain, span)
+    assert node.plain() == plain
+    assert {node.span, node.at(("a", 3, "b")), node.key_at(("a",)), *node.keys.values()} == {span}
+    for wrong in ({"a": {1: 2}}, [object()]):
+        with pytest.raises(TypeError, match=r"a key is text|of the type object"):
+            YamlNode.of(wrong, span)
+
+
 def test_an_alias_shares_its_node(loader):
     root = tree("a: &x [1, 2]\nb: *x\n")
     assert root.get("b") is root.get("a")
@@ -262,7 +273,7 @@ def test_an_alias_shares_its_node(loader):
 
 def test_a_billion_laughs_are_refused_before_they_are_made(loader, monkeypatch):
     made = []
-    monkeypatch.setattr(source, "Node", lambda *args: made.append(args) or Node(*args))
+    monkeypatch.setattr(source, "YamlNode", lambda *args: made.append(args) or YamlNode(*args))
     laughs = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n"
     laughs += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
     found = fault(laughs)
