@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from cnnspec.layers.input import INPUT
 
 @dataclass(slots=True)
 class Item:
-    """A layer of a list: what it reads where it stands, and for a merge its branches."""
+    """A layer of a list, the node whose output it takes there, and the branches of a merge.
+
+    A branch that does not start where its merge stands begins with the name that it starts from.
+    """
 
     node: Node
     reads: str
-    branches: dict[str, list[Any]] = field(default_factory=dict)
+    branches: dict[str, list[Item | str]] = field(default_factory=dict)
 
 
 def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
@@ -88,58 +91,141 @@ def _named(items: Iterable[Item | str], ordinals: Counter[str]) -> set[str]:
 
 
 # From the DAG to lists in lists
+#
+# A list reads as it is written: each item takes the output of the item before it. A node that reads another one (a
+# jump) can only begin a branch, and the layers of a merge's branches are the nodes right before the merge, branch
+# after branch. So each merge takes its branches off the end of the list, the last branch first, and each branch goes
+# back to its jump, or to the end of an earlier branch. What no branch needs stays in the list, where `from` finds it.
+# Where a branch passes the end of a later merge's branch, both to go on and to leave it may be right: it is tried.
+
+_MOST_ATTEMPTS = 4096
 
 
 def _arrange(graph: Graph) -> list[Item]:
-    """The nodes as one list, with branches where a merge needs them; the order of the nodes is kept."""
-    readers: Counter[str] = Counter(name for node in graph.nodes for name in node.inputs)
-    items: list[Item] = []
-    for node in graph.nodes[1:]:
-        items.append(_merge(node, items, readers) if node.layer.arity is None else Item(node, node.inputs[0]))
-    return items
+    """Return the nodes as one list, with branches where a merge needs them, in the order of the nodes.
+
+    Raise ValueError for a graph that no list expresses, such as one with a jump that leads to no merge.
+    """
+    choices: list[bool] = []
+    for _ in range(_MOST_ATTEMPTS):
+        arrangement = _Arrangement(graph, choices)
+        if arrangement.fault is None:
+            return arrangement.items
+        choices = arrangement.choices
+        while choices and choices[-1]:
+            choices.pop()
+        if not choices:
+            break
+        choices[-1] = True
+    raise ValueError(f"`{graph.name}` cannot be written as a spec: {arrangement.fault}")
 
 
-def _merge(node: Node, items: list[Item], readers: Counter[str]) -> Item:
-    """A merge, with the items of its branches taken off the end of the list."""
-    branches: list[tuple[str, list[Item]]] = []
-    for name in reversed(node.inputs):
-        chain = _own_branch(items, name, readers)
-        branches.insert(0, (chain[0].reads if chain else name, chain))
-        del items[len(items) - len(chain) :]
-    here = items[-1].node.name if items else INPUT
-    starts = {start for start, _ in branches[1:]}
-    if branches[0] == (here, []) and len(starts) == 1:
-        (start,) = starts
-        if depth := _depth(items, start, readers):
-            here, branches[0] = start, (start, items[-depth:])
-            del items[-depth:]
-    written = {
-        key: [*([] if start == here else [start]), *chain]
-        for key, (start, chain) in zip(node.branches, branches, strict=True)
-    }
-    return Item(node, here, written)
+class _Arrangement:
+    """One way to arrange the nodes; `choices` are made in the order in which they come up, False where none is left."""
+
+    def __init__(self, graph: Graph, choices: list[bool]) -> None:
+        self.given = choices
+        self.choices: list[bool] = []
+        self.items: list[Item] = []
+        self.readers = Counter(name for node in graph.nodes for name in node.inputs)
+        self.later_ends = Counter(name for node in graph.nodes if _is_merge(node) for name in node.inputs)
+        """How often branches of the merges that are still to come end in a node."""
+        for node in graph.nodes[1:]:
+            if _is_merge(node):
+                self.later_ends.subtract(node.inputs)
+                self.items.append(self.merge(node))
+            else:
+                self.items.append(Item(node, node.inputs[0]))
+        self.fault = self.find_fault(graph)
+
+    def find_fault(self, graph: Graph) -> str | None:
+        """Return what is wrong with the arrangement: its text would not be read as the graph."""
+        for i, item in enumerate(self.items):
+            if self.is_jump(i):
+                return f"`{item.node.name}` reads `{item.reads}`, not the layer before it, and leads to no merge"
+        defined = [INPUT]
+        for name, is_reference in _in_order(self.items):
+            if is_reference and name not in defined:
+                return f"a branch starts from `{name}`, which is defined behind it"
+            if not is_reference:
+                defined.append(name)
+        return None if defined == [node.name for node in graph.nodes] else "its layers come in another order"
+
+    def merge(self, node: Node) -> Item:
+        """Return a merge with its branches, whose items are taken off the end of the list."""
+        chains: list[list[Item]] = []
+        starts: list[str] = []
+        for i in range(len(node.inputs) - 1, -1, -1):
+            end, length = node.inputs[i], 0
+            if self.output(len(self.items)) == end:
+                length = self.needed(node.inputs[:i]) or (self.natural(starts) if i == 0 else 0)
+            chain = self.items[len(self.items) - length :]
+            del self.items[len(self.items) - length :]
+            chains.insert(0, chain)
+            starts.insert(0, chain[0].reads if chain else end)
+        here = self.output(len(self.items))
+        branches: dict[str, list[Item | str]] = {}
+        for key, start, chain in zip(node.branches, starts, chains, strict=True):
+            implied = start == here or (chain and not _takes_input(chain[0]))
+            branches[key] = [*([] if implied else [start]), *chain]
+        return Item(node, here, branches)
+
+    def output(self, i: int) -> str:
+        """Return the output of the items before the i-th, which that one takes."""
+        return self.items[i - 1].node.name if i else INPUT
+
+    def is_jump(self, i: int) -> bool:
+        """Return whether an item reads another node than the one before it."""
+        return self.items[i].reads != self.output(i)
+
+    def needed(self, earlier: tuple[str, ...]) -> int:
+        """Return how many of the last items a branch must hold; `earlier` are the ends of the branches before it."""
+        passed_an_end = False
+        length = len(self.items) if INPUT in earlier else 0
+        for i in range(len(self.items) - 1, -1, -1):
+            name = self.items[i].node.name
+            passed_an_end = passed_an_end or self.later_ends[name] > 0
+            if name in earlier or self.is_jump(i):
+                length = len(self.items) - i - (name in earlier)
+                break
+        return 0 if length and passed_an_end and self.choose() else length
+
+    def choose(self) -> bool:
+        """Return the next choice, which is False at first."""
+        made = len(self.choices)
+        self.choices.append(made < len(self.given) and self.given[made])
+        return self.choices[-1]
+
+    def natural(self, starts: list[str]) -> int:
+        """Return how many of the last items lead from where another branch starts to their end, and nowhere else."""
+        for length, item in enumerate(reversed(self.items), 1):
+            if self.readers[item.node.name] != 1 or not _takes_input(item):
+                return 0
+            if item.reads in starts:
+                return length
+        return 0
 
 
-def _own_branch(items: list[Item], end: str, readers: Counter[str]) -> list[Item]:
-    """The last items that lead to `end` and to nothing else, where the first of them reads from further up."""
-    for i in range(len(items) - 1, -1, -1):
-        item = items[i]
-        if item.node.name != end or readers[end] != 1:
-            return []
-        end = item.reads
-        if end != (items[i - 1].node.name if i else INPUT):
-            return items[i:]
-    return []
+def _is_merge(node: Node) -> bool:
+    return node.layer.arity is None
 
 
-def _depth(items: list[Item], start: str, readers: Counter[str]) -> int:
-    """How many of the last items only lead from `start` to the last one."""
-    for depth, item in enumerate(reversed(items), 1):
-        if readers[item.node.name] != 1:
-            return 0
-        if item.reads == start:
-            return depth
-    return 0
+def _takes_input(item: Item | str) -> bool:
+    """Return whether it matters where an item stands: not for a merge all of whose branches start elsewhere."""
+    if isinstance(item, str):
+        return False
+    return not item.branches or any(not branch or _takes_input(branch[0]) for branch in item.branches.values())
+
+
+def _in_order(items: Iterable[Item | str]) -> Iterator[tuple[str, bool]]:
+    """Yield the names as a reader of the text meets them: those of nodes, and those that branches start from."""
+    for item in items:
+        if isinstance(item, str):
+            yield item, True
+            continue
+        for branch in item.branches.values():
+            yield from _in_order(branch)
+        yield item.node.name, False
 
 
 # From lists to text

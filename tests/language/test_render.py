@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 
 import cnnspec
 from cnnspec import bundled
+from cnnspec.graph.build import GraphBuilder
+from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.language.render import flow, render
 from cnnspec.language.yaml_tree import parse
+from cnnspec.layers.activation import Relu
 
 
 def essence(spec: Spec) -> list[object]:
@@ -106,3 +114,91 @@ def test_flow_style_reads_back(value: object) -> None:
     assert not faults
     assert node is not None
     assert node.plain() == {"key": value}
+
+
+# Every network
+
+
+class Writer:
+    """Draws a spec, item by item, and remembers the names that `from` may use."""
+
+    KINDS = ("relu", "tanh", "sigmoid", "batch_norm", "conv")
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+        self.names = ["input"]
+        self.left = draw(st.integers(1, 14))
+
+    def items(self, depth: int, most: int = 4) -> list[Any]:
+        return [item for _ in range(self.draw(st.integers(0, most))) if self.left > 0 for item in self.item(depth)]
+
+    def item(self, depth: int) -> list[Any]:
+        self.left -= 1
+        what = self.draw(st.integers(0, 9))
+        if what < 5 or depth > 3:
+            return [self.layer()]
+        if what == 5:
+            return [{"unit": {"name": self.name()} if self.draw(st.booleans()) else {}}]
+        if what == 6:
+            named = {"name": self.name()} if self.draw(st.booleans()) else {}
+            return [{"repeat": {"times": self.draw(st.integers(1, 2)), "layers": [self.layer(named=False)], **named}}]
+        kind = self.draw(st.sampled_from(["add", "multiply", "concat"]))
+        named = {"name": self.name()} if self.draw(st.booleans()) else {}
+        branches = {key: self.branch(depth) for key in "abc"[: self.draw(st.integers(2, 3))]}
+        self.names += named.values()
+        # Of a concatenation the first channels go on, so that every shape is the same.
+        return [{kind: named | branches}, *([{"slice": [0, 2]}] if kind == "concat" else [])]
+
+    def branch(self, depth: int) -> list[Any]:
+        start = [{"from": self.draw(st.sampled_from(self.names))}] if self.draw(st.booleans()) else []
+        return [*start, *self.items(depth + 1, 3)]
+
+    def layer(self, named: bool = True) -> Any:
+        kind = self.draw(st.sampled_from(self.KINDS))
+        fields: dict[str, Any] = {"channels": 2, "kernel": 3, "padding": "same"} if kind == "conv" else {}
+        if named and self.draw(st.booleans()):
+            fields["name"] = self.name()
+            self.names.append(fields["name"])
+        return {kind: fields} if fields else kind
+
+    def name(self) -> str:
+        # Some look like those that layers get by themselves.
+        self.count = getattr(self, "count", 0) + 1
+        return self.draw(st.sampled_from([f"n{self.count}", f"relu{self.count + 1}", f"s.tanh{self.count}"]))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    writer = Writer(draw)
+    unit = ["relu", {"add": {"a": ["tanh"], "b": []}}]
+    return {"input": [2, 3, 3], "blocks": {"unit": {"layers": unit}}, "layers": [*writer.items(0), "relu"]}
+
+
+FUZZED = {
+    "input": [3, 6, 3],
+    "layers": [{"multiply": {"a": ["sigmoid"], "b": ["sigmoid"], "c": [{"add": {"a": ["relu"], "b": ["relu"]}}]}}],
+}
+
+
+@settings(max_examples=int(os.environ.get("CNNSPEC_EXAMPLES", "200")), deadline=None)
+@given(specs(), st.booleans())
+@example(FUZZED, True)
+@example(FUZZED, False)
+def test_every_network_is_rendered_as_itself(written: dict[str, Any], defaults: bool) -> None:
+    report = cnnspec.check(cnnspec.Source("x", yaml.safe_dump({"name": "x", **written}, sort_keys=False)))
+    assume(report.spec is not None)  # two layers may have got one name
+    assert report.spec is not None
+    text = render(report.spec, defaults=defaults)
+    again = cnnspec.loads(text)
+    assert essence(again) == essence(report.spec), text
+    assert render(again, defaults=defaults) == text
+
+
+def test_a_graph_that_no_spec_says_is_an_error() -> None:
+    builder = GraphBuilder("two heads")
+    builder.input((3,))
+    builder.add("one", Relu(), ["input"])
+    builder.add("two", Relu(), ["input"])
+    spec = Spec("two heads", builder.graph(), Input(shape=(3,)))
+    with pytest.raises(ValueError, match="`two heads` cannot be written as a spec: `two` reads `input`"):
+        render(spec)
