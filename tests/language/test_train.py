@@ -12,7 +12,9 @@ from cnnspec.language.train import train_settings
 
 
 def test_plain_values_are_read_as_a_section_is():
-    found = train_settings({"optimizer": {"sgd": {"learning_rate": 0.5}}, "epochs": 3, "augment": {"flip": "horizontal"}})
+    found = train_settings(
+        {"optimizer": {"sgd": {"learning_rate": 0.5}}, "epochs": 3, "augment": {"flip": "horizontal"}}
+    )
     assert (found.epochs, found.optimizer) == (3, Sgd(learning_rate=0.5))
     assert train_settings({}) == Train()
 
