@@ -23,7 +23,7 @@ from cnnspec.diagnostics import Source
 from cnnspec.graph.costs import summarize
 from cnnspec.language import load as api
 from cnnspec.language import yaml_tree as source
-from cnnspec.language.expand import build
+from cnnspec.language.build import build
 from cnnspec.language.files import open_base
 
 TARGET = 1.3

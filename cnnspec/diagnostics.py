@@ -134,7 +134,7 @@ class SpecError(CnnspecError):
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
-        super().__init__("\n\n".join(render(d) for d in self.diagnostics))
+        super().__init__("\n\n".join(format_diagnostic(d) for d in self.diagnostics))
 
 
 def in_order(diagnostics: Iterable[Diagnostic], first: Source) -> list[Diagnostic]:
@@ -159,7 +159,7 @@ def _plain(text: str, role: str) -> str:
     return text
 
 
-def render(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
+def format_diagnostic(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
     """The diagnostic as people read it; `paint(text, role)` may colour `error`, `warning`, `bold`, `frame`, `note`."""
     d = diagnostic
     labels = [d.label, *d.others]

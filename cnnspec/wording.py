@@ -51,7 +51,7 @@ def product(factors: Sequence[int]) -> str:
     return "·".join(map(str, factors))
 
 
-def says(value: Any) -> str:
+def describe(value: Any) -> str:
     """A value as messages name it."""
     match value:
         case None:
@@ -71,7 +71,7 @@ def says(value: Any) -> str:
     return repr(value)
 
 
-def truth(value: Any) -> str:
+def yaml11_hint(value: Any) -> str:
     """Help for a truth value in the words of YAML 1.1."""
     words = {"yes": "true", "on": "true", "no": "false", "off": "false"}
     meant = words.get(value.lower()) if isinstance(value, str) else None

@@ -12,7 +12,7 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
-from cnnspec.diagnostics import Diagnostic, Paint, SpecError, render
+from cnnspec.diagnostics import Diagnostic, Paint, SpecError, format_diagnostic
 from cnnspec.errors import CnnspecError
 from cnnspec.layers import Shape
 from cnnspec.sizes import parse_size
@@ -69,7 +69,7 @@ def show(diagnostics: Iterable[Diagnostic], stream: IO[str] | None = None) -> No
     out = stream or sys.stdout
     paint = painter(out)
     for diagnostic in diagnostics:
-        click.echo(render(diagnostic, paint) + "\n", file=out, color=colourful(out))
+        click.echo(format_diagnostic(diagnostic, paint) + "\n", file=out, color=colourful(out))
 
 
 def print_lines(lines: Iterable[str]) -> None:

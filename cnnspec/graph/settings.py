@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from cnnspec.layers.fields import Natural, NumbersField, Positive, fault, numbers
-from cnnspec.wording import says
+from cnnspec.wording import describe
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -33,10 +33,10 @@ def _shape(value: Any) -> tuple[int, ...]:
         remedy = f"`[{value}]`" if isinstance(value, int) else ""
         if isinstance(value, list) and len(value) == 4:
             remedy = f"`{value[1:]}`: the batch is never written"
-        raise fault("wrong-type", f"takes [channels, height, width] or [features], not {says(value)}", help=remedy)
+        raise fault("wrong-type", f"takes [channels, height, width] or [features], not {describe(value)}", help=remedy)
     for i, size in enumerate(value):
         if isinstance(size, bool) or not isinstance(size, int):
-            raise fault("wrong-type", f"takes whole numbers, not {says(size)}", i)
+            raise fault("wrong-type", f"takes whole numbers, not {describe(size)}", i)
         if size < 1:
             raise fault("invalid-value", f"takes sizes of at least 1, not {size}", i)
     return tuple(value)

@@ -1,4 +1,4 @@
-"""What a spec declares before its layers: its parameters and its blocks."""
+"""The blocks of a spec: their declarations, and their arguments at one use."""
 
 from __future__ import annotations
 
@@ -6,34 +6,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnspec.diagnostics import Label, Span
-from cnnspec.language.expressions import LOST
-from cnnspec.language.fields import example, unknown_keys
-from cnnspec.language.params import _NAMES, _TYPES, NAME, a_type, is_of, meant_type, type_name
-from cnnspec.language.scope import Faulty, Scope
+from cnnspec.language.entry import Entry
+from cnnspec.language.expressions import UNRESOLVED
+from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
+from cnnspec.language.names import NAME_RULE, PARAM_RULE, is_name, is_param_name
+from cnnspec.language.params import TYPES, has_type, suggest_type, type_name, with_article
+from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import find
-from cnnspec.wording import names, quoted, says
+from cnnspec.wording import describe, names, quoted
 
 _REQUIRED = object()
+RESERVED = ("repeat", "from", "input")
+"""Words of the language, which no block may be called."""
+COMMON_KEYS = ("name", "expect")
+"""Keys that every use of a block takes."""
 
 
 @dataclass(frozen=True)
 class Param:
-    """A typed parameter of a block: its type's name, its default if any, and where it is declared."""
+    """A parameter of a block: the name of its type (None for any), its default if it has one, and its place."""
 
-    type: str
+    type: str | None
     default: Any
     span: Span
 
     @property
     def required(self) -> bool:
-        """Whether a use must give it."""
+        """Whether every use must give it."""
         return self.default is _REQUIRED
 
 
 @dataclass(frozen=True)
 class Block:
-    """A named piece of network with parameters, still as text."""
+    """A named list of layers with parameters, not expanded."""
 
     name: str
     params: dict[str, Param]
@@ -41,118 +47,112 @@ class Block:
     span: Span
 
 
-# Parameters
-
-
-# Blocks
-
-
 def read_blocks(scope: Scope, chain: list[YamlNode]) -> dict[str, Block | None]:
-    """The blocks of a spec and of those that it extends, the nearest first; None for one that is at fault."""
-    found: dict[str, Block | None] = {}
+    """Return the blocks of a spec and of those that it extends, nearest first; None stands for an invalid one."""
+    blocks: dict[str, Block | None] = {}
     for level in chain:
         node = level.get("blocks")
         if node is None:
             continue
         if not node.is_mapping:
-            scope.fault("wrong-type", f"`blocks` takes names and definitions, not {says(node.plain())}", node.span)
-            scope.findings.excused.add("unknown-kind")
+            message = f"`blocks` takes names and definitions, not {describe(node.plain())}"
+            scope.error("wrong-type", message, node.span)
+            scope.collector.suppressed_codes.add("unknown-kind")
             continue
         for name, item in node.items():
-            block = _block(scope, name, item, node.keys[name])
+            block = _read_block(scope, name, item, node.keys[name])
             if find(name) is None:
-                found.setdefault(name, block)
-    return found
+                blocks.setdefault(name, block)
+    return blocks
 
 
-def _block(scope: Scope, name: str, node: YamlNode, place: Span) -> Block | None:
-    if not NAME.fullmatch(name) or name in ("repeat", "from", "input"):
-        remedy = f"`{name}` is a word of the language" if NAME.fullmatch(name) else _NAMES
-        scope.fault("invalid-name", f"a block cannot be called {quoted(name)}", place, help=remedy)
+def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | None:
+    if not is_name(name) or name in RESERVED:
+        remedy = f"`{name}` is a word of the language" if is_name(name) else NAME_RULE
+        scope.error("invalid-name", f"a block cannot be called {quoted(name)}", span, help=remedy)
         return None
     if find(name) is not None:
-        scope.fault("duplicate-name", f"`{name}` is the kind of a layer", place, help="call the block otherwise")
+        scope.error("duplicate-name", f"`{name}` is the kind of a layer", span, help="call the block otherwise")
         return None
     if not node.is_mapping:
-        message = f"a block is a mapping with `layers`, not {says(node.plain())}"
-        scope.fault("wrong-type", message, place, help="`layers: [...]`")
+        message = f"a block is a mapping with `layers`, not {describe(node.plain())}"
+        scope.error("wrong-type", message, span, help="`layers: [...]`")
         return None
-    lost = unknown_keys(scope, node, ("params", "layers"), f"the block `{name}`")
+    unknown = unknown_keys(scope, node, ("params", "layers"), f"the block `{name}`")
     layers = node.get("layers")
     if layers is None or not layers.is_list:
-        if not lost & {"layers", ""}:
-            scope.fault("missing-key", f"the block `{name}` needs a list of `layers`", place, help="`layers: [...]`")
+        if not unknown.explain("layers"):
+            scope.error("missing-key", f"the block `{name}` needs a list of `layers`", span, help="`layers: [...]`")
         return None
+    params = node.get("params")
+    if params is not None and not params.is_mapping:
+        scope.error("wrong-type", "`params` of a block takes names with types or defaults", params.span)
+        return None
+    return Block(name, _read_block_params(scope, params) if params is not None else {}, layers, span)
+
+
+def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
     params: dict[str, Param] = {}
-    declared = node.get("params")
-    if declared is not None and not declared.is_mapping:
-        scope.fault("wrong-type", "`params` of a block takes names with types or defaults", declared.span)
-        return None
-    for param, item in declared.items() if declared else ():
-        where = declared.keys[param] if declared else place
-        if not NAME.fullmatch(param) or "-" in param or param in ("name", "expect"):
-            remedy = f"every use of a block takes a `{param}`" if param in ("name", "expect") else _NAMES
-            scope.fault("invalid-name", f"a parameter cannot be called {quoted(param)}", where, help=remedy)
-            params[param.split("-")[0]] = Param("lost", LOST, where)
+    for name, item in node.items():
+        span = node.keys[name]
+        if not is_param_name(name) or name in COMMON_KEYS:
+            remedy = f"every use of a block takes a `{name}`" if name in COMMON_KEYS else PARAM_RULE
+            scope.error("invalid-name", f"a parameter cannot be called {quoted(name)}", span, help=remedy)
+            params[name.split("-")[0]] = Param(None, UNRESOLVED, span)
             continue
-        if isinstance(item.value, str) and item.value in _TYPES:
-            params[param] = Param(item.value, _REQUIRED, where)
+        if isinstance(item.value, str) and item.value in TYPES:
+            params[name] = Param(item.value, _REQUIRED, span)
             continue
         try:
             default = scope.value(item)
-        except Faulty:
-            default = LOST
+        except InvalidValue:
+            default = UNRESOLVED
         if default is None or isinstance(default, dict):
-            message = f"`{param}` takes a type ({', '.join(_TYPES)}) or a default, not {says(default)}"
-            scope.fault("wrong-type", message, item.span)
-            default = LOST
-        params[param] = Param(type_name(default), default, where)
-    return Block(name, params, layers, place)
+            message = f"`{name}` takes a type ({', '.join(TYPES)}) or a default, not {describe(default)}"
+            scope.error("wrong-type", message, item.span)
+            default = UNRESOLVED
+        params[name] = Param(type_name(default), default, span)
+    return params
 
 
-def arguments(block: Block, place: Span, config: YamlNode | None, scope: Scope) -> dict[str, Any]:
-    """The values of a block's parameters at one use; LOST for those that cannot be had."""
+def arguments(block: Block, entry: Entry) -> dict[str, Any]:
+    """Return the values of a block's parameters at one use; UNRESOLVED for those that are not valid."""
+    scope, config = entry.scope, entry.config
     given: dict[str, YamlNode] = {}
-    lost: set[str] = set()
+    unknown = NO_UNKNOWN_KEYS
     if config is not None and config.is_mapping:
         required = [key for key, param in block.params.items() if param.required]
-        known = (*block.params, "name", "expect")
-        lost = unknown_keys(scope, config, known, f"`{block.name}`", required)
+        unknown = unknown_keys(scope, config, (*block.params, *COMMON_KEYS), f"`{block.name}`", required)
         given = {key: item for key, item in config.items() if key in block.params}
     elif config is not None and config.value is not None:
         if block.params:
             given = {next(iter(block.params)): config}
         else:
             message = f"`{block.name}` takes no value: it has no parameters"
-            scope.fault("wrong-type", message, config.span, "", Label(block.span, "declared here"))
+            scope.error("wrong-type", message, config.span, "", Label(block.span, "declared here"))
     missing = [key for key, param in block.params.items() if param.required and key not in given]
-    if missing and not lost & {*missing, ""}:
+    if missing and not unknown.explain(*missing):
         declared = [Label(block.params[key].span, "declared here") for key in missing]
-        scope.fault(
-            "missing-key",
-            f"`{block.name}` needs {names(missing)}",
-            place,
-            "",
-            *declared,
-            help=example(block.name, missing, config),
-        )
+        remedy = example(block.name, missing, config)
+        message = f"`{block.name}` needs {names(missing)}"
+        scope.error("missing-key", message, entry.span, "", *declared, help=remedy)
     return {key: _argument(block, key, param, given.get(key), scope) for key, param in block.params.items()}
 
 
 def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope: Scope) -> Any:
-    """The value of one parameter of a block."""
+    """Return the value of one parameter of a block."""
     if item is None:
-        return LOST if param.required else param.default
+        return UNRESOLVED if param.required else param.default
     try:
         value = scope.value(item)
-    except Faulty:
-        return LOST
-    if is_of(value, param.type):
+    except InvalidValue:
+        return UNRESOLVED
+    if has_type(value, param.type):
         return value
     remedy = ""
-    if param.type == "text" and not param.required and (type_ := meant_type(param.default)):
+    if param.type == "text" and not param.required and (type_ := suggest_type(param.default)):
         remedy = f"`{key}: {type_}` declares a parameter without a default"
     declared = Label(param.span, f"declared here, as {param.type}")
-    message = f"`{key}` of `{block.name}` takes {a_type(param.type)}, not {says(value)}"
-    scope.fault("wrong-type", message, item.span, "", declared, help=remedy)
-    return LOST
+    message = f"`{key}` of `{block.name}` takes {with_article(param.type)}, not {describe(value)}"
+    scope.error("wrong-type", message, item.span, "", declared, help=remedy)
+    return UNRESOLVED

@@ -6,46 +6,48 @@ from dataclasses import dataclass, field, replace
 
 from cnnspec.diagnostics import Diagnostic, Label, Span
 
-MAX_FAULTS = 1_000
+MAX_DIAGNOSTICS = 1_000
 
 
-class Enough(Exception):
-    """There are more faults than anybody reads; that has been said."""
+class TooManyDiagnostics(Exception):
+    """The limit of diagnostics is reached; the last one reports that."""
 
 
 @dataclass
-class Findings:
-    """The diagnostics of one check; a fault that is met again in the same place is said once."""
+class DiagnosticCollector:
+    """The diagnostics of one check; one that is found again at the same place is kept once."""
 
-    found: list[Diagnostic] = field(default_factory=list)
-    seen: dict[tuple[str, Span], int] = field(default_factory=dict)
-    again: dict[int, dict[Span, None]] = field(default_factory=dict)
-    """The other uses of the block in which a fault lies."""
-    values: int = 0
-    """How many values references have put in."""
-    excused: set[str] = field(default_factory=set)
-    """Codes that are not said any more, since another fault explains them."""
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    suppressed_codes: set[str] = field(default_factory=set)
+    """Codes that are not reported any more, since an earlier error explains them."""
+    _index: dict[tuple[str, Span], int] = field(default_factory=dict)
+    _other_uses: dict[int, dict[Span, None]] = field(default_factory=dict)
+    """For a diagnostic inside a block, the places of the other uses of the block that lead to it."""
 
-    def add(self, diagnostic: Diagnostic, frames: tuple[Label, ...] = ()) -> None:
-        """Takes in a diagnostic, found by way of these uses of blocks; raises Enough at the last that is taken."""
-        place = (diagnostic.code, diagnostic.label.span)
-        if place not in self.seen:
-            self.seen[place] = len(self.found)
-            self.found.append(diagnostic)
-            if len(self.found) == MAX_FAULTS:
-                message = f"there are more than {MAX_FAULTS:,} faults, and the check ends here"
-                self.found.append(Diagnostic("too-many-faults", message, Label(diagnostic.label.span)))
-                raise Enough
-        elif frames and frames[0].span not in [label.span for label in self.found[self.seen[place]].others]:
-            self.again.setdefault(self.seen[place], {})[frames[0].span] = None
+    def add(self, diagnostic: Diagnostic, stack: tuple[Label, ...] = ()) -> None:
+        """Add a diagnostic that is found while `stack` is expanded; raise TooManyDiagnostics at the limit."""
+        if diagnostic.code in self.suppressed_codes:
+            return
+        key = (diagnostic.code, diagnostic.label.span)
+        if key not in self._index:
+            self._index[key] = len(self.diagnostics)
+            self.diagnostics.append(diagnostic)
+            if len(self.diagnostics) == MAX_DIAGNOSTICS:
+                message = f"there are more than {MAX_DIAGNOSTICS:,} errors and warnings, and the check ends here"
+                self.diagnostics.append(Diagnostic("too-many-faults", message, Label(diagnostic.label.span)))
+                raise TooManyDiagnostics
+            return
+        index = self._index[key]
+        if stack and stack[0].span not in [label.span for label in self.diagnostics[index].others]:
+            self._other_uses.setdefault(index, {})[stack[0].span] = None
 
     def all(self) -> list[Diagnostic]:
-        """The diagnostics, each with a note of the other ways to it."""
-        return [replace(d, notes=(*d.notes, *self._ways(i))) for i, d in enumerate(self.found)]
+        """Return the diagnostics; those inside a block have a note that lists its other uses."""
+        return [replace(d, notes=(*d.notes, *self._other_uses_of(i))) for i, d in enumerate(self.diagnostics)]
 
-    def _ways(self, index: int) -> tuple[str, ...]:
-        places = [str(span) for span in self.again.get(index, ())]
+    def _other_uses_of(self, index: int) -> tuple[str, ...]:
+        places = [str(span) for span in self._other_uses.get(index, ())]
         if not places:
             return ()
         more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        return (f"the same by way of {', '.join(places[:3])}{more}",)
+        return (f"also reached from {', '.join(places[:3])}{more}",)

@@ -1,4 +1,4 @@
-"""The top level of a spec: its keys, the spec that it extends, its parameters and its blocks."""
+"""The declarations of a spec: its top-level keys, the spec that it extends, its parameters and its blocks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from cnnspec.diagnostics import Label, Source, Span, SpecError
 from cnnspec.graph.settings import Expect, Input
 from cnnspec.graph.training import Train
 from cnnspec.language.blocks import Block, read_blocks
-from cnnspec.language.collector import Findings
-from cnnspec.language.fields import meant, read_model, unknown_keys
+from cnnspec.language.collector import DiagnosticCollector
+from cnnspec.language.entry import Entry
+from cnnspec.language.fields import NO_UNKNOWN_KEYS, UnknownKeys, read_model, suggestion, unknown_keys
 from cnnspec.language.params import read_params
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
 from cnnspec.language.yaml_tree import YamlNode, parse
 from cnnspec.layers.conv import Scheme
-from cnnspec.wording import names, one_of, says
+from cnnspec.wording import describe, names, one_of, quoted
 
 KEYS = (
     "cnnspec", "name", "extends", "input", "classes", "init", "params", "blocks", "layers", "expect", "examples",
@@ -32,17 +33,17 @@ MAX_EXTENDS = 10
 
 @dataclass
 class Document:
-    """What the top level says; `layers` is still as text."""
+    """The declarations of a spec; `layers` and `examples` are not read yet."""
 
     name: str
     scope: Scope
     input: Input | None = None
     input_span: Span | None = None
     layers: YamlNode | None = None
-    frames: tuple[Label, ...] = ()
-    """How one came to the layers, where they stand in a spec that this one extends."""
+    stack: tuple[Label, ...] = ()
+    """The expansion stack of the layers: where they are another spec's, the `extends` that brings them in."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
-    """The blocks by name; None where one is at fault."""
+    """The blocks by name; None for an invalid one."""
     classes: tuple[str, ...] = ()
     classes_span: Span | None = None
     init: str = "torch"
@@ -55,18 +56,21 @@ class Document:
 Opener = Callable[[str, Source], Source]
 
 
-def read(source: Source, findings: Findings, overrides: Mapping[str, Any], opener: Opener) -> Document | None:
-    """The top level of a spec; None where the text has none."""
-    scope = Scope(findings)
-    chain, lost = _chain(source, scope, opener)
+def read_document(
+    source: Source, collector: DiagnosticCollector, overrides: Mapping[str, Any], opener: Opener
+) -> Document | None:
+    """Return the declarations of a spec; None where the text holds none."""
+    scope = Scope(collector)
+    chain, unknown = _inheritance_chain(source, scope, opener)
     if not chain:
         return None
-    findings.excused |= {code for key, code in (("params", "unknown-param"), ("blocks", "unknown-kind")) if key in lost}
+    hidden = {"params": "unknown-param", "blocks": "unknown-kind"}
+    collector.suppressed_codes |= {code for key, code in hidden.items() if key in unknown.likely}
     values = read_params(scope, chain, overrides)
-    scope = scope.inside(values=values)
+    scope = scope.replace(values=values)
     spec = chain[0]
     document = Document(_name(scope, spec, source), scope)
-    _layers_and_input(document, chain, lost)
+    _layers_and_input(document, chain, unknown)
     document.blocks = read_blocks(scope, chain)
     for key, reader in _READERS.items():
         level = next((level for level in chain if key in level.keys), None)
@@ -74,7 +78,7 @@ def read(source: Source, findings: Findings, overrides: Mapping[str, Any], opene
             reader(document, _child(level, key), level.keys[key])
     if (expect := spec.get("expect")) is not None:
         document.expect_node = expect
-        document.expect = read_model(Expect, scope, expect, "expect", spec.keys["expect"])
+        document.expect = read_model(Expect, Entry("expect", spec.keys["expect"], expect, scope))
     document.examples = spec.get("examples")
     return document
 
@@ -85,52 +89,72 @@ def _child(node: YamlNode, key: str) -> YamlNode:
     return child
 
 
-def _chain(source: Source, scope: Scope, opener: Opener) -> tuple[list[YamlNode], set[str]]:
-    """The spec and those that it extends, nearest first; and the keys that a fault hides."""
+_ALL_HIDDEN = UnknownKeys(frozenset({"input", "layers", "params", "blocks"}))
+"""Where a text of the chain cannot be read, any of these may be missing because of that."""
+
+
+def _inheritance_chain(source: Source, scope: Scope, opener: Opener) -> tuple[list[YamlNode], UnknownKeys]:
+    """Return the spec and those that it extends, nearest first, and their unknown keys."""
     chain: list[YamlNode] = []
-    lost: set[str] = set()
+    unknown = NO_UNKNOWN_KEYS
     names = [source.name]
-    everything = {"input", "layers", "params", "blocks"}
     while True:
-        root, faults = parse(source)
-        for fault in faults:
-            scope.findings.add(fault)
-        if root is None or root.value is None:
-            if not faults:
-                at = Span(source, 1, 1, 1, 1)
-                scope.fault("empty-spec", f"`{source.name}` holds no spec", at, help=_START)
-            return chain, everything
-        if not root.is_mapping:
-            scope.fault("wrong-type", f"a spec is a mapping, not {says(root.plain())}", root.span, help=_START)
-            return chain, everything
-        lost |= unknown_keys(scope, root, KEYS, "the spec")
+        root = _parse(source, scope)
+        if root is None:
+            return chain, _ALL_HIDDEN
+        unknown |= unknown_keys(scope, root, KEYS, "the spec")
         _version(scope, root)
         chain.append(root)
         base = root.get("extends")
         if base is None:
-            return chain, lost
+            return chain, unknown
         if "layers" in root.keys:
             where = Label(root.keys["extends"], "this brings its own")
             message, remedy = "a spec that extends another has no layers", "leave one of the two out"
-            scope.fault("not-allowed-here", message, root.keys["layers"], "", where, help=remedy)
-        if not isinstance(base.value, str):
-            scope.fault("wrong-type", f"`extends` takes the name of a spec, not {says(base.plain())}", base.span)
-            return chain, everything
-        try:
-            source = opener(base.value, source)
-        except SpecError as error:
-            scope.fault("unreadable-file", error.diagnostics[0].message, base.span, help=error.diagnostics[0].help)
-            return chain, everything
-        if source.name in names:
-            circle = " → ".join([*names[names.index(source.name) :], source.name])
-            scope.fault("endless-extends", "the specs extend each other in a circle", base.span, circle)
-            return chain, everything
-        if len(names) > MAX_EXTENDS:
-            message = f"more than {MAX_EXTENDS} specs extend one another"
-            scope.fault("endless-extends", message, base.span, " → ".join([*names, source.name]))
-            return chain, everything
+            scope.error("not-allowed-here", message, root.keys["layers"], "", where, help=remedy)
+        extended = _open_base(base, source, names, scope, opener)
+        if extended is None:
+            return chain, _ALL_HIDDEN
+        source = extended
         names.append(source.name)
-        scope = scope.inside(frames=(Label(base.span, "extended here"), *scope.frames))
+        scope = scope.replace(stack=(Label(base.span, "extended here"), *scope.stack))
+
+
+def _parse(source: Source, scope: Scope) -> YamlNode | None:
+    """Return the top level of a text; report an error and return None where it is no mapping."""
+    root, errors = parse(source)
+    for error in errors:
+        scope.collector.add(error)
+    if root is None or root.value is None:
+        if not errors:
+            start = Span(source, 1, 1, 1, 1)
+            scope.error("empty-spec", f"{quoted(source.name)} holds no spec", start, help=_START)
+        return None
+    if not root.is_mapping:
+        scope.error("wrong-type", f"a spec is a mapping, not {describe(root.plain())}", root.span, help=_START)
+        return None
+    return root
+
+
+def _open_base(base: YamlNode, source: Source, names: list[str], scope: Scope, opener: Opener) -> Source | None:
+    """Return the spec that `extends` names; report an error and return None where it cannot be extended."""
+    if not isinstance(base.value, str):
+        scope.error("wrong-type", f"`extends` takes the name of a spec, not {describe(base.plain())}", base.span)
+        return None
+    try:
+        found = opener(base.value, source)
+    except SpecError as error:
+        scope.error("unreadable-file", error.diagnostics[0].message, base.span, help=error.diagnostics[0].help)
+        return None
+    if found.name in names:
+        circle = " → ".join([*names[names.index(found.name) :], found.name])
+        scope.error("endless-extends", "the specs extend each other in a circle", base.span, circle)
+        return None
+    if len(names) > MAX_EXTENDS:
+        message = f"more than {MAX_EXTENDS} specs extend one another"
+        scope.error("endless-extends", message, base.span, " → ".join([*names, found.name]))
+        return None
+    return found
 
 
 _START = "begin with `cnnspec: 1`, `input: [1, 28, 28]` and `layers:`"
@@ -139,10 +163,10 @@ _START = "begin with `cnnspec: 1`, `input: [1, 28, 28]` and `layers:`"
 def _version(scope: Scope, root: YamlNode) -> None:
     node = root.get("cnnspec")
     if node is not None and (node.value != VERSION or isinstance(node.value, bool)):
-        message = f"`cnnspec` takes the format version, which is {VERSION}, not {says(node.plain())}"
+        message = f"`cnnspec` takes the format version, which is {VERSION}, not {describe(node.plain())}"
         newer = isinstance(node.value, int) and node.value > VERSION
         remedy = f"`cnnspec: {VERSION}`" + (", or a newer cnnspec to read the spec with" if newer else "")
-        scope.fault("wrong-version", message, node.span, help=remedy)
+        scope.error("wrong-version", message, node.span, help=remedy)
 
 
 def _name(scope: Scope, root: YamlNode, source: Source) -> str:
@@ -150,18 +174,18 @@ def _name(scope: Scope, root: YamlNode, source: Source) -> str:
     if node is None:
         return re.split(r"[/\\]", source.name)[-1].removesuffix(".yaml").removesuffix(".yml")
     if isinstance(node.value, bool | None) or not isinstance(node.value, str | int | float):
-        scope.fault("wrong-type", f"`name` takes text, not {says(node.plain())}", node.span)
+        scope.error("wrong-type", f"`name` takes text, not {describe(node.plain())}", node.span)
         return ""
     return str(node.value)
 
 
-def _layers_and_input(document: Document, chain: list[YamlNode], lost: set[str]) -> None:
+def _layers_and_input(document: Document, chain: list[YamlNode], unknown: UnknownKeys) -> None:
     scope = document.scope
     missing = [key for key in ("input", "layers") if not any(key in level.keys for level in chain)]
-    if missing and not lost & {*missing, ""}:
+    if missing and not unknown.explain(*missing):
         first = next(iter(chain[0].keys.values()), chain[0].span)
         remedy = "\n".join(_MISSING[key] for key in missing)
-        scope.fault("missing-key", f"the spec needs {names(missing)}", first, help=remedy)
+        scope.error("missing-key", f"the spec needs {names(missing)}", first, help=remedy)
     for key in ("input", "layers"):
         holder = next((level for level in chain if key in level.keys), None)
         if holder is None:
@@ -171,14 +195,14 @@ def _layers_and_input(document: Document, chain: list[YamlNode], lost: set[str])
             document.input_span = holder.keys[key]
             document.input = _input(scope, node, holder.keys[key])
         elif not node.is_list or not node.elements():
-            shown = "an empty list" if node.value == () else says(node.plain())
+            shown = "an empty list" if node.value == () else describe(node.plain())
             message = f"`layers` takes a list of layers, not {shown}"
             remedy = "a network has at least one layer" if node.value == () else "begin each layer with `- `"
-            scope.fault("wrong-type", message, holder.keys[key], help=remedy)
+            scope.error("wrong-type", message, holder.keys[key], help=remedy)
         else:
             document.layers = node
             if holder is not chain[0]:
-                document.frames = (_extension(scope, chain[0]),)
+                document.stack = (_extension(scope, chain[0]),)
 
 
 def _extension(scope: Scope, spec: YamlNode) -> Label:
@@ -193,53 +217,56 @@ _MISSING = {
 }
 
 
-def _input(scope: Scope, node: YamlNode, place: Span) -> Input | None:
-    found = read_model(Input, scope, node, "input", place, main="shape")
+def _input(scope: Scope, node: YamlNode, span: Span) -> Input | None:
+    found = read_model(Input, Entry("input", span, node, scope), main="shape")
     if found is None:
         return _shape_alone(node)
     for key in ("mean", "std"):
-        given = getattr(found, key)
-        if len(given) not in (1, found.shape[0]):
-            message = f"`{key}` has {len(given)} numbers for {found.shape[0]} channels"
-            scope.fault("invalid-value", message, node.at((key,)), help="one number, or one for each channel")
+        numbers = getattr(found, key)
+        if len(numbers) not in (1, found.shape[0]):
+            message = f"`{key}` has {len(numbers)} numbers for {found.shape[0]} channels"
+            scope.error("invalid-value", message, node.at((key,)), help="one number, or one for each channel")
     if 0 in found.std:
-        scope.fault("invalid-value", "`std` takes no zero: it divides", node.at(("std",)))
+        scope.error("invalid-value", "`std` takes no zero: it divides", node.at(("std",)))
     return found
 
 
 def _shape_alone(node: YamlNode) -> Input | None:
-    """The shape of an input that is otherwise at fault, so that the layers can be checked."""
+    """Return the shape of an input that is otherwise invalid, so that the layers can be checked."""
+    shape = node.get("shape")
+    if shape is None:
+        return None
     try:
-        return Input(shape=_child(node, "shape").plain())
-    except (AssertionError, ValidationError):
+        return Input(shape=shape.plain())
+    except ValidationError:
         return None
 
 
-def _classes(document: Document, node: YamlNode, place: Span) -> None:
+def _classes(document: Document, node: YamlNode, span: Span) -> None:
     scope = document.scope
-    document.classes_span = place
+    document.classes_span = span
     if not node.is_list:
-        scope.fault("wrong-type", f"`classes` takes a list of names, not {says(node.plain())}", node.span)
+        scope.error("wrong-type", f"`classes` takes a list of names, not {describe(node.plain())}", node.span)
         return
     names = []
     for item in node.elements():
         if isinstance(item.value, tuple | dict | bool | None):
             remedy = "quote it" if isinstance(item.value, bool) else ""
-            scope.fault("wrong-type", f"a class is named by text, not {says(item.plain())}", item.span, help=remedy)
+            scope.error("wrong-type", f"a class is named by text, not {describe(item.plain())}", item.span, help=remedy)
         names.append(str(item.value))
     document.classes = tuple(names)
 
 
-def _init(document: Document, node: YamlNode, place: Span) -> None:
+def _init(document: Document, node: YamlNode, span: Span) -> None:
     schemes = get_args(Scheme)
     if node.value in schemes:
         document.init = str(node.value)
         return
-    message = f"`init` takes {one_of(schemes)}, not {says(node.plain())}"
-    document.scope.fault("invalid-value", message, node.span, help=meant(node.value, schemes))
+    message = f"`init` takes {one_of(schemes)}, not {describe(node.plain())}"
+    document.scope.error("invalid-value", message, node.span, help=suggestion(node.value, schemes))
 
 
-def _train(document: Document, node: YamlNode, place: Span) -> None:
+def _train(document: Document, node: YamlNode, span: Span) -> None:
     document.train = read_train(document.scope, node)
 
 

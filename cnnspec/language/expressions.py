@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnnspec.wording import quoted
+from cnnspec.wording import describe, quoted
 
 Values = Mapping[str, Any]
 LARGEST = 2**63 - 1
 LONGEST = 1_000
 
-LOST: Any = object()
-"""Stands for a value that cannot be had, because of a fault that has been said."""
+UNRESOLVED: Any = object()
+"""Stands for a value that an error hides, which is reported."""
 
 _REFERENCE = re.compile(r"\$([A-Za-z_]\w*|\()")
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
@@ -23,7 +23,7 @@ _DEEPEST = 50
 
 
 class ExpressionError(Exception):
-    """A fault in an expression: its code, and where in the text it begins and ends."""
+    """An error in an expression: its code, and where in the text it begins and ends."""
 
     def __init__(self, code: str, message: str, start: int, end: int, unknown: str | None = None) -> None:
         super().__init__(message)
@@ -34,22 +34,22 @@ class ExpressionError(Exception):
         self.unknown = unknown
 
 
-class Lost(Exception):
-    """An expression needs a value that is lost; there is nothing more to say."""
+class UnresolvedValue(Exception):
+    """An expression needs a value that is unresolved; the reason is reported."""
 
 
 def has_reference(text: str) -> bool:
-    """Whether there is anything to evaluate."""
+    """Return whether there is anything to evaluate."""
     return "$" in text
 
 
 def evaluate(text: str, values: Values) -> Any:
-    """The value of a text: of the whole reference where it is nothing else, or the text with its references put in.
+    """Return the value of a text: of its one reference where it is nothing else, or the text with references replaced.
 
-    Raises ExpressionError, or Lost.
+    Raise ExpressionError, or UnresolvedValue where a value is not known.
     """
     parts: list[str] = []
-    done, lost = 0, False
+    done, unresolved = 0, False
     while found := _REFERENCE.search(text, done):
         parts.append(_literal(text, done, found.start()))
         if found[1] == "(":
@@ -58,18 +58,19 @@ def evaluate(text: str, values: Values) -> Any:
             end = parser.at
         else:
             value, end = _look_up(found[1], values, found.start(), found.end()), found.end()
-        lost = lost or value is LOST
-        if found.start() == 0 and end == len(text) and not lost:
+        unresolved = unresolved or value is UNRESOLVED
+        if found.start() == 0 and end == len(text) and not unresolved:
             return value
-        if isinstance(value, list):
-            raise ExpressionError("bad-expression", "a list cannot stand inside of text", found.start(), end)
+        if value is None or isinstance(value, list | dict):
+            message = f"{'a list' if isinstance(value, list) else describe(value)} cannot stand inside of text"
+            raise ExpressionError("bad-expression", message, found.start(), end)
         parts.append(str(value).lower() if isinstance(value, bool) else str(value))
         if sum(map(len, parts)) > LONGEST:
             raise ExpressionError("bad-expression", f"the text grows past {LONGEST:,} characters", found.start(), end)
         done = end
     parts.append(_literal(text, done, len(text)))
-    if lost:
-        raise Lost
+    if unresolved:
+        raise UnresolvedValue
     return "".join(parts)
 
 
@@ -137,14 +138,12 @@ class _Parser:
         op, start = self.token, self.token_start
         self.next()
         right = operand()
-        if left is LOST or right is LOST:
-            return LOST
+        if left is UNRESOLVED or right is UNRESOLVED:
+            return UNRESOLVED
         for side in (left, right):
             if isinstance(side, bool) or not isinstance(side, int | float):
-                kind = (
-                    "a list" if isinstance(side, list) else "true or false" if isinstance(side, bool) else quoted(side)
-                )
-                raise ExpressionError("bad-expression", f"`{op}` takes numbers, not {kind}", start, start + len(op))
+                message = f"`{op}` takes numbers, not {_operand(side)}"
+                raise ExpressionError("bad-expression", message, start, start + len(op))
         if right == 0 and op in ("/", "//", "%"):
             raise ExpressionError("bad-expression", "this divides by zero", start, self.token_start)
         try:
@@ -169,8 +168,8 @@ class _Parser:
         if token in ("-", "+"):
             self.next()
             value = self.unary()
-            if value is LOST:
-                return LOST
+            if value is UNRESOLVED:
+                return UNRESOLVED
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ExpressionError("bad-expression", f"`{token}` takes a number", start, start + 1)
             return -value if token == "-" else value
@@ -191,6 +190,13 @@ class _Parser:
             raise self.fail("a number or a name is missing here")
         self.next()
         return value
+
+
+def _operand(value: Any) -> str:
+    """Return a value that is no number, as messages name it."""
+    if isinstance(value, list):
+        return "a list"
+    return "true or false" if isinstance(value, bool) else quoted(value) if isinstance(value, str) else describe(value)
 
 
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {

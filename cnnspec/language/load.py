@@ -12,7 +12,7 @@ from typing import Any
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
-from cnnspec.language.expand import build
+from cnnspec.language.build import build
 from cnnspec.language.files import open_base, read_spec
 from cnnspec.layers import Shape
 

@@ -2,123 +2,116 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from cnnspec.diagnostics import Label, Source, Span
-from cnnspec.language.expressions import LOST
-from cnnspec.language.scope import Faulty, Scope
+from cnnspec.language.expressions import UNRESOLVED
+from cnnspec.language.names import PARAM_RULE, is_param_name
+from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
-from cnnspec.wording import nearest, quoted, says
+from cnnspec.wording import describe, nearest, quoted
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
+TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),
     "text": (str,),
     "list": (list,),
 }
+"""The types of parameters by the names that blocks declare them with; a whole number will do as a float."""
 
 
 def read_params(scope: Scope, chain: list[YamlNode], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of `params`: those of the extended spec, then the spec's own, then the command line's."""
+    """Return the values of `params`: those of the extended spec, replaced by the spec's own, then by `overrides`.
+
+    `chain` holds the spec and those that it extends, nearest first. A value is UNRESOLVED where it is not valid.
+    """
     values: dict[str, Any] = {}
     for level in reversed(chain):
         node = level.get("params")
-        if node is None:
-            continue
-        if not node.is_mapping:
-            scope.fault("wrong-type", f"`params` takes names and values, not {says(node.plain())}", node.span)
-            continue
-        base = level is chain[-1]
-        known = dict(values)
-        for name, item in node.items():
-            if not NAME.fullmatch(name) or "-" in name:
-                message = f"{quoted(name)} cannot be written as {quoted('$' + name)}"
-                scope.fault("invalid-name", message, node.keys[name], help=_NAMES)
-                values.setdefault(name.split("-")[0], LOST)
-                continue
-            if not base and name not in known:
-                near = nearest(name, known)
-                remedy = f"did you mean `{near}`?" if near else f"it has {_listed(known)}"
-                message = f"the extended spec has no parameter `{name}`"
-                scope.fault("unknown-param", message, node.keys[name], help=remedy)
-                continue
-            try:
-                value = scope.inside(values=values).value(item)
-            except Faulty:
-                value = LOST
-            if isinstance(value, dict):
-                scope.fault(
-                    "wrong-type", f"`{name}` takes a number, text, a list, true or false, not a mapping", item.span
-                )
-                value = LOST
-            if name in overrides:
-                value = _override(scope, name, value, overrides[name], node.keys[name])
-            elif name in known:
-                value = _same_type(scope, name, known[name], value, item.span)
-            values[name] = value
-    for name, given in overrides.items():
+        if node is not None and not node.is_mapping:
+            message = f"`params` takes names and values, not {describe(node.plain())}"
+            scope.error("wrong-type", message, node.span)
+        elif node is not None:
+            inherited = None if level is chain[-1] else dict(values)
+            for name, item in node.items():
+                _read_param(scope, name, item, node.keys[name], values, inherited, overrides)
+    for name, value in overrides.items():
         if name not in values:
-            near = nearest(name, values)
-            remedy = f"did you mean `{near}`?" if near else f"it has {_listed(values)}"
-            scope.fault("unknown-param", f"the spec has no parameter {quoted(name)}", _set(name, given), help=remedy)
+            message = f"the spec has no parameter {quoted(name)}"
+            scope.error("unknown-param", message, _option(name, value), help=_known(name, values))
     return values
 
 
-def _set(name: str, value: Any) -> Span:
-    """The place of a parameter that is set from outside, which stands in no file."""
+def _read_param(
+    scope: Scope,
+    name: str,
+    item: YamlNode,
+    span: Span,
+    values: dict[str, Any],
+    inherited: Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
+) -> None:
+    """Add one parameter to `values`; `inherited` are those of the extended spec, if there is one."""
+    if not is_param_name(name):
+        scope.error("invalid-name", f"{quoted(name)} cannot be written as {quoted('$' + name)}", span, help=PARAM_RULE)
+        values.setdefault(name.split("-")[0], UNRESOLVED)
+        return
+    if inherited is not None and name not in inherited:
+        message = f"the extended spec has no parameter `{name}`"
+        scope.error("unknown-param", message, span, help=_known(name, inherited))
+        return
+    try:
+        value = scope.replace(values=values).value(item)
+    except InvalidValue:
+        value = UNRESOLVED
+    if isinstance(value, dict):
+        message = f"`{name}` takes a number, text, a list, true or false, not a mapping"
+        scope.error("wrong-type", message, item.span)
+        value = UNRESOLVED
+    if name in overrides:
+        default, value = value, overrides[name]
+        if not has_type(value, type_name(default)):
+            message = f"`{name}` takes {with_article(type_name(default))}, not {describe(value)}"
+            default_label = Label(span, f"is {describe(default)}")
+            scope.error("wrong-type", message, _option(name, value), "", default_label)
+            value = UNRESOLVED
+    elif inherited is not None and not has_type(value, expected := type_name(inherited[name])):
+        message = f"the extended spec's `{name}` takes {with_article(expected)}, not {describe(value)}"
+        scope.error("wrong-type", message, item.span)
+        value = UNRESOLVED
+    values[name] = value
+
+
+def _option(name: str, value: Any) -> Span:
+    """Return the place of a parameter that is set from outside, which is in no file."""
     return Span(Source("--set", f"{name}={value}"), 1, 1, 1, len(name) + 1)
 
 
-_NAMES = "letters, digits and _, and no digit first"
+def _known(name: str, names: Mapping[str, Any]) -> str:
+    """Return help for a parameter that does not exist."""
+    near = nearest(name, names)
+    return f"did you mean `{near}`?" if near else f"it has {', '.join(f'`{known}`' for known in names) or 'none'}"
 
 
-def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"
+def type_name(value: Any) -> str | None:
+    """Return the name of a value's type; None where it is unresolved or null, which restricts nothing."""
+    return next((name for name, types in TYPES.items() if type(value) in types), None)
 
 
-def type_name(value: Any) -> str:
-    """The type of a parameter's value, by the name that a block's declaration has for it; `lost` after a fault."""
-    if value is LOST:
-        return "lost"
-    return next((name for name, types in _TYPES.items() if type(value) in types), "nothing")
+def with_article(type_: str | None) -> str:
+    """Return the name of a type as messages write it."""
+    return {"int": "an int", "float": "a float", "bool": "true or false", "list": "a list"}.get(type_ or "", str(type_))
 
 
-def a_type(type_: str) -> str:
-    """A type as messages name it."""
-    return {"int": "an int", "float": "a float", "bool": "true or false", "list": "a list"}.get(type_, type_)
-
-
-def meant_type(default: str) -> str | None:
-    """The type that a text was meant to name: `int` for `integer`."""
+def suggest_type(default: str) -> str | None:
+    """Return the type that a text probably stands for: `int` for `integer`."""
     from cnnspec.language.suggestions import suggest
 
-    return suggest(default, _TYPES)
+    return suggest(default, TYPES)
 
 
-def is_of(value: Any, type_: str) -> bool:
-    """Whether a value is of a type; a whole number will do as a float."""
-    return type_ == "lost" or value is LOST or type(value) in _TYPES[type_]
-
-
-def _override(scope: Scope, name: str, default: Any, value: Any, place: Span) -> Any:
-    declared = type_name(default)
-    if declared == "nothing" or is_of(value, declared):
-        return value
-    message = f"`{name}` takes {a_type(declared)}, not {says(value)}"
-    scope.fault("wrong-type", message, _set(name, value), "", Label(place, f"is {says(default)}"))
-    return LOST
-
-
-def _same_type(scope: Scope, name: str, default: Any, value: Any, place: Span) -> Any:
-    declared = type_name(default)
-    if declared == "nothing" or is_of(value, declared):
-        return value
-    message = f"the extended spec's `{name}` takes {a_type(declared)}, not {says(value)}"
-    scope.fault("wrong-type", message, place)
-    return LOST
+def has_type(value: Any, type_: str | None) -> bool:
+    """Return whether a value is of a type, or nothing is known of one of them."""
+    return type_ is None or value is UNRESOLVED or type(value) in TYPES[type_]

@@ -12,8 +12,8 @@ from cnnspec.layers.input import INPUT
 LARGEST = 1 << 16
 
 
-def one_of(remedies: Sequence[str]) -> str:
-    """`a`, `a or b`, `a, b, or c`."""
+def alternatives(remedies: Sequence[str]) -> str:
+    """Return alternatives in a row: `a`, `a or b`, `a, b, or c`."""
     if len(remedies) < 3:
         return " or ".join(remedies)
     return ", ".join(remedies[:-1]) + f", or {remedies[-1]}"

@@ -1,42 +1,55 @@
-"""What repeats and blocks bind: the rounds of the one, the arguments of the other."""
+"""The values that each round of a `repeat` binds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from cnnspec.diagnostics import Label, Span
-from cnnspec.language.expressions import LOST
-from cnnspec.language.scope import Faulty, Scope
+from cnnspec.diagnostics import Label
+from cnnspec.language.entry import Entry
+from cnnspec.language.expressions import UNRESOLVED
+from cnnspec.language.fields import UnknownKeys
+from cnnspec.language.scope import InvalidValue
 from cnnspec.language.yaml_tree import YamlNode
-from cnnspec.wording import says
+from cnnspec.wording import describe
+
+Bindings = dict[str, Any]
 
 
-def rounds_of(config: YamlNode, place: Span, scope: Scope, lost: set[str], most: int) -> list[dict[str, Any]] | None:
-    """The values of each round of a repeat, of at most so many; None after a fault."""
-    times, each = config.get("times"), config.get("each")
+def repeat_bindings(entry: Entry, unknown: UnknownKeys, most: int) -> list[Bindings] | None:
+    """Return what each round of a repeat binds, for at most so many rounds; report an error and return None."""
+    scope, times, each = entry.scope, entry.get("times"), entry.get("each")
     if (times is None) == (each is None):
-        if times is not None or not lost & {"times", "each", ""}:
+        if times is not None or not unknown.explain("times", "each"):
             remedy = "`times: 3`, or `each: {c: [64, 128]}` with a list of values"
-            scope.fault("missing-key", "`repeat` takes either `times` or `each`", place, help=remedy)
+            scope.error("missing-key", "`repeat` takes either `times` or `each`", entry.span, help=remedy)
         return None
+    return _times(entry, times, most) if times is not None else _each(entry, each) if each is not None else None
+
+
+def _times(entry: Entry, times: YamlNode, most: int) -> list[Bindings] | None:
     try:
-        if times is not None:
-            count = scope.value(times)
-            if isinstance(count, bool) or not isinstance(count, int):
-                scope.fault("wrong-type", f"`times` takes a whole number, not {says(count)}", times.span)
-                return None
-            if count < 0:
-                scope.fault("invalid-value", f"`times` takes 0 or more, not {says(count)}", times.span)
-                return None
-            return [{}] * min(count, most)
-        assert each is not None
+        count = entry.scope.value(times)
+    except InvalidValue:
+        return None
+    if isinstance(count, bool) or not isinstance(count, int):
+        entry.scope.error("wrong-type", f"`times` takes a whole number, not {describe(count)}", times.span)
+        return None
+    if count < 0:
+        entry.scope.error("invalid-value", f"`times` takes 0 or more, not {describe(count)}", times.span)
+        return None
+    return [{}] * min(count, most)
+
+
+def _each(entry: Entry, each: YamlNode) -> list[Bindings] | None:
+    scope = entry.scope
+    try:
         lists = {key: scope.value(item) for key, item in each.items()}
-    except Faulty:
+    except InvalidValue:
         return None
     if not lists or not all(isinstance(values, list) for values in lists.values()):
         remedy = "`each: {c: [64, 128], n: [1, 2]}`"
-        scope.fault("wrong-type", "`each` takes names and lists of values", each.span, help=remedy)
+        scope.error("wrong-type", "`each` takes names and lists of values", each.span, help=remedy)
         return None
     lengths = {key: len(values) for key, values in lists.items()}
     if len(set(lengths.values())) > 1:
@@ -44,19 +57,19 @@ def rounds_of(config: YamlNode, place: Span, scope: Scope, lost: set[str], most:
             Label(each.keys[key], f"{length} value{'s' * (length != 1)}") for key, length in lengths.items()
         )
         message = "the lists of `each` have different lengths"
-        scope.fault("uneven-each", message, first.span, first.text, *others)
+        scope.error("uneven-each", message, first.span, first.text, *others)
         return None
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
-def lost_names(config: YamlNode) -> dict[str, Any]:
-    """The names that the rounds of a faulty repeat would have bound."""
-    return {name: LOST for _, item in config.items() for name in item.keys}
+def unresolved_bindings(config: YamlNode) -> Bindings:
+    """Return the names that the rounds of an invalid repeat would bind, without values."""
+    return {name: UNRESOLVED for _, item in config.items() for name in item.keys}
 
 
-def with_values(values: Mapping[str, Any]) -> str:
-    """What a use or a round binds, as a label ends with it."""
-    shown = ", ".join(f"{key} = {_short(value)}" for key, value in values.items() if value is not LOST)
+def format_bindings(values: Mapping[str, Any]) -> str:
+    """Return what a use or a round binds, as the end of a label: `, with c = 64`."""
+    shown = ", ".join(f"{key} = {_short(value)}" for key, value in values.items() if value is not UNRESOLVED)
     return f", with {shown}" if shown else ""
 
 

@@ -1,4 +1,4 @@
-"""Where a value is read: the names that are bound there, and how one came to be there."""
+"""The scope in which a value of the text is read: the parameters that are bound there, and the expansion stack."""
 
 from __future__ import annotations
 
@@ -6,31 +6,39 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cnnspec.diagnostics import CODES, Diagnostic, Label, Span
-from cnnspec.language.collector import Findings
-from cnnspec.language.expressions import ExpressionError, Lost, evaluate, has_reference
+from cnnspec.diagnostics import Diagnostic, Label, Severity, Span
+from cnnspec.language.collector import DiagnosticCollector
+from cnnspec.language.expressions import ExpressionError, UnresolvedValue, evaluate, has_reference
 from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
 
-class Faulty(Exception):
-    """A value that cannot be had; what is wrong with it has been said."""
+class InvalidValue(Exception):
+    """A value that cannot be evaluated; the reason is among the diagnostics."""
+
+
+@dataclass
+class ValueCounter:
+    """How many values of lists the references of one check have inserted."""
+
+    count: int = 0
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where something is read: what `$name` means there, and how one came to be there."""
+    """The values of `$name` at a place, the uses of blocks and rounds of repeats around it, and the diagnostics."""
 
-    findings: Findings
+    collector: DiagnosticCollector
     values: Mapping[str, Any] = field(default_factory=dict)
-    frames: tuple[Label, ...] = ()
-    """The uses of blocks that lead here, innermost first."""
-    blocks: tuple[str, ...] = ()
-    """The names of those blocks."""
+    stack: tuple[Label, ...] = ()
+    """The uses of blocks and the rounds of repeats that are being expanded, innermost first."""
+    open_blocks: tuple[str, ...] = ()
+    """The names of the blocks that are being expanded, innermost first."""
     prefix: str = ""
-    """What names are prefixed with, `stage2.`."""
+    """The prefix of the names of layers, `stage2.`."""
+    inserted: ValueCounter = field(default_factory=ValueCounter)
 
-    def fault(
+    def error(
         self,
         code: str,
         message: str,
@@ -39,40 +47,52 @@ class Scope:
         *others: Label,
         notes: Iterable[str] = (),
         help: str = "",
-        severity: Any = "error",
     ) -> None:
-        """Says what is wrong at a place."""
-        assert code in CODES, code
-        if code in self.findings.excused:
-            return
-        diagnostic = Diagnostic(
-            code, message, Label(span, label), severity, (*others, *self.frames), tuple(notes), help
-        )
-        self.findings.add(diagnostic, self.frames)
+        """Report an error at a place; `others` are further places that explain it."""
+        self._report("error", code, message, span, label, others, notes, help)
 
-    def inside(self, **changes: Any) -> Scope:
-        """This scope with something changed."""
+    def warning(self, code: str, message: str, span: Span, label: str = "", *, help: str = "") -> None:
+        """Report a warning at a place."""
+        self._report("warning", code, message, span, label, (), (), help)
+
+    def _report(
+        self,
+        severity: Severity,
+        code: str,
+        message: str,
+        span: Span,
+        label: str,
+        others: Iterable[Label],
+        notes: Iterable[str],
+        help: str,
+    ) -> None:
+        places = (*others, *self.stack)
+        found = Diagnostic(code, message, Label(span, label), severity, places, tuple(notes), help)
+        self.collector.add(found, self.stack)
+
+    def replace(self, **changes: Any) -> Scope:
+        """Return this scope with some of its fields replaced."""
         return replace(self, **changes)
 
     def value(self, node: YamlNode) -> Any:
-        """The node's value as plain Python, with its references put in; Faulty where one fails."""
+        """Return a node's value as plain Python, with expressions evaluated; raise InvalidValue where one fails."""
         if isinstance(node.value, str):
-            return self._text(node, node.value) if has_reference(node.value) else node.value
+            return self._evaluate(node, node.value) if has_reference(node.value) else node.value
         if isinstance(node.value, tuple):
             return [self.value(item) for item in node.value]
         if isinstance(node.value, dict):
             return {key: self.value(item) for key, item in node.value.items()}
         return node.value
 
-    def _text(self, node: YamlNode, text: str) -> Any:
+    def _evaluate(self, node: YamlNode, text: str) -> Any:
         try:
             value = evaluate(text, self.values)
-        except Lost:
-            raise Faulty from None
+        except UnresolvedValue:
+            raise InvalidValue from None
         except ExpressionError as error:
             remedy = self._known(error.unknown) if error.unknown else ""
-            self.fault(error.code, error.message, _within(node.span, text, error.start, error.end), help=remedy)
-            raise Faulty from None
+            self.error(error.code, error.message, _within(node.span, text, error.start, error.end), help=remedy)
+            raise InvalidValue from None
         if isinstance(value, list):
             self._count(value, node)
         return value
@@ -85,21 +105,21 @@ class Scope:
         return f"the parameters here are {names}" if names else "declare it under `params:`"
 
     def _count(self, value: list[Any], node: YamlNode) -> None:
-        """Lists that hold lists that hold lists may grow as no text does."""
+        """Count the values that a reference inserts: lists of references to lists grow exponentially."""
         depth, level = 1, value
-        while level and self.findings.values <= MAX_NODES and depth <= MAX_DEPTH:
-            self.findings.values += len(level)
+        while level and self.inserted.count <= MAX_NODES and depth <= MAX_DEPTH:
+            self.inserted.count += len(level)
             depth += 1
             level = [item for inner in level if isinstance(inner, list) for item in inner[:MAX_NODES]]
         if level:
             message = f"{quoted(str(node.value))} is nested too deep, or put in too often"
             limits = f"at most {MAX_DEPTH} levels, and {MAX_NODES:,} values in all"
-            self.fault("bad-expression", message, node.span, help=limits)
-            raise Faulty
+            self.error("bad-expression", message, node.span, help=limits)
+            raise InvalidValue
 
 
 def _within(span: Span, text: str, start: int, end: int) -> Span:
-    """A stretch of a scalar's text, as a place in the source; the whole scalar where it is written in another way."""
+    """Return the span of a part of a scalar's text; that of the whole scalar where the source spells it differently."""
     line = span.source.lines[span.line - 1]
     quote = line[span.column - 1 : span.column] in ("'", '"')
     first = span.column + quote

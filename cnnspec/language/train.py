@@ -1,4 +1,4 @@
-"""The `train:` section of a spec, and settings given in its place."""
+"""The `train:` section of a spec, and settings that replace it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from cnnspec.diagnostics import Source, Span, SpecError
 from cnnspec.graph.settings import Choice
 from cnnspec.graph.training import Augment, Train
-from cnnspec.language.collector import Findings
+from cnnspec.language.collector import DiagnosticCollector
+from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_choice, read_model
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import YamlNode
@@ -24,8 +25,8 @@ def train_settings(values: Mapping[str, Any]) -> Train:
     The values are those of a `train:` section as Python's own lists, dicts and scalars: `{"optimizer": {"sgd": 0.1}}`.
     Diagnostics show the invalid one as `optimizer={'sgd': 0.1}`.
     """
-    findings = Findings()
-    scope = Scope(findings)
+    collector = DiagnosticCollector()
+    scope = Scope(collector)
     lines = [quoted(f"{key}={value!r}", MAX_LINE)[1:-1] for key, value in values.items()]
     source = Source("<options>", "\n".join(lines))
     nodes: dict[str, YamlNode] = {}
@@ -35,28 +36,29 @@ def train_settings(values: Mapping[str, Any]) -> Train:
         try:
             nodes[key] = YamlNode.of(value, keys[key])
         except TypeError as error:
-            scope.fault("wrong-type", f"`{key}`: {error}", keys[key])
+            scope.error("wrong-type", f"`{key}`: {error}", keys[key])
     train = read_train(scope, YamlNode(nodes, Span(source, 1, 1, 1, 1), keys))
-    if train is None or findings.found:
-        raise SpecError(findings.found)
+    if train is None or collector.diagnostics:
+        raise SpecError(collector.diagnostics)
     return train
 
 
 def read_train(scope: Scope, node: YamlNode) -> Train | None:
-    """The training settings, None where something is wrong with them."""
-    given: dict[str, Any] = {}
-    whole = True
+    """Return the training settings; report what is wrong with them and return None."""
+    parts: dict[str, Any] = {}
+    valid = True
     for key, value in node.items():
         part: Choice | Augment | None
         if key in Train.choices:
             part = read_choice(scope, Train.choices[key], value, key)
         elif key == "augment":
-            part = read_model(Augment, scope, value, key, node.keys[key])
+            part = read_model(Augment, Entry(key, node.keys[key], value, scope))
         else:
             continue
-        whole = whole and part is not None
-        given[key] = part if part is not None else Train.model_fields[key].get_default(call_default_factory=True)
-    plain = {k: v for k, v in node.items() if k not in given}
-    rest = YamlNode(plain, node.span, node.keys) if node.is_mapping else node
-    train = read_model(Train, scope, rest, "train", node.span, given=given)
-    return train if whole else None
+        valid = valid and part is not None
+        parts[key] = part if part is not None else Train.model_fields[key].get_default(call_default_factory=True)
+    rest = node
+    if node.is_mapping:
+        rest = YamlNode({key: item for key, item in node.items() if key not in parts}, node.span, node.keys)
+    train = read_model(Train, Entry("train", node.span, rest, scope), overrides=parts)
+    return train if valid else None

@@ -17,7 +17,7 @@ import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
 from cnnspec.language import yaml_errors as syntax
-from cnnspec.wording import quoted, says
+from cnnspec.wording import describe, quoted
 
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
@@ -50,7 +50,7 @@ class YamlNode:
                 return cls(value, span)
             case Mapping():
                 if stray := [key for key in value if not isinstance(key, str)]:
-                    raise TypeError(f"a key is text, not {says(stray[0])}")
+                    raise TypeError(f"a key is text, not {describe(stray[0])}")
                 return cls({key: cls.of(item, span) for key, item in value.items()}, span, dict.fromkeys(value, span))
             case list() | tuple():
                 return cls(tuple(cls.of(item, span) for item in value), span)

@@ -10,7 +10,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from cnnspec.layers.geometry import AUTO, SIDES, Padding, Pads, Total
-from cnnspec.wording import quoted, says, truth
+from cnnspec.wording import describe, quoted, yaml11_hint
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -32,21 +32,21 @@ def fault(code: str, message: str, *at: str | int, help: str = "", known: tuple[
 
 def _whole(value: Any, least: int, *at: str | int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise fault("wrong-type", f"takes a whole number, not {says(value)}", *at)
+        raise fault("wrong-type", f"takes a whole number, not {describe(value)}", *at)
     if value < least:
-        raise fault("invalid-value", f"takes {least} or more, not {says(value)}", *at)
+        raise fault("invalid-value", f"takes {least} or more, not {describe(value)}", *at)
     if value > LARGEST:
-        raise fault("invalid-value", f"takes at most {LARGEST:,}, not {says(value)}", *at)
+        raise fault("invalid-value", f"takes at most {LARGEST:,}, not {describe(value)}", *at)
     return value
 
 
 def _pair(value: Any, least: int) -> tuple[int, ...]:
     if isinstance(value, list | tuple):
         if len(value) != 2:
-            raise fault("invalid-value", f"takes one number or a pair [height, width], not {says(value)}")
+            raise fault("invalid-value", f"takes one number or a pair [height, width], not {describe(value)}")
         return _whole(value[0], least, 0), _whole(value[1], least, 1)
     if isinstance(value, dict | str) or value is None:
-        raise fault("wrong-type", f"takes a whole number or a pair [height, width], not {says(value)}")
+        raise fault("wrong-type", f"takes a whole number or a pair [height, width], not {describe(value)}")
     number = _whole(value, least)
     return number, number
 
@@ -86,7 +86,9 @@ def _padding(value: Any) -> Padding:
         case str():
             if value not in AUTO:
                 raise fault(
-                    "invalid-value", f"takes {', '.join(AUTO)} or numbers, not {says(value)}", help=_padding_hint(value)
+                    "invalid-value",
+                    f"takes {', '.join(AUTO)} or numbers, not {describe(value)}",
+                    help=_padding_hint(value),
                 )
             return value
         case list() | tuple() if len(value) == 4:
@@ -208,7 +210,7 @@ def numbers(value: Any) -> Numbers:
         level = level[0]
     for at, item in _leaves(value, shape, ()):
         if isinstance(item, bool) or not isinstance(item, int | float):
-            raise fault("wrong-type", f"takes numbers, not {says(item)}", *at)
+            raise fault("wrong-type", f"takes numbers, not {describe(item)}", *at)
         if not math.isfinite(item):
             raise fault("invalid-value", f"takes finite numbers, not {item}", *at)
         flat.append(float(item))
@@ -221,7 +223,7 @@ def _leaves(value: Any, shape: list[int], at: tuple[int, ...]) -> Iterator[tuple
         return
     if not isinstance(value, list | tuple) or len(value) != shape[len(at)]:
         raise fault(
-            "invalid-value", f"has rows of different length: {says(value)} beside {shape[len(at)]} numbers", *at
+            "invalid-value", f"has rows of different length: {describe(value)} beside {shape[len(at)]} numbers", *at
         )
     for i, item in enumerate(value):
         yield from _leaves(item, shape, (*at, i))
@@ -240,7 +242,7 @@ NumbersField = Annotated[
 
 def _bias(value: Any) -> bool | Numbers:
     if isinstance(value, str | dict) or value is None:
-        raise fault("wrong-type", f"takes true, false or numbers, not {says(value)}", help=truth(value))
+        raise fault("wrong-type", f"takes true, false or numbers, not {describe(value)}", help=yaml11_hint(value))
     return value if isinstance(value, bool) else numbers(value)
 
 
@@ -255,7 +257,7 @@ BiasField = Annotated[
 
 def _range(value: Any) -> tuple[int, int]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise fault("wrong-type", f"takes [first, end), not {says(value)}")
+        raise fault("wrong-type", f"takes [first, end), not {describe(value)}")
     return _whole(value[0], 0, 0), _whole(value[1], 1, 1)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import cnnspec
 from cnnspec.cli.common import settings
-from cnnspec.diagnostics import CODES, Source, render
+from cnnspec.diagnostics import CODES, Source, format_diagnostic
 
 FOLDER = Path(__file__).parent / "diagnostics"
 UPDATE = os.environ.get("CNNSPEC_UPDATE_GOLDEN") == "1"
@@ -47,7 +47,7 @@ class Golden:
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
         report = cnnspec.check("spec.yaml", params=settings(self.sets))
-        return "\n\n".join(render(d) for d in report.diagnostics)
+        return "\n\n".join(format_diagnostic(d) for d in report.diagnostics)
 
     def __str__(self) -> str:
         return f"{self.file.stem}: {self.title}"
@@ -139,7 +139,7 @@ def test_thirty_mistakes_are_thirty_diagnostics():
 
 
 def rendered(text: str) -> str:
-    return "\n\n".join(render(d) for d in cnnspec.check(Source("spec.yaml", text)).diagnostics)
+    return "\n\n".join(format_diagnostic(d) for d in cnnspec.check(Source("spec.yaml", text)).diagnostics)
 
 
 @pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
@@ -188,9 +188,9 @@ def test_a_key_that_fills_a_page_is_shortened():
 
 def test_colours_wrap_words_and_change_no_text():
     report = cnnspec.check(Source("spec.yaml", "input: [1, 8, 8]\nlayers: [reluu]\n"))
-    painted = render(report.diagnostics[0], lambda text, role: f"<{role}>{text}</{role}>")
+    painted = format_diagnostic(report.diagnostics[0], lambda text, role: f"<{role}>{text}</{role}>")
     assert "<error>error[unknown-kind]</error>" in painted
-    assert re.sub(r"</?(error|bold|frame|note)>", "", painted) == render(report.diagnostics[0])
+    assert re.sub(r"</?(error|bold|frame|note)>", "", painted) == format_diagnostic(report.diagnostics[0])
 
 
 def test_no_more_faults_are_listed_than_anybody_reads():

@@ -8,11 +8,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cnnspec.language.expressions import LARGEST, LONGEST, LOST, ExpressionError, Lost, evaluate, has_reference
+from cnnspec.language.expressions import (
+    LARGEST,
+    LONGEST,
+    UNRESOLVED,
+    ExpressionError,
+    UnresolvedValue,
+    evaluate,
+    has_reference,
+)
 
 VALUES = {
     "width": 8, "half": 0.5, "kind": "relu", "sizes": [3, 5], "on": True, "off": False, "zero": 0, "x1": 2,
-    "lost": LOST,
+    "lost": UNRESOLVED,
 }  # fmt: skip
 
 
@@ -97,7 +105,7 @@ def test_faults_and_their_places(text, part, says):
 
 @pytest.mark.parametrize("text", ["$lost", "$(lost * 2)", "$(-lost)", "$(2 - lost)", "a $lost b", "$(lost + kind)"])
 def test_what_needs_a_lost_value_is_lost(text):
-    with pytest.raises(Lost):
+    with pytest.raises(UnresolvedValue):
         evaluate(text, VALUES)
 
 
@@ -165,7 +173,7 @@ PIECES = st.lists(st.sampled_from([*"$()+-*/% .5exa\n", "$(", "width", "half", "
 def test_any_text_has_a_value_or_a_fault_within_it(text):
     try:
         value = evaluate(text, VALUES)
-    except Lost:
+    except UnresolvedValue:
         value = "lost"
     except ExpressionError as error:
         start, end = error.start, error.end

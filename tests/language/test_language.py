@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import cnnspec
 from cnnspec import bundled, layers
-from cnnspec.diagnostics import Source, SpecError, any_errors, render
+from cnnspec.diagnostics import Source, SpecError, any_errors, format_diagnostic
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
 from cnnspec.layers.activation import Relu
@@ -793,7 +793,7 @@ def holds(text: str) -> None:
     assert report.ok is not any_errors(report.diagnostics)
     assert report.ok is (report.spec is not None)
     for diagnostic in report.diagnostics:
-        assert render(diagnostic)
+        assert format_diagnostic(diagnostic)
         for label in (diagnostic.label, *diagnostic.others):
             span = label.span
             lines = span.source.lines

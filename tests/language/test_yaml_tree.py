@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import cnnspec
-from cnnspec.diagnostics import Diagnostic, Source, Span, SpecError, render
+from cnnspec.diagnostics import Diagnostic, Source, Span, SpecError, format_diagnostic
 from cnnspec.language import files
 from cnnspec.language import yaml_tree as source
 from cnnspec.language.yaml_tree import YamlNode, parse
@@ -211,7 +211,7 @@ def test_the_first_of_two_keys_is_kept(loader):
 def test_a_fault_is_at_its_place(loader, text, code, line, column):
     found = fault(text)
     assert (found.code, found.label.span.line, found.label.span.column) == (code, line, column)
-    assert render(found)
+    assert format_diagnostic(found)
 
 
 def test_no_tag_constructs_anything(loader, tmp_path):
@@ -303,7 +303,7 @@ def refused(path) -> Diagnostic:
     (found,) = caught.value.diagnostics
     (checked,) = cnnspec.check(path).diagnostics
     assert (checked.code, checked.message) == (found.code, found.message)
-    assert found.message in render(found)
+    assert found.message in format_diagnostic(found)
     return found
 
 
@@ -362,7 +362,7 @@ def test_any_bytes_give_a_tree_or_diagnostics(tmp_path_factory, data):
     try:
         text = files.read_file(path).text
     except SpecError as error:
-        text = "".join(map(render, error.diagnostics))
+        text = "".join(map(format_diagnostic, error.diagnostics))
         refused(path)
     answer(text)
 
@@ -398,4 +398,4 @@ def answer(text: str) -> None:
             assert 1 <= span.column <= len(where.lines[span.line - 1]) + 1
             assert span.line <= span.end_line <= len(where.lines)
         for diagnostic in found:
-            assert render(diagnostic)
+            assert format_diagnostic(diagnostic)

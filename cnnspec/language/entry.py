@@ -1,0 +1,60 @@
+"""An entry of a list: a kind, alone or with what it is configured by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cnnspec.diagnostics import Span
+from cnnspec.language.expressions import has_reference
+from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.yaml_tree import YamlNode
+from cnnspec.wording import describe, quoted
+
+
+class Entry(NamedTuple):
+    """A kind (of layer, loss, optimizer, ...), its place, its configuration if any, and the scope it is read in."""
+
+    kind: str
+    span: Span
+    config: YamlNode | None
+    scope: Scope
+
+    def get(self, key: str) -> YamlNode | None:
+        """Return the value of a key of the configuration, if it is there."""
+        return self.config.get(key) if self.config is not None else None
+
+    def span_of(self, key: str) -> Span:
+        """Return the place of a key's value; of the configuration or the entry where there is no such key."""
+        return self.config.at((key,)) if self.config is not None else self.span
+
+
+def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
+    """Return the entry that a node holds; report an error and return None for anything else."""
+    if isinstance(node.value, str):
+        kind, span, config = node.value, node.span, None
+    elif node.is_mapping and len(node.keys) == 1:
+        ((kind, span),) = node.keys.items()
+        config = node.get(kind)
+    elif node.is_mapping and node.keys:
+        (kind, _), (second, span), *_ = node.keys.items()
+        message = f"{what} is one kind, and here are {len(node.keys)} keys"
+        remedy = f"if {quoted(second)} belongs to {quoted(kind)}, indent it further or write "
+        remedy += quoted(f"{kind}: {{{second}: …}}")
+        scope.error("wrong-type", message, span, f"beside {quoted(kind)}", help=remedy)
+        return None
+    else:
+        found = describe(node.plain()) if not node.is_mapping else "an empty mapping"
+        message = f"{what} is a kind, or a mapping of a kind to its fields; here is {found}"
+        remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
+        scope.error("wrong-type", message, node.span, help=remedy)
+        return None
+    if has_reference(kind):
+        try:
+            value = scope.value(YamlNode(kind, span))
+        except InvalidValue:
+            return None
+        if not isinstance(value, str):
+            scope.error("wrong-type", f"{quoted(kind)} is {describe(value)}, and a kind is text", span)
+            return None
+        kind = value
+    return Entry(kind, span, config, scope)

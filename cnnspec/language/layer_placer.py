@@ -1,0 +1,106 @@
+"""Place layers in the graph: infer their shapes, and report a layer that does not fit with its place in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnspec.diagnostics import Label, Span
+from cnnspec.graph.build import GraphBuilder
+from cnnspec.graph.graph import Node
+from cnnspec.language.entry import Entry
+from cnnspec.language.limits import LayerCounter
+from cnnspec.language.names import Output
+from cnnspec.language.remedies import alternatives, as_image, smallest_input
+from cnnspec.layers import Layer, Shape, ShapeError
+from cnnspec.layers.input import INPUT
+from cnnspec.layers.window import looks_per_side
+from cnnspec.wording import format_shape
+
+MAX_TRIALS = 10_000
+"""How many layers may be tried for larger inputs, in all."""
+
+
+class LayerPlacer:
+    """Add layers to a `GraphBuilder`, and turn each ShapeError into a diagnostic.
+
+    Behind an error the output is unknown, and layers that read it are placed without a check of their shapes.
+    """
+
+    def __init__(self, builder: GraphBuilder, counter: LayerCounter) -> None:
+        self.builder = builder
+        self.counter = counter
+        self.consumed: set[str] = set()
+        """The nodes whose output a layer reads."""
+        self._complete = True
+        self._trials = 0
+
+    @property
+    def nodes(self) -> Sequence[Node] | None:
+        """The nodes of the network; None where an error leaves some out."""
+        return self.builder.nodes if self._complete else None
+
+    def input(self, shape: Shape | None, span: Span) -> Output:
+        """Place the input of the network, whose shape may be unknown."""
+        if shape is None:
+            return self.unknown_output(INPUT, span)
+        self.builder.input(shape, span=span)
+        return Output(INPUT, shape, span)
+
+    def unknown_output(self, node: str, span: Span, shape: Shape | None = None) -> Output:
+        """Return what stands for the output of an entry with an error; no shape is checked against it."""
+        self._complete = False
+        return Output(node, shape, span)
+
+    def place(
+        self, layer: Layer, name: str, entry: Entry, inputs: Sequence[Output], branches: tuple[str, ...] = ()
+    ) -> Output:
+        """Place a layer that reads `inputs` and return its output; report an error where it does not fit them."""
+        self.counter.add(entry.span, entry.scope)
+        self.consumed.update(output.node for output in inputs)
+        shapes = [output.shape for output in inputs if output.shape is not None]
+        if len(shapes) < len(inputs):
+            _warn_of_padding(layer, entry)
+            return self.unknown_output(name, entry.span, layer.fixed_shape)
+        reads = [output.node for output in inputs]
+        try:
+            node = self.builder.infer(name, layer, reads, shapes, branches=branches, span=entry.span)
+        except ShapeError as error:
+            self._report(error, layer, name, entry, inputs)
+            return self.unknown_output(name, entry.span, layer.fixed_shape)
+        _warn_of_padding(layer, entry)
+        if self.builder.accepts(node):
+            self.builder.append(node)
+        return Output(name, node.shape, entry.span)
+
+    def _report(self, error: ShapeError, layer: Layer, name: str, entry: Entry, inputs: Sequence[Output]) -> None:
+        """Report a ShapeError: at the field that causes it, with the layers that make the inputs, and with remedies."""
+        span = entry.span_of(error.field) if error.field else entry.span
+        label, notes, remedies = error.label, list(error.notes), list(error.remedies)
+        others = [made_by(output) for output in inputs]
+        if error.code == "needs-image" and inputs[0].node == INPUT:
+            remedies = [f"`input: {as_image(inputs[0].shape)}`"]
+        if layer.arity is None and error.input_index is not None:
+            notes.append(label)
+            span, label = others.pop(error.input_index)
+        if error.larger_input and self._trials < MAX_TRIALS:
+            self._trials += len(self.builder.nodes)
+            larger = smallest_input(self.builder.nodes, layer, [output.node for output in inputs])
+            if larger:
+                remedies.append(f"an input of at least {format_shape(larger[1:])}")
+        message = error.message.replace("{name}", name)
+        entry.scope.error(error.code, message, span, label, *others, notes=notes, help=alternatives(remedies))
+
+
+def made_by(output: Output) -> Label:
+    """Return a label at the layer that makes an output, with the output's shape."""
+    verb = "is" if output.node == INPUT else "makes"
+    return Label(output.span, f"{verb} {format_shape(output.shape or ())}")
+
+
+def _warn_of_padding(layer: Layer, entry: Entry) -> None:
+    """Warn of a total padding that looks like one on each side; this needs no shape."""
+    per_side = looks_per_side(layer)
+    if per_side and entry.config is not None:
+        message, remedy = per_side
+        span = entry.span_of("padding")
+        entry.scope.warning("padding-per-side", message, span, "of both sides together", help=remedy)

@@ -1,0 +1,161 @@
+"""The names of layers: what may be a name, which are taken, and which output each stands for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from cnnspec.diagnostics import Label, Span
+from cnnspec.language.entry import Entry
+from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.yaml_tree import YamlNode
+from cnnspec.layers import Shape
+from cnnspec.layers.input import INPUT
+from cnnspec.wording import describe, nearest, quoted
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+NAME_RULE = "letters, digits, `_` and `-`, with a letter or `_` first"
+PARAM_RULE = "letters, digits and `_`, with a letter or `_` first"
+"""As a name, without the `-`, which `$a-b` would read as minus."""
+
+
+def is_name(text: str) -> bool:
+    """Return whether a layer, a part of its dotted name, or a block may be called this."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_param_name(text: str) -> bool:
+    """Return whether a parameter may be called this."""
+    return is_name(text) and "-" not in text
+
+
+class Output(NamedTuple):
+    """The output of a layer: its node, its shape (None where an error hides it), and the place that makes it."""
+
+    node: str
+    shape: Shape | None
+    span: Span
+
+
+class LayerName(NamedTuple):
+    """The full name of a layer, prefixed by the blocks around it, and the name that the author wrote, if any."""
+
+    full: str
+    given: str | None
+
+
+class Names:
+    """The names of one network and the outputs that they stand for."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, Output] = {}
+        self._ordinals: dict[str, Counter[str]] = {}
+        """How many layers of each kind there are, by prefix."""
+        self._spans: dict[str, Span] = {}
+        """The place of each taken name."""
+        self._unresolved_prefixes: set[str] = set()
+        """What names begin with that an error hides; references to them are not reported."""
+        self._unresolved: list[tuple[str, Span, Scope]] = []
+        """References to names that are not defined yet."""
+
+    def define(self, name: LayerName, output: Output) -> None:
+        """Let a layer's name stand for an output; one that the author wrote, for the last of several."""
+        if name.given:
+            self.outputs[name.full] = output
+        else:
+            self.outputs.setdefault(name.full, output)
+
+    def hide(self, prefix: str) -> None:
+        """Report no reference to a name that begins like this."""
+        self._unresolved_prefixes.add(prefix)
+
+    def of_layer(self, entry: Entry, kind: str | None = None) -> LayerName:
+        """Return the name of a layer and take it: the author's, or its kind (or `kind`) and ordinal."""
+        kind = kind or entry.kind
+        ordinals = self._ordinals.setdefault(entry.scope.prefix, Counter())
+        ordinals[kind] += 1
+        given = self.given(entry)
+        full = entry.scope.prefix + (given or f"{kind}{ordinals[kind]}")
+        self.take(full, entry, given is not None)
+        return LayerName(full, given)
+
+    def of_group(self, entry: Entry) -> LayerName | None:
+        """Return the name of a block's use or a repeat and take it, if the author wrote one."""
+        given = self.given(entry)
+        if given is None:
+            return None
+        self.take(entry.scope.prefix + given, entry, True)
+        return LayerName(entry.scope.prefix + given, given)
+
+    def given(self, entry: Entry) -> str | None:
+        """Return the name that the author wrote, if there is one; report one that is not valid."""
+        node = entry.get("name")
+        if node is None:
+            return None
+        scope = entry.scope
+        try:
+            name = scope.value(node)
+        except InvalidValue:
+            return None
+        if not isinstance(name, str) or not all(map(is_name, name.split("."))) or name == INPUT:
+            shown = quoted(name) if isinstance(name, str) else describe(name)
+            remedy = "`input` is the network's input" if name == INPUT else NAME_RULE
+            scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)
+            if isinstance(name, str) and name:
+                self.hide(f"{scope.prefix}{name}")
+            return None
+        return name
+
+    def take(self, name: str, entry: Entry, written: bool) -> None:
+        """Take a name, which no other may have; it is `written` in the entry, or the default."""
+        scope, span = entry.scope, entry.span_of("name") if written else entry.span
+        first = self._spans.get(name)
+        if first is None:
+            self._spans[name] = span
+        elif first == span:
+            what = "the use of the block" if scope.open_blocks else "the repeat"
+            message = f"this makes several layers that are called `{name}`"
+            remedy = f"give {what} a `name`, and the names of its layers begin with that"
+            scope.error("duplicate-name", message, span, help=remedy)
+        else:
+            label = "again here" if written else "is called so by default"
+            scope.error("duplicate-name", f"two layers are called `{name}`", span, label, Label(first, "first here"))
+
+    def take_input(self, name: str, output: Output) -> None:
+        """Take the name of an input of the network, and let it stand for that input."""
+        self.outputs[name] = output
+        self._spans[name] = output.span
+
+    def look_up(self, node: YamlNode, scope: Scope) -> Output | None:
+        """Return the output that a `from` refers to, by a name here or in the blocks around; None where there is none.
+
+        A name that is not there is reported by `report_unresolved`, when it is known whether it comes later.
+        """
+        try:
+            name = scope.value(node)
+        except InvalidValue:
+            return None
+        if not isinstance(name, str):
+            scope.error("wrong-type", f"`from` takes the name of a layer, not {describe(name)}", node.span)
+            return None
+        prefixes = scope.prefix.split(".")
+        for depth in range(len(prefixes), 0, -1):
+            full = ".".join([*prefixes[: depth - 1], name])
+            if full in self.outputs:
+                return self.outputs[full]
+        if not f"{scope.prefix}{name}".startswith(tuple(self._unresolved_prefixes)):
+            self._unresolved.append((name, node.span, scope))
+        return None
+
+    def report_unresolved(self) -> None:
+        """Report the references to names that no layer before them has."""
+        for name, span, scope in self._unresolved:
+            later = self.outputs.get(scope.prefix + name)
+            if later is not None:
+                message = f"{quoted(name)} comes later, and `from` reaches back only"
+                scope.error("unknown-layer", message, span, "", Label(later.span, "stands here"))
+            else:
+                near = nearest(name, self.outputs)
+                remedy = f"did you mean `{near}`?" if near else ""
+                scope.error("unknown-layer", f"no layer is called {quoted(name)}", span, help=remedy)
