@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cnnspec.errors import CnnspecError
@@ -14,55 +15,22 @@ from cnnspec.wording import TAB, cells
 
 Severity = Literal["error", "warning"]
 
-CODES: dict[str, str] = {
-    # the file
-    "unreadable-file": "the file cannot be read",
-    "not-text": "the file is not UTF-8 text",
-    "file-too-large": "the file is larger than a spec may be",
-    "empty-spec": "there is nothing in the file",
-    "yaml-syntax": "the text is not YAML",
-    "duplicate-key": "a key is written twice in one mapping",
-    "unsupported-yaml": "a YAML feature that specs do not have",
-    "nesting-too-deep": "the text is nested deeper than a spec may be",
-    "alias-expansion": "aliases multiply the text beyond what a spec may hold",
-    "number-too-long": "a number has more digits than can be read",
-    # the structure
-    "wrong-version": "the format version is not one that this cnnspec reads",
-    "wrong-type": "a value is of another type than the key takes",
-    "invalid-value": "a value is outside of what the key takes",
-    "missing-key": "a key that must be there is not",
-    "unknown-key": "a key that nothing reads",
-    "unknown-kind": "no layer has this kind",
-    "invalid-name": "a name that could not be referred to",
-    "duplicate-name": "two layers have one name",
-    "unknown-layer": "`from` names a layer that is not there",
-    "misplaced-from": "`from` stands where no branch begins",
-    "too-few-branches": "a merge needs at least two branches",
-    "not-allowed-here": "`layers` in a spec that extends another",
-    # parameters, blocks, repeats
-    "unknown-param": "no parameter has this name",
-    "bad-expression": "an expression that cannot be evaluated",
-    "recursive-block": "a block that uses itself",
-    "uneven-each": "the lists of `each` have different lengths",
-    "too-many-layers": "the spec grows past the number of layers that it may have",
-    "endless-extends": "specs that extend each other",
-    "too-many-faults": "more faults than anybody reads; the rest is not said",
-    # the shapes
-    "kernel-too-large": "a window does not fit its input",
-    "needs-image": "a layer that slides over an image gets a flat vector",
-    "needs-vector": "a dense layer gets an image",
-    "groups-do-not-divide": "the groups do not divide the channels",
-    "shapes-differ": "the branches of a merge have different shapes",
-    "size-too-large": "a crop, slice or pad reaches beyond its input",
-    "cut-to-nothing": "nothing would be left of the input",
-    "weight-shape": "inline numbers do not have the parameter's shape",
-    "expectation-failed": "the network is not what its author expects",
-    "example-shape": "an example does not fit the network",
-    # warnings
-    "unread-layer": "a layer whose output nothing reads",
-    "softmax-before-loss": "a network for cross-entropy ends in a softmax",
-    "padding-per-side": "a total padding that looks like a padding on each side",
-}
+PAGES = Path(__file__).parent / "codes.md"
+_SECTION = re.compile(r"^## ([a-z-]+)\n\n\*([^\n]+)\*\n\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def codes() -> dict[str, CodePage]:
+    """Return the page of each code; read from codes.md, so that a check without diagnostics does not pay for them."""
+    text = PAGES.read_text(encoding="utf-8")
+    return {code: CodePage(summary, page.strip()) for code, summary, page in _SECTION.findall(text)}
+
+
+class CodePage(NamedTuple):
+    """The page of a code in codes.md: its summary in one line, and its text."""
+
+    summary: str
+    text: str
 
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")

@@ -60,6 +60,8 @@ def describe(value: Any) -> str:
             return "true" if value else "false"
         case str():
             return f"the text {quoted(value)}"
+        case int() if abs(value) >= 10**1000:  # Python refuses to print some of these
+            return "a number of more than 1,000 digits"
         case int() if abs(value) >= 10**20:
             return f"a number of {len(str(abs(value)))} digits"
         case int() | float():
@@ -68,7 +70,7 @@ def describe(value: Any) -> str:
             return f"a list of {len(value)}"
         case dict():
             return "a mapping"
-    return repr(value)
+    return f"a value of the type {type(value).__name__}"
 
 
 def yaml11_hint(value: Any) -> str:

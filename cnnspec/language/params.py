@@ -9,7 +9,7 @@ from cnnspec.diagnostics import Label, Source, Span
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.names import PARAM_RULE, is_param_name
 from cnnspec.language.scope import InvalidValue, Scope
-from cnnspec.language.yaml_tree import YamlNode
+from cnnspec.language.yaml_tree import MAX_DIGITS, YamlNode
 from cnnspec.wording import describe, nearest, quoted
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -28,6 +28,7 @@ def read_params(scope: Scope, chain: list[YamlNode], overrides: Mapping[str, Any
     `chain` holds the spec and those that it extends, nearest first. A value is UNRESOLVED where it is not valid.
     """
     values: dict[str, Any] = {}
+    overrides = {name: _read_override(scope, name, value) for name, value in overrides.items()}
     for level in reversed(chain):
         node = level.get("params")
         if node is not None and not node.is_mapping:
@@ -84,9 +85,29 @@ def _read_param(
     values[name] = value
 
 
+def _read_override(scope: Scope, name: str, value: Any) -> Any:
+    """Return a value from outside as the text of a spec could hold it; report any other and return UNRESOLVED."""
+    if isinstance(value, tuple | list) and all(map(_is_plain, value)):
+        return list(value)
+    if _is_plain(value):
+        return value
+    span = Span(Source("--set", f"{name}=…"), 1, 1, 1, len(name) + 1)
+    message = f"{quoted(name)} takes a number, text, a list, true or false, not {describe(value)}"
+    scope.error("wrong-type", message, span)
+    return UNRESOLVED
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, int):
+        return bool(abs(value) < 10**MAX_DIGITS)
+    return value is None or isinstance(value, str | float)
+
+
 def _option(name: str, value: Any) -> Span:
     """Return the place of a parameter that is set from outside, which is in no file."""
-    return Span(Source("--set", f"{name}={value}"), 1, 1, 1, len(name) + 1)
+    return Span(Source("--set", f"{name}={'…' if value is UNRESOLVED else value}"), 1, 1, 1, len(name) + 1)
 
 
 def _known(name: str, names: Mapping[str, Any]) -> str:

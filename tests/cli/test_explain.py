@@ -8,11 +8,18 @@ import pytest
 from conftest import Cnnspec
 
 import cnnspec as package
-from cnnspec.cli.explain import PAGES, faulty, page
-from cnnspec.diagnostics import CODES, Source
+from cnnspec.cli.explain import invalid_example
+from cnnspec.diagnostics import PAGES, Source, codes
+
+CODES = codes()
 
 PROSE_ONLY = {"unreadable-file", "not-text", "file-too-large", "endless-extends", "too-many-faults"}
 """Codes about files, or that take a thousand faults to raise."""
+
+
+def page(code: str) -> str:
+    return CODES[code].text
+
 
 BLOCK = re.compile(r"^```yaml\n# (.+)\n((?:.*\n)*?)```$", re.MULTILINE)
 
@@ -25,20 +32,20 @@ def test_every_code_has_one_section() -> None:
 def test_page(code: str) -> None:
     heads = [head for head, _ in BLOCK.findall(page(code))]
     assert page(code).count("```") == 2 * len(heads)
-    assert heads in ([[]] if code in PROSE_ONLY else [["at fault"], ["at fault", "mended"]])
+    assert heads in ([[]] if code in PROSE_ONLY else [["error"], ["error", "fixed"]])
     assert 2 <= len(re.findall(r"\.(?: |$)", page(code).split("\n\n")[0])) <= 3, "two or three sentences"
 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code not in PROSE_ONLY])
-def test_the_spec_at_fault_has_that_fault_alone(code: str) -> None:
-    spec = faulty(code)
+def test_the_invalid_spec_has_that_error_alone(code: str) -> None:
+    spec = invalid_example(code)
     assert spec is not None
     assert [d.code for d in package.check(spec).diagnostics] == [code]
 
 
-@pytest.mark.parametrize("code", [code for code in CODES if "# mended" in page(code)])
-def test_the_mended_spec_is_clean(code: str) -> None:
-    text = dict(BLOCK.findall(page(code)))["mended"]
+@pytest.mark.parametrize("code", [code for code in CODES if "# fixed" in page(code)])
+def test_the_fixed_spec_is_clean(code: str) -> None:
+    text = dict(BLOCK.findall(page(code)))["fixed"]
     report = package.check(Source("<example>", text))
     assert report.ok
     assert report.diagnostics == ()
@@ -58,12 +65,12 @@ def test_explain_shows_the_page_and_what_the_checker_says(cnnspec: Cnnspec) -> N
 def test_explain_a_code_without_an_example(cnnspec: Cnnspec) -> None:
     result = cnnspec("explain", "not-text")
     assert result.exit_code == 0
-    assert result.stdout == f"not-text: {CODES['not-text']}\n\n{page('not-text')}\n"
+    assert result.stdout == f"not-text: {CODES['not-text'].summary}\n\n{page('not-text')}\n"
 
 
 def test_explain_lists_the_codes(cnnspec: Cnnspec) -> None:
     lines = cnnspec("explain").stdout.splitlines()
-    assert [tuple(line.split(maxsplit=1)) for line in lines] == list(CODES.items())
+    assert [tuple(line.split(maxsplit=1)) for line in lines] == [(code, found.summary) for code, found in CODES.items()]
 
 
 def test_an_unknown_code(cnnspec: Cnnspec) -> None:
