@@ -108,6 +108,7 @@ class NumpyModel(Model):
         return loss, gradients
 
     def _in_training(self, x: Array, target: Array, state: Arrays) -> tuple[float, Array, Arrays]:
+        self.check_batch_statistics(len(x))
         tape: Tape = []
         output = self.graph.output.name
         y = self._forward({self.graph.input.name: x}, tape, state)[output]
@@ -131,7 +132,8 @@ class NumpyModel(Model):
         return {name: array.copy() for name, array in self._slots.items()}
 
     def _load_optimizer_state(self, state: Mapping[str, Array]) -> None:
-        optimizers.load(self._slots, state)
+        for name, array in self._slots.items():
+            array[...] = state[name]
 
     def _state(self) -> Arrays:
         return {name: array.copy() for name, array in self._weights.items()}

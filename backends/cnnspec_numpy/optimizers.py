@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.errors import BackendError
 from cnnspec.graph.training import Adam, Sgd
 
 
@@ -52,19 +51,3 @@ def _adam(settings: Adam, w: Array, g: Array, mean: Array, square: Array, rate: 
     denominator /= math.sqrt(1 - settings.beta2**t)
     denominator += settings.eps
     w -= (rate / (1 - settings.beta1**t)) * (mean / denominator)
-
-
-def load(state: Arrays, given: Mapping[str, Array]) -> None:
-    """Takes over a state; one of another optimizer or network is a BackendError that lists what differs."""
-    found = {name: np.shape(array) for name, array in given.items()}
-    expected = {name: array.shape for name, array in state.items()}
-    wrong = [name for name in expected | found if found.get(name) != expected.get(name)]
-    if wrong:
-        lines = [f"  {name}: found {_says(found.get(name))}, expected {_says(expected.get(name))}" for name in wrong]
-        raise BackendError("the given state is of another optimizer or network:\n" + "\n".join(lines))
-    for name, array in state.items():
-        array[...] = given[name]
-
-
-def _says(shape: tuple[int, ...] | None) -> str:
-    return "nothing" if shape is None else str(list(shape))

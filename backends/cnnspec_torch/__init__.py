@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["TorchBackend", "backend"]
 
 
-def _need_torch() -> None:
+def _require_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -29,35 +29,35 @@ def _need_torch() -> None:
 
 
 class TorchBackend:
-    """What the entry point `torch` of the group `cnnspec.backends` names."""
+    """The object that the entry point `torch` of the group `cnnspec.backends` names."""
 
     name = "torch"
     options = ("compile", "channels_last", "tf32")
 
     def version(self) -> str:
-        """Of the library underneath: `torch 2.13.0`."""
-        _need_torch()
+        """Return the version of PyTorch, such as `torch 2.13.0`."""
+        _require_torch()
         import torch
 
         return f"torch {torch.__version__}"
 
     def devices(self) -> list[str]:
-        """The devices that are present, the CPU first."""
-        _need_torch()
+        """Return the devices of this machine, the CPU first."""
+        _require_torch()
         from cnnspec_torch import devices
 
-        return devices.present()
+        return devices.available()
 
     def dtypes(self) -> dict[str, int]:
         """Return the data types with their bytes; bfloat16 and float16 are autocast around float32 weights."""
-        _need_torch()
+        _require_torch()
         from cnnspec_torch import devices
 
         return {name: dtype.itemsize for name, dtype in devices.DTYPES.items()}
 
     def distributed(self, device: str) -> AbstractContextManager[str]:
         """Join the processes that torchrun started, if it did; yields this process's own device."""
-        _need_torch()
+        _require_torch()
         from cnnspec_torch import distributed
 
         return distributed.process_group(device)
@@ -71,15 +71,15 @@ class TorchBackend:
         dtype: str = "float32",
         **options: bool | None,
     ) -> TorchModel:
-        """A model of the graph on that device; the options are the fields of `cnnspec_torch.model.Options`."""
-        _need_torch()
+        """Return a model of the graph on that device; the options are the fields of `cnnspec_torch.model.Options`."""
+        _require_torch()
         from cnnspec_torch.model import Options, TorchModel
 
         return TorchModel(graph, weights, device, dtype, Options.checked(options))
 
     def to_module(self, graph: Graph, weights: Mapping[str, Array]) -> SpecModule:
-        """The network as a torch.nn.Module on the CPU, for the user's own code; its state_dict has the spec's names."""
-        _need_torch()
+        """Return the network as a torch.nn.Module on the CPU, whose state_dict has the spec's names."""
+        _require_torch()
         from cnnspec_torch.module import SpecModule
 
         module = SpecModule(graph)

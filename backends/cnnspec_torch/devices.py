@@ -1,4 +1,4 @@
-"""Devices and number formats: which are there, and what runs on which."""
+"""Devices and dtypes: those available, by name, and the dtypes of each device."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DTYPES = {
 }
 
 
-def present() -> list[str]:
-    """The devices that this machine has, the CPU first."""
+def available() -> list[str]:
+    """Return the devices of this machine, the CPU first."""
     found = ["cpu"]
     if torch.cuda.is_available():
         found += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
@@ -28,25 +28,25 @@ def present() -> list[str]:
 
 
 def device(name: str) -> torch.device:
-    """The device of that name, or a BackendError that lists those present; `meta` has shapes and no numbers."""
-    if name != "meta" and name not in present():
-        raise BackendError(f"there is no device `{name}` here; torch has {', '.join(present())}")
+    """Return the device of that name; raise BackendError where it is absent. `meta` has shapes and no numbers."""
+    if name != "meta" and name not in available():
+        raise BackendError(f"there is no device `{name}` here; torch has {', '.join(available())}")
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
-def dtype(name: str, on: torch.device) -> torch.dtype:
-    """The number format of that name, or a BackendError where torch or the device has none such."""
+def dtype(name: str, torch_device: torch.device) -> torch.dtype:
+    """Return the dtype of that name; raise BackendError where torch or the device does not have it."""
     if name not in DTYPES:
         raise BackendError(f"there is no dtype `{name}`; torch computes in {', '.join(DTYPES)}")
-    if name == "float64" and on.type == "mps":
+    if name == "float64" and torch_device.type == "mps":
         raise BackendError("the device `mps` has no float64; it computes in float32, bfloat16, float16")
     return DTYPES[name]
 
 
 @contextmanager
-def tf32(allowed: bool, on: torch.device) -> Iterator[None]:
-    """Says, for the computations inside alone, whether CUDA may round float32 factors to 10 bits of mantissa."""
-    if on.type != "cuda":
+def tf32(allowed: bool, torch_device: torch.device) -> Iterator[None]:
+    """Allow or forbid CUDA, for the computations inside, to round float32 factors to 10 bits of mantissa."""
+    if torch_device.type != "cuda":
         yield
         return
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn

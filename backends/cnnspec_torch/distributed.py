@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its default arguments are the group that exists when it is imported. The optimizers import it, and would keep our
+# group alive beyond its end, with threads that abort the process if one of them needs the interpreter while that ends.
+import torch.distributed.nn
 from torch import Tensor
 
 from cnnspec.errors import BackendError
@@ -38,10 +42,9 @@ def process_group(device: str) -> Iterator[str]:
     own = _join(device)
     try:
         yield own
-        dist.barrier()  # rank 0 hosts the store that the others still need
+        dist.barrier()  # rank 0 may host the store that the others still need
     finally:
-        # Before Python ends, since a group that is there then may abort the process. After an error there is no
-        # barrier: a process that failed would never come to it.
+        # No barrier after an error: a process that failed would never reach it.
         dist.destroy_process_group()
 
 

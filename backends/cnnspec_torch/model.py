@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.errors import BackendError, InputError
+from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import CrossEntropy
 from cnnspec.rng import dropout_mask, stream
@@ -28,18 +27,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Options:
-    """What `prepare` takes beside the device and the number format."""
+    """The options of `prepare` beside the device and the dtype."""
 
     compile: bool = False
-    """Whether torch.compile turns the network into kernels of its own; needs a C++ compiler, or Triton on CUDA."""
+    """Whether torch.compile generates kernels for the network; needs a C++ compiler, or Triton on CUDA."""
     channels_last: bool | None = None
-    """Whether images lie in memory channel by channel of each pixel; None where that is faster."""
+    """Whether images are stored in the memory format channels_last; None chooses the faster format."""
     tf32: bool = False
-    """Whether CUDA may round the factors of float32 products to TF32; holds while the model computes."""
+    """Whether CUDA may round the factors of float32 products to TF32 while the model computes."""
 
     @classmethod
     def checked(cls, options: Mapping[str, bool | None]) -> Options:
-        """The options, or a BackendError that names those there are."""
+        """Return the options; raise BackendError where one does not exist or has a wrong type."""
         known = [field.name for field in fields(cls)]
         for name, value in options.items():
             if name not in known:
@@ -61,15 +60,17 @@ class TorchModel(Model):
     ) -> None:
         super().__init__(graph, device, dtype)
         self.options = options or Options()
-        self.place = devices.device(device)
-        self.computes_in = devices.dtype(dtype, self.place)
-        self.reduced = dtype in ("bfloat16", "float16")
-        self.module = SpecModule(graph, self.place, torch.float32 if self.reduced else self.computes_in)
+        self.torch_device = devices.device(device)
+        self.compute_dtype = devices.dtype(dtype, self.torch_device)
+        self.autocasts = dtype in ("bfloat16", "float16")
+        self.weight_dtype = torch.float32 if self.autocasts else self.compute_dtype
+        self.module = SpecModule(graph, self.torch_device, self.weight_dtype)
         self.module.load(weights)
         self.module.eval()
-        wanted = self.options.channels_last
-        pays = _channels_last_pays(self.place, self.computes_in) if wanted is None else wanted
-        self.channels_last = pays and any(len(graph.by_name[name].shape) == 3 for name in graph.inputs)
+        channels_last = self.options.channels_last
+        if channels_last is None:
+            channels_last = _channels_last_is_faster(self.torch_device, self.compute_dtype)
+        self.channels_last = channels_last and any(len(graph.by_name[name].shape) == 3 for name in graph.inputs)
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.run_module = torch.compile(self.module) if self.options.compile else self.module
@@ -82,9 +83,9 @@ class TorchModel(Model):
     # Running
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
-        with torch.inference_mode(), self._computing(training=False):
+        with torch.inference_mode(), self._compute_context(training=False):
             outputs = self._execute(inputs, hook)
-        # A network of views alone would hand the caller's own array back.
+        # A network of views alone would return the caller's own array.
         return {
             name: y.copy() if any(np.may_share_memory(x, y) for x in inputs.values()) else y
             for name, y in outputs.items()
@@ -93,12 +94,12 @@ class TorchModel(Model):
     def _execute(self, inputs: Arrays, hook: Hook | None) -> Arrays:
         tensors = {name: self._tensor(x) for name, x in inputs.items()}
         if hook is None and len(tensors) == len(self.graph.outputs) == 1:
-            return {self.graph.output.name: self._numbers(self.run_module(*tensors.values()))}
-        pass_on = None if hook is None else lambda name, y: hook(name, self._numbers(y))
-        return {name: self._numbers(y) for name, y in self.module.execute(tensors, pass_on).items()}
+            return {self.graph.output.name: self._array(self.run_module(*tensors.values()))}
+        array_hook = None if hook is None else lambda name, y: hook(name, self._array(y))
+        return {name: self._array(y) for name, y in self.module.execute(tensors, array_hook).items()}
 
     def _state(self) -> Arrays:
-        return {name: self._numbers(tensor).copy() for name, tensor in self.module.arrays().items()}
+        return {name: self._array(tensor).copy() for name, tensor in self.module.arrays().items()}
 
     def _load(self, state: Mapping[str, Array]) -> None:
         self.module.load(state)
@@ -106,19 +107,19 @@ class TorchModel(Model):
     # Training
 
     def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-        with torch.enable_grad(), self._computing(training=False):
-            images = {name: self._tensor(x).requires_grad_() for name, x in inputs.items()}
-            y = self.module.execute(images)
+        with torch.enable_grad(), self._compute_context(training=False):
+            tensors = {name: self._tensor(x).requires_grad_() for name, x in inputs.items()}
+            y = self.module.execute(tensors)
             found = torch.autograd.grad(
                 [y[name] for name in dy],
-                [*images.values(), *self.parameters.values()],
+                [*tensors.values(), *self.parameters.values()],
                 [self._tensor(gradient).to(y[name].dtype) for name, gradient in dy.items()],
                 allow_unused=True,
                 materialize_grads=True,
             )
-        gradients = [self._numbers(gradient).copy() for gradient in found]
-        dx = dict(zip(images, gradients[: len(images)], strict=True))
-        return dx, dict(zip(self.parameters, gradients[len(images) :], strict=True))
+        gradients = [self._array(gradient).copy() for gradient in found]
+        dx = dict(zip(tensors, gradients[: len(tensors)], strict=True))
+        return dx, dict(zip(self.parameters, gradients[len(tensors) :], strict=True))
 
     def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
@@ -128,7 +129,7 @@ class TorchModel(Model):
             for name, buffer in self.module.named_buffers():
                 buffer.copy_(before[name])
         scale = self.scaler.get_scale()
-        return loss, {name: self._numbers(p.grad) / scale for name, p in self.parameters.items() if p.grad is not None}
+        return loss, {name: self._array(p.grad) / scale for name, p in self.parameters.items() if p.grad is not None}
 
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
         loss, y = self._backward(x, target)
@@ -136,23 +137,23 @@ class TorchModel(Model):
             self.optimizer.set_rate(self.learning_rate)
             self.scaler.step(self.optimizer.torch)
             self.scaler.update()
-        return loss, self._numbers(y)
+        return loss, self._array(y)
 
     def _backward(self, x: Array, target: Array) -> tuple[float, Tensor]:
-        """The loss of the batch (over all processes), and the output of this process' samples.
+        """Return the loss of the batch over all processes, and the output of this process's samples.
 
-        Each parameter's `grad` is then its gradient, times the scale.
+        Sets the `grad` of each parameter to its gradient times the scale.
         """
         n = len(x)
-        first, total = distributed.position_in_batch(n, self.place) if self.sharded else (0, n)
-        self._check_statistics(total)
+        first, total = distributed.position_in_batch(n, self.torch_device) if self.sharded else (0, n)
+        self.check_batch_statistics(total)
         for p in self.parameters.values():
             p.grad = None
-        with torch.enable_grad(), self._computing(training=True):
-            y = self.run_module(self._tensor(x), self._masks(first, n, total)).to(self._weight_dtype)
+        with torch.enable_grad(), self._compute_context(training=True):
+            y = self.run_module(self._tensor(x), self._masks(first, n, total)).to(self.weight_dtype)
             loss = self._loss(y, self._tensor(target))
             if self.sharded:
-                # The mean over an empty shard is not a number; its sum is zero.
+                # The mean over an empty shard is NaN, its sum zero.
                 loss = loss * (n / total) if n else y.sum()
             if loss.requires_grad:
                 torch.autograd.backward(self.scaler.scale(loss))
@@ -169,50 +170,35 @@ class TorchModel(Model):
         return F.mse_loss(y, target)
 
     def _masks(self, first: int, n: int, total: int) -> dict[str, Tensor]:
-        """What each dropout layer keeps in this step, for the samples from `first` on of the global batch."""
+        """Return which elements each stochastic layer keeps in this step, of samples first … first + n of the batch."""
         masks = {}
         for node in self.graph.nodes:
-            if node.kind == "dropout":
-                shape = (total, *node.shape)
-                masks[node.name] = self._mask(node.name, shape, node.layer.rate)[first : first + n]  # type: ignore[attr-defined]
+            if node.layer.stochastic:
+                rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
+                masks[node.name] = self._mask(node.name, (total, *node.shape), rate)[first : first + n]
         return masks
 
-    def _mask(self, layer: str, shape: tuple[int, ...], rate: float) -> Tensor:
+    def _mask(self, name: str, shape: tuple[int, ...], rate: float) -> Tensor:
         seed = self.train.seed
-        if self.place.type == "cpu":
-            return torch.from_numpy(dropout_mask(seed, self.steps, layer, shape, rate))
-        own = int(stream(seed, "dropout", layer, self.steps).integers(2**63))
-        generator = torch.Generator(self.place).manual_seed(own)
-        return torch.rand(shape, generator=generator, device=self.place) >= rate
-
-    def _check_statistics(self, n: int) -> None:
-        for node in self.graph.nodes:
-            if node.kind == "batch_norm" and n * math.prod(node.shape[1:]) == 1:
-                raise InputError(
-                    f"`{node.name}` gets one number for each channel, and cannot normalise it over the batch: "
-                    "train it with batches of at least 2"
-                )
+        if self.torch_device.type == "cpu":
+            return torch.from_numpy(dropout_mask(seed, self.steps, name, shape, rate))
+        step_seed = int(stream(seed, "dropout", name, self.steps).integers(2**63))
+        generator = torch.Generator(self.torch_device).manual_seed(step_seed)
+        return torch.rand(shape, generator=generator, device=self.torch_device) >= rate
 
     def _begin_training(self) -> None:
-        self.scaler = torch.amp.GradScaler(self.place.type, enabled=self.dtype == "float16")
+        self.scaler = torch.amp.GradScaler(self.torch_device.type, enabled=self.dtype == "float16")
         self.optimizer = Optimizer(self.train.optimizer, self.parameters) if self.parameters else None
 
     def gather(self, value: T) -> list[T]:
-        """What each process gives, in all of them, by process."""
+        """Return the value of each process by rank, in every process."""
         return distributed.gather(value)
 
     def _optimizer_state(self) -> Arrays:
-        return {name: self._numbers(tensor).copy() for name, tensor in self._optimizer_tensors().items()}
+        return {name: self._array(tensor).copy() for name, tensor in self._optimizer_tensors().items()}
 
     def _load_optimizer_state(self, state: Mapping[str, Array]) -> None:
-        tensors = self._optimizer_tensors()
-        expected = {name: list(tensor.shape) for name, tensor in tensors.items()}
-        found = {name: list(np.shape(array)) for name, array in state.items()}
-        wrong = [name for name in expected | found if found.get(name) != expected.get(name)]
-        if wrong:
-            lines = [f"  {name}: found {found.get(name)}, expected {expected.get(name)}" for name in wrong]
-            raise BackendError("the given state is of another optimizer or network:\n" + "\n".join(lines))
-        for name, tensor in tensors.items():
+        for name, tensor in self._optimizer_tensors().items():
             tensor.copy_(torch.tensor(np.asarray(state[name])))
         if self.optimizer is not None:
             self.optimizer.set_steps(self.steps)
@@ -220,19 +206,14 @@ class TorchModel(Model):
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         return dict(self.optimizer.state()) if self.optimizer is not None else {}
 
-    # The edge
-
-    @property
-    def _weight_dtype(self) -> torch.dtype:
-        return torch.float32 if self.reduced else self.computes_in
-
     @contextmanager
-    def _computing(self, training: bool) -> Iterator[None]:
+    def _compute_context(self, training: bool) -> Iterator[None]:
+        """Set the module's mode, autocast and TF32 for the computations inside."""
         if self.module.training is not training:
             self.module.train(training)
-        autocast = torch.autocast(self.place.type, self.computes_in) if self.reduced else nullcontext()
+        autocast = torch.autocast(self.torch_device.type, self.compute_dtype) if self.autocasts else nullcontext()
         try:
-            with devices.tf32(self.options.tf32, self.place), autocast:
+            with devices.tf32(self.options.tf32, self.torch_device), autocast:
                 yield
         except torch._dynamo.exc.TorchDynamoException as error:
             if not self.options.compile:
@@ -242,19 +223,19 @@ class TorchModel(Model):
             ) from error
 
     def _tensor(self, array: Array) -> Tensor:
-        """The array on the device, not copied where that is the CPU."""
-        # A tensor has no notion of read-only memory.
+        """Return the array as a tensor on the device; on the CPU they share memory."""
+        # Tensors cannot be read-only, so a read-only array is copied.
         tensor = torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
-        if self.place.type == "cuda":
-            tensor = tensor.pin_memory().to(self.place, non_blocking=True)
-        tensor = tensor.to(self.place)
+        if self.torch_device.type == "cuda":
+            tensor = tensor.pin_memory().to(self.torch_device, non_blocking=True)
+        tensor = tensor.to(self.torch_device)
         return tensor.to(memory_format=torch.channels_last) if self.channels_last and tensor.ndim == 4 else tensor
 
-    def _numbers(self, tensor: Tensor) -> Array:
-        """The tensor as an array, not copied where that is the CPU."""
+    def _array(self, tensor: Tensor) -> Array:
+        """Return the tensor as an array in the weights' dtype; on the CPU they may share memory."""
         if tensor.is_meta:
             raise BackendError("the device `meta` has shapes and no numbers")
-        array: Array = tensor.detach().to(self._weight_dtype).cpu().numpy()
+        array: Array = tensor.detach().to(self.weight_dtype).cpu().numpy()
         return np.ascontiguousarray(array)
 
 
@@ -264,7 +245,7 @@ def _gradient(p: torch.nn.Parameter) -> Tensor:
     return p.grad
 
 
-def _channels_last_pays(device: torch.device, dtype: torch.dtype) -> bool:
+def _channels_last_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
     # Measured on the CPU: float32 takes 0.6 to 0.95 of the time, float64 1.4 to 2 times it, and so does a step in
     # bfloat16. CUDA's tensor cores read half precision in this order.
     return dtype in {"cpu": (torch.float32,), "cuda": (torch.float16, torch.bfloat16)}.get(device.type, ())

@@ -1,4 +1,4 @@
-"""The optimizers of a spec as torch's own, and what they keep as arrays that any backend can go on with."""
+"""The optimizers of a spec as those of torch.optim, with their state under the names that every backend uses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cnnspec.graph.training import Adam, AdamW, Sgd
 
 Settings = Sgd | Adam | AdamW
 
-# The names that a checkpoint has for what torch.optim keeps for each parameter.
+# The names in a checkpoint -> the keys in the state of torch.optim.
 SGD = {"momentum": "momentum_buffer"}
 ADAM = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
 
 
 class Optimizer:
-    """A torch.optim optimizer over named parameters, whose state is there from the start."""
+    """A torch.optim optimizer over named parameters, whose state exists before the first step."""
 
     def __init__(self, settings: Settings, parameters: Mapping[str, nn.Parameter]) -> None:
         self.settings = settings
@@ -35,18 +35,18 @@ class Optimizer:
         return ADAM
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the next step."""
+        """Set the learning rate of the next step."""
         for group in self.torch.param_groups:
             group["lr"] = rate
 
     def set_steps(self, steps: int) -> None:
-        """How many steps were made: Adam's correction of its bias depends on it."""
-        for kept in self.torch.state.values():
-            if "step" in kept:
-                kept["step"].fill_(steps)
+        """Set the number of steps made so far, which Adam's bias correction depends on."""
+        for state in self.torch.state.values():
+            if "step" in state:
+                state["step"].fill_(steps)
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        """What is kept, as `<parameter>:<slot>`; the tensors are the optimizer's own."""
+        """Yield the optimizer's own tensors, each named `<parameter>:<slot>`."""
         for name, p in self.parameters.items():
             for slot, key in self._slots.items():
                 yield f"{name}:{slot}", self.torch.state[p][key]

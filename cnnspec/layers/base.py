@@ -107,11 +107,11 @@ class Layer(BaseModel):
     piecewise: ClassVar[bool]
     """Whether its derivative jumps somewhere: two runs whose rounding differs may be on either side of that."""
     stochastic: ClassVar[bool] = False
-    """Whether it draws random numbers in training."""
+    """Whether training drops elements at random, each with the probability `rate`, which is then a field."""
     aliases_input: ClassVar[bool] = False
     """Whether the output shares the input's memory at inference."""
     needs_batch_statistics: ClassVar[bool] = False
-    """Whether training normalises over the batch, so that a sample's output depends on the others."""
+    """Whether training normalises each channel over the batch, so that a sample's output depends on the others."""
     normalises_classes: ClassVar[bool] = False
     """Whether the output is already a (log-)probability of each class."""
 
@@ -157,8 +157,10 @@ class Layer(BaseModel):
 
 
 def undeclared(cls: type[Layer]) -> list[str]:
-    """Return the traits and methods that a layer must declare, itself or by a base class, and does not."""
+    """Return the traits, fields and methods that a layer must declare, itself or by a base class, and does not."""
     traits = [name for name in ("kind", "elementwise", "monotone", "linear", "piecewise") if not hasattr(cls, name)]
+    if cls.stochastic and "rate" not in cls.model_fields:
+        traits.append("rate")
     methods = ("infer", "macs", "receptive_field")
     return traits + [name for name in methods if getattr(cls, name) is getattr(Layer, name)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -115,9 +116,11 @@ class Model(ABC):
         return {"steps": np.asarray(self.steps)} | self._optimizer_state()
 
     def load_training_state(self, state: Mapping[str, Array]) -> None:
-        """The inverse of `training_state`, after `begin_training`."""
+        """Restore what `training_state` returned, after `begin_training`; raise BackendError where it does not fit."""
+        arrays = {name: value for name, value in state.items() if name != "steps"}
+        self._check_optimizer_state(arrays)
         self.steps = int(state["steps"])
-        self._load_optimizer_state({name: value for name, value in state.items() if name != "steps"})
+        self._load_optimizer_state(arrays)
 
     @property
     def learning_rate(self) -> float:
@@ -189,6 +192,29 @@ class Model(ABC):
         if array.shape != (n, *shape):
             raise InputError(f"the target has the shape {list(array.shape)}, and the output {[n, *shape]}")
         return array.astype(self.array_dtype)
+
+    def check_batch_statistics(self, n: int) -> None:
+        """Raise InputError where a layer would normalise one number over a training batch of n samples.
+
+        Backends call this before a step, with the size of the batch of all processes.
+        """
+        for node in self.graph.nodes:
+            if node.layer.needs_batch_statistics and n * math.prod(node.shape[1:]) == 1:
+                raise InputError(
+                    f"`{node.name}` gets one number for each channel, and cannot normalise it over the batch: "
+                    "train it with batches of at least 2"
+                )
+
+    def _check_optimizer_state(self, state: Mapping[str, Array]) -> None:
+        expected = {name: list(array.shape) for name, array in self._optimizer_state().items()}
+        found = {name: list(np.shape(array)) for name, array in state.items()}
+        wrong = [name for name in expected | found if found.get(name) != expected.get(name)]
+        if wrong:
+            lines = [
+                f"  {name}: found {found.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
+                for name in wrong
+            ]
+            raise BackendError("the given state is of another optimizer or network:\n" + "\n".join(lines))
 
     @property
     def array_dtype(self) -> npt.DTypeLike:

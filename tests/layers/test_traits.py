@@ -116,3 +116,18 @@ def test_what_a_layer_leaves_undeclared_is_listed() -> None:
 
     assert undeclared(Bare) == ["elementwise", "monotone", "linear", "piecewise", "infer", "macs", "receptive_field"]
     assert undeclared(Curve) == ["monotone", "piecewise"]
+
+
+def test_a_stochastic_layer_needs_a_rate() -> None:
+    class Noise(Elementwise):
+        kind = "noise"
+        monotone = False
+        linear = True
+        piecewise = False
+        stochastic = True
+
+    class Drop(Noise):
+        rate: float
+
+    assert undeclared(Noise) == ["rate"]
+    assert undeclared(Drop) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.errors import InputError
 from cnnspec.layers.norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale
 from cnnspec_numpy.kernels.base import Context, Result, along_channels, sum_but_channels
 
@@ -49,11 +48,6 @@ def batch_norm(context: Context[BatchNorm], x: Array) -> Result:
 
 def _update_running_statistics(context: Context[BatchNorm], x: Array, mean: Array, variance: Array) -> None:
     count = x.size // x.shape[1]
-    if count == 1:
-        raise InputError(
-            f"`{context.node.name}` gets one number for each channel, and cannot normalise it over the batch: "
-            "train it with batches of at least 2"
-        )
     momentum = context.layer.momentum
     for key, batch in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
         context.state[context.node.arrays[key]] = (1 - momentum) * context.params[key] + momentum * batch.reshape(-1)
