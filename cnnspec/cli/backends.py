@@ -15,10 +15,10 @@ from cnnspec.view.table import table_lines
 
 @click.command("backends")
 @format_option
-def command(form: str) -> None:
+def command(output_format: str) -> None:
     """List the backends, with the devices that are present and the number formats they compute in."""
     found = [_about(name, backend) for name, backend in installed().items()]
-    if form == "json":
+    if output_format == "json":
         print_json(found)
         return
     here = [entry for entry in found if not entry["fault"]]

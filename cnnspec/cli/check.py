@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -10,10 +11,9 @@ from cnnspec.cli.common import (
     ShapeType,
     format_option,
     painter,
+    params_option,
     print_json,
     print_lines,
-    set_option,
-    settings,
     show,
     text_width,
 )
@@ -29,7 +29,7 @@ from cnnspec.layers import Shape
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples that memory counts.")
 @click.option("--explain", is_flag=True, help="Print each layer's formulas with the numbers in them.")
 @click.option("-q", "--quiet", is_flag=True, help="Print faults and warnings only.")
-@set_option
+@params_option
 @format_option
 def command(
     specs: tuple[str, ...],
@@ -37,12 +37,12 @@ def command(
     batch: int,
     explain: bool,
     quiet: bool,
-    sets: tuple[str, ...],
-    form: str,
+    params: dict[str, Any],
+    output_format: str,
 ) -> None:
     """Prove every shape of SPEC, and show what it costs; nothing is run and no framework is imported."""
-    reports = [check(spec, params=settings(sets), input_shape=input_shape) for spec in specs]
-    if form == "json":
+    reports = [check(spec, params=params, input_shape=input_shape) for spec in specs]
+    if output_format == "json":
         from cnnspec.view.report import to_dict
 
         found = [to_dict(report, batch) for report in reports]

@@ -1,12 +1,14 @@
-"""What the commands share: options, the console, and how faults are shown."""
+"""What the commands share: options, the console, and how errors are shown."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
 
@@ -124,8 +126,8 @@ class BytesType(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
-def settings(values: tuple[str, ...], *, mappings: bool = False) -> dict[str, Any]:
-    """`--set name=value` as a mapping; values are read as YAML, and are `mappings` only where those are allowed."""
+def parse_values(flag: str, values: tuple[str, ...], *, mappings: bool = False) -> dict[str, Any]:
+    """Return `NAME=VALUE` texts of a flag as a mapping; values are read as YAML, and are mappings only if allowed."""
     from cnnspec.diagnostics import Source
     from cnnspec.language.yaml_tree import parse
 
@@ -133,48 +135,105 @@ def settings(values: tuple[str, ...], *, mappings: bool = False) -> dict[str, An
     for text in values:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise click.UsageError(f"--set takes name=value, not {text!r}")
-        node, faults = parse(Source("--set", value))
+            raise click.UsageError(f"{flag} takes NAME=VALUE, not {text!r}")
+        node, faults = parse(Source(flag, value))
         if faults or node is None or (node.is_mapping and not mappings):
-            raise click.UsageError(f"--set {name}: {value!r} is no value")
+            raise click.UsageError(f"{flag} {name}: {value!r} is not a value")
         found[name.strip()] = node.plain()
     return found
 
 
+def packed(name: str, make: Callable[..., Any], *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds click options and hands their values to the command as one argument.
+
+    The options are declared with the parameter names of `make`, which gets their values by keyword.
+    """
+
+    def decorate(command: F) -> F:
+        taken = inspect.signature(make).parameters
+
+        @wraps(command)
+        def call(**values: Any) -> Any:
+            values[name] = make(**{key: values.pop(key) for key in taken})
+            return command(**values)
+
+        for option in reversed(options):
+            call = option(call)
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
 format_option = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or for programs."
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Text for people, JSON for programs.",
 )
-set_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Override a parameter.")
+params_option = packed(
+    "params",
+    lambda sets: parse_values("--set", sets),
+    click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Override a parameter of the spec."),
+)
+memory_option = click.option("--memory-limit", type=BytesType(), help="Refuse to take more memory; 2GiB by default.")
+backend_option = click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the backend, such as compile=true (`cnnspec backends`).",
+)
 
 
-def model_options(command: F) -> F:
-    """The options of every command that builds a model."""
-    for option in reversed(
-        [
-            click.option("--backend", default="numpy", show_default=True, help="Who computes (`cnnspec backends`)."),
-            click.option("--device", default="cpu", show_default=True, help="Where: cpu, cuda, cuda:1, mps."),
-            click.option("--dtype", default="float32", show_default=True, help="Number format."),
-            click.option("--weights", metavar="FILE", help="Safetensors, or the name of bundled weights."),
-            click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and input."),
-            click.option("--memory-limit", type=BytesType(), help="Refuse what takes more; 2GiB by default."),
-            set_option,
-        ]
-    ):
-        command = option(command)
-    return command
+def _execution(
+    backend: str, device: str, dtype: str, seed: int, memory_limit: int | None, options: tuple[str, ...]
+) -> Any:
+    from cnnspec.runtime.options import Execution
+
+    return Execution(backend, device, dtype, seed, memory_limit, parse_values("--option", options))
 
 
-def data_options(command: F) -> F:
-    """The options of every command that opens a dataset."""
-    sources = "mnist, fashion-mnist, cifar10, digits, examples, a directory or .npz."
-    folder = click.Path(path_type=Path, file_okay=False)
-    for option in reversed(
-        [
-            click.option("--data", metavar="DATA", help=sources),
-            click.option("--data-dir", type=folder, help="Where the named datasets lie."),
-            click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network."),
-            click.option("--no-download", is_flag=True, help="Never fetch a dataset."),
-        ]
-    ):
-        command = option(command)
-    return command
+execution_options = packed(
+    "execution",
+    _execution,
+    click.option("--backend", default="numpy", show_default=True, help="Backend to run on (`cnnspec backends`)."),
+    click.option("--device", default="cpu", show_default=True, help="Device to run on: cpu, cuda, cuda:1, mps."),
+    click.option("--dtype", default="float32", show_default=True, help="Data type to compute in."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights and input."),
+    memory_option,
+    backend_option,
+)
+"""How the network is run, for every command that builds a model; the command gets `execution`."""
+
+weights_option = click.option(
+    "--weights", metavar="FILE", help="A safetensors file, or the name of bundled weights; random without it."
+)
+
+
+def _data(source: str | None, folder: Path | None, resize: bool, no_download: bool) -> Any:
+    from cnnspec.data.options import DataOptions
+
+    return DataOptions(source, folder, resize, not no_download)
+
+
+data_options = packed(
+    "data",
+    _data,
+    click.option(
+        "--data",
+        "source",
+        metavar="DATA",
+        help="mnist, fashion-mnist, cifar10, digits, examples, a directory, or an .npz file.",
+    ),
+    click.option(
+        "--data-dir",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Directory that holds the named datasets.",
+    ),
+    click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network."),
+    click.option("--no-download", is_flag=True, help="Never download a dataset."),
+)
+"""The dataset, for every command that opens one; the command gets `data`."""

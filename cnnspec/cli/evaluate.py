@@ -3,63 +3,59 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.cli.common import data_options, format_option, model_options, painter, print_json, print_lines, settings
+from cnnspec.cli.common import (
+    data_options,
+    execution_options,
+    format_option,
+    painter,
+    params_option,
+    print_json,
+    print_lines,
+    weights_option,
+)
+from cnnspec.data.options import DataOptions
+from cnnspec.language.load import load_spec
+from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation
-from cnnspec.training.run import evaluate
+from cnnspec.training.run import evaluate_spec
 from cnnspec.view.table import percent, table_lines
 
 
 @click.command("evaluate")
 @click.argument("spec")
 @data_options
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which part.")
-@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Samples at a time.")
-@model_options
+@click.option(
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of the dataset."
+)
+@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Samples in a batch.")
+@weights_option
+@execution_options
+@params_option
 @format_option
 def command(
     spec: str,
-    data: str | None,
-    data_dir: Path | None,
+    data: DataOptions,
     split: str,
-    resize: bool,
-    no_download: bool,
     batch: int,
-    backend: str,
-    device: str,
-    dtype: str,
     weights: str | None,
-    seed: int,
-    memory_limit: int | None,
-    sets: tuple[str, ...],
-    form: str,
+    execution: Execution,
+    params: dict[str, Any],
+    output_format: str,
 ) -> None:
-    """Measure the weights of SPEC's network on a dataset: loss, accuracy, each class, who is taken for whom."""
-    loaded, dataset, found = evaluate(
-        spec,
-        data,
-        weights=weights,
-        backend=backend,
-        device=device,
-        dtype=dtype,
-        batch=batch,
-        split=split,
-        data_dir=data_dir,
-        resize=resize,
-        download=not no_download,
-        params=settings(sets),
-        seed=seed,
-        memory_limit=memory_limit,
+    """Evaluate weights of SPEC's network on a dataset: loss, accuracy, metrics of each class, confusion matrix."""
+    loaded, dataset, found = evaluate_spec(
+        load_spec(spec, params, data.resize), execution, data, weights=weights, batch=batch, split=split
     )
     if found.process != 0:
         return
     names = list(loaded.classes or dataset.classes or map(str, range(loaded.graph.output.shape[0])))
-    if form == "json":
+    if output_format == "json":
         print_json(
             {
                 "spec": loaded.name,
@@ -74,8 +70,8 @@ def command(
         )
         return
     accuracy = f"accuracy {found.accuracy:.2%}, ".replace("%", " %") if found.accuracy is not None else ""
-    said = f"{accuracy}loss {found.loss:.4f}, {found.samples:,} samples"
-    click.echo(f"{loaded.name} on {dataset.name} ({split}): {said}\n")
+    summary = f"{accuracy}loss {found.loss:.4f}, {found.samples:,} samples"
+    click.echo(f"{loaded.name} on {dataset.name} ({split}): {summary}\n")
     if found.confusion is not None:
         _print_classes(names, found)
 
@@ -87,14 +83,14 @@ def _print_classes(names: list[str], found: Evaluation) -> None:
     columns = {
         "class": names,
         "samples": [f"{entry['samples']:,}" for entry in entries],
-        "recall": [_share(entry["recall"]) for entry in entries],
-        "precision": [_share(entry["precision"]) for entry in entries],
-        "most often taken for": [_mistaken(names, row, i) for i, row in enumerate(found.confusion)],
+        "recall": [_percent(entry["recall"]) for entry in entries],
+        "precision": [_percent(entry["precision"]) for entry in entries],
+        "most often confused with": [_most_confused(names, row, i) for i, row in enumerate(found.confusion)],
     }
-    print_lines(table_lines(columns, paint, left=("class", "most often taken for")))
+    print_lines(table_lines(columns, paint, left=("class", "most often confused with")))
     if len(names) > 20:
         return
-    click.echo("\nconfusion (rows: what it is; columns: what it is taken for)\n")
+    click.echo("\nconfusion matrix (rows: actual class; columns: predicted class)\n")
     heads = [name[:8] for name in names]
     if len(set(heads)) < len(names):
         heads = [str(i) for i in range(len(names))]
@@ -102,10 +98,10 @@ def _print_classes(names: list[str], found: Evaluation) -> None:
     print_lines(table_lines({"": names, **cells}, paint, left=("",)))
 
 
-def _mistaken(names: list[str], row: Array, own: int) -> str:
+def _most_confused(names: list[str], row: Array, own: int) -> str:
     others = np.where(np.arange(len(row)) == own, 0, row)
     return f"{names[int(others.argmax())]} ({int(others.max())})" if others.any() else ""
 
 
-def _share(value: float | None) -> str:
+def _percent(value: float | None) -> str:
     return "–" if value is None else percent(value)

@@ -18,7 +18,7 @@ from cnnspec.wording import nearest
 @click.command("layers")
 @click.argument("kind", required=False)
 @format_option
-def command(kind: str | None, form: str) -> None:
+def command(kind: str | None, output_format: str) -> None:
     """List the layers; with KIND, document one: what it does, its fields, an example."""
     if kind is not None:
         cls = find(kind)
@@ -27,11 +27,11 @@ def command(kind: str | None, form: str) -> None:
             hint = f"; did you mean `{near}`?" if near else "; `cnnspec layers` lists them"
             error_line(f"no layer is called `{kind}`{hint}")
             sys.exit(1)
-        if form == "json":
+        if output_format == "json":
             print_json(reference(cls))
         else:
             click.echo(_page(cls))
-    elif form == "json":
+    elif output_format == "json":
         print_json([reference(cls) for cls in known_kinds().values()])
     else:
         indent = max(map(len, known_kinds())) + 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from cnnspec.cli.common import set_option, settings
+from cnnspec.cli.common import params_option
 from cnnspec.language.load import load
 from cnnspec.language.render import render
 
@@ -15,10 +16,10 @@ from cnnspec.language.render import render
 @click.argument("spec")
 @click.option("--short", is_flag=True, help="Leave out what is the default.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
-@set_option
-def command(spec: str, short: bool, output: Path | None, sets: tuple[str, ...]) -> None:
+@params_option
+def command(spec: str, short: bool, output: Path | None, params: dict[str, Any]) -> None:
     """Print SPEC with its parameters, blocks, sugar and defaults expanded; it checks to the same network."""
-    text = render(load(spec, params=settings(sets)), defaults=not short)
+    text = render(load(spec, params=params), defaults=not short)
     if output:
         output.write_text(text, "utf-8")
     else:

@@ -12,36 +12,40 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.cli.common import (
+    execution_options,
     format_option,
-    model_options,
     painter,
+    params_option,
     print_json,
     print_lines,
-    settings,
     show,
+    weights_option,
 )
 from cnnspec.data import inputs
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
-from cnnspec.language.load import load
-from cnnspec.runtime.build import build, engine_for
+from cnnspec.language.load import load_spec
+from cnnspec.runtime.build import itemsize, prepare
 from cnnspec.runtime.memory import check_memory
+from cnnspec.runtime.options import Execution
 from cnnspec.view.table import percent, table_lines
-from cnnspec.wording import format_shape
+from cnnspec.wording import cells, format_shape
 
 
 @click.command("run")
 @click.argument("spec")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--input", "more_files", multiple=True, metavar="FILE", help="npy, npz, PNG, JPEG, IDX (gzip or not), -.")
-@click.option("--batch", type=click.IntRange(1), help="Samples to run: of the files, or drawn at random (1).")
+@click.option("--batch", type=click.IntRange(1), help="Samples to run: of the files, or random ones (1).")
 @click.option("--resize", is_flag=True, help="Fit pictures of another size or colour to the network.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the outputs as .npy.")
 @click.option("--trace", type=click.Path(path_type=Path, file_okay=False), help="Write every activation as .npy here.")
-@click.option("--profile", is_flag=True, help="Show the time that each layer takes.")
-@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many classes to show.")
-@model_options
+@click.option("--profile", is_flag=True, help="Show the time of each layer.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of classes to show.")
+@weights_option
+@execution_options
+@params_option
 @format_option
 def command(
     spec: str,
@@ -53,53 +57,64 @@ def command(
     trace: Path | None,
     profile: bool,
     top: int,
-    backend: str,
-    device: str,
-    dtype: str,
     weights: str | None,
-    seed: int,
-    memory_limit: int | None,
-    sets: tuple[str, ...],
-    form: str,
+    execution: Execution,
+    params: dict[str, Any],
+    output_format: str,
 ) -> None:
-    """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show what comes out."""
-    loaded = load(spec, params=settings(sets))
-    if resize:
-        loaded = loaded.resizing()
-    graph = loaded.graph
+    """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show the outputs."""
+    loaded = load_spec(spec, params, resize)
     show(loaded.warnings, sys.stderr)
     names = (*more_files, *files)
-    count = batch or 1
-    itemsize = engine_for(backend, dtype).dtypes()[dtype]
-    if not names:
-        check_memory(graph, count, itemsize, memory_limit)
-    data = inputs.read(names, loaded.input, limit=batch) if names else inputs.random(graph.input.shape, count, seed)
-    check_memory(graph, len(data.x), itemsize, memory_limit)
-    model = build(graph, backend, weights, seed, device, dtype, memory_limit)
+    data = _input(loaded, names, batch, execution)
+    model = prepare(loaded, execution, weights)
     if profile:
-        model.predict(data.x)  # what only a first run does is not the layers' time
-    watcher = _Watcher(graph, trace)
-    y = model.run_with_hook(data.x, watcher.see)
+        model.predict(data.x)  # a first run does more than the layers' own work
+    recorder = LayerRecorder(loaded.graph, trace)
+    y = model.run_with_hook(data.x, recorder.record)
     if output:
         _write(output, y)
-    if not np.isfinite(y).all():
-        bad = int(np.count_nonzero(~np.isfinite(y)))
-        remedy = "" if dtype == "float64" else "; `--dtype float64` reaches further"
-        raise InputError(f"{bad:,} of {y.size:,} outputs are NaN or infinite: numbers outgrew {dtype}{remedy}")
-    origin = f"weights {weights}" if weights else f"weights drawn at random from seed {seed}, not trained"
-    if form == "json":
-        about = {"backend": backend, "device": device, "dtype": dtype, "weights": weights, "seed": seed}
-        print_json(_as_json(loaded, data.sources, y, watcher, top, about))
+    _check_finite(y, execution.dtype)
+    if output_format == "json":
+        print_json(_as_json(loaded, data.sources, y, recorder, top, execution, weights))
     else:
-        _print(loaded, data, y, watcher, top, profile, f"{backend} on {device}, {dtype}; {origin}", bool(names), seed)
-    if watcher.wrong:
+        seed = execution.seed
+        origin = f"weights {weights}" if weights else f"weights drawn at random from seed {seed}, not trained"
+        samples = f"{len(data.x)} sample{'s' * (len(data.x) != 1)}"
+        if not names:
+            samples += f" of random numbers from seed {seed} (give files to run on your own)"
+        print_lines([f"{painter(sys.stdout)(loaded.name, 'bold')}: {samples}", f"{execution}; {origin}", ""])
+        _print_layers(loaded.graph, recorder, profile)
+        _print_outputs(loaded, data.sources, y, top)
+    if recorder.wrong:
         raise click.ClickException(
-            f"the {backend} backend made other shapes than predicted: {', '.join(watcher.wrong)}; please report this"
+            f"the shapes of the {execution.backend} backend differ from the predicted ones: "
+            f"{', '.join(recorder.wrong)}; please report this"
         )
 
 
-class _Watcher:
-    """Notes each layer's actual shape and time as the network runs, and writes its numbers where asked."""
+def _input(spec: Spec, names: tuple[str, ...], batch: int | None, execution: Execution) -> inputs.Batch:
+    """Return the samples of the files, or random ones; raise MemoryLimitError where they would take too much."""
+    width = itemsize(execution)
+    if not names:
+        check_memory(spec.graph, batch or 1, width, execution.memory_limit)
+        return inputs.random(spec.graph.input.shape, batch or 1, execution.seed)
+    data = inputs.read(names, spec.input, limit=batch)
+    check_memory(spec.graph, len(data.x), width, execution.memory_limit)
+    return data
+
+
+def _check_finite(y: Array, dtype: str) -> None:
+    if not np.isfinite(y).all():
+        bad = int(np.count_nonzero(~np.isfinite(y)))
+        remedy = "" if dtype == "float64" else "; `--dtype float64` has a larger range"
+        raise InputError(
+            f"{bad:,} of {y.size:,} outputs are NaN or infinite: numbers exceed the range of {dtype}{remedy}"
+        )
+
+
+class LayerRecorder:
+    """Records the actual shape and the time of each layer as the network runs, and writes its values to a folder."""
 
     def __init__(self, graph: Graph, folder: Path | None) -> None:
         self.graph = graph
@@ -110,7 +125,8 @@ class _Watcher:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def see(self, name: str, value: Array) -> None:
+    def record(self, name: str, value: Array) -> None:
+        """Record a layer; the hook of `Model.run_with_hook`."""
         now = time.perf_counter()
         self.shapes[name] = value.shape[1:]
         self.seconds[name] = now - self.last
@@ -120,6 +136,7 @@ class _Watcher:
 
     @property
     def wrong(self) -> list[str]:
+        """The layers whose shape is not the predicted one."""
         return [n.name for n in self.graph.nodes if self.shapes.get(n.name) != n.shape]
 
 
@@ -128,29 +145,27 @@ def _write(path: Path, value: Array) -> None:
         np.save(file, value)
 
 
-def _shares(graph: Graph, y: Array) -> tuple[Array, str]:
-    """The outputs as shares of the classes [n, f], and how they were had."""
+def _probabilities(graph: Graph, y: Array) -> tuple[Array, str]:
+    """Return the outputs as probabilities of the classes [n, f], and how they were computed."""
     y = y.astype(np.float64)
-    last = graph.output.kind
-    if last == "softmax":
-        return y, "softmax"
-    if last == "log_softmax":
-        return np.exp(y), "log_softmax"
+    last = graph.output
+    if last.layer.normalises_classes:
+        return (y if (y >= 0).all() else np.exp(y)), last.kind
     e = np.exp(y - y.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True), "softmax of the outputs"
 
 
 def _top(spec: Spec, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], str]:
-    shares, how = _shares(spec.graph, y)
+    probabilities, how = _probabilities(spec.graph, y)
     found = []
-    for row, share in zip(y, shares, strict=True):
-        order = np.argsort(-share, kind="stable")[:top]
+    for row, probability in zip(y, probabilities, strict=True):
+        order = np.argsort(-probability, kind="stable")[:top]
         found.append(
             [
                 {
                     "index": int(i),
                     "class": spec.classes[i] if spec.classes else str(i),
-                    "share": float(share[i]),
+                    "probability": float(probability[i]),
                     "output": float(row[i]),
                 }
                 for i in order
@@ -159,61 +174,62 @@ def _top(spec: Spec, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], st
     return found, how
 
 
-def _print(
-    spec: Spec,
-    data: inputs.Batch,
-    y: Array,
-    watcher: _Watcher,
-    top: int,
-    profile: bool,
-    origin: str,
-    given: bool,
-    seed: int,
-) -> None:
-    paint = painter(sys.stdout)
-    n = len(data.x)
-    what = f"{n} sample{'s' * (n != 1)}"
-    if not given:
-        what += f" of random numbers from seed {seed} (give files to run on your own)"
+def _classifies(y: Array) -> bool:
+    return y.ndim == 2 and y.shape[1] > 1
+
+
+def _print_layers(graph: Graph, recorder: LayerRecorder, profile: bool) -> None:
     columns = {
-        "name": [node.name for node in spec.graph.nodes],
-        "predicted": [format_shape(node.shape) for node in spec.graph.nodes],
-        "actual": [format_shape(watcher.shapes[node.name]) for node in spec.graph.nodes],
+        "name": [node.name for node in graph.nodes],
+        "predicted": [format_shape(node.shape) for node in graph.nodes],
+        "actual": [format_shape(recorder.shapes[node.name]) for node in graph.nodes],
     }
     if profile:
-        total = sum(watcher.seconds.values()) or 1.0
-        columns["ms"] = [f"{watcher.seconds[node.name] * 1e3:.3f}" for node in spec.graph.nodes]
-        columns["share"] = [percent(watcher.seconds[node.name] / total) for node in spec.graph.nodes]
-    print_lines([f"{paint(spec.name, 'bold')}: {what}", origin, "", *table_lines(columns, paint), ""])
-    if y.ndim == 2 and y.shape[1] > 1:
+        total = sum(recorder.seconds.values()) or 1.0
+        columns["ms"] = [f"{recorder.seconds[node.name] * 1e3:.3f}" for node in graph.nodes]
+        columns["time"] = [percent(recorder.seconds[node.name] / total) for node in graph.nodes]
+    print_lines([*table_lines(columns, painter(sys.stdout)), ""])
+
+
+def _print_outputs(spec: Spec, sources: tuple[str, ...], y: Array, top: int) -> None:
+    if _classifies(y):
         found, how = _top(spec, y, top)
-        width = max(map(len, data.sources))
+        width = max(map(cells, sources))
         click.echo(f"classes by {how}:")
-        for source, row in zip(data.sources, found, strict=True):
-            named = ", ".join(f"{entry['class']} ({percent(entry['share'])})" for entry in row)
-            click.echo(f"  {source:<{width}}  {named}")
+        for source, row in zip(sources, found, strict=True):
+            named = ", ".join(f"{entry['class']} ({percent(entry['probability'])})" for entry in row)
+            click.echo(f"  {source}{' ' * (width - cells(source))}  {named}")
     elif y.size <= 400:
-        for source, value in zip(data.sources, y, strict=True):
+        for source, value in zip(sources, y, strict=True):
             click.echo(f"{source}:\n{np.array2string(value, precision=4, suppress_small=True)}")
     else:
-        click.echo(
-            f"outputs {format_shape(y.shape[1:])}: mean {y.mean():.4g}, least {y.min():.4g}, largest {y.max():.4g}"
-        )
+        extremes = f"mean {y.mean():.4g}, least {y.min():.4g}, largest {y.max():.4g}"
+        click.echo(f"outputs {format_shape(y.shape[1:])}: {extremes}")
 
 
 def _as_json(
-    spec: Spec, sources: tuple[str, ...], y: Array, watcher: _Watcher, top: int, about: dict[str, Any]
+    spec: Spec,
+    sources: tuple[str, ...],
+    y: Array,
+    recorder: LayerRecorder,
+    top: int,
+    execution: Execution,
+    weights: str | None,
 ) -> dict[str, Any]:
-    classes = _top(spec, y, top)[0] if y.ndim == 2 and y.shape[1] > 1 else None
+    classes = _top(spec, y, top)[0] if _classifies(y) else None
     return {
         "spec": spec.name,
-        **about,
+        "backend": execution.backend,
+        "device": execution.device,
+        "dtype": execution.dtype,
+        "weights": weights,
+        "seed": execution.seed,
         "layers": [
             {
                 "name": node.name,
                 "predicted": list(node.shape),
-                "actual": list(watcher.shapes[node.name]),
-                "seconds": watcher.seconds[node.name],
+                "actual": list(recorder.shapes[node.name]),
+                "seconds": recorder.seconds[node.name],
             }
             for node in spec.graph.nodes
         ],

@@ -20,7 +20,7 @@ from cnnspec.wording import format_shape
 
 @click.command("specs")
 @format_option
-def command(form: str) -> None:
+def command(output_format: str) -> None:
     """List the bundled specs: what they take, how many parameters they have, and what they are."""
     found: list[dict[str, Any]] = []
     for name in bundled.names():
@@ -36,7 +36,7 @@ def command(form: str) -> None:
                 "about": _headline(read_spec(name).text),
             }
         )
-    if form == "json":
+    if output_format == "json":
         print_json(found)
         return
     columns = {

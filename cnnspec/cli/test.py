@@ -18,7 +18,7 @@ from cnnspec.testing.examples import Outcome, run_examples
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("--backend", "backends", multiple=True, help="Only on this backend (several times: on these).")
 @format_option
-def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> None:
+def command(specs: tuple[str, ...], backends: tuple[str, ...], output_format: str) -> None:
     """Run the examples of SPEC on every installed backend, in float64."""
     names = backends or tuple(available())
     found: list[dict[str, Any]] = []
@@ -27,7 +27,7 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
         report = check(spec)
         if report.spec is None:
             failed = True
-            if form == "text":
+            if output_format == "text":
                 show(report.diagnostics)
             found.append({"spec": report.name, "ok": False, "diagnostics": _as_data(report), "examples": []})
             continue
@@ -50,12 +50,12 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], form: str) -> Non
                 ],
             }
         )
-        if form == "text":
+        if output_format == "text":
             if learns:
                 click.echo(f"{report.name}: its examples are to be learnt (`cnnspec train`), not to be tested")
             else:
                 _print(report.name, outcomes, names)
-    if form == "json":
+    if output_format == "json":
         print_json(found[0] if len(found) == 1 else found)
     sys.exit(1 if failed else 0)
 

@@ -4,134 +4,137 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
-from cnnspec.cli.common import console, data_options, model_options, settings, show
-from cnnspec.training.run import Run, resume_run, start_run
-from cnnspec.training.trainer import Moment, Stopped
-
-
-@click.command("train")
-@click.argument("spec", required=False)
-@data_options
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the spec's.")
-@click.option("--batch", type=click.IntRange(1), help="Instead of the spec's.")
-@click.option("--loss", metavar="NAME", help="cross_entropy or mean_squared_error, as in a spec.")
-@click.option("--augment", metavar="FIELDS", help="As in a spec: `{shift: 2, flip: horizontal}`.")
-@click.option("--optimizer", metavar="NAME", help="sgd, adam or adamw, as in a spec: `{sgd: {momentum: 0.9}}`.")
-@click.option("--learning-rate", "--lr", type=float, help="Instead of the optimizer's.")
-@click.option("--schedule", metavar="NAME", help="constant, step or cosine, as in a spec: `{cosine: {warmup: 1}}`.")
-@click.option("--validation", type=float, help="Share of the training data to hold out, instead of the spec's.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The run's folder; by default runs/NAME-1, -2, …",
+from cnnspec.cli.common import (
+    console,
+    data_options,
+    execution_options,
+    format_option,
+    packed,
+    params_option,
+    parse_values,
+    show,
+    weights_option,
 )
-@click.option("--resume", type=click.Path(path_type=Path, file_okay=False), metavar="RUN", help="Go on with a run.")
-@click.option("--compile", "compiled", is_flag=True, help="torch.compile (torch backend).")
-@click.option("--channels-last/--channels-first", default=None, help="How images lie in memory (torch backend).")
-@click.option("--tf32", is_flag=True, help="Let CUDA round products to TF32 (torch backend).")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: a line an epoch.")
-@model_options
-def command(
-    spec: str | None,
-    data: str | None,
-    data_dir: Path | None,
-    resize: bool,
-    no_download: bool,
+from cnnspec.data.options import DataOptions
+from cnnspec.language.load import load_spec
+from cnnspec.runtime.options import Execution
+from cnnspec.training.run import Run, resume_run, settings_for, start_run
+from cnnspec.training.trainer import Interrupted, StepInfo
+
+
+def _settings(
     epochs: int | None,
     batch: int | None,
     loss: str | None,
     augment: str | None,
     optimizer: str | None,
-    learning_rate: float | None,
     schedule: str | None,
     validation: float | None,
+    learning_rate: float | None,
+) -> tuple[dict[str, Any], float | None]:
+    """Return the settings that take the place of the spec's, and the learning rate."""
+    written = {"loss": loss, "augment": augment, "optimizer": optimizer, "schedule": schedule}
+    given: dict[str, Any] = {"epochs": epochs, "batch": batch, "validation": validation}
+    for name, text in written.items():
+        if text is not None:
+            given[name] = parse_values(f"--{name}", (f"{name}={text}",), mappings=True)[name]
+    return {name: value for name, value in given.items() if value is not None}, learning_rate
+
+
+training_options = packed(
+    "training",
+    _settings,
+    click.option("--epochs", type=click.IntRange(1), help="Number of epochs."),
+    click.option("--batch", type=click.IntRange(1), help="Samples in a batch."),
+    click.option("--loss", metavar="LOSS", help="cross_entropy or mean_squared_error, written as in a spec."),
+    click.option("--augment", metavar="FIELDS", help="Augmentation, written as in a spec: `{shift: 2}`."),
+    click.option("--optimizer", metavar="OPTIMIZER", help="sgd, adam or adamw, as in a spec: `{adam: 0.001}`."),
+    click.option("--learning-rate", "--lr", type=float, help="Learning rate of the optimizer."),
+    click.option("--schedule", metavar="SCHEDULE", help="constant, step or cosine, as in a spec: `{cosine: 0.1}`."),
+    click.option("--validation", type=float, help="Fraction of the training data to hold out."),
+)
+"""Settings in place of those of the spec's `train:` section; the command gets `training`."""
+
+
+@click.command("train")
+@click.argument("spec", required=False)
+@data_options
+@training_options
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run; by default runs/NAME-1, -2, …"
+)
+@click.option(
+    "--resume", type=click.Path(path_type=Path, file_okay=False), metavar="RUN", help="Continue the run in this folder."
+)
+@weights_option
+@execution_options
+@params_option
+@format_option
+def command(
+    spec: str | None,
+    data: DataOptions,
+    training: tuple[dict[str, Any], float | None],
     out: Path | None,
     resume: Path | None,
-    compiled: bool,
-    channels_last: bool | None,
-    tf32: bool,
-    form: str,
-    backend: str,
-    device: str,
-    dtype: str,
     weights: str | None,
-    seed: int,
-    memory_limit: int | None,
-    sets: tuple[str, ...],
+    execution: Execution,
+    params: dict[str, Any],
+    output_format: str,
 ) -> None:
-    """Train the network of SPEC; what is not given comes from the spec's `train:` section.
+    """Train the network of SPEC; settings that are not given come from the spec's `train:` section.
 
-    The run's folder holds the spec as it was run, metrics.jsonl, and the best and the last checkpoint. Ctrl-C
-    finishes the step and writes a checkpoint; `cnnspec train --resume RUN` goes on from there, to the same weights
-    as if nothing had happened.
+    The folder of the run holds the spec as it was run, metrics.jsonl, and the best and the last checkpoint. Ctrl-C
+    finishes the step and writes a checkpoint; `cnnspec train --resume RUN` continues from there, to the same weights
+    as without the interruption. With --format json, each epoch is a line.
     """
-    if spec is None and resume is None:
+    given, learning_rate = training
+    if resume is not None:
+        if spec is not None:
+            raise click.UsageError("a resumed run has its own spec: give --resume RUN without a SPEC")
+        opened = resume_run(resume, data, epochs=given.get("epochs"))
+    elif spec is None:
         raise click.UsageError("give a SPEC to train, or a run to --resume")
-    if spec is not None and resume is not None:
-        raise click.UsageError("a run that is resumed has its own spec: give --resume RUN without a SPEC")
-    with _stop_on_interrupt() as stop, ExitStack() as stack:
-        if resume is not None:
-            run = stack.enter_context(resume_run(resume, data_dir=data_dir, download=not no_download, epochs=epochs))
-        else:
-            given = {
-                "data": data,
-                "epochs": epochs,
-                "batch": batch,
-                "loss": _yaml("--loss", loss),
-                "augment": _yaml("--augment", augment),
-                "optimizer": _yaml("--optimizer", optimizer),
-                "schedule": _yaml("--schedule", schedule),
-                "validation": validation,
-                "seed": seed if _was_given("seed") else None,
-            }
-            opened = start_run(
-                str(spec),
-                {key: value for key, value in given.items() if value is not None},
-                learning_rate=learning_rate,
-                params=settings(sets),
-                folder=out,
-                data_dir=data_dir,
-                resize=resize,
-                download=not no_download,
-                backend=backend,
-                device=device,
-                dtype=dtype,
-                weights=weights,
-                memory_limit=memory_limit,
-                options={
-                    **({"compile": True} if compiled else {}),
-                    **({"channels_last": channels_last} if channels_last is not None else {}),
-                    **({"tf32": True} if tf32 else {}),
-                },
-            )
-            run = stack.enter_context(opened)
-        leads = run.trainer.model.process == 0
-        if leads and form == "text":
+    else:
+        if _was_given("seed"):
+            given["seed"] = execution.seed
+        if data.source is not None:
+            given["data"] = data.source
+        loaded = load_spec(spec, params, data.resize)
+        settings = settings_for(loaded, given, learning_rate)
+        opened = start_run(loaded, settings, execution, data, weights=weights, folder=out)
+    with _stop_on_interrupt() as stop, opened as run:
+        _train(run, stop, output_format)
+
+
+def _train(run: Run, stop: Callable[[], bool], output_format: str) -> None:
+    """Train with progress on the terminal, or a JSON line for each epoch; only the first process prints."""
+    prints = run.trainer.model.process == 0
+    progress = _Json() if output_format == "json" else _Bar(run)
+    if prints:
+        if output_format == "text":
             show(run.spec.warnings, sys.stderr)
-        listener = _Json() if form == "json" else _Bar(run)
-        if leads:
-            listener.attach(run)
-        run.trainer.should_stop = stop
-        try:
-            with listener:
-                result = run.trainer.run()
-        except Stopped:
-            if leads:
-                click.echo(
-                    f"\nstopped in epoch {run.trainer.progress.epoch + 1}; "
-                    f"`cnnspec train --resume {run.trainer.folder}` goes on",
-                    err=True,
-                )
-            sys.exit(130)
-    if leads and form == "text":
+        progress.attach(run)
+    run.trainer.should_stop = stop
+    try:
+        with progress:
+            result = run.trainer.run()
+    except Interrupted:
+        if prints:
+            click.echo(
+                f"\nstopped in epoch {run.trainer.progress.epoch + 1}; "
+                f"`cnnspec train --resume {run.trainer.folder}` continues",
+                err=True,
+            )
+        sys.exit(130)
+    if prints and output_format == "text":
         _print_end(run, result)
 
 
@@ -140,31 +143,27 @@ def _was_given(name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _yaml(flag: str, text: str | None) -> Any:
-    return None if text is None else settings((f"{flag}={text}",), mappings=True)[flag]
-
-
 @contextmanager
-def _stop_on_interrupt() -> Iterator[Any]:
-    """The first Ctrl-C (or SIGTERM) asks the loop to stop behind its step; a second one is Python's own."""
-    asked = False
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C (or SIGTERM) stop the loop after its step, and a second one raise KeyboardInterrupt."""
+    requested = False
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        if requested:
             raise KeyboardInterrupt
-        asked = True
+        requested = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: requested
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 class _Json:
-    """An epoch's record a line."""
+    """Prints the record of each epoch as a line."""
 
     def attach(self, run: Run) -> None:
         import json
@@ -188,13 +187,13 @@ class _Bar:
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
             console=self.out,
             transient=True,
             disable=not self.out.is_terminal,
         )
-        self.task = self.bar.add_task("", total=run.trainer.steps, epoch="", said="")
+        self.task = self.bar.add_task("", total=run.trainer.steps, epoch="", text="")
         self.seconds = 0.0
 
     def attach(self, run: Run) -> None:
@@ -212,14 +211,14 @@ class _Bar:
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
-    def step(self, moment: Moment) -> None:
-        said = f"loss {moment.mean_loss:.4f}"
-        if moment.accuracy is not None:
-            said += f", accuracy {moment.accuracy:.2%}".replace("%", " %")
-        if moment.seconds > 0:
-            said += f", {moment.samples / moment.seconds:,.0f} samples/s"
-        epoch = f"{moment.epoch}/{self.run.trainer.settings.epochs}"
-        self.bar.update(self.task, completed=moment.step, total=moment.steps, epoch=epoch, said=said)
+    def step(self, info: StepInfo) -> None:
+        text = f"loss {info.mean_loss:.4f}"
+        if info.accuracy is not None:
+            text += f", accuracy {info.accuracy:.2%}".replace("%", " %")
+        if info.seconds > 0:
+            text += f", {info.samples / info.seconds:,.0f} samples/s"
+        epoch = f"{info.epoch}/{self.run.trainer.settings.epochs}"
+        self.bar.update(self.task, completed=info.step, total=info.steps, epoch=epoch, text=text)
 
     def epoch(self, record: dict[str, Any]) -> None:
         self.bar.console.print(_epoch_line(record), soft_wrap=True)
@@ -233,7 +232,7 @@ def _headline(run: Run) -> str:
     return (
         f"{run.spec.name} on {trainer.dataset.name}: {trainer.train.n:,} samples{held_out}, {s.epochs} epochs of "
         f"{trainer.steps} steps of {s.batch}; {s.optimizer.kind}, learning rate {s.optimizer.learning_rate:g}; "
-        f"{run.backend} on {model.device}, {model.dtype}{processes}; {trainer.folder}"
+        f"{run.execution}{processes}; {trainer.folder}"
     )
 
 

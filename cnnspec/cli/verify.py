@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from cnnspec.cli.common import (
-    BytesType,
     ShapeType,
     format_option,
+    memory_option,
     painter,
+    params_option,
     print_json,
     print_lines,
-    set_option,
-    settings,
 )  # fmt: skip
 from cnnspec.language.load import load
 from cnnspec.layers import Shape
@@ -26,14 +26,20 @@ from cnnspec.wording import format_shape
 
 @click.command("verify")
 @click.argument("spec")
-@click.option("--backend", "backends", multiple=True, help="Only this backend (several times: these).")
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(["float64", "float32"]), help="Only this format.")
-@click.option("--device", default="cpu", show_default=True, help="Where the backends compute.")
+@click.option("--backend", "backends", multiple=True, help="Compare only this backend; may be repeated.")
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    type=click.Choice(["float64", "float32"]),
+    help="Compare only in this data type.",
+)
+@click.option("--device", default="cpu", show_default=True, help="Device to run on.")
 @click.option("--input", "input_shape", type=ShapeType(), help="Another input shape than the spec's.")
-@click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Samples.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and numbers.")
-@click.option("--memory-limit", type=BytesType(), help="Refuse what takes more; 2GiB by default.")
-@set_option
+@click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Samples in the batch.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights and input.")
+@memory_option
+@params_option
 @format_option
 def command(
     spec: str,
@@ -44,15 +50,15 @@ def command(
     batch: int,
     seed: int,
     memory_limit: int | None,
-    sets: tuple[str, ...],
-    form: str,
+    params: dict[str, Any],
+    output_format: str,
 ) -> None:
-    """Hold the backends against each other on SPEC: same weights, same numbers, forward and backward, layer by layer.
+    """Compare the backends on SPEC layer by layer, forward and backward, with the same weights and inputs.
 
-    Exits with 1 when two backends differ by more than 1e-9 (float64) or 1e-4 (float32), relative to the largest
+    Exit with status 1 where two backends differ by more than 1e-9 (float64) or 1e-4 (float32), relative to the largest
     number of the layer.
     """
-    graph = load(spec, params=settings(sets), input_shape=input_shape)
+    graph = load(spec, params=params, input_shape=input_shape)
     names = list(backends or available())
     found = verify(
         graph,
@@ -63,17 +69,17 @@ def command(
         device=device,
         memory_limit=memory_limit,
     )
-    apart = [comparison for comparison in found if comparison.first_apart is not None]
-    if form == "json":
-        print_json({"spec": graph.name, "agrees": not apart, "comparisons": [c.to_dict() for c in found]})
+    mismatches = [comparison for comparison in found if comparison.first_mismatch is not None]
+    if output_format == "json":
+        print_json({"spec": graph.name, "agrees": not mismatches, "comparisons": [c.to_dict() for c in found]})
     else:
         _print(graph.name, names, found)
-    sys.exit(1 if apart else 0)
+    sys.exit(1 if mismatches else 0)
 
 
 def _print(spec: str, names: list[str], found: list[Comparison]) -> None:
     if len(names) == 1:
-        click.echo(f"{spec}: {names[0]} is the only backend here; its shapes are held to the predicted ones\n")
+        click.echo(f"{spec}: {names[0]} is the only backend here; its shapes are compared with the predicted ones\n")
     for comparison in [comparison for comparison in found if comparison.backend != names[0]] or found:
         against = f" against {names[0]}" if comparison.backend != names[0] else ""
         layers = comparison.layers
@@ -90,26 +96,26 @@ def _print(spec: str, names: list[str], found: list[Comparison]) -> None:
         click.echo(f"{spec}: {comparison.backend}{against}, {comparison.dtype}\n")
         print_lines(table_lines(columns, painter(sys.stdout)))
         worst = max(layer.worst() for layer in layers)
-        if not comparison.kinks:
+        if not comparison.nonsmooth:
             worst = max(worst, comparison.input_gradient)
-        verdict = "agree" if comparison.first_apart is None else f"part company at `{comparison.first_apart}`"
+        verdict = "agree" if comparison.first_mismatch is None else f"first mismatch at `{comparison.first_mismatch}`"
         loss = f", loss in training {_small(comparison.loss)}" if comparison.loss is not None else ""
         click.echo(
             f"\n{verdict}: largest difference {_small(worst)} relative, tolerance {comparison.tolerance:g}; "
             f"gradient of the input {_small(comparison.input_gradient)}{loss}"
         )
-        if comparison.kinks:
+        if comparison.nonsmooth:
             click.echo(
-                f"rounding puts a number on either side of the kink of {', '.join(comparison.kinks)}: "
-                "the gradients before it are shown, and not judged (another --seed, or float64, judges them)"
+                f"rounding puts a number across a jump of the derivative of {', '.join(comparison.nonsmooth)}: "
+                "the gradients before it are shown, and not compared (another --seed, or float64, compares them)"
             )
         click.echo()
 
 
 def _remark(layer: LayerDifference, tolerance: float) -> str:
     if not layer.worst() <= tolerance:
-        return "apart"
-    return "not judged" if layer.gradient is not None and not layer.judged else ""
+        return "mismatch"
+    return "not compared" if layer.gradient is not None and not layer.compared else ""
 
 
 def _small(value: float | None) -> str:

@@ -6,10 +6,11 @@ import math
 import sys
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import click
 
-from cnnspec.cli.common import format_option, painter, print_json, print_lines, set_option, settings
+from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
 from cnnspec.language.load import load
 from cnnspec.sizes import size_of
 from cnnspec.view.table import table_lines
@@ -29,7 +30,7 @@ def command() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Write here.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Names that begin with OLD begin with NEW instead.")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these names out, and all below; * is anything.")
-@set_option
+@params_option
 @format_option
 def convert(
     spec: str,
@@ -37,18 +38,18 @@ def convert(
     output: Path,
     rename: tuple[str, ...],
     ignore: tuple[str, ...],
-    sets: tuple[str, ...],
-    form: str,
+    params: dict[str, Any],
+    output_format: str,
 ) -> None:
     """Map a PyTorch state_dict onto SPEC, show which tensor became which, and write the weights as safetensors.
 
     Tensors with a name of SPEC go there. The others are matched by order among the layers of one shape; what is
     ambiguous, left over or missing is an error, and nothing is written. --ignore is applied before --rename.
     """
-    graph = load(spec, params=settings(sets)).graph
+    graph = load(spec, params=params).graph
     found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
     weights.write(output, found.arrays, {"spec": graph.name, "source": Path(source).name})
-    if form == "json":
+    if output_format == "json":
         print_json(
             {
                 "spec": graph.name,
@@ -76,11 +77,11 @@ def convert(
 @command.command("show")
 @click.argument("file")
 @format_option
-def show(file: str, form: str) -> None:
+def show(file: str, output_format: str) -> None:
     """Show the names, shapes and number formats of a safetensors FILE (or bundled weights), and its metadata."""
     path = weights.find(file)
     entries, metadata = conversion.stored(path), weights.metadata(path)
-    if form == "json":
+    if output_format == "json":
         print_json({"file": str(path), "metadata": metadata, "tensors": [entry._asdict() for entry in entries]})
         return
     columns = {

@@ -84,6 +84,12 @@ def spec_of(spec: str | Path | Source | Spec) -> Spec:
     return spec if isinstance(spec, Spec) else load(spec)
 
 
+def load_spec(spec: str | Path | Source | Spec, params: Mapping[str, Any] | None, resize: bool) -> Spec:
+    """Return the spec, loaded with these parameters where it is not yet; `resize` lets it fit images of any size."""
+    found = spec if isinstance(spec, Spec) else load(spec, params=params)
+    return found.resizing() if resize else found
+
+
 def graph_of(spec: str | Path | Source | Spec | Graph) -> Graph:
     """Return the graph itself, or that of a spec, which is loaded if need be."""
     return spec if isinstance(spec, Graph) else spec_of(spec).graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cnnspec.arrays import Array
 from cnnspec.errors import BackendError
@@ -19,13 +19,13 @@ class Backend(Protocol):
 
     name: str
     options: tuple[str, ...]
-    """What `prepare` takes beside the device and the number format, by keyword."""
+    """What `prepare` takes beside the device and the data type, by keyword."""
 
     def version(self) -> str:
-        """Of the library underneath, as people write it: `numpy 2.4.6`."""
+        """Return the name and the version of the library: `numpy 2.4.6`."""
 
     def devices(self) -> list[str]:
-        """The devices that are present, the default first."""
+        """Return the devices that are present, the default first."""
 
     def dtypes(self) -> Mapping[str, int]:
         """Return the data types that it computes in, each with the bytes of a number."""
@@ -37,7 +37,15 @@ class Backend(Protocol):
         """
 
     def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
-        """A model of the graph, with these weights (all of `graph.parameters`) on that device."""
+        """Return a model of the graph on that device, with all the arrays of `graph.parameters`."""
+
+
+@runtime_checkable
+class ModuleBackend(Protocol):
+    """A backend that can also hand out the network as a module of its framework."""
+
+    def to_module(self, graph: Graph, weights: Mapping[str, Array]) -> Any:
+        """Return a module of the graph, with copies of the weights."""
 
 
 def installed() -> dict[str, Backend | str]:

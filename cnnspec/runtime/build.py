@@ -13,9 +13,10 @@ from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import graph_of, spec_of
 from cnnspec.runtime import backend as backends
-from cnnspec.runtime.backend import Backend
+from cnnspec.runtime.backend import Backend, ModuleBackend
 from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.model import Model
+from cnnspec.runtime.options import Execution
 from cnnspec.weights import files as weight_files
 from cnnspec.weights import match
 from cnnspec.weights.initial import initial
@@ -23,56 +24,72 @@ from cnnspec.weights.initial import initial
 if TYPE_CHECKING:
     import torch
 
+Weights = str | Path | Mapping[str, Array] | None
+"""A file, the name of bundled weights, arrays by name, or None to draw them from the seed."""
+
 
 def build(
     spec: str | Path | Source | Spec | Graph,
-    backend: str = "numpy",
-    weights: str | Path | Mapping[str, Array] | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    dtype: str = "float32",
-    memory_limit: int | None = None,
+    backend: str = Execution.backend,
+    weights: Weights = None,
+    seed: int = Execution.seed,
+    device: str = Execution.device,
+    dtype: str = Execution.dtype,
+    memory_limit: int | None = Execution.memory_limit,
     **options: Any,
 ) -> Model:
-    """A model of a spec or a graph on a backend.
+    """Return a model of a spec or a graph on a backend.
 
     `weights` is a file, the name of bundled weights, or a mapping of `<layer>.<parameter>` to arrays; without it they
-    are drawn from the seed, the same for every backend. `memory_limit` is in bytes (2 GiB unless the environment's
-    CNNSPEC_MEMORY_LIMIT says otherwise). Raises SpecError, BackendError, WeightsError or MemoryLimitError.
+    are drawn from the seed, the same for every backend. `memory_limit` is in bytes (2 GiB unless the environment
+    variable CNNSPEC_MEMORY_LIMIT is set). Raises SpecError, BackendError, WeightsError or MemoryLimitError.
     """
+    return prepare(spec, Execution(backend, device, dtype, seed, memory_limit, options), weights)
+
+
+def prepare(spec: str | Path | Source | Spec | Graph, execution: Execution, weights: Weights = None) -> Model:
+    """Return a model as `build` does, with the options of the backend in one object."""
     spec = spec if isinstance(spec, Graph) else spec_of(spec)
     graph = graph_of(spec)
-    engine = engine_for(backend, dtype)
-    check_memory(graph, 1, engine.dtypes()[dtype], memory_limit)
-    if unknown := [name for name in options if name not in engine.options]:
-        known = f"it has {', '.join(engine.options)}" if engine.options else "it has none"
-        raise BackendError(f"the backend {backend} has no option `{unknown[0]}`; {known}")
-    model = engine.prepare(graph, weights_of(graph, weights, seed), device=device, dtype=dtype, **options)
+    backend = backend_for(execution)
+    check_memory(graph, 1, backend.dtypes()[execution.dtype], execution.memory_limit)
+    arrays = weights_of(graph, weights, execution.seed)
+    model = backend.prepare(graph, arrays, device=execution.device, dtype=execution.dtype, **execution.options)
     if isinstance(spec, Spec) and spec.train is not None:
         model.defaults = spec.train
     return model
 
 
-def engine_for(backend: str, dtype: str) -> Backend:
-    """The backend of that name, if it computes in that number format."""
-    engine = backends.find(backend)
-    if dtype not in engine.dtypes():
-        raise BackendError(f"the backend {backend} has no dtype `{dtype}`: it has {', '.join(engine.dtypes())}")
-    return engine
+def backend_for(execution: Execution) -> Backend:
+    """Return the backend; raise BackendError where it lacks the data type or one of the options."""
+    name = execution.backend
+    backend = backends.find(name)
+    if execution.dtype not in backend.dtypes():
+        raise BackendError(f"the backend {name} has no dtype `{execution.dtype}`: it has {', '.join(backend.dtypes())}")
+    if unknown := [option for option in execution.options if option not in backend.options]:
+        known = f"it has {', '.join(backend.options)}" if backend.options else "it has none"
+        raise BackendError(f"the backend {name} has no option `{unknown[0]}`; {known}")
+    return backend
+
+
+def itemsize(execution: Execution) -> int:
+    """Return the bytes of a number of the execution's data type; raise BackendError where the backend lacks it."""
+    return backend_for(execution).dtypes()[execution.dtype]
 
 
 def to_torch(
-    spec: str | Path | Source | Spec | Graph, weights: str | Path | Mapping[str, Array] | None = None, seed: int = 0
+    spec: str | Path | Source | Spec | Graph, weights: Weights = None, seed: int = Execution.seed
 ) -> torch.nn.Module:
-    """The network as a torch.nn.Module on the CPU, whose state_dict has the spec's weight names."""
+    """Return the network as a torch.nn.Module on the CPU, whose state_dict has the spec's weight names."""
     graph = graph_of(spec)
-    engine: Any = backends.find("torch")
-    module: torch.nn.Module = engine.to_module(graph, weights_of(graph, weights, seed))
+    backend = backends.find("torch")
+    assert isinstance(backend, ModuleBackend)
+    module: torch.nn.Module = backend.to_module(graph, weights_of(graph, weights, seed))
     return module
 
 
-def weights_of(graph: Graph, weights: str | Path | Mapping[str, Array] | None, seed: int) -> Arrays:
-    """Every array of the graph: from a file, from bundled weights, from a mapping, or drawn from the seed."""
+def weights_of(graph: Graph, weights: Weights, seed: int) -> Arrays:
+    """Return every array of the graph: from a file, from bundled weights, from a mapping, or drawn from the seed."""
     if weights is None:
         return initial(graph, seed)
     if isinstance(weights, Mapping):

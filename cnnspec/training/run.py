@@ -11,35 +11,25 @@ from typing import Any
 
 from cnnspec import atomic
 from cnnspec.data import DataError, Dataset, open_dataset
+from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
 from cnnspec.language.checks import softmax_before_loss
-from cnnspec.language.load import load
+from cnnspec.language.load import load, load_spec
 from cnnspec.language.render import render
 from cnnspec.language.train import train_settings
 from cnnspec.runtime import backend as backends
-from cnnspec.runtime.build import build, engine_for
+from cnnspec.runtime.build import Weights, itemsize, prepare
 from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
+from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.training.trainer import LAST, Result, Trainer
 from cnnspec.version import __version__
-from cnnspec.weights import files as weights
+from cnnspec.weights import files as weight_files
 
 SPEC, SETTINGS = "spec.yaml", "run.json"
-
-
-@dataclass(frozen=True)
-class Config:
-    """What a run's folder says beside the spec: where and how it computes."""
-
-    backend: str
-    device: str
-    dtype: str
-    options: dict[str, Any]
-    data_dir: str | None
-    memory_limit: int | None
 
 
 @dataclass
@@ -48,18 +38,13 @@ class Run:
 
     spec: Spec
     trainer: Trainer
-    backend: str
+    execution: Execution
     notes: tuple[str, ...] = ()
-    """What is unusual about it, though nothing is wrong."""
-
-
-def _loaded(spec: str | Path | Source | Spec, params: Mapping[str, Any] | None, resize: bool) -> Spec:
-    found = spec if isinstance(spec, Spec) else load(spec, params=params)
-    return found.resizing() if resize else found
+    """What is unusual about it, though not wrong."""
 
 
 def settings_for(spec: Spec, given: Mapping[str, Any], learning_rate: float | None = None) -> Train:
-    """The spec's training settings with others in place of some; SpecError where one is at fault."""
+    """Return the spec's training settings with the given ones in their place; raise SpecError where one is invalid."""
     settings = spec.train or Train()
     if given:
         changed = train_settings(given)
@@ -67,94 +52,94 @@ def settings_for(spec: Spec, given: Mapping[str, Any], learning_rate: float | No
     if learning_rate is not None:
         if not learning_rate > 0:
             raise DataError(f"a learning rate is more than 0, not {learning_rate:g}")
-        settings = settings.model_copy(
-            update={"optimizer": settings.optimizer.model_copy(update={"learning_rate": learning_rate})}
-        )
+        optimizer = settings.optimizer.model_copy(update={"learning_rate": learning_rate})
+        settings = settings.model_copy(update={"optimizer": optimizer})
     return settings
 
 
 @contextmanager
 def start_run(
-    spec: str | Path | Source | Spec,
-    given: Mapping[str, Any],
+    spec: Spec,
+    settings: Train,
+    execution: Execution,
+    data: Dataset | DataOptions,
     *,
-    learning_rate: float | None = None,
-    params: Mapping[str, Any] | None = None,
+    weights: Weights = None,
     folder: Path | None = None,
     keep: bool = True,
-    data: Dataset | None = None,
-    data_dir: Path | None = None,
-    resize: bool = False,
-    download: bool = True,
-    backend: str = "numpy",
-    device: str = "cpu",
-    dtype: str = "float32",
-    weights: Any = None,
-    memory_limit: int | None = None,
-    options: Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
     """Yield a new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`).
 
     The processes that a launcher started beside this one are joined, and left at the end.
     """
-    spec = _loaded(spec, params, resize)
-    given_train = spec.train is not None  # then the checker has looked at it
-    settings = settings_for(spec, given, learning_rate)
+    checked = spec.train is not None  # then the checker has looked at its loss
+    execution = replace(execution, seed=settings.seed)
     spec = replace(spec, train=settings)
-    if data is None and settings.data is None:
-        raise DataError("there is nothing to train on: give --data, or `data` in the spec's `train:`")
-    dataset = data or open_dataset(str(settings.data), spec, data_dir=data_dir, download=download)
-    with backends.find(backend).distributed(device) as place:
-        itemsize = max(4, engine_for(backend, dtype).dtypes()[dtype])
-        check_training_memory(spec.graph, settings.batch, itemsize, settings.optimizer, memory_limit)
-        model = build(spec, backend, weights, settings.seed, place, dtype, memory_limit, **(options or {}))
-        about = {
-            "cnnspec": __version__,
-            "spec": spec.name,
-            "seed": str(settings.seed),
-            "backend": backend,
-            "dtype": dtype,
+    dataset = _opened(data, spec, "train")
+    check_training_memory(
+        spec.graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
+    )
+    with _distributed(execution) as own:
+        model = prepare(spec, own, weights)
+        metadata = {
+            **{"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed)},
+            **{"backend": execution.backend, "dtype": execution.dtype},
         }
-        trainer = Trainer(model, dataset, settings, spec.input, about=about)
+        trainer = Trainer(model, dataset, settings, spec.input, metadata=metadata)
         if keep:
             trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
-            source = str(data_dir) if data_dir else None
-            config = Config(backend, device, dtype, dict(options or {}), source, memory_limit)
-            _write(trainer.folder / SPEC, render(spec))
-            _write(trainer.folder / SETTINGS, json.dumps(asdict(config), indent=2) + "\n")
-        late = "" if given_train else softmax_before_loss(settings, spec.graph.output)
-        yield Run(spec, trainer, backend, (*dataset.notes, *([late] if late else [])))
+            source = data.folder if isinstance(data, DataOptions) else None
+            record = asdict(execution) | {"data_dir": str(source) if source else None}
+            atomic.write(trainer.folder / SPEC, render(spec).encode())
+            atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
+        warning = "" if checked else softmax_before_loss(settings, spec.graph.output)
+        yield Run(spec, trainer, execution, (*dataset.notes, *([warning] if warning else [])))
 
 
 @contextmanager
-def resume_run(
-    folder: Path, *, data_dir: Path | None = None, download: bool = True, epochs: int | None = None
-) -> Iterator[Run]:
+def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) -> Iterator[Run]:
     """Yield a run as it was when its last checkpoint was written; `epochs` lets it continue for longer."""
     if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
         raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
     try:
-        config = Config(**json.loads((folder / SETTINGS).read_text("utf-8")))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{folder / SETTINGS} is not what a run leaves there: {error}") from error
+        record = json.loads((folder / SETTINGS).read_text("utf-8"))
+        source = record.pop("data_dir")
+        execution = Execution(**record)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DataError(f"{folder / SETTINGS} is not what a run writes there: {error}") from error
     spec = load(folder / SPEC)
     settings = spec.train or Train()
     if epochs is not None:
         settings = settings.model_copy(update={"epochs": epochs})
-    source = data_dir or (Path(config.data_dir) if config.data_dir else None)
-    dataset = open_dataset(str(settings.data), spec, data_dir=source, download=download)
-    with backends.find(config.backend).distributed(config.device) as place:
-        limit = config.memory_limit
-        model = build(spec, config.backend, None, settings.seed, place, config.dtype, limit, **config.options)
-        about = {key: value for key, value in weights.metadata(folder / LAST).items() if key != "progress"}
-        trainer = Trainer(model, dataset, settings, spec.input, folder, about=about)
+    dataset = _opened(replace(data, folder=data.folder or (Path(source) if source else None)), spec, "train")
+    with _distributed(execution) as own:
+        model = prepare(spec, own)
+        metadata = {key: value for key, value in weight_files.metadata(folder / LAST).items() if key != "progress"}
+        trainer = Trainer(model, dataset, settings, spec.input, folder, metadata=metadata)
         trainer.resume()
-        yield Run(spec, trainer, config.backend, dataset.notes)
+        yield Run(spec, trainer, execution, dataset.notes)
+
+
+@contextmanager
+def _distributed(execution: Execution) -> Iterator[Execution]:
+    """Join the processes of a launcher, if there is one; yields the execution on this process's own device."""
+    with backends.find(execution.backend).distributed(execution.device) as device:
+        yield replace(execution, device=device)
+
+
+def _opened(data: Dataset | DataOptions, spec: Spec, what: str) -> Dataset:
+    """Return the dataset, opened where it is not yet: the one that is named, or that of the spec's `train:`."""
+    if isinstance(data, Dataset):
+        return data
+    source = data.source or (spec.train or Train()).data
+    if source is None:
+        raise DataError(f"there is nothing to {what} on: give --data, or `data` in the spec's `train:`")
+    return open_dataset(source, spec, data_dir=data.folder, download=data.download)
 
 
 def _new_folder(folder: Path | None, name: str) -> Path:
-    """The folder that was named, which must be new or empty, or the first free one below `runs`."""
+    """Return the folder that was named, which must be new or empty, or the first free one below `runs`."""
     if folder is None:
         safe = "".join(ch if ch.isalnum() or ch in "-_." else "-" for ch in name) or "network"
         number = 1
@@ -162,57 +147,47 @@ def _new_folder(folder: Path | None, name: str) -> Path:
             number += 1
         folder = Path("runs") / f"{safe}-{number}"
     elif folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not empty: name another folder, or go on there with --resume {folder}")
+        raise DataError(f"{folder} is not empty: name another folder, or continue that run with --resume {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _write(path: Path, text: str) -> None:
-    atomic.write(path, text.encode())
 
 
 def train(
     spec: str | Path | Source | Spec,
     data: str | Dataset | None = None,
     *,
-    backend: str = "numpy",
-    device: str = "cpu",
-    dtype: str = "float32",
-    weights: Any = None,
+    backend: str = Execution.backend,
+    device: str = Execution.device,
+    dtype: str = Execution.dtype,
+    weights: Weights = None,
     folder: str | Path | None = None,
     data_dir: str | Path | None = None,
-    resize: bool = False,
-    download: bool = True,
+    resize: bool = DataOptions.resize,
+    download: bool = DataOptions.download,
     params: Mapping[str, Any] | None = None,
-    memory_limit: int | None = None,
+    memory_limit: int | None = Execution.memory_limit,
     learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> tuple[Model, Result]:
-    """Trains a spec, and returns the model and what the training came to.
+    """Train a spec, and return the model and the result of the training.
 
     `data` is what `--data` takes, or a Dataset; `settings` are those of `train:` (epochs, batch, optimizer, …) in
-    place of the spec's. With a `folder` it leaves metrics and checkpoints there.
+    place of the spec's. With a `folder` it writes metrics and checkpoints there.
     """
-    given = dict(settings) | ({"data": data} if isinstance(data, str) else {})
-    with start_run(
-        spec,
-        given,
-        learning_rate=learning_rate,
-        folder=Path(folder) if folder is not None else None,
-        keep=folder is not None,
-        data=data if isinstance(data, Dataset) else None,
-        data_dir=Path(data_dir) if data_dir is not None else None,
-        resize=resize,
-        download=download,
-        params=params,
-        memory_limit=memory_limit,
-        backend=backend,
-        device=device,
-        dtype=dtype,
+    loaded = load_spec(spec, params, resize)
+    given = settings | ({"data": data} if isinstance(data, str) else {})
+    execution = Execution(backend, device, dtype, memory_limit=memory_limit, options=options or {})
+    opened = start_run(
+        loaded,
+        settings_for(loaded, given, learning_rate),
+        execution,
+        data if isinstance(data, Dataset) else DataOptions(data, _path(data_dir), resize, download),
         weights=weights,
-        options=options,
-    ) as run:
+        folder=_path(folder),
+        keep=folder is not None,
+    )
+    with opened as run:
         return run.trainer.model, run.trainer.run()
 
 
@@ -220,35 +195,39 @@ def evaluate(
     spec: str | Path | Source | Spec,
     data: str | Dataset | None = None,
     *,
-    weights: Any = None,
-    backend: str = "numpy",
-    device: str = "cpu",
-    dtype: str = "float32",
+    weights: Weights = None,
+    backend: str = Execution.backend,
+    device: str = Execution.device,
+    dtype: str = Execution.dtype,
     batch: int = 256,
     split: str = "test",
     data_dir: str | Path | None = None,
-    resize: bool = False,
-    download: bool = True,
+    resize: bool = DataOptions.resize,
+    download: bool = DataOptions.download,
     params: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    memory_limit: int | None = None,
-    seen: Any = None,
+    seed: int = Execution.seed,
+    memory_limit: int | None = Execution.memory_limit,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[Spec, Dataset, Evaluation]:
-    """How good weights are on the test (or the training) data; returns the spec, the dataset and the evaluation."""
-    spec = _loaded(spec, params, resize)
-    settings = spec.train or Train()
-    if data is None and settings.data is None:
-        raise DataError("there is nothing to evaluate on: give --data, or `data` in the spec's `train:`")
-    place = Path(data_dir) if data_dir is not None else None
-    dataset = (
-        data
-        if isinstance(data, Dataset)
-        else open_dataset(str(data or settings.data), spec, data_dir=place, download=download)
-    )
+    """Evaluate weights on the test (or the training) data; return the spec, the dataset and the evaluation."""
+    execution = Execution(backend, device, dtype, seed, memory_limit, options or {})
+    source = data if isinstance(data, Dataset) else DataOptions(data, _path(data_dir), resize, download)
+    return evaluate_spec(load_spec(spec, params, resize), execution, source, weights=weights, batch=batch, split=split)
+
+
+def evaluate_spec(
+    spec: Spec, execution: Execution, data: Dataset | DataOptions, *, weights: Weights, batch: int, split: str
+) -> tuple[Spec, Dataset, Evaluation]:
+    """Evaluate as `evaluate` does, with the options in objects."""
+    dataset = _opened(data, spec, "evaluate")
     chosen = dataset.test if split == "test" else dataset.train
     if chosen is None:
         raise DataError(f"{dataset.name} has no test data: evaluate on the training data instead (split `train`)")
-    with backends.find(backend).distributed(device) as where:
-        check_memory(spec.graph, batch, engine_for(backend, dtype).dtypes()[dtype], memory_limit)
-        model = build(spec, backend, weights, seed, where, dtype, memory_limit)
-        return spec, dataset, evaluate_split(model, chosen, settings.loss, batch, seen)
+    check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
+    with _distributed(execution) as own:
+        model = prepare(spec, own, weights)
+        return spec, dataset, evaluate_split(model, chosen, (spec.train or Train()).loss, batch)
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -27,12 +27,12 @@ LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 CHECKPOINT_SECONDS = 60.0
 
 
-class Stopped(Exception):
+class Interrupted(Exception):
     """Training was asked to stop, and its checkpoint is written."""
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepInfo:
     """What a listener learns after every step."""
 
     epoch: int
@@ -81,10 +81,10 @@ class Trainer:
     input: Input
     """Preprocessing of the input, which augmentation needs."""
     folder: Path | None = None
-    on_step: Callable[[Moment], None] = lambda moment: None
+    on_step: Callable[[StepInfo], None] = lambda info: None
     on_epoch: Callable[[dict[str, Any]], None] = lambda record: None
     should_stop: Callable[[], bool] = lambda: False
-    about: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
     """Metadata of the checkpoints."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
@@ -109,9 +109,9 @@ class Trainer:
         atomic.write(metrics, content.encode())
 
     def run(self) -> Result:
-        """Trains to the end; raises Stopped, behind a checkpoint, when asked to stop."""
+        """Trains to the end; raises Interrupted, behind a checkpoint, when asked to stop."""
         if self.progress.epoch == 0 and self.progress.batch == 0:
-            self.save(LAST)  # so that there is something to resume from the first moment on
+            self.save(LAST)  # so that there is something to resume from the first info on
         while self.progress.epoch < self.settings.epochs:
             self.epoch()
         self.result.best_epoch = self.progress.best_epoch
@@ -153,11 +153,11 @@ class Trainer:
             now = time.perf_counter()
             samples += len(target)
             mean = p.loss / p.samples
-            self.on_step(Moment(p.epoch + 1, p.batch, self.steps, loss, mean, accuracy, samples, now - started))
+            self.on_step(StepInfo(p.epoch + 1, p.batch, self.steps, loss, mean, accuracy, samples, now - started))
             if any(self.model.gather(self.should_stop())):
                 p.seconds += now - began
                 self.save(LAST)
-                raise Stopped
+                raise Interrupted
             if now - saved > self.checkpoint_seconds and p.batch < self.steps:  # each process, and only one writes
                 p.seconds, began = p.seconds + now - began, now
                 self.save(LAST)
@@ -229,4 +229,4 @@ class Trainer:
     def save(self, name: str) -> None:
         """Writes a checkpoint into the folder, if there is one."""
         if self.folder is not None and self.model.process == 0:
-            checkpoint.save(self.folder / name, self.model, self.progress, self.about)
+            checkpoint.save(self.folder / name, self.model, self.progress, self.metadata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from cnnspec.cli import main
 from cnnspec.graph.costs import trainable
 from cnnspec.layers import Shape
 from cnnspec.runtime.backend import available
-from cnnspec.runtime.build import build
+from cnnspec.runtime.build import prepare
 from cnnspec.testing import verification
 from cnnspec.testing.verification import difference, verify
 
@@ -40,7 +41,7 @@ def test_every_bundled_spec(name: str) -> None:
     graph = cnnspec.load(name, input_shape=small(name)).graph
     for comparison in verify(graph, BACKENDS, dtypes=("float64",)):
         assert comparison.tolerance == 1e-9
-        assert comparison.first_apart is None, max(comparison.layers, key=lambda layer: layer.worst())
+        assert comparison.first_mismatch is None, max(comparison.layers, key=lambda layer: layer.worst())
 
 
 @pytest.mark.skipif(len(BACKENDS) < 2, reason="needs a second backend")
@@ -48,7 +49,7 @@ def test_every_bundled_spec(name: str) -> None:
 def test_float32(name: str) -> None:
     for comparison in verify(cnnspec.load(name).graph, BACKENDS, dtypes=("float32",)):
         assert comparison.tolerance == 1e-4
-        assert comparison.first_apart is None, max(comparison.layers, key=lambda layer: layer.worst())
+        assert comparison.first_mismatch is None, max(comparison.layers, key=lambda layer: layer.worst())
 
 
 def test_the_layer_that_parts_company_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +60,8 @@ def test_the_layer_that_parts_company_is_named(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(verification, "build", build_wrong)
     right, wrong = verify(cnnspec.load("lenet").graph, ["numpy", "wrong"], dtypes=("float64",))
-    assert right.first_apart is None
-    assert wrong.first_apart == "dense2"
+    assert right.first_mismatch is None
+    assert wrong.first_mismatch == "dense2"
     assert {layer.name for layer in wrong.layers if layer.value > 1e-9} == {"dense2", "sigmoid4", "dense3"}
 
 
@@ -83,18 +84,19 @@ KINKS = {"relu": 0, "relu6": 6, "leaky_relu": 0, "prelu": 0, "selu": 0, "hard_si
 
 
 @pytest.mark.parametrize(("layer", "kink"), [*KINKS.items(), ("max_pool: 2", None), ("global_max_pool", None)])
-def test_a_number_on_either_side_of_a_kink_is_excused(
+def test_a_number_on_either_side_of_a_kink_is_not_compared(
     layer: str, kink: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Values agree and derivatives do not: what comes before the kink cannot be judged, what comes after can."""
+    """Values agree and derivatives do not: what comes before the kink cannot be compared, what comes after can."""
     last = "dense: 1" if layer == "global_max_pool" else "conv: {channels: 1, kernel: 1}"
     graph = cnnspec.loads(f"""
 input: [1, 2, 2]
 layers: [conv: {{channels: 1, kernel: 1, weight: 1, bias: false}}, {layer}, {last}]
 """).graph
 
-    def build_shifted(graph, name, weights, **options):  # type: ignore[no-untyped-def]
-        model = build(graph, "numpy", weights, **options)
+    def prepare_shifted(graph, execution, weights):  # type: ignore[no-untyped-def]
+        name = execution.backend
+        model = prepare(graph, replace(execution, backend="numpy"), weights)
         checked, sign = model.checked, 1 if name == "shifted" else -1
 
         def near(x, least=1, name=None):  # type: ignore[no-untyped-def]
@@ -108,13 +110,14 @@ layers: [conv: {{channels: 1, kernel: 1, weight: 1, bias: false}}, {layer}, {las
             model.checked = near
         return model
 
-    monkeypatch.setattr(verification, "build", build_shifted)
+    monkeypatch.setattr(verification, "prepare", prepare_shifted)
+    monkeypatch.setattr(verification, "itemsize", lambda execution: 8)
     _, comparison = verify(graph, ["numpy", "shifted"], dtypes=("float64",))
     kind = layer.split(":")[0]
-    assert comparison.kinks == (f"{kind}1",)
-    judged = {layer.name: layer.judged for layer in comparison.layers}
+    assert comparison.nonsmooth == (f"{kind}1",)
+    compared = {layer.name: layer.compared for layer in comparison.layers}
     behind = graph.nodes[-1].name
-    assert judged == {"input": False, "conv1": False, f"{kind}1": False, behind: True}
+    assert compared == {"input": False, "conv1": False, f"{kind}1": False, behind: True}
 
 
 class TestCommand:

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,13 @@ import pytest
 
 import cnnspec
 from cnnspec.data import DataError
+from cnnspec.data.options import DataOptions
 from cnnspec.errors import BackendError, MemoryLimitError, TrainingError
+from cnnspec.language.load import load_spec
 from cnnspec.runtime.backend import available
+from cnnspec.runtime.options import Execution
 from cnnspec.training.run import Run, resume_run, settings_for, start_run
-from cnnspec.training.trainer import Stopped
+from cnnspec.training.trainer import Interrupted
 from cnnspec.weights import files as weights
 
 BACKENDS = list(available())
@@ -94,8 +95,7 @@ NESTEROV = {"sgd": {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True}}
 def test_backends_tell_the_same_story(optimizer: Any, spec: Path, data: Path) -> None:
     curves = []
     for backend in BACKENDS:
-        run = opened(
-            start_run,
+        run = started(
             spec,
             {"data": str(data), "optimizer": optimizer},
             keep=False,
@@ -113,21 +113,31 @@ def test_a_stopped_run_resumes_bit_exactly(
     backend: str, stop_after: int, spec: Path, data: Path, tmp_path: Path
 ) -> None:
     given = {"data": str(data), "optimizer": {"adam": {"learning_rate": 0.01}}, "schedule": {"cosine": {"warmup": 1}}}
-    undisturbed = opened(start_run, spec, given, folder=tmp_path / "a", backend=backend)
+    undisturbed = started(spec, given, folder=tmp_path / "a", backend=backend)
     undisturbed.trainer.run()
-    stopped = opened(start_run, spec, given, folder=tmp_path / "b", backend=backend)
+    stopped = started(spec, given, folder=tmp_path / "b", backend=backend)
     stopped.trainer.should_stop = lambda: stopped.trainer.model.steps >= stop_after
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         stopped.trainer.run()
-    resumed = opened(resume_run, tmp_path / "b")
+    resumed = resumed_run(tmp_path / "b")
     assert resumed.trainer.model.steps == stop_after
     resumed.trainer.run()
     _equal_runs(tmp_path / "a", tmp_path / "b")
 
 
-def opened(opener: Callable[..., AbstractContextManager[Run]], *args: Any, **options: Any) -> Run:
-    """A run whose processes (there is one) have been left again."""
-    with opener(*args, **options) as run:
+def started(
+    spec: Path | cnnspec.Spec, given: dict[str, Any], *, folder: Path | None = None, keep: bool = True, **options: Any
+) -> Run:
+    """A new run whose processes (there is one) have been left again."""
+    loaded = load_spec(spec, None, resize=False)
+    execution, data = Execution(**options), DataOptions(given.get("data"))
+    with start_run(loaded, settings_for(loaded, given), execution, data, folder=folder, keep=keep) as run:
+        return run
+
+
+def resumed_run(folder: Path, epochs: int | None = None) -> Run:
+    """The run of a folder, likewise."""
+    with resume_run(folder, DataOptions(), epochs=epochs) as run:
         return run
 
 
@@ -159,7 +169,7 @@ def _command(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
 def test_a_killed_run_resumes(spec: Path, data: Path, tmp_path: Path) -> None:
     """Kill -9 at random moments, over and over: what is left is whole, and ends where an undisturbed run ends."""
     random.seed(1)
-    opened(start_run, spec, {"data": str(data), "epochs": 30}, folder=tmp_path / "a").trainer.run()
+    started(spec, {"data": str(data), "epochs": 30}, folder=tmp_path / "a").trainer.run()
     process = _command("train", spec, "--data", data, "--epochs", 30, "--out", tmp_path / "b", cwd=tmp_path)
     kills = 0
     last = tmp_path / "b" / "last.safetensors"
@@ -179,7 +189,7 @@ def test_a_killed_run_resumes(spec: Path, data: Path, tmp_path: Path) -> None:
         process = _command("train", "--resume", tmp_path / "b", cwd=tmp_path)
     else:
         process.communicate()
-        opened(resume_run, tmp_path / "b").trainer.run()
+        resumed_run(tmp_path / "b").trainer.run()
     assert kills
     _equal_runs(tmp_path / "a", tmp_path / "b")
 
@@ -195,13 +205,13 @@ def test_interrupting_writes_a_checkpoint(spec: Path, data: Path, tmp_path: Path
     assert process.returncode == 130, errors
     assert f"cnnspec train --resume {run}" in errors
     assert "Traceback" not in errors + output
-    assert opened(resume_run, run).trainer.model.steps > 0
+    assert resumed_run(run).trainer.model.steps > 0
 
 
 def test_a_run_can_be_made_longer(spec: Path, data: Path, tmp_path: Path) -> None:
-    opened(start_run, spec, {"data": str(data), "epochs": 4}, folder=tmp_path / "a").trainer.run()
-    opened(start_run, spec, {"data": str(data), "epochs": 2}, folder=tmp_path / "b").trainer.run()
-    opened(resume_run, tmp_path / "b", epochs=4).trainer.run()
+    started(spec, {"data": str(data), "epochs": 4}, folder=tmp_path / "a").trainer.run()
+    started(spec, {"data": str(data), "epochs": 2}, folder=tmp_path / "b").trainer.run()
+    resumed_run(tmp_path / "b", epochs=4).trainer.run()
     _equal_runs(tmp_path / "a", tmp_path / "b")
 
 
@@ -310,21 +320,21 @@ class TestFaults:
 
     def test_nothing_to_train_on(self, spec: Path) -> None:
         with pytest.raises(DataError, match="--data"):
-            opened(start_run, spec, {})
+            started(spec, {})
 
     def test_a_folder_that_is_not_empty(self, spec: Path, data: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="not empty"):
-            opened(start_run, spec, {"data": str(data)}, folder=tmp_path)
+            started(spec, {"data": str(data)}, folder=tmp_path)
 
     def test_nothing_to_resume(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no run"):
-            opened(resume_run, tmp_path)
+            resumed_run(tmp_path)
 
     def test_a_checkpoint_of_weights_alone(self, spec: Path, data: Path, tmp_path: Path) -> None:
-        run = opened(start_run, spec, {"data": str(data), "epochs": 1}, folder=tmp_path / "run")
+        run = started(spec, {"data": str(data), "epochs": 1}, folder=tmp_path / "run")
         weights.write(tmp_path / "run" / "last.safetensors", run.trainer.model.state())
         with pytest.raises(weights.WeightsError, match="nothing to resume"):
-            opened(resume_run, tmp_path / "run")
+            resumed_run(tmp_path / "run")
 
     def test_settings_that_are_wrong(self) -> None:
         graph = cnnspec.loads(SPEC)
@@ -349,7 +359,7 @@ class TestFaults:
     def test_memory(self, data: Path) -> None:
         graph = cnnspec.loads("input: [1, 8, 8]\nlayers: [flatten, dense: 10]\ntrain: {batch: 10000000}")
         with pytest.raises(MemoryLimitError, match="batch of 10000000"):
-            opened(start_run, graph, {"data": str(data)}, keep=False)
+            started(graph, {"data": str(data)}, keep=False)
 
 
 SPEC_THAT_EXPLODES = cnnspec.Source(

@@ -1,0 +1,25 @@
+"""How a network is run: one object that travels whole from the command line to the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The backend to run on, and what it is given beside the network; the defaults are those of every entry point."""
+
+    backend: str = "numpy"
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    """Of initial weights and random input."""
+    memory_limit: int | None = None
+    """Bytes that weights and activations may take; None for the environment's CNNSPEC_MEMORY_LIMIT, or 2 GiB."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The backend's own options, which are the further keyword arguments of `Backend.prepare`."""
+
+    def __str__(self) -> str:
+        return f"{self.backend} on {self.device}, {self.dtype}"
