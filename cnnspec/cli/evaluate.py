@@ -9,16 +9,8 @@ import click
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.cli.common import (
-    data_options,
-    execution_options,
-    format_option,
-    painter,
-    params_option,
-    print_json,
-    print_lines,
-    weights_option,
-)
+from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
+from cnnspec.cli.execution import data_options, execution_options, weights_option
 from cnnspec.data.options import DataOptions
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution

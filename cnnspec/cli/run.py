@@ -11,16 +11,8 @@ import click
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.cli.common import (
-    execution_options,
-    format_option,
-    painter,
-    params_option,
-    print_json,
-    print_lines,
-    show,
-    weights_option,
-)
+from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines, show
+from cnnspec.cli.execution import execution_options, weights_option
 from cnnspec.data import inputs
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Graph

@@ -12,17 +12,8 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import (
-    console,
-    data_options,
-    execution_options,
-    format_option,
-    packed,
-    params_option,
-    parse_values,
-    show,
-    weights_option,
-)
+from cnnspec.cli.common import console, format_option, packed, params_option, parse_values, show
+from cnnspec.cli.execution import data_options, execution_options, weights_option
 from cnnspec.data.options import DataOptions
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution

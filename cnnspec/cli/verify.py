@@ -7,15 +7,8 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import (
-    ShapeType,
-    format_option,
-    memory_option,
-    painter,
-    params_option,
-    print_json,
-    print_lines,
-)  # fmt: skip
+from cnnspec.cli.common import ShapeType, format_option, painter, params_option, print_json, print_lines
+from cnnspec.cli.execution import memory_option
 from cnnspec.language.load import load
 from cnnspec.layers import Shape
 from cnnspec.runtime.backend import available

@@ -426,7 +426,7 @@ class TestRun:
 
     def test_profile(self, cnnspec: Cnnspec) -> None:
         lines = cnnspec("run", "lenet", "--profile").stdout.splitlines()
-        assert re.match(r"name +predicted +actual +ms +share$", lines[3])
+        assert re.match(r"name +predicted +actual +ms +time$", lines[3])
         assert re.match(r"conv1 +6×24×24 +6×24×24 +\d+\.\d{3} +<?\d+\.\d %$", lines[6])
 
     def test_json(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
@@ -437,10 +437,10 @@ class TestRun:
         (sample,) = found["samples"]
         assert sample["source"] == "x.npy"
         assert len(sample["output"]) == 10
-        shares = np.exp(sample["output"]) / np.exp(sample["output"]).sum()
-        order = np.argsort(-shares)[:3]
+        probabilities = np.exp(sample["output"]) / np.exp(sample["output"]).sum()
+        order = np.argsort(-probabilities)[:3]
         assert [entry["index"] for entry in sample["top"]] == order.tolist()
-        assert [entry["share"] for entry in sample["top"]] == pytest.approx(shares[order].tolist())
+        assert [entry["probability"] for entry in sample["top"]] == pytest.approx(probabilities[order].tolist())
 
     def test_images_out(self, cnnspec: Cnnspec) -> None:
         assert "[[[19. 25.]\n  [37. 43.]]]" in cnnspec("run", "cross_correlation", "-", input=self.matrix()).stdout
@@ -483,7 +483,8 @@ class TestRun:
         with np.errstate(all="ignore"):
             result = cnnspec("run", name, "--format", "json")
         assert result.exit_code == 1
-        assert "1 of 1 outputs are NaN or infinite: numbers outgrew float32; `--dtype float64`" in result.stderr
+        message = "1 of 1 outputs are NaN or infinite: numbers exceed the range of float32; `--dtype float64` has"
+        assert message in result.stderr
         assert cnnspec("run", name, "--dtype", "float64").exit_code == 0
 
     @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_an_extended_list_with_a_hole():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(10**5000, "a number of more than 1,000 digits"), (object(), "a value of the type object"), ({}, "a mapping")],
+    ids=["digits", "object", "mapping"],
 )
 def test_a_parameter_from_outside_that_no_text_could_hold(value: Any, shown: str):
     report = assert_reported("input: [1, 8, 8]\nparams: {p: 1}\nlayers: [flatten, dense: $p]\n", {"p": value})

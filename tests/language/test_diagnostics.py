@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import cnnspec
-from cnnspec.cli.common import settings
+from cnnspec.cli.common import parse_values
 from cnnspec.diagnostics import Source, codes, format_diagnostic
 
 FOLDER = Path(__file__).parent / "diagnostics"
@@ -46,7 +46,7 @@ class Golden:
     def rendered(self, folder: Path) -> str:
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
-        report = cnnspec.check("spec.yaml", params=settings(self.sets))
+        report = cnnspec.check("spec.yaml", params=parse_values("--set", self.sets))
         return "\n\n".join(format_diagnostic(d) for d in report.diagnostics)
 
     def __str__(self) -> str:

@@ -26,15 +26,16 @@ def test_the_state_of_another_optimizer_is_an_error_that_lists_what_differs(back
     m.begin_training(Train(optimizer=Sgd(momentum=0.9)), 1)
     with pytest.raises(BackendError) as caught:
         m.load_training_state(state)
-    assert str(caught.value).splitlines() == [
-        "the given state is of another optimizer or network:",
+    first, *lines = str(caught.value).splitlines()
+    assert first == "the given state is of another optimizer or network:"
+    assert set(lines) == {
         "  dense1.weight:exp_avg: found [2, 3], expected nothing",
         "  dense1.weight:exp_avg_sq: found [2, 3], expected nothing",
         "  dense1.bias:exp_avg: found [2], expected nothing",
         "  dense1.bias:exp_avg_sq: found [2], expected nothing",
         "  dense1.weight:momentum: found nothing, expected [2, 3]",
         "  dense1.bias:momentum: found nothing, expected [2]",
-    ]
+    }
     assert m.steps == 0  # nothing was restored
 
 

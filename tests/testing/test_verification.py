@@ -52,13 +52,15 @@ def test_float32(name: str) -> None:
         assert comparison.first_mismatch is None, max(comparison.layers, key=lambda layer: layer.worst())
 
 
-def test_the_layer_that_parts_company_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build_wrong(graph, name, weights, **options):  # type: ignore[no-untyped-def]
-        if name == "wrong":
-            name, weights = "numpy", weights | {"dense2.bias": weights["dense2.bias"] + 1e-6}
-        return build(graph, name, weights, **options)
+def test_the_first_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare_wrong(graph, execution, weights):  # type: ignore[no-untyped-def]
+        if execution.backend == "wrong":
+            execution = replace(execution, backend="numpy")
+            weights = weights | {"dense2.bias": weights["dense2.bias"] + 1e-6}
+        return prepare(graph, execution, weights)
 
-    monkeypatch.setattr(verification, "build", build_wrong)
+    monkeypatch.setattr(verification, "prepare", prepare_wrong)
+    monkeypatch.setattr(verification, "itemsize", lambda execution: 8)
     right, wrong = verify(cnnspec.load("lenet").graph, ["numpy", "wrong"], dtypes=("float64",))
     assert right.first_mismatch is None
     assert wrong.first_mismatch == "dense2"
@@ -141,4 +143,4 @@ class TestCommand:
         monkeypatch.setitem(verification.TOLERANCE, "float64", -1.0)
         result = CliRunner().invoke(main, ["verify", "lenet", "--dtype", "float64"])
         assert result.exit_code == 1
-        assert "part company at `input`" in result.stdout
+        assert "first mismatch at `input`" in result.stdout
