@@ -9,16 +9,15 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import CrossEntropy
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.runtime.model import Hook, Model
 from cnnspec_torch import devices, distributed
+from cnnspec_torch.losses import LOSSES
 from cnnspec_torch.module import SpecModule
 from cnnspec_torch.optimizers import Optimizer
 
@@ -151,7 +150,7 @@ class TorchModel(Model):
             p.grad = None
         with torch.enable_grad(), self._compute_context(training=True):
             y = self.run_module(self._tensor(x), self._masks(first, n, total)).to(self.weight_dtype)
-            loss = self._loss(y, self._tensor(target))
+            loss = LOSSES[self.train.loss.kind](self.train.loss, y, self._tensor(target))
             if self.sharded:
                 # The mean over an empty shard is NaN, its sum zero.
                 loss = loss * (n / total) if n else y.sum()
@@ -162,12 +161,6 @@ class TorchModel(Model):
         if self.sharded:
             distributed.sum_over_processes([loss, *gradients])
         return loss.item(), y
-
-    def _loss(self, y: Tensor, target: Tensor) -> Tensor:
-        loss = self.train.loss
-        if isinstance(loss, CrossEntropy):
-            return F.cross_entropy(y, target, label_smoothing=loss.label_smoothing)
-        return F.mse_loss(y, target)
 
     def _masks(self, first: int, n: int, total: int) -> dict[str, Tensor]:
         """Return which elements each stochastic layer keeps in this step, of samples first … first + n of the batch."""

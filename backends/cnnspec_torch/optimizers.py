@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cnnspec.graph.training import Adam, AdamW, Sgd
+from cnnspec.graph.training import Optimizer as Settings
 
-Settings = Sgd | Adam | AdamW
+Parameters = list[nn.Parameter]
 
-# The names in a checkpoint -> the keys in the state of torch.optim.
-SGD = {"momentum": "momentum_buffer"}
-ADAM = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+TORCH_NAMES = {"momentum": "momentum_buffer"}
+"""Slots of the state that torch.optim gives another name than a checkpoint."""
+
+
+def sgd(settings: Sgd, parameters: Parameters) -> torch.optim.Optimizer:
+    """Return torch.optim.SGD with the settings."""
+    return torch.optim.SGD(
+        parameters,
+        settings.learning_rate,
+        settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
+    )
+
+
+def adam(settings: Adam, parameters: Parameters) -> torch.optim.Optimizer:
+    """Return torch.optim.Adam with the settings."""
+    betas = settings.beta1, settings.beta2
+    return torch.optim.Adam(parameters, settings.learning_rate, betas, settings.eps, settings.weight_decay)
+
+
+def adamw(settings: AdamW, parameters: Parameters) -> torch.optim.Optimizer:
+    """Return torch.optim.AdamW with the settings."""
+    betas = settings.beta1, settings.beta2
+    return torch.optim.AdamW(parameters, settings.learning_rate, betas, settings.eps, settings.weight_decay)
+
+
+OPTIMIZERS: dict[str, Callable[[Any, Parameters], torch.optim.Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
 
 
 class Optimizer:
     """A torch.optim optimizer over named parameters, whose state exists before the first step."""
 
     def __init__(self, settings: Settings, parameters: Mapping[str, nn.Parameter]) -> None:
-        self.settings = settings
         self.parameters = parameters
-        self.torch = _torch(settings, list(parameters.values()))
+        self.slots = {slot: TORCH_NAMES.get(slot, slot) for slot in settings.slots}
+        self.torch = OPTIMIZERS[settings.kind](settings, list(parameters.values()))
         for p in parameters.values():
-            self.torch.state[p] = {slot: torch.zeros_like(p) for slot in self._slots.values()}
-            if isinstance(settings, Adam):
+            self.torch.state[p] = {key: torch.zeros_like(p) for key in self.slots.values()}
+            if settings.counts_steps:
                 self.torch.state[p]["step"] = torch.tensor(0.0)
-
-    @property
-    def _slots(self) -> dict[str, str]:
-        if isinstance(self.settings, Sgd):
-            return SGD if self.settings.momentum else {}
-        return ADAM
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
@@ -40,7 +61,7 @@ class Optimizer:
             group["lr"] = rate
 
     def set_steps(self, steps: int) -> None:
-        """Set the number of steps made so far, which Adam's bias correction depends on."""
+        """Set the number of steps made so far, which the bias correction of Adam depends on."""
         for state in self.torch.state.values():
             if "step" in state:
                 state["step"].fill_(steps)
@@ -48,13 +69,5 @@ class Optimizer:
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the optimizer's own tensors, each named `<parameter>:<slot>`."""
         for name, p in self.parameters.items():
-            for slot, key in self._slots.items():
+            for slot, key in self.slots.items():
                 yield f"{name}:{slot}", self.torch.state[p][key]
-
-
-def _torch(settings: Settings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if isinstance(settings, Sgd):
-        return torch.optim.SGD(parameters, rate, settings.momentum, weight_decay=decay, nesterov=settings.nesterov)
-    cls = torch.optim.AdamW if isinstance(settings, AdamW) else torch.optim.Adam
-    return cls(parameters, rate, (settings.beta1, settings.beta2), settings.eps, decay)

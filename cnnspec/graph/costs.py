@@ -87,7 +87,7 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
     state = sum(p.size for p in graph.parameters.values() if not p.trainable)
     optimizer = optimizer or Adam()
     saved = sum(_bytes(node, batch, itemsize) for node in graph.nodes if not node.layer.aliases_input)
-    training = itemsize * (parameters * (2 + optimizer.slots) + state) + saved
+    training = itemsize * (parameters * (2 + len(optimizer.slots)) + state) + saved
     totals = Totals(
         parameters,
         total_macs,

@@ -1,4 +1,4 @@
-"""What a spec says beyond its layers: how pixels become numbers, how it is trained, what it should come to."""
+"""Training settings: losses, optimizers, learning rate schedules, augmentation."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from pydantic import Field
 from cnnspec.graph.settings import Choice, Rate, Settings, Share
 from cnnspec.layers.fields import Count, Fraction01, Natural, Positive
 
-# How pixels become numbers
-
-
 # Losses
 
 
 class Loss(Choice):
-    """What training minimises."""
+    """The function that training minimises."""
 
     targets: ClassVar[Literal["classes", "numbers"]]
     """Whether a target is the index of a class, or an array of the output's shape."""
+    takes_logits: ClassVar[bool] = False
+    """Whether it applies a softmax to the output of the network itself."""
 
 
 class CrossEntropy(Loss):
@@ -28,10 +27,11 @@ class CrossEntropy(Loss):
 
     kind = "cross_entropy"
     targets = "classes"
+    takes_logits = True
     main = "label_smoothing"
 
     label_smoothing: Fraction01 = 0.0
-    """Share of the target that is spread over all classes (Szegedy et al. 2015, section 7)."""
+    """Fraction of the target that is spread over all classes (Szegedy et al. 2015, section 7)."""
 
 
 class MeanSquaredError(Loss):
@@ -48,18 +48,21 @@ LOSSES: dict[str, type[Choice]] = {cls.kind: cls for cls in (CrossEntropy, MeanS
 
 
 class Optimizer(Choice):
-    """How parameters follow their gradients."""
+    """The rule by which the parameters are updated from their gradients."""
 
     main = "learning_rate"
     learning_rate: Positive = 0.01
     """Length of a step, before the schedule."""
     weight_decay: Rate = 0.0
-    """How strongly parameters are drawn to zero."""
+    """Strength of the L2 penalty that draws parameters to zero."""
+
+    counts_steps: ClassVar[bool] = False
+    """Whether an update depends on the number of steps before it."""
 
     @property
-    def slots(self) -> int:
-        """How many numbers are kept for each parameter."""
-        return 0
+    def slots(self) -> tuple[str, ...]:
+        """The names of the arrays that are kept for each parameter, as in a checkpoint."""
+        return ()
 
 
 class Sgd(Optimizer):
@@ -68,43 +71,44 @@ class Sgd(Optimizer):
     kind = "sgd"
 
     momentum: Fraction01 = 0.0
-    """Share of the last step that is kept."""
+    """Fraction of the last velocity that is kept."""
     nesterov: bool = False
-    """Look ahead along the momentum (Sutskever et al. 2013)."""
+    """Use Nesterov's momentum, which looks ahead (Sutskever et al. 2013)."""
 
     @property
-    def slots(self) -> int:
-        """One velocity, with momentum."""
-        return 1 if self.momentum else 0
+    def slots(self) -> tuple[str, ...]:
+        """The velocity, with momentum."""
+        return ("momentum",) if self.momentum else ()
 
 
 class Adam(Optimizer):
     """Kingma & Ba 2014, with weight decay added to the gradient."""
 
     kind = "adam"
+    counts_steps = True
 
     learning_rate: Positive = 0.001
     """Length of a step, before the schedule."""
     beta1: Fraction01 = 0.9
-    """Decay of the gradient's mean."""
+    """Decay rate of the moving average of the gradient."""
     beta2: Fraction01 = 0.999
-    """Decay of the gradient's square."""
+    """Decay rate of the moving average of the squared gradient."""
     eps: Positive = 1e-8
-    """Added to the denominator."""
+    """Added to the denominator, for numerical stability."""
 
     @property
-    def slots(self) -> int:
-        """Two moments."""
-        return 2
+    def slots(self) -> tuple[str, ...]:
+        """The moving averages of the gradient and of its square."""
+        return "exp_avg", "exp_avg_sq"
 
 
 class AdamW(Adam):
-    """Loshchilov & Hutter 2017: Adam, with weight decay apart from the gradient."""
+    """Loshchilov & Hutter 2017: Adam with decoupled weight decay."""
 
     kind = "adamw"
 
     weight_decay: Rate = 0.01
-    """How strongly parameters are drawn to zero."""
+    """Fraction of each parameter that a step of learning rate 1 would take away."""
 
 
 OPTIMIZERS: dict[str, type[Choice]] = {cls.kind: cls for cls in (Sgd, Adam, AdamW)}
@@ -114,55 +118,55 @@ OPTIMIZERS: dict[str, type[Choice]] = {cls.kind: cls for cls in (Sgd, Adam, Adam
 
 
 class Schedule(Choice):
-    """The learning rate over time, as a factor of the optimizer's."""
+    """The learning rate over time, as a factor of the optimizer's learning rate."""
 
     warmup: Rate = 0.0
-    """Epochs over which the rate first rises from zero, linearly."""
+    """Epochs of linear warm-up from zero."""
 
     def factor(self, epoch: float, epochs: int) -> float:
-        """The factor at a time in epochs (fractions count)."""
+        """Return the factor at a time in epochs, which may be a fraction."""
         if epoch < self.warmup:
             return epoch / self.warmup
         return self.after_warmup(epoch, epochs)
 
     def after_warmup(self, epoch: float, epochs: int) -> float:
-        """The factor once the warm-up is over."""
+        """Return the factor after the warm-up."""
         return 1.0
 
 
 class Constant(Schedule):
-    """The same rate throughout."""
+    """A constant learning rate."""
 
     kind = "constant"
 
 
 class Step(Schedule):
-    """The rate times `factor`, every so many epochs."""
+    """The learning rate times `drop`, every `every` epochs."""
 
     kind = "step"
     main = "every"
 
     every: Count
-    """Epochs between two drops."""
+    """Number of epochs between two drops."""
     drop: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """What the rate is multiplied by."""
+    """Factor by which the learning rate is multiplied."""
 
     def after_warmup(self, epoch: float, epochs: int) -> float:
-        """drop^⌊epoch / every⌋."""
+        """Return drop^⌊epoch / every⌋."""
         return float(self.drop ** (epoch // self.every))
 
 
 class Cosine(Schedule):
-    """Half a cosine from the full rate down to a share of it (Loshchilov & Hutter 2016)."""
+    """Cosine annealing from the full learning rate to a fraction of it (Loshchilov & Hutter 2016)."""
 
     kind = "cosine"
     main = "final"
 
     final: Share = 0.0
-    """Share of the rate that is left at the end."""
+    """Fraction of the learning rate at the end."""
 
     def after_warmup(self, epoch: float, epochs: int) -> float:
-        """final + (1 − final)·(1 + cos(π·progress)) / 2."""
+        """Return final + (1 − final)·(1 + cos(π·progress)) / 2."""
         progress = min(1.0, (epoch - self.warmup) / max(1e-9, epochs - self.warmup))
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
 
@@ -174,41 +178,38 @@ SCHEDULES: dict[str, type[Choice]] = {cls.kind: cls for cls in (Constant, Step, 
 
 
 class Augment(Settings):
-    """Random changes to training images, which do not change what they show."""
+    """Random augmentation of training images."""
 
     shift: Natural = 0
-    """Moved by up to so many pixels each way; what comes in is zero (pad and crop at random)."""
+    """Largest shift in pixels along each axis, as by padding with zeros and cropping at random."""
     flip: Literal["none", "horizontal"] = "none"
-    """Mirrored left to right, half of the time."""
+    """Mirror left to right with probability one half."""
 
 
 class Train(Settings):
-    """The training defaults of a spec; flags override them."""
+    """Training settings of a spec; command-line options override them."""
 
     data: str | None = None
     """A dataset's name, a directory or an .npz file; `examples` for the spec's own."""
     loss: CrossEntropy | MeanSquaredError = Field(default_factory=CrossEntropy)
-    """What is made small."""
+    """The function that is minimised."""
     optimizer: Sgd | Adam | AdamW = Field(default_factory=Sgd)
-    """How."""
+    """The rule by which the parameters are updated."""
     schedule: Constant | Step | Cosine = Field(default_factory=Constant)
-    """How the learning rate changes."""
+    """The learning rate over time."""
     batch: Count = 64
-    """Samples to a step."""
+    """Samples in a step."""
     epochs: Count = 10
     """Passes over the training data."""
     seed: Natural = 0
-    """Of the weights, the order and every other random choice."""
+    """Seed of the weights, the order of the samples and every other random choice."""
     validation: Fraction01 = 0.0
-    """Share of the training data that is held out to choose the best epoch by; 0 for none."""
+    """Fraction of the training data held out to choose the best epoch; 0 for none."""
     augment: Augment = Field(default_factory=Augment)
-    """Random changes to training images."""
+    """Random augmentation of training images."""
 
     choices: ClassVar[dict[str, dict[str, type[Choice]]]] = {
         "loss": LOSSES,
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
     }
-
-
-# Expectations and examples

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from cnnspec.diagnostics import Label
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
-from cnnspec.graph.training import CrossEntropy, Train
+from cnnspec.graph.training import Train
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
@@ -89,6 +89,6 @@ def check_loss(document: Document, last: Node) -> None:
 
 def softmax_before_loss(train: Train, last: Node) -> str:
     """Return a warning about a network that ends in a softmax under cross-entropy, "" for any other."""
-    if last.kind != "softmax" or not isinstance(train.loss, CrossEntropy):
+    if last.kind != "softmax" or not train.loss.takes_logits:
         return ""
     return f"`{last.name}` stands before cross-entropy, which takes logits and has a softmax of its own"

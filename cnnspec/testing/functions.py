@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from cnnspec.graph.graph import Node
-from cnnspec.graph.training import CrossEntropy, MeanSquaredError
 from cnnspec.layers import activation, norm
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, defines, over_channels
 
@@ -180,25 +179,3 @@ def softmax(layer: activation.Softmax, node: Node, params: Params, x: Array) -> 
 def log_softmax(layer: activation.LogSoftmax, node: Node, params: Params, x: Array) -> Array:
     """x − log Σ exp(x) over the channels."""
     return np.asarray(x - np.log(np.exp(x).sum(axis=0)))
-
-
-# Losses
-
-
-def cross_entropy(loss: CrossEntropy, y: Array, target: Array) -> float:
-    """The mean over the batch of −Σ q[c] · log p[c], with p = softmax(y) of logits y [n, c].
-
-    q is 1 for the target class; smoothing takes a share of that and spreads it over all classes alike.
-    """
-    total = 0.0
-    for logits, right in zip(y, target, strict=True):
-        log_p = logits - math.log(np.exp(logits).sum())
-        for c, log_p_c in enumerate(log_p):
-            q = (1 - loss.label_smoothing) * (c == right) + loss.label_smoothing / len(log_p)
-            total -= q * log_p_c
-    return total / len(y)
-
-
-def mean_squared_error(loss: MeanSquaredError, y: Array, target: Array) -> float:
-    """The mean over all elements of (y − target)²."""
-    return float(((y - target) ** 2).mean())

@@ -1,23 +1,22 @@
-"""Whole networks by definition: every value, the loss, and gradients by central differences. Slow, and meant to be.
+"""Whole networks by definition: every value, the loss, and gradients by central differences; slow by design.
 
-For a layer of their own, third parties add what it computes with `definitions.defines`.
+Third parties add the definition of a layer of their own with `definitions.defines`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from cnnspec.graph.graph import Graph, Node
-from cnnspec.graph.training import CrossEntropy, Train
-from cnnspec.layers.dense import Dropout
+from cnnspec.graph.training import Train
 from cnnspec.layers.norm import BatchNorm
 from cnnspec.rng import dropout_mask
 from cnnspec.testing import functions
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, over_channels
+from cnnspec.training import losses
 
 Arrays = dict[str, Array]
 
@@ -30,7 +29,7 @@ SAMPLED = 16
 
 
 def run(graph: Graph, weights: Mapping[str, Array], x: Array) -> Arrays:
-    """The output of every node by name, as at inference: x [n, c, h, w] -> {name: [n, ...]}."""
+    """Return the output of every node by name, as at inference: x [n, c, h, w] -> {name: [n, ...]}."""
     values = {graph.nodes[0].name: x}
     for node in graph.nodes[1:]:
         values[node.name] = inference(node, weights, [values[name] for name in node.inputs])
@@ -38,77 +37,67 @@ def run(graph: Graph, weights: Mapping[str, Array], x: Array) -> Arrays:
 
 
 def inference(node: Node, weights: Mapping[str, Array], inputs: list[Array]) -> Array:
-    """One layer, sample by sample."""
+    """Return the output of one layer, computed sample by sample."""
     definition = DEFINITIONS[node.kind]
     params = params_of(node, weights)
     return np.stack([definition(node.layer, node, params, *sample) for sample in zip(*inputs, strict=True)])
 
 
 def params_of(node: Node, weights: Mapping[str, Array]) -> Params:
-    """The layer's arrays by their short names."""
-    return {name: weights[f"{node.name}.{name}"] for name in node.parameters}
+    """Return the layer's arrays by their short names."""
+    return {name: weights[node.arrays[name]] for name in node.parameters}
 
 
 # Training
 
 
 def run_training(graph: Graph, weights: Mapping[str, Array], x: Array, seed: int, step: int) -> tuple[Arrays, Arrays]:
-    """As `run`, but as in a training step: ({name: [n, ...]}, the running statistics after it)."""
-    values, statistics = {graph.nodes[0].name: x}, {}
+    """Return what `run` does as in a training step, and the running statistics after the step."""
+    values: Arrays = {graph.nodes[0].name: x}
+    statistics: Arrays = {}
     for node in graph.nodes[1:]:
         inputs = [values[name] for name in node.inputs]
-        match node.layer:
-            case BatchNorm():
-                normed = batch_norm_training(node.layer, params_of(node, weights), inputs[0])
-                values[node.name] = normed.y
-                statistics[f"{node.name}.running_mean"] = normed.running_mean
-                statistics[f"{node.name}.running_var"] = normed.running_var
-            case Dropout(rate=rate):
-                kept = dropout_mask(seed, step, node.name, inputs[0].shape, rate)
-                values[node.name] = np.where(kept, inputs[0] / (1 - rate), 0.0)
-            case _:
-                values[node.name] = inference(node, weights, inputs)
+        if node.layer.needs_batch_statistics:
+            definition = TRAINING_DEFINITIONS[node.kind]
+            values[node.name], state = definition(node.layer, params_of(node, weights), inputs[0])
+            statistics |= {node.arrays[key]: array for key, array in state.items()}
+        elif node.layer.stochastic:
+            rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
+            kept = dropout_mask(seed, step, node.name, inputs[0].shape, rate)
+            values[node.name] = np.where(kept, inputs[0] / (1 - rate), 0.0)
+        else:
+            values[node.name] = inference(node, weights, inputs)
     return values, statistics
 
 
-@dataclass(frozen=True)
-class Normed:
-    """What batch norm makes of a batch while training: the output, and the statistics it leaves behind."""
-
-    y: Array
-    running_mean: Array
-    running_var: Array
-
-
-def batch_norm_training(layer: BatchNorm, params: Params, x: Array) -> Normed:
+def batch_norm_training(layer: BatchNorm, params: Params, x: Array) -> tuple[Array, Arrays]:
     """weight · (x − mean) / √(variance + eps) + bias with the mean and variance of each channel in the batch.
 
-    x [n, c, ...] -> y [n, c, ...]
-
-    The running statistics move by `momentum` towards them, the variance in its unbiased form Σ (x − mean)² / (m − 1).
+    x [n, c, ...] -> y [n, c, ...], and the running statistics after the step: they move by `momentum` towards those of
+    the batch, the variance in its unbiased form Σ (x − mean)² / (m − 1).
     """
     channels = [functions.standardized(x[:, c], layer.eps) for c in range(x.shape[1])]
     y = over_channels(params["weight"], x[0]) * np.stack(channels, axis=1) + over_channels(params["bias"], x[0])
     m = layer.momentum
     mean = np.array([x[:, c].mean() for c in range(x.shape[1])])
     variance = np.array([x[:, c].var(ddof=1) for c in range(x.shape[1])])
-    return Normed(y, (1 - m) * params["running_mean"] + m * mean, (1 - m) * params["running_var"] + m * variance)
+    return y, {
+        "running_mean": (1 - m) * params["running_mean"] + m * mean,
+        "running_var": (1 - m) * params["running_var"] + m * variance,
+    }
 
 
-def loss_of(train: Train, y: Array, target: Array) -> float:
-    """The loss that the training settings name."""
-    if isinstance(train.loss, CrossEntropy):
-        return functions.cross_entropy(train.loss, y, target)
-    return functions.mean_squared_error(train.loss, y, target)
+TRAINING_DEFINITIONS: dict[str, Callable[..., tuple[Array, Arrays]]] = {BatchNorm.kind: batch_norm_training}
+"""The definitions in training of the layers that normalise over the batch."""
 
 
 # Gradients
 
 
 def central_differences(scalar: Callable[[], float], a: Array) -> Array:
-    """(scalar at a + H less scalar at a − H) / 2H for each element of a, which is changed in place and restored.
+    """Return (scalar at a + H less scalar at a − H) / 2H for each element of a, which is changed in place and restored.
 
-    Of a larger array only `SAMPLED` elements, spread evenly, are worked out; the others are NaN.
+    Of a larger array only `SAMPLED` elements, evenly spaced, are computed; the others are NaN.
     """
     da = np.full(a.shape, np.nan)
     for at in np.unique(np.linspace(0, a.size - 1, min(a.size, SAMPLED)).astype(int)):
@@ -123,16 +112,16 @@ def central_differences(scalar: Callable[[], float], a: Array) -> Array:
 
 
 def gradients(graph: Graph, weights: Mapping[str, Array], x: Array, dy: Array) -> tuple[Array, Arrays]:
-    """The gradient of Σ dy · y at inference: (dx [n, c, h, w], {trainable parameter: its gradient}).
+    """Return the gradient of Σ dy · y at inference: (dx [n, c, ...], {trainable parameter: its gradient}).
 
-    By central differences, so it knows nothing of how a layer is differentiated; sampled as they are.
+    By central differences, hence independent of every backward pass; sampled as they are.
     """
     weights = {name: array.copy() for name, array in weights.items()}
 
     def scalar(x: Array, dy: Array) -> float:
         return float((dy * run(graph, weights, x)[graph.output.name]).sum())
 
-    # A sample's output depends on no other sample, so that one at a time will do.
+    # A sample's output depends on no other sample, so one at a time suffices.
     samples = [(x[i : i + 1].copy(), dy[i : i + 1]) for i in range(len(x))]
     dx = [central_differences(partial(scalar, *sample), sample[0]) for sample in samples]
     return np.concatenate(dx), _of_trainable(graph, weights, partial(scalar, x, dy))
@@ -141,12 +130,12 @@ def gradients(graph: Graph, weights: Mapping[str, Array], x: Array, dy: Array) -
 def loss_and_gradients(
     graph: Graph, weights: Mapping[str, Array], x: Array, target: Array, train: Train, step: int = 0
 ) -> tuple[float, Arrays]:
-    """The loss of a batch as in training, and its gradient by each trainable parameter."""
+    """Return the loss of a batch as in training, and its gradient by each trainable parameter."""
     weights = {name: array.copy() for name, array in weights.items()}
 
     def scalar() -> float:
         values, _ = run_training(graph, weights, x, train.seed, step)
-        return loss_of(train, values[graph.output.name], target)
+        return losses.value(train.loss, values[graph.output.name], target)
 
     return scalar(), _of_trainable(graph, weights, scalar)
 

@@ -1,7 +1,7 @@
-"""Checkpoints: the weights and all that training needs to go on, in one safetensors file that is never half written.
+"""Checkpoints: the weights and the state of training in one safetensors file, written atomically.
 
-The weights stand under their own names, so that a checkpoint serves wherever weights do; what else is in the file
-has names that begin with `@`, which no layer's can.
+The weights have their own names, so that a checkpoint is a weights file; the names of all other arrays begin with `@`,
+which no layer's name does.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from cnnspec.weights.files import PRIVATE
 
 @dataclass
 class Progress:
-    """How far training has come."""
+    """The progress of training."""
 
     epoch: int = 0
-    """Epochs that are over."""
+    """Completed epochs."""
     batch: int = 0
-    """Batches of the present epoch that are over."""
+    """Completed batches of the current epoch."""
     loss: float = 0.0
-    """Sum of the losses of this epoch's samples."""
+    """Sum of the losses of the samples of this epoch."""
     correct: int = 0
-    """Samples of this epoch that were classified right."""
+    """Correctly classified samples of this epoch."""
     samples: int = 0
-    """Samples of this epoch."""
+    """Samples of this epoch so far."""
     best: float | None = None
     """The best score so far; larger is better."""
     best_epoch: int = 0
-    """The epoch that had it."""
+    """The epoch of the best score."""
     seconds: float = 0.0
-    """Time spent so far."""
+    """Time so far, in seconds."""
 
 
-def save(path: Path, model: Model, progress: Progress, about: Mapping[str, str]) -> None:
-    """Writes a checkpoint whole or not at all."""
+def save(path: Path, model: Model, progress: Progress, metadata: Mapping[str, str]) -> None:
+    """Write a checkpoint atomically."""
     arrays = model.state() | {PRIVATE + name: value for name, value in model.training_state().items()}
-    weights.write(path, arrays, {**about, "progress": json.dumps(asdict(progress))})
+    weights.write(path, arrays, {**metadata, "progress": json.dumps(asdict(progress))})
 
 
 def load(path: Path, model: Model) -> Progress:
-    """Puts a model, whose training has begun, where it was."""
+    """Restore the weights and the training state of a model, after `begin_training`."""
     arrays = weights.read(path, private=True)
-    about = weights.metadata(path)
-    if "progress" not in about:
+    metadata = weights.metadata(path)
+    if "progress" not in metadata:
         raise WeightsError(f"{path} holds weights, and nothing to resume training from")
     mine: Arrays = {name: value for name, value in arrays.items() if not name.startswith(PRIVATE)}
     model.load(mine)
     model.load_training_state({k.removeprefix(PRIVATE): v for k, v in arrays.items() if k.startswith(PRIVATE)})
-    return Progress(**json.loads(about["progress"]))
+    return Progress(**json.loads(metadata["progress"]))

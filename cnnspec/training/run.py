@@ -1,4 +1,4 @@
-"""A run: a spec, its settings, its data and its model, in a folder from which it can be resumed."""
+"""Runs: the training of a spec in a folder from which it can be resumed, and the evaluation of weights."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ SPEC, SETTINGS = "spec.yaml", "run.json"
 
 @dataclass
 class Run:
-    """A training that is ready to start."""
+    """A training that is ready to start or to continue."""
 
     spec: Spec
     trainer: Trainer
     execution: Execution
     notes: tuple[str, ...] = ()
-    """What is unusual about it, though not wrong."""
+    """Remarks on the data and the settings, to be shown to the user."""
 
 
 def settings_for(spec: Spec, given: Mapping[str, Any], learning_rate: float | None = None) -> Train:

@@ -1,4 +1,4 @@
-"""Training: one loop for every backend; what differs between them is only who computes a step."""
+"""The training loop, the same for every backend."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ CHECKPOINT_SECONDS = 60.0
 
 
 class Interrupted(Exception):
-    """Training was asked to stop, and its checkpoint is written."""
+    """Raised when training was asked to stop, after its checkpoint was written."""
 
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a listener learns after every step."""
+    """Progress after a step, for `Trainer.on_step`."""
 
     epoch: int
     """Counted from 1."""
     step: int
-    """Steps of the epoch that are over."""
+    """Completed steps of the epoch."""
     steps: int
-    """Steps of an epoch."""
+    """Number of steps in an epoch."""
     loss: float
-    """Of this step's batch."""
+    """Loss of this step's batch."""
     mean_loss: float
-    """Of the epoch so far."""
+    """Mean loss of the epoch so far."""
     accuracy: float | None
-    """Of the epoch so far, each sample judged before the step that learns from it."""
+    """Accuracy of the epoch so far, with each sample's output from before its step."""
     samples: int
-    """Of this process and this epoch, so far."""
+    """Samples of this epoch that this process was given, so far."""
     seconds: float
-    """That those took."""
+    """Time for these samples, in seconds."""
 
 
 @dataclass
 class Result:
-    """What training came to."""
+    """The result of a training."""
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
     """A record for each epoch, as in metrics.jsonl."""
@@ -64,15 +64,15 @@ class Result:
     best_epoch: int = 0
     """The epoch of the best checkpoint."""
     test: Evaluation | None = None
-    """The best weights on the test data, where there is any."""
+    """Evaluation of the best weights on the test data; None without test data."""
 
 
 @dataclass
 class Trainer:
-    """Trains a model on a dataset, and leaves checkpoints and metrics in a folder.
+    """Trains a model on a dataset and writes checkpoints and metrics to a folder.
 
-    Everything random is drawn from the settings' seed by name, so that a run that is stopped and resumed is the run
-    that was never stopped.
+    All random numbers derive from the seed of the settings, so that a run that was interrupted and resumed gives the
+    same weights as one that was not.
     """
 
     model: Model
@@ -98,7 +98,7 @@ class Trainer:
         self.model.begin_training(self.settings, self.steps)
 
     def resume(self) -> None:
-        """Goes on from the last checkpoint of the folder; metrics of what was lost after it are dropped."""
+        """Restore the last checkpoint of the folder; metrics that are later than it are dropped."""
         assert self.folder is not None
         self.progress = checkpoint.load(self.folder / LAST, self.model)
         metrics = self.folder / METRICS
@@ -109,19 +109,19 @@ class Trainer:
         atomic.write(metrics, content.encode())
 
     def run(self) -> Result:
-        """Trains to the end; raises Interrupted, behind a checkpoint, when asked to stop."""
+        """Train until the last epoch; raise Interrupted, after writing a checkpoint, when asked to stop."""
         if self.progress.epoch == 0 and self.progress.batch == 0:
-            self.save(LAST)  # so that there is something to resume from the first info on
+            self.save(LAST)  # so that even an interruption in the first step can be resumed
         while self.progress.epoch < self.settings.epochs:
             self.epoch()
         self.result.best_epoch = self.progress.best_epoch
-        self.take_best()
+        self.load_best()
         if self.dataset.test is not None:
             self.result.test = evaluate_split(self.model, self.dataset.test, self.settings.loss)
         return self.result
 
-    def take_best(self) -> None:
-        """Puts the best weights into the model, where there was anything to choose them by."""
+    def load_best(self) -> None:
+        """Load the weights of the best epoch into the model, where validation data chose one."""
         if self.validation is None or self.progress.best_epoch == self.progress.epoch:
             return
         self.model.gather(None)  # the process that writes is done writing
@@ -130,7 +130,7 @@ class Trainer:
         self.model.load(self.best)
 
     def epoch(self) -> None:
-        """The rest of the present epoch."""
+        """Train the rest of the current epoch."""
         p = self.progress
         began = saved = started = time.perf_counter()
         samples = 0
@@ -147,8 +147,8 @@ class Trainer:
             p.samples += len(target)
             if self.classifies:
                 mine = self.model.shard(len(target))
-                right = int((self.model.outputs.argmax(axis=1) == target[mine]).sum())
-                p.correct += sum(self.model.gather(right))
+                correct = int((self.model.outputs.argmax(axis=1) == target[mine]).sum())
+                p.correct += sum(self.model.gather(correct))
             accuracy = p.correct / p.samples if self.classifies else None
             now = time.perf_counter()
             samples += len(target)
@@ -165,7 +165,7 @@ class Trainer:
         self.end_of_epoch(time.perf_counter() - began)
 
     def end_of_epoch(self, seconds: float) -> None:
-        """Validation, the record of the epoch, and the checkpoints."""
+        """Evaluate on the validation or test data, and write the record of the epoch and the checkpoints."""
         p = self.progress
         p.seconds += seconds
         record: dict[str, Any] = {
@@ -203,30 +203,30 @@ class Trainer:
         self.on_epoch(record)
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[Array, Array]]:
-        """The batches of an epoch from one on; the next is made while the present one is learnt from."""
+        """Yield the batches of an epoch from the given one on; the next is prepared during each step."""
         order = epoch_order(self.train.n, self.settings.seed, epoch)
         size = self.settings.batch
         shards = [order[i : i + size] for i in range(first * size, len(order), size)]
 
-        def make(indices: Array) -> tuple[Array, Array]:
+        def prepare(indices: Array) -> tuple[Array, Array]:
             return self.batch_of(self.train, indices, epoch)
 
         with ThreadPoolExecutor(1) as worker:
-            coming = [worker.submit(make, shard) for shard in shards[:1]]
-            while coming:
-                batch = coming.pop().result()
-                coming = [worker.submit(make, shard) for shard in shards[1:2]]
+            pending = [worker.submit(prepare, shard) for shard in shards[:1]]
+            while pending:
+                batch = pending.pop().result()
+                pending = [worker.submit(prepare, shard) for shard in shards[1:2]]
                 del shards[:1]
                 yield batch
 
     def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array, Array]:
-        """This process' samples of a batch, augmented, and the targets of all of it."""
+        """Return this process's samples of a batch, augmented, and the targets of the whole batch."""
         mine = indices[self.model.shard(len(indices))]
         x = split.samples(mine)
         x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
         return x, split.targets[indices]
 
     def save(self, name: str) -> None:
-        """Writes a checkpoint into the folder, if there is one."""
+        """Write a checkpoint to the folder, if there is one."""
         if self.folder is not None and self.model.process == 0:
             checkpoint.save(self.folder / name, self.model, self.progress, self.metadata)
