@@ -1,4 +1,4 @@
-"""What is said about a spec: where, what, and what to do about it. Diagnostics are data; rendering is one function."""
+"""Diagnostics of a spec as data: code, message, place, labels and help; one function renders them as text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @dataclass(frozen=True)
 class Source:
-    """A text and the name that it goes by."""
+    """A text and its name in messages."""
 
     name: str
     text: str = field(repr=False)
@@ -46,12 +46,12 @@ class Source:
     @cached_property
     def lines(self) -> list[str]:
         """The text, line by line."""
-        # Those that libyaml breaks at; str.splitlines would also break at form feeds and the like.
+        # The line breaks of libyaml; str.splitlines also breaks at form feeds and others.
         return _LINE_BREAK.split(self.text)
 
 
 class Span(NamedTuple):
-    """A stretch of a text; lines and columns count from 1, the end column is the one after the last."""
+    """A range of a text; lines and columns count from 1, the end column is the one after the last."""
 
     source: Source
     line: int
@@ -64,7 +64,7 @@ class Span(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What is to be said about one stretch of the text."""
+    """A message at a range of the text."""
 
     span: Span
     text: str = ""
@@ -72,7 +72,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One fault (or warning): its code, its message, its place, the places that explain it, and the remedy."""
+    """One error or warning: its code, its message, its place, the places that explain it, and help."""
 
     code: str
     message: str
@@ -98,7 +98,7 @@ class Diagnostic:
 
 
 class SpecError(CnnspecError):
-    """A spec that is at fault; `diagnostics` holds every fault and warning, sorted by place."""
+    """A spec with errors; `diagnostics` holds every error and warning, sorted by place."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
@@ -106,7 +106,7 @@ class SpecError(CnnspecError):
 
 
 def in_order(diagnostics: Iterable[Diagnostic], first: Source) -> list[Diagnostic]:
-    """Sorted by place, the spec's own text before the texts that it brings in."""
+    """Return the diagnostics sorted by place, those of the spec's own text first."""
 
     def place(d: Diagnostic) -> tuple[bool, str, int, int]:
         span = d.label.span
@@ -116,7 +116,7 @@ def in_order(diagnostics: Iterable[Diagnostic], first: Source) -> list[Diagnosti
 
 
 def any_errors(diagnostics: Iterable[Diagnostic]) -> bool:
-    """Whether one of them is an error, not a warning."""
+    """Return whether one of them is an error."""
     return any(d.severity == "error" for d in diagnostics)
 
 
@@ -128,7 +128,7 @@ def _plain(text: str, role: str) -> str:
 
 
 def format_diagnostic(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
-    """The diagnostic as people read it; `paint(text, role)` may colour `error`, `warning`, `bold`, `frame`, `note`."""
+    """Return a diagnostic as text; `paint(text, role)` may colour the roles error, warning, bold, frame and note."""
     d = diagnostic
     labels = [d.label, *d.others]
     gutter = len(str(max(label.span.line for label in labels)))
@@ -187,7 +187,7 @@ _WIDEST = 160
 
 
 def _stretch(text: str, at: int) -> tuple[int, int]:
-    """The part of a line that is shown: all of it, or of a very long one what stands around a character."""
+    """Return the part of a line that is shown: all of it, or of a very long line the part around a character."""
     if len(text) <= _WIDEST:
         return 0, len(text)
     first = max(0, min(at - _WIDEST // 2, len(text) - _WIDEST))
@@ -195,7 +195,7 @@ def _stretch(text: str, at: int) -> tuple[int, int]:
 
 
 def _shown(ch: str) -> str:
-    """A character as a terminal may show it: one that would move the cursor or show nothing is made visible."""
+    """Return a character in a form that is safe in a terminal: control and invisible characters are made visible."""
     if ch == "\t":
         return " " * TAB
     return ch if ch.isprintable() or unicodedata.category(ch) == "Zs" else "\N{REPLACEMENT CHARACTER}"

@@ -8,24 +8,24 @@ class CnnspecError(Exception):
 
 
 class BackendError(CnnspecError):
-    """A backend that is not there or cannot do what is asked; the message says what to do."""
+    """A backend that is missing or lacks what is asked for."""
 
 
 class InputError(CnnspecError, ValueError):
-    """Numbers that a network cannot take; the message says what it takes."""
+    """An input or a target that does not fit the network."""
 
 
 class WeightsError(CnnspecError, ValueError):
-    """Weights that cannot be read or written, or that do not fit; the message names the file and every tensor."""
+    """Weights that cannot be read or written, or that do not fit the network; the message lists every tensor."""
 
 
 class DataError(CnnspecError, ValueError):
-    """Data that cannot be trained or evaluated on; the message says which, why, and what to do."""
+    """A dataset or a run that cannot be read or does not fit the network."""
 
 
 class TrainingError(CnnspecError, RuntimeError):
-    """Training that cannot go on; the message says why."""
+    """Training that cannot continue, such as a loss that is not finite."""
 
 
 class MemoryLimitError(CnnspecError, MemoryError):
-    """A network that would take more memory than it may; the message has the figures."""
+    """A network that would take more memory than the limit; the message has the figures."""

@@ -1,4 +1,4 @@
-"""How messages word values, names, shapes and lists."""
+"""The form of values, names, shapes and lists in messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TAB = 4
 
 
 def cells(text: str) -> int:
-    """How wide a text is in a terminal."""
+    """Return the width of a text in a terminal, in cells."""
     return len(text) if text.isascii() and text.isprintable() else sum(map(_width, text))
 
 
@@ -30,7 +30,7 @@ def quoted(text: str, most: int = 40) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like a mistyped one, if any is."""
+    """Return the known word most similar to a mistyped one; None where none is similar."""
     from difflib import get_close_matches  # 5 ms that a clean spec need not pay
 
     known = list(known)
@@ -42,17 +42,17 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def format_shape(shape: Sequence[int]) -> str:
-    """A shape as people read it: 16×5×5."""
+    """Return a shape as text: 16×5×5."""
     return "×".join(map(str, shape))
 
 
 def product(factors: Sequence[int]) -> str:
-    """A product as formulas write it: 6·24·24."""
+    """Return a product as formulas write it: 6·24·24."""
     return "·".join(map(str, factors))
 
 
 def describe(value: Any) -> str:
-    """A value as messages name it."""
+    """Return a value as messages describe it."""
     match value:
         case None:
             return "nothing"
@@ -74,19 +74,19 @@ def describe(value: Any) -> str:
 
 
 def yaml11_hint(value: Any) -> str:
-    """Help for a truth value in the words of YAML 1.1."""
+    """Return help for a truth value of YAML 1.1, "" for any other value."""
     words = {"yes": "true", "on": "true", "no": "false", "off": "false"}
     meant = words.get(value.lower()) if isinstance(value, str) else None
     return f"`{meant}`: in YAML 1.2 `{value}` is text" if meant else ""
 
 
 def one_of(words: Sequence[str]) -> str:
-    """Alternatives in a row: a, b or c."""
+    """Return alternatives: a, b or c."""
     *most, last = words
     return f"{', '.join(most)} or {last}" if most else last
 
 
 def names(words: Sequence[str]) -> str:
-    """Words of the spec in a row: `a`, `b` and `c`."""
+    """Return words of the spec: `a`, `b` and `c`."""
     *most, last = [f"`{word}`" for word in words]
     return f"{', '.join(most)} and {last}" if most else last

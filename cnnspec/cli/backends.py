@@ -16,7 +16,7 @@ from cnnspec.view.table import table_lines
 @click.command("backends")
 @format_option
 def command(output_format: str) -> None:
-    """List the backends, with the devices that are present and the number formats they compute in."""
+    """List the backends with their devices, data types and options (`--option NAME=VALUE`)."""
     found = [_about(name, backend) for name, backend in installed().items()]
     if output_format == "json":
         print_json(found)
@@ -27,6 +27,7 @@ def command(output_format: str) -> None:
         "library": [entry["version"] for entry in here],
         "devices": [", ".join(entry["devices"]) for entry in here],
         "dtypes": [", ".join(entry["dtypes"]) for entry in here],
+        "options": [", ".join(entry["options"]) for entry in here],
     }
     print_lines(table_lines(columns, painter(sys.stdout), left=columns))
     for entry in found:
@@ -35,10 +36,15 @@ def command(output_format: str) -> None:
 
 
 def _about(name: str, backend: Backend | str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": name, "version": None, "devices": [], "dtypes": [], "fault": None}
+    entry: dict[str, Any] = {"name": name, "version": None, "devices": [], "dtypes": [], "options": [], "fault": None}
     if isinstance(backend, str):
         return entry | {"fault": backend}
     try:
-        return entry | {"version": backend.version(), "devices": backend.devices(), "dtypes": [*backend.dtypes()]}
+        return entry | {
+            "version": backend.version(),
+            "devices": backend.devices(),
+            "dtypes": [*backend.dtypes()],
+            "options": [*backend.options],
+        }
     except BackendError as error:
         return entry | {"fault": str(error)}

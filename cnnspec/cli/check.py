@@ -25,10 +25,10 @@ from cnnspec.layers import Shape
 
 @click.command("check")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@click.option("--input", "input_shape", type=ShapeType(), help="Another input shape than the spec's.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples that memory counts.")
-@click.option("--explain", is_flag=True, help="Print each layer's formulas with the numbers in them.")
-@click.option("-q", "--quiet", is_flag=True, help="Print faults and warnings only.")
+@click.option("--input", "input_shape", type=ShapeType(), help="Input shape in place of the spec's.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")
+@click.option("--explain", is_flag=True, help="Print the formulas of each layer with their numbers.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
 @params_option
 @format_option
 def command(
@@ -40,7 +40,7 @@ def command(
     params: dict[str, Any],
     output_format: str,
 ) -> None:
-    """Prove every shape of SPEC, and show what it costs; nothing is run and no framework is imported."""
+    """Check SPEC: compute every shape, and show the cost of each layer. Nothing is run, no framework is imported."""
     reports = [check(spec, params=params, input_shape=input_shape) for spec in specs]
     if output_format == "json":
         from cnnspec.view.report import to_dict
@@ -52,7 +52,7 @@ def command(
             _print(report, batch, explain, quiet)
         if len(reports) > 1 and not quiet:
             faulty = sum(not report.ok for report in reports)
-            click.echo(f"{len(reports)} specs: {len(reports) - faulty} fit, {faulty} at fault")
+            click.echo(f"{len(reports)} specs: {len(reports) - faulty} valid, {faulty} with errors")
     sys.exit(0 if all(report.ok for report in reports) else 1)
 
 

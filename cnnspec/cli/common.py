@@ -1,4 +1,4 @@
-"""What the commands share: options, the console, and how errors are shown."""
+"""Shared by the commands: option types, output to the terminal, and the display of errors."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _COLOURS: dict[str, dict[str, Any]] = {
 
 
 EXPECTED = (CnnspecError, OSError, MemoryError)
-"""The errors that are shown as a message: what a user did, or what the machine refused."""
+"""The errors that are shown as a message: those that a user can cause, and those of the machine."""
 
 
 def fail(error: BaseException, status: int = 1) -> NoReturn:
-    """Shows an error on standard error and ends the command."""
+    """Print an error on standard error and exit."""
     if isinstance(error, SpecError):
         show(error.diagnostics, sys.stderr)
     elif isinstance(error, OSError) and error.filename:
@@ -46,27 +46,27 @@ def fail(error: BaseException, status: int = 1) -> NoReturn:
 
 
 def colourful(stream: IO[str]) -> bool:
-    """Whether to colour what goes there (https://no-color.org)."""
+    """Return whether output to the stream is coloured (https://no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
 def painter(stream: IO[str]) -> Paint:
-    """What colours text for a stream by its role, or leaves it as it is."""
+    """Return a function that colours text by its role, or leaves it as it is where the stream has no colours."""
     if not colourful(stream):
         return lambda text, role: text
     return lambda text, role: click.style(text, **_COLOURS[role]) if role else text
 
 
 def error_line(message: str) -> None:
-    """One error on standard error, for what has no place in a text."""
+    """Print an error without a place in a text on standard error."""
     stream = sys.stderr
     click.echo(f"{painter(stream)('error', 'error')}: {message}", file=stream, color=colourful(stream))
 
 
 def show(diagnostics: Iterable[Diagnostic], stream: IO[str] | None = None) -> None:
-    """Prints diagnostics, an empty line after each."""
+    """Print diagnostics, with an empty line after each."""
     out = stream or sys.stdout
     paint = painter(out)
     for diagnostic in diagnostics:
@@ -74,19 +74,19 @@ def show(diagnostics: Iterable[Diagnostic], stream: IO[str] | None = None) -> No
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Lines on standard output, with the colours that they bring."""
+    """Print lines on standard output, with their colours where it has any."""
     click.echo("\n".join(lines), color=colourful(sys.stdout))
 
 
 def text_width() -> int | None:
-    """How wide lines may be: as the terminal or COLUMNS says; a pipe has no width to keep to."""
+    """Return the width of the terminal or of COLUMNS; None for a pipe, which has no width."""
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return shutil.get_terminal_size().columns
     return None
 
 
 def console(stream: IO[str] | None = None) -> Any:
-    """A rich console for a terminal or a pipe; a pipe has no width to wrap at."""
+    """Return a rich console for a stream; output to a pipe is not wrapped."""
     from rich.console import Console
 
     out = stream or sys.stdout
@@ -95,7 +95,7 @@ def console(stream: IO[str] | None = None) -> Any:
 
 
 def print_json(value: Any) -> None:
-    """JSON on standard output."""
+    """Print a value as JSON on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
@@ -105,10 +105,10 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
     name = "CxHxW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shape:
-        """The numbers."""
+        """Return the shape."""
         parts = str(value).lower().replace("×", "x").replace(",", "x").split("x")
         if len(parts) not in (1, 3) or not all(p.strip().isdecimal() and 0 < int(p) < 2**31 for p in parts):
-            self.fail(f"{value!r} is no shape: write channels, height and width as 3x64x64", param, ctx)
+            self.fail(f"{value!r} is not a shape: write channels, height and width as 3x64x64", param, ctx)
         return tuple(map(int, parts))
 
 
@@ -118,7 +118,7 @@ class BytesType(click.ParamType):  # type: ignore[type-arg]
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
+        """Return the number of bytes."""
         try:
             return parse_size(str(value))
         except ValueError as error:
@@ -169,7 +169,7 @@ format_option = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Text for people, JSON for programs.",
+    help="Format of the output.",
 )
 params_option = packed(
     "params",

@@ -10,6 +10,12 @@ from cnnspec.cli.common import BytesType, packed, parse_values
 from cnnspec.data.options import DataOptions
 from cnnspec.runtime.options import Execution
 
+device_option = click.option(
+    "--device", default=Execution.device, show_default=True, help="Device to run on: cpu, cuda, cuda:1, mps."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=Execution.seed, show_default=True, help="Seed of weights and input."
+)
 memory_option = click.option("--memory-limit", type=BytesType(), help="Refuse to take more memory; 2GiB by default.")
 backend_option = click.option(
     "--option",
@@ -29,14 +35,16 @@ def _execution(
 execution_options = packed(
     "execution",
     _execution,
-    click.option("--backend", default="numpy", show_default=True, help="Backend to run on (`cnnspec backends`)."),
-    click.option("--device", default="cpu", show_default=True, help="Device to run on: cpu, cuda, cuda:1, mps."),
-    click.option("--dtype", default="float32", show_default=True, help="Data type to compute in."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights and input."),
+    click.option(
+        "--backend", default=Execution.backend, show_default=True, help="Backend to run on (see `cnnspec backends`)."
+    ),
+    device_option,
+    click.option("--dtype", default=Execution.dtype, show_default=True, help="Data type to compute in."),
+    seed_option,
     memory_option,
     backend_option,
 )
-"""How the network is run, for every command that builds a model; the command gets `execution`."""
+"""Options for every command that builds a model; the command gets an `Execution` as `execution`."""
 
 weights_option = click.option(
     "--weights", metavar="FILE", help="A safetensors file, or the name of bundled weights; random without it."
@@ -65,4 +73,4 @@ data_options = packed(
     click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network."),
     click.option("--no-download", is_flag=True, help="Never download a dataset."),
 )
-"""The dataset, for every command that opens one; the command gets `data`."""
+"""Options for every command that opens a dataset; the command gets `DataOptions` as `data`."""

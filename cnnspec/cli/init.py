@@ -55,6 +55,6 @@ def command(path: Path) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(STARTER.format(name=name))
     except FileExistsError:
-        click.echo(f"error: {path} is there already; name another file", err=True)
+        click.echo(f"error: {path} exists already: give another path", err=True)
         sys.exit(1)
     click.echo(f"wrote {path}: try `cnnspec check {path}`")

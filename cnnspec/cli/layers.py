@@ -1,4 +1,4 @@
-"""`cnnspec layers`: the reference, read off the layer classes."""
+"""`cnnspec layers`: the reference, generated from the layer classes."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def command(kind: str | None, output_format: str) -> None:
 
 
 def headline(cls: type[Layer]) -> str:
-    """The first sentence of the layer's documentation."""
+    """Return the first sentence of the layer's documentation."""
     return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
 def reference(cls: type[Layer]) -> dict[str, Any]:
-    """The layer's documentation as data: its fields with their types, defaults and what they mean."""
+    """Return the layer's documentation as data: its fields with their types, defaults and descriptions."""
     schema = cls.model_json_schema()
     defaults = cls.model_construct().model_dump(mode="json", warnings=False)
     meanings = _field_docs(cls)
@@ -71,7 +71,7 @@ def reference(cls: type[Layer]) -> dict[str, Any]:
 
 
 def _field_docs(cls: type[Layer]) -> dict[str, str]:
-    """The text below each field, of the class and those that it builds on."""
+    """Return the docstring of each field, of the class and its bases."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not issubclass(base, Layer) or base is Layer:
@@ -93,7 +93,10 @@ def _page(cls: type[Layer]) -> str:
     lines = [cls.kind, "", inspect.cleandoc(cls.__doc__ or ""), ""]
     entries = reference(cls)["fields"]
     if cls.arity is None:
-        lines += ["Branches are lists of layers by name; `[]` is the identity, `from: name` starts elsewhere.", ""]
+        lines += [
+            "Branches are lists of layers by name; `[]` is the identity, `from: name` starts at a layer.",
+            "",
+        ]
     if entries:
         lines.append("fields:")
     width = max((len(name) for name in entries), default=0)

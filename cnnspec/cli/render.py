@@ -14,7 +14,7 @@ from cnnspec.language.render import render
 
 @click.command("render")
 @click.argument("spec")
-@click.option("--short", is_flag=True, help="Leave out what is the default.")
+@click.option("--short", is_flag=True, help="Leave out defaults.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @params_option
 def command(spec: str, short: bool, output: Path | None, params: dict[str, Any]) -> None:

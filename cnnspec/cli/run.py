@@ -30,7 +30,7 @@ from cnnspec.wording import cells, format_shape
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--input", "more_files", multiple=True, metavar="FILE", help="npy, npz, PNG, JPEG, IDX (gzip or not), -.")
 @click.option("--batch", type=click.IntRange(1), help="Samples to run: of the files, or random ones (1).")
-@click.option("--resize", is_flag=True, help="Fit pictures of another size or colour to the network.")
+@click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the outputs as .npy.")
 @click.option("--trace", type=click.Path(path_type=Path, file_okay=False), help="Write every activation as .npy here.")
 @click.option("--profile", is_flag=True, help="Show the time of each layer.")
@@ -61,7 +61,7 @@ def command(
     data = _input(loaded, names, batch, execution)
     model = prepare(loaded, execution, weights)
     if profile:
-        model.predict(data.x)  # a first run does more than the layers' own work
+        model.predict(data.x)  # the first run includes one-time work
     recorder = LayerRecorder(loaded.graph, trace)
     y = model.run_with_hook(data.x, recorder.record)
     if output:
@@ -195,7 +195,7 @@ def _print_outputs(spec: Spec, sources: tuple[str, ...], y: Array, top: int) -> 
         for source, value in zip(sources, y, strict=True):
             click.echo(f"{source}:\n{np.array2string(value, precision=4, suppress_small=True)}")
     else:
-        extremes = f"mean {y.mean():.4g}, least {y.min():.4g}, largest {y.max():.4g}"
+        extremes = f"mean {y.mean():.4g}, minimum {y.min():.4g}, maximum {y.max():.4g}"
         click.echo(f"outputs {format_shape(y.shape[1:])}: {extremes}")
 
 

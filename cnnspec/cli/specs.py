@@ -21,7 +21,7 @@ from cnnspec.wording import format_shape
 @click.command("specs")
 @format_option
 def command(output_format: str) -> None:
-    """List the bundled specs: what they take, how many parameters they have, and what they are."""
+    """List the bundled specs with their input shapes, parameters and descriptions."""
     found: list[dict[str, Any]] = []
     for name in bundled.names():
         spec = load(name)
@@ -55,7 +55,7 @@ def command(output_format: str) -> None:
 
 
 def _headline(text: str) -> str:
-    """The spec's opening comment, up to its first full stop."""
+    """Return the first sentence of the spec's opening comment."""
     lines = []
     for line in text.splitlines():
         if not line.startswith("#"):

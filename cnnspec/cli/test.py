@@ -16,7 +16,7 @@ from cnnspec.testing.examples import Outcome, run_examples
 
 @click.command("test")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@click.option("--backend", "backends", multiple=True, help="Only on this backend (several times: on these).")
+@click.option("--backend", "backends", multiple=True, help="Test only this backend; may be repeated.")
 @format_option
 def command(specs: tuple[str, ...], backends: tuple[str, ...], output_format: str) -> None:
     """Run the examples of SPEC on every installed backend, in float64."""
@@ -52,7 +52,7 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], output_format: st
         )
         if output_format == "text":
             if learns:
-                click.echo(f"{report.name}: its examples are to be learnt (`cnnspec train`), not to be tested")
+                click.echo(f"{report.name}: its examples are training data (`cnnspec train`) and are not tested")
             else:
                 _print(report.name, outcomes, names)
     if output_format == "json":
@@ -78,8 +78,8 @@ def _print(spec: str, outcomes: list[Outcome], names: tuple[str, ...]) -> None:
     for outcome in failed:
         example = outcome.example
         lines.append(f"  {example.span}: {example.name}, on {outcome.backend}")
-        for what, value in (("expected", outcome.expected), ("came out", outcome.actual)):
+        for what, value in (("expected", outcome.expected), ("actual", outcome.actual)):
             text = np.array2string(value, precision=6, suppress_small=True, threshold=100)
-            lines.append(f"    {what}  {text}".replace("\n", "\n              "))
+            lines.append(f"    {what:<8}  {text}".replace("\n", "\n              "))
         lines.append(f"    largest difference {outcome.difference:.3g}, tolerance {example.tolerance:g}")
     print_lines(lines)

@@ -243,8 +243,8 @@ def _epoch_line(record: dict[str, Any]) -> str:
 def _print_end(run: Run, result: Any) -> None:
     trainer = run.trainer
     if result.test is not None:
-        share = result.test.accuracy
-        accuracy = f"accuracy {share:.2%}, ".replace("%", " %") if share is not None else ""
+        fraction = result.test.accuracy
+        accuracy = f"accuracy {fraction:.2%}, ".replace("%", " %") if fraction is not None else ""
         which = f"epoch {result.best_epoch}, the best" if trainer.validation is not None else "the last epoch"
         click.echo(f"test: {accuracy}loss {result.test.loss:.4f} on {result.test.samples:,} samples ({which})")
     if trainer.folder is not None:

@@ -7,74 +7,63 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import ShapeType, format_option, painter, params_option, print_json, print_lines
-from cnnspec.cli.execution import memory_option
-from cnnspec.language.load import load
+from cnnspec.cli.common import ShapeType, format_option, packed, painter, params_option, print_json, print_lines
+from cnnspec.cli.execution import device_option, memory_option, seed_option
+from cnnspec.language.load import graph_of, load
 from cnnspec.layers import Shape
-from cnnspec.runtime.backend import available
-from cnnspec.testing.verification import Comparison, LayerDifference, verify
+from cnnspec.runtime.options import Execution
+from cnnspec.testing.verification import TOLERANCE, Comparison, LayerDifference, verify_graph
 from cnnspec.view.table import table_lines
 from cnnspec.wording import format_shape
+
+
+def _execution(device: str, seed: int, memory_limit: int | None) -> Execution:
+    return Execution(device=device, seed=seed, memory_limit=memory_limit)
 
 
 @click.command("verify")
 @click.argument("spec")
 @click.option("--backend", "backends", multiple=True, help="Compare only this backend; may be repeated.")
-@click.option(
-    "--dtype",
-    "dtypes",
-    multiple=True,
-    type=click.Choice(["float64", "float32"]),
-    help="Compare only in this data type.",
-)
-@click.option("--device", default="cpu", show_default=True, help="Device to run on.")
-@click.option("--input", "input_shape", type=ShapeType(), help="Another input shape than the spec's.")
+@click.option("--dtype", "dtypes", multiple=True, help="Data type to compare in; may be repeated. [float64, float32]")
+@click.option("--tolerance", type=click.FloatRange(0), help="Largest relative difference. [1e-9 float64, 1e-4 float32]")
+@click.option("--input", "input_shape", type=ShapeType(), help="Input shape in place of the spec's.")
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Samples in the batch.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights and input.")
-@memory_option
+@packed("execution", _execution, device_option, seed_option, memory_option)
 @params_option
 @format_option
 def command(
     spec: str,
     backends: tuple[str, ...],
     dtypes: tuple[str, ...],
-    device: str,
+    tolerance: float | None,
     input_shape: Shape | None,
     batch: int,
-    seed: int,
-    memory_limit: int | None,
+    execution: Execution,
     params: dict[str, Any],
     output_format: str,
 ) -> None:
     """Compare the backends on SPEC layer by layer, forward and backward, with the same weights and inputs.
 
-    Exit with status 1 where two backends differ by more than 1e-9 (float64) or 1e-4 (float32), relative to the largest
-    number of the layer.
+    Exit with status 1 where two backends differ by more than the tolerance, relative to the largest number of the
+    layer.
     """
-    graph = load(spec, params=params, input_shape=input_shape)
-    names = list(backends or available())
-    found = verify(
-        graph,
-        names,
-        dtypes=dtypes or ("float64", "float32"),
-        batch=batch,
-        seed=seed,
-        device=device,
-        memory_limit=memory_limit,
-    )
+    graph = graph_of(load(spec, params=params, input_shape=input_shape))
+    found = verify_graph(graph, backends, dtypes or tuple(TOLERANCE), execution, batch, tolerance)
     mismatches = [comparison for comparison in found if comparison.first_mismatch is not None]
     if output_format == "json":
         print_json({"spec": graph.name, "agrees": not mismatches, "comparisons": [c.to_dict() for c in found]})
     else:
-        _print(graph.name, names, found)
+        _print(graph.name, found)
     sys.exit(1 if mismatches else 0)
 
 
-def _print(spec: str, names: list[str], found: list[Comparison]) -> None:
-    if len(names) == 1:
-        click.echo(f"{spec}: {names[0]} is the only backend here; its shapes are compared with the predicted ones\n")
-    for comparison in [comparison for comparison in found if comparison.backend != names[0]] or found:
-        against = f" against {names[0]}" if comparison.backend != names[0] else ""
+def _print(spec: str, found: list[Comparison]) -> None:
+    others = {comparison.dtype for comparison in found if comparison.backend != comparison.reference}
+    for comparison in found:
+        alone = comparison.dtype not in others
+        if comparison.backend == comparison.reference and not alone:
+            continue
+        against = ", whose shapes are compared with the predicted ones" if alone else f" against {comparison.reference}"
         layers = comparison.layers
         columns = {
             "name": [layer.name for layer in layers],
@@ -85,8 +74,8 @@ def _print(spec: str, names: list[str], found: list[Comparison]) -> None:
             "in training": [_small(layer.training) for layer in layers],
             "": [_remark(layer, comparison.tolerance) for layer in layers],
         }
-        columns = {name: cells for name, cells in columns.items() if any(cells)}
-        click.echo(f"{spec}: {comparison.backend}{against}, {comparison.dtype}\n")
+        columns = {name: texts for name, texts in columns.items() if any(texts)}
+        click.echo(f"{spec}: {comparison.backend}, {comparison.dtype}{against}\n")
         print_lines(table_lines(columns, painter(sys.stdout)))
         worst = max(layer.worst() for layer in layers)
         if not comparison.nonsmooth:

@@ -21,15 +21,15 @@ from cnnspec.wording import format_shape
 
 @click.group("weights")
 def command() -> None:
-    """Convert weights of other programs, and inspect safetensors files."""
+    """Convert PyTorch weights, and inspect safetensors files."""
 
 
 @command.command("convert")
 @click.argument("spec")
 @click.option("--from", "source", required=True, metavar="FILE", help="Safetensors, or .pth .pt .bin .ckpt of PyTorch.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Write here.")
-@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Names that begin with OLD begin with NEW instead.")
-@click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these names out, and all below; * is anything.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Replace OLD by NEW at the beginning of names.")
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave out these names; * matches anything.")
 @params_option
 @format_option
 def convert(
@@ -43,8 +43,8 @@ def convert(
 ) -> None:
     """Map a PyTorch state_dict onto SPEC, show which tensor became which, and write the weights as safetensors.
 
-    Tensors with a name of SPEC go there. The others are matched by order among the layers of one shape; what is
-    ambiguous, left over or missing is an error, and nothing is written. --ignore is applied before --rename.
+    Tensors are assigned by name where SPEC has the name, and else by order among the layers of one shape. Ambiguous,
+    surplus and missing tensors are errors, and nothing is written. --ignore is applied before --rename.
     """
     graph = load(spec, params=params).graph
     found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
@@ -78,7 +78,7 @@ def convert(
 @click.argument("file")
 @format_option
 def show(file: str, output_format: str) -> None:
-    """Show the names, shapes and number formats of a safetensors FILE (or bundled weights), and its metadata."""
+    """Show the names, shapes and data types of a safetensors FILE (or bundled weights), and its metadata."""
     path = weights.find(file)
     entries, metadata = conversion.stored(path), weights.metadata(path)
     if output_format == "json":
@@ -118,5 +118,5 @@ def _totals(shapes: list[tuple[int, ...]]) -> str:
 
 
 def _printable(text: str) -> str:
-    """A text of a file as a terminal may show it."""
+    """Return a text of a file in a form that is safe in a terminal."""
     return "".join(ch if ch.isprintable() else "\N{REPLACEMENT CHARACTER}" for ch in text)

@@ -1,4 +1,4 @@
-"""Training data: what `--data` names becomes a Dataset that fits the network, and a Dataset becomes batches.
+"""Training data: open datasets, fit them to a network, and divide them into batches.
 
 Uses language, graph and what is below; imports NumPy, and no backend.
 """
@@ -26,13 +26,12 @@ NAMES = (*known.KNOWN, known.DIGITS, EXAMPLES)
 
 
 def open_dataset(source: str, spec: Spec, *, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
-    """The data that `source` names, fitted to a network and checked against it and its `train:` settings.
+    """Return the dataset that `source` names, fitted to a network and checked against its `train:` settings.
 
     `source` is `mnist`, `fashion-mnist`, `cifar10` (from `data_dir` or $CNNSPEC_DATA, else from the cache, into which
-    they are downloaded), `digits`, `examples` (the spec's own), a directory of IDX files or of pictures with a folder
-    for each class, or an .npz file with x and y. Images of another size or colour are converted as
-    the spec's `input: {fit: …}` says.
-    What can be known to be wrong before training is a DataError.
+    they are downloaded), `digits`, `examples` (the spec's own), a directory of IDX files or of images with a folder
+    for each class, or an .npz file with x and y. Images of another size or colour are converted as the spec's
+    `input: {fit: …}` says. Raises DataError for everything that can be known to be wrong before training.
     """
     try:
         dataset = _open(source, spec, data_dir, download)
@@ -93,5 +92,5 @@ def _examples(spec: Spec) -> Part:
     from cnnspec.data.examples import example_data
 
     if not spec.examples:
-        raise DataError(f"the spec `{spec.name}` has no examples to learn from")
+        raise DataError(f"the spec `{spec.name}` has no examples to train on")
     return Part(EXAMPLES, *example_data(spec))

@@ -1,4 +1,4 @@
-"""From a split to batches: the order of an epoch, and random changes to images."""
+"""Batches of a split: the order of an epoch, and augmentation."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from cnnspec.layers import Shape
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Array:
-    """The order in which an epoch sees its samples, the same for every backend: a permutation of the indices [n]."""
+    """Return the order of the samples in an epoch, the same for every backend: a permutation of the indices [n]."""
     return rng.stream(seed, "order", epoch).permutation(n)
 
 
 def batches(split: Split, order: Array, size: int) -> Iterator[tuple[Array, Array, Array]]:
-    """Batches (x, target, indices) of `size` samples in that order; the last may be smaller."""
+    """Yield batches (x, target, indices) of `size` samples in the given order; the last may be smaller."""
     for start in range(0, len(order), size):
         indices = order[start : start + size]
         yield split.samples(indices), split.targets[indices], indices
 
 
 def augmented(x: Array, augment: Augment, seed: int, epoch: int, indices: Array, graph_input: Input) -> Array:
-    """Images shifted and mirrored at random: x [n, c, h, w] -> y [n, c, h, w].
+    """Return images shifted and mirrored at random: x [n, c, h, w] -> y [n, c, h, w].
 
-    What happens to a sample depends on the seed, the epoch and its index alone, on no batch and no shard. What a
-    shift brings in is what a pixel of zero becomes.
+    The augmentation of a sample depends on the seed, the epoch and its index, not on its batch or shard. A shift is
+    filled with the value of a pixel of zero.
     """
     check_augment(augment, x.shape[1:])
     s = augment.shift
@@ -52,7 +52,7 @@ def augmented(x: Array, augment: Augment, seed: int, epoch: int, indices: Array,
 
 
 def check_augment(augment: Augment, shape: Shape) -> None:
-    """Changes that cannot be made to samples of that shape, or leave nothing of them, are a DataError."""
+    """Raise DataError where samples of that shape cannot be augmented, or a shift can leave nothing of them."""
     if not augment.shift and augment.flip == "none":
         return
     if len(shape) != 3:
@@ -62,9 +62,9 @@ def check_augment(augment: Augment, shape: Shape) -> None:
 
 
 def _bits(seed: int, epoch: int, indices: Array, count: int) -> Array:
-    """Numbers of 32 random bits for each sample: indices [n] -> [count, n], uint64.
+    """Return numbers of 32 random bits for each sample: indices [n] -> [count, n], uint64.
 
-    A hash of the index instead of a stream, so that each stands alone: SplitMix64 (Steele, Lea & Flood 2014).
+    A hash of the index, so that each sample is independent of the others: SplitMix64 (Steele, Lea & Flood 2014).
     """
     key = rng.stream(seed, "augment", epoch).integers(1 << 64, dtype=np.uint64)
     counter = indices.astype(np.uint64) * np.uint64(count) + np.arange(1, count + 1, dtype=np.uint64)[:, None]
@@ -75,5 +75,5 @@ def _bits(seed: int, epoch: int, indices: Array, count: int) -> Array:
 
 
 def _below(bound: int, bits: Array) -> Array:
-    """Integers from 0 to bound − 1, from 32 random bits each."""
+    """Return integers from 0 to bound − 1, from 32 random bits each."""
     return (bits * np.uint64(bound) >> np.uint64(32)).astype(np.intp)

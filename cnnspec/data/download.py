@@ -1,4 +1,4 @@
-"""Files fetched into the user's cache: checked against their SHA-256, gone on with where they were interrupted."""
+"""Downloads into the user's cache: verified by SHA-256, and resumed where they were interrupted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cnnspec.errors import DataError
 TIMEOUT = 30
 """Seconds without an answer after which a server counts as unreachable."""
 CHUNK = 1 << 16
-"""Bytes that are received at a time; what an interruption loses at most."""
+"""Bytes that are received at a time, and the most that an interruption loses."""
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: the folder `cnnspec` of the user's cache ($XDG_CACHE_HOME where it is set)."""
+    """Return the folder of downloads: `cnnspec` in the user's cache ($XDG_CACHE_HOME where it is set)."""
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "cnnspec"
     if sys.platform == "win32":
@@ -27,8 +27,8 @@ def cache_folder() -> Path:
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "cnnspec"
 
 
-def needed(module: str, purpose: str) -> Any:
-    """A module of the extra `data`, or a DataError that says how to get it."""
+def require(module: str, purpose: str) -> Any:
+    """Import a module of the extra `data`; raise DataError with the command that installs it."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -37,14 +37,14 @@ def needed(module: str, purpose: str) -> Any:
 
 
 def fetch(folder: Path, files: Mapping[str, str], servers: tuple[str, ...]) -> None:
-    """Downloads files, by name with their SHA-256, from the first server that has them; a failure is a DataError.
+    """Download files (name -> SHA-256) from the first server that has them; raise DataError where that fails.
 
-    What is in the folder under its own name is whole: files are renamed to it once their checksum is right.
+    A file gets its own name only after its checksum was verified.
     """
-    pooch = needed("pooch", "downloading data")
+    pooch = require("pooch", "downloading data")
     pooch.get_logger().setLevel("WARNING")
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock")):
+    with _locked(folder.with_suffix(".lock")):
         for name, checksum in files.items():
             failures = []
             for server in servers:
@@ -59,8 +59,8 @@ def fetch(folder: Path, files: Mapping[str, str], servers: tuple[str, ...]) -> N
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Lets one process at a time through; what it fetched, the next one finds (not on Windows)."""
+def _locked(lock: Path) -> Iterator[None]:
+    """Hold a lock, so that one process downloads and the others find its files (not on Windows)."""
     with lock.open("w") as file:
         with suppress(ImportError):
             import fcntl
@@ -78,7 +78,7 @@ def _reason(error: Exception) -> str:
 
 
 def _resuming(part: Path) -> Callable[[str, str, Any], None]:
-    """A downloader for pooch that collects a file in `part`, and goes on with what an earlier attempt left there."""
+    """Return a downloader for pooch that writes to `part`, and continues what an earlier attempt wrote there."""
 
     def download(url: str, output_file: str, pooch: Any) -> None:
         import requests

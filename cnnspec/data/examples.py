@@ -11,14 +11,14 @@ from cnnspec.layers.fields import Numbers
 
 
 def as_batch(numbers: Numbers, shape: Shape, count: int = 1) -> Array:
-    """Numbers of the spec as a batch: [n, ...]."""
+    """Return numbers of the spec as a batch: [n, ...]."""
     if not numbers.shape:
         return np.full((count, *shape), numbers.values[0])
     return np.array(numbers.values).reshape(numbers.samples(shape) or 1, *shape)
 
 
 def example_data(spec: Spec) -> tuple[Array, Array]:
-    """The inputs [n, ...] and the outputs [n, ...] of all examples, one below the other."""
+    """Return the inputs [n, ...] and the outputs [n, ...] of all examples, concatenated."""
     x, y = [], []
     for example in spec.examples:
         x.append(as_batch(example.input, spec.input.shape))

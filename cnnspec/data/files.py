@@ -15,7 +15,7 @@ from cnnspec.data.memory import Part
 from cnnspec.errors import DataError, InputError
 
 Parts = tuple[Part, Part | None]
-"""For training, and for testing if there is any."""
+"""The training data, and the test data if there is any."""
 
 # IDX
 
@@ -24,12 +24,12 @@ _IDX_ARRAYS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 
 
 def has_idx(folder: Path) -> bool:
-    """Whether a directory holds any file of MNIST's names."""
+    """Return whether a directory holds any file with one of MNIST's names."""
     return any(_idx_file(folder, part, array) for part in _IDX_PARTS for array in _IDX_ARRAYS)
 
 
 def idx_folder(folder: Path, name: str) -> Parts:
-    """The IDX files of a directory by MNIST's names, plain or in gzip; without t10k files there is no test part."""
+    """Return the IDX files of a directory by MNIST's names, plain or gzip; without t10k files there is no test part."""
     train = _idx_part(folder, name, "train")
     if train is None:
         raise DataError(f"`{folder}` has test data (t10k-…) and no training data: {_idx_names('train')}")
@@ -63,7 +63,7 @@ _WITH_TEST = (*_WITHOUT_TEST, "x_test", "y_test")
 
 
 def npz(path: Path, name: str) -> Parts:
-    """The arrays `x` and `y`, or `x_train`, `y_train` and perhaps `x_test`, `y_test`, of a .npz file."""
+    """Return the arrays `x` and `y`, or `x_train`, `y_train` and, if present, `x_test`, `y_test`, of a .npz file."""
 
     def choose(members: list[str]) -> tuple[str, ...]:
         there = {key for key in ("x", "y", *_WITH_TEST) if key in members}
@@ -98,7 +98,7 @@ _LARGEST_BATCH = 10_000 * _RECORD
 
 
 def cifar10(folder: Path, name: str) -> Parts:
-    """The binary version (https://www.cs.toronto.edu/~kriz/cifar.html): its archive as it is, or unpacked."""
+    """Return CIFAR-10 in its binary version (https://www.cs.toronto.edu/~kriz/cifar.html), unpacked or not."""
     batches = dict(_cifar10_batches(folder))
     parts = []
     for part, names in _CIFAR10.items():

@@ -1,4 +1,4 @@
-"""A directory of pictures with a folder for each class; they are decoded when they are asked for, never all kept."""
+"""A directory of images with a folder for each class; images are decoded on demand and not kept."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from cnnspec.wording import format_shape
 PICTURES = (".png", ".jpg", ".jpeg")
 _TRAIN, _TESTS = "train", ("test", "val")
 _IGNORED = ("Thumbs.db", "desktop.ini")
-"""What file managers leave behind, beside hidden files."""
+"""Files of file managers, which are ignored as hidden files are."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures of one part, by class."""
+class ImageFiles:
+    """The image files of one part, by class."""
 
     folder: Path
     by_class: dict[str, list[Path]]
@@ -35,7 +35,7 @@ class Pictures:
 class FolderSplit:
     """A split whose samples are files."""
 
-    def __init__(self, pictures: Pictures, classes: tuple[str, ...], spec: Spec) -> None:
+    def __init__(self, pictures: ImageFiles, classes: tuple[str, ...], spec: Spec) -> None:
         self.files = [file for name in classes for file in pictures.by_class.get(name, ())]
         counts = [len(pictures.by_class.get(name, ())) for name in classes]
         self.targets = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
@@ -43,17 +43,17 @@ class FolderSplit:
         self._input = spec.input
 
     def samples(self, indices: Array) -> Array:
-        """The pictures, decoded by several threads and scaled as the spec's `input` says."""
+        """Return the images, decoded by several threads and scaled as the spec's `input` says."""
         return np.stack(list(_pool().map(self._sample, indices)))
 
     def check_sizes(self) -> None:
-        """Pictures that do not have the network's size by their headers are a DataError."""
+        """Raise DataError for images whose headers give another size than the network's."""
         shape = self._input.shape
         found = zip(self.files, _pool().map(_shape, self.files), strict=True)
         wrong = [(file, size) for file, size in found if not images.may_fit(size, shape)]
         if wrong:
             file, size = wrong[0]
-            others = f" (and {len(wrong) - 1:,} other pictures do not fit either)" if len(wrong) > 1 else ""
+            others = f" (and {len(wrong) - 1:,} other images do not fit either)" if len(wrong) > 1 else ""
             raise DataError(f"{images.misfit(str(file), size, shape)}{others}")
 
     def _sample(self, index: int) -> Array:
@@ -71,7 +71,7 @@ class FolderSplit:
 
 
 def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None, tuple[str, ...], tuple[str, ...]]:
-    """The training part, the test part if there is one, the classes, and notes.
+    """Return the training part, the test part if there is one, the classes, and notes.
 
     With a folder `train` that holds folders, the class folders are in it and in `test` (or `val`); else in the root.
     Classes have the spec's order if it names them all, and are sorted otherwise.
@@ -80,12 +80,12 @@ def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None
         raise DataError(f"`{root}` holds classes, and mean squared error compares numbers: use `loss: cross_entropy`")
     if len(spec.input.shape) != 3:
         raise DataError(
-            f"`{root}` is a folder of pictures, and `{spec.name}` takes vectors of "
+            f"`{root}` is a folder of images, and `{spec.name}` takes vectors of "
             f"{format_shape(spec.input.shape)} features: "
             "let the spec's input be an image, and begin with `flatten`"
         )
     parts, notes = _parts(root)
-    train, *tests = [Pictures(folder, _by_class(folder)) for folder in parts]
+    train, *tests = [ImageFiles(folder, _by_class(folder)) for folder in parts]
     classes = tuple(sorted(train.by_class))
     for part in tests:
         unknown = sorted(set(part.by_class) - set(classes))
@@ -101,7 +101,7 @@ def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None
 
 
 def _parts(root: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """The folders whose folders are classes: of the training part, and of the test part."""
+    """Return the folders that hold the class folders of the training part and of the test part, and notes."""
     names = [folder.name for folder in _folders(root)]
     if _TRAIN not in names or not _folders(root / _TRAIN):
         if names and set(names) <= set(_TESTS):
@@ -116,12 +116,12 @@ def _parts(root: Path) -> tuple[list[Path], tuple[str, ...]]:
 
 
 def _by_class(root: Path) -> dict[str, list[Path]]:
-    """The pictures below each folder of a folder, sorted; files that belong to no class are a DataError."""
+    """Return the images below each class folder, sorted; raise DataError for files that belong to no class."""
     stray = [entry for entry in root.iterdir() if entry.is_file() and _counts(entry.name)]
     folders = _folders(root)
     if not folders:
         raise DataError(
-            f"`{root}` holds no folders: a dataset is a folder of pictures for each class, or MNIST's files "
+            f"`{root}` holds no folders: a dataset is a folder of images for each class, or MNIST's files "
             "(train-images-idx3-ubyte.gz …)"
         )
     if stray:
@@ -140,7 +140,7 @@ def _pictures(folder: Path) -> list[Path]:
         raise DataError(f"the class folder `{folder}` is empty")
     for file in found:
         if file.suffix.lower() not in PICTURES:
-            raise DataError(f"`{file}` is no PNG or JPEG file; convert it, or move it away")
+            raise DataError(f"`{file}` is not a PNG or JPEG file: convert or remove it")
     return found
 
 

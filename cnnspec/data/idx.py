@@ -24,13 +24,13 @@ GZIP = b"\x1f\x8b"
 
 _CODES = {np.dtype(text): code for code, text in DTYPES.items()}
 _LARGEST_RATIO = 1032
-"""Deflate makes nothing smaller than that (https://zlib.net/zlib_tech.html)."""
+"""The largest compression ratio of deflate (https://zlib.net/zlib_tech.html)."""
 _MOST_AXES = 32
 _CHUNK = 1 << 20
 
 
 def read(source: str | Path | bytes) -> Array:
-    """The array of an IDX file or of its bytes, in native byte order; anything else is an InputError."""
+    """Return the array of an IDX file or of its bytes, in native byte order; raise InputError for anything else."""
     if isinstance(source, bytes):
         return read_stream(io.BytesIO(source), "the IDX data")
     try:
@@ -41,7 +41,7 @@ def read(source: str | Path | bytes) -> Array:
 
 
 def read_stream(file: IO[bytes], name: str) -> Array:
-    """The array of an open, seekable IDX file; `name` is what errors call it."""
+    """Return the array of an open, seekable IDX file; errors refer to it by `name`."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     packed = file.read(2) == GZIP
@@ -61,7 +61,7 @@ def _array(file: IO[bytes], name: str, at_most: int) -> Array:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or not 1 <= magic[3] <= _MOST_AXES:
         raise InputError(
-            f"`{name}` is no IDX file: it begins with {magic.hex(' ') or 'nothing'}, not 00 00 <type> <axes>"
+            f"`{name}` is not an IDX file: it begins with {magic.hex(' ') or 'nothing'}, not 00 00 <type> <axes>"
         )
     axes = magic[3]
     header = file.read(4 * axes)
@@ -87,7 +87,7 @@ def _array(file: IO[bytes], name: str, at_most: int) -> Array:
 
 
 def write(path: str | Path, array: Array) -> None:
-    """Writes an IDX file, in gzip where the name ends in `.gz`."""
+    """Write an IDX file, compressed where the name ends in `.gz`."""
     code = _CODES.get(array.dtype.newbyteorder(">"))
     if code is None or not 1 <= array.ndim <= _MOST_AXES:
         raise InputError(f"IDX holds no {array.dtype} array with {array.ndim} axes")

@@ -1,4 +1,4 @@
-"""Pictures as arrays of pixels from 0 to 255, [c, h, w]; Pillow decodes and scales them."""
+"""Images as arrays of pixels from 0 to 255, [c, h, w]; Pillow decodes and resizes them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG")
 MOST_PIXELS = 1 << 26
-"""Larger pictures (8192 × 8192) are refused before they are decoded: a small file can unpack to gigabytes."""
+"""Larger images (8192 × 8192) are refused before they are decoded: a small file can unpack to gigabytes."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+"""Weights of red, green and blue in the luma (ITU-R BT.601)."""
 _GREYS = ("1", "L", "LA")
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
-"""Exif's tag, and its values for pictures that lie on their side."""
+"""The Exif tag of the orientation, and its values for images rotated by 90°."""
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
-"""Pillow's warnings are about pictures of doubtful form; what counts is checked here."""
+"""Pillow warns of unusual files that it reads nevertheless; what matters is checked here."""
 
 
 def decode(file: IO[bytes], name: str) -> Array:
-    """The pixels of a PNG or JPEG file, upright: [c, h, w] with 1 (grey) or 3 (RGB) channels, and alpha last.
+    """Return the pixels of a PNG or JPEG file, upright: [c, h, w] with 1 (grey) or 3 (RGB) channels, and alpha last.
 
-    Palettes and CMYK become RGB. 16-bit greys are brought to 0–255 as floats, so that no precision is lost.
+    Palettes and CMYK are converted to RGB, and 16-bit greys to floats from 0 to 255, which keep their precision.
     """
     with _opened(file, name) as image:
         from PIL import ImageOps
@@ -45,23 +45,23 @@ def decode(file: IO[bytes], name: str) -> Array:
 
 
 def shape(file: IO[bytes], name: str) -> tuple[int, int, int]:
-    """The shape [c, h, w] that `decode` will find, by the picture's header alone."""
+    """Return the shape [c, h, w] that `decode` would return, from the header alone."""
     with _opened(file, name) as image:
         channels = (1 if image.mode in _GREYS or image.mode.startswith("I") else 3) + image.has_transparency_data
         height, width = image.height, image.width
-        if image.format == "JPEG" or "exif" in image.info:  # asking another PNG would decode it
+        if image.format == "JPEG" or "exif" in image.info:  # for other PNG files this would decode the image
             orientation = image.getexif().get(_ORIENTATION, 1)
             height, width = (width, height) if orientation in _TURNED else (height, width)
         return channels, height, width
 
 
 def may_fit(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether `fit` can take a picture of that shape without `resize`: alpha may turn out to be opaque."""
+    """Return whether `fit` may take an image of that shape without `resize`: its alpha may be opaque."""
     return found == shape or (found[0] in (2, 4) and (found[0] - 1, *found[1:]) == shape)
 
 
 def misfit(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> InputError:
-    """What is said of a picture that has not the shape of a network's input."""
+    """Return the message for an image that does not have the shape of the network's input."""
     return InputError(
         f"`{name}` has {format_shape(found)} pixels (channels × height × width), "
         f"and the network takes {format_shape(shape)}; `--resize` (or `fit` in the spec's `input`) converts it"
@@ -70,9 +70,9 @@ def misfit(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> InputEr
 
 @contextmanager
 def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
-    """The picture with its header read; whatever is wrong with it, then or in the block, is an InputError."""
+    """Open an image and read its header; raise InputError for any error in it, also within the block."""
     pillow = _pillow(name)
-    if _QUIET not in warnings.filters:  # several threads decode: they cannot each set the filters and reset them
+    if _QUIET not in warnings.filters:  # not by catch_warnings, which is not safe where several threads decode
         warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
     try:
         with pillow.open(file, formats=FORMATS) as image:
@@ -86,15 +86,15 @@ def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
     except pillow.DecompressionBombError as error:
         raise InputError(f"`{name}` has too many pixels; at most {MOST_PIXELS:,} are read") from error
     except Exception as error:  # decoders raise nearly everything at broken files
-        raise InputError(f"`{name}` is not a whole picture: {error}") from error
+        raise InputError(f"`{name}` is not a complete image: {error}") from error
 
 
 def fit(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Array:
-    """The picture in the shape [c, h, w] that a network takes; another size or colour is an error, or is converted.
+    """Return the image in the shape [c, h, w] of the network; another size or colour is an error, or is converted.
 
-    With `resize` it is stretched to the size (bilinear, antialiased), with `pad` centred on pixels of zero; colours
-    become grey by their luma, grey is repeated for every colour, and transparent places show white, as on a page.
-    Fully opaque alpha is dropped always.
+    `resize` stretches it to the size (bilinear, antialiased), `pad` centres it on pixels of zero; both convert colours
+    to grey by their luma, repeat grey for every colour, and blend transparency with white. Fully opaque alpha is
+    always dropped.
     """
     if pixels.shape != shape and len(pixels) in (2, 4) and (pixels[-1] == 255).all():
         pixels = pixels[:-1]
@@ -106,7 +106,7 @@ def fit(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Array:
 
 
 def converted(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Array:
-    """One picture or many in another size and colour, as `fit` says: x [..., c, h, w] -> y [..., *shape], float32."""
+    """Return images in another size and colour, as `fit` says: x [..., c, h, w] -> y [..., *shape], float32."""
     channels, height, width = shape
     bands = _in_colours(pixels, channels, name).astype(np.float32)
     if how == "pad":
@@ -122,7 +122,7 @@ def converted(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Arr
 
 
 def _stretched(x: Array, width: int, name: str) -> Array:
-    """Every row of every band in another width (Pillow, too, resizes one axis after the other)."""
+    """Resize every row of every channel to another width (Pillow, too, resizes one axis after the other)."""
     pillow = _pillow(name)
     rows = pillow.fromarray(np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
     return np.asarray(rows.resize((width, rows.height), pillow.Resampling.BILINEAR)).reshape(*x.shape[:-1], width)
@@ -141,7 +141,7 @@ def _pixels(image: Image.Image) -> Array:
 
 
 def _in_colours(pixels: Array, channels: int, name: str) -> Array:
-    """[..., c, h, w] -> [..., channels, h, w]."""
+    """Convert between grey, RGB and alpha: [..., c, h, w] -> [..., channels, h, w]."""
     found = pixels.shape[-3]
     if found == channels:
         return pixels

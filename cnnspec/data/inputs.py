@@ -1,4 +1,4 @@
-"""What `cnnspec run --input` reads: arrays and pictures of any supported format, as one batch for a network."""
+"""Input files of `cnnspec run`: arrays and images of every supported format, as one batch for a network."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from cnnspec.layers import Shape
 
 STANDARD_INPUT = "-"
 MOST_BYTES = 1 << 32
-"""The most that is read of one array, or of standard input."""
+"""The largest array, and the most of standard input, that is read."""
 
 _HEADER = 1 << 16
-"""The .npy headers of all arrays of plain numbers are shorter."""
+"""The longest .npy header that is read; those of arrays of plain numbers are shorter."""
 _MAGIC: dict[bytes, str] = {
     b"\x93NUMPY": "npy",
     b"PK\x03\x04": "npz",
@@ -40,7 +40,7 @@ _MAGIC: dict[bytes, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Samples for a network, and where each comes from (`shoe.png`, `digits.npz[3]`)."""
+    """Samples for a network, and the source of each (`shoe.png`, `digits.npz[3]`)."""
 
     x: Array
     """[n, c, h, w] or [n, f]."""
@@ -48,10 +48,10 @@ class Batch:
 
 
 def read(files: Iterable[str | Path], graph_input: Input, *, limit: int | None = None) -> Batch:
-    """The samples of all files in their order, at most `limit` of them; what does not fit is an InputError.
+    """Return the samples of all files in order, at most `limit` of them; raise InputError for what does not fit.
 
-    Pixels (pictures, and arrays of uint8) become numbers as the spec's `input` says; arrays of floats are taken as
-    they are. For x [c, h, w] a file holds that or [n, c, h, w]; one channel may be left out; a vector may be written
+    Pixels (images, and arrays of uint8) are scaled as the spec's `input` says; arrays of floats are taken as they are.
+    For x [c, h, w] a file holds that or [n, c, h, w]; an axis of one channel may be left out; a vector may be written
     as an image. Pixels of another size or colour are converted as `graph_input.fit` says (`images.fit`).
     """
     if limit is not None and limit < 1:
@@ -72,7 +72,7 @@ def read(files: Iterable[str | Path], graph_input: Input, *, limit: int | None =
 
 
 def random(shape: Shape, n: int, seed: int) -> Batch:
-    """A batch of standard normal numbers, the same for the same seed."""
+    """Return a batch of standard normal numbers, which the seed determines."""
     if n < 1:
         raise InputError(f"a batch has at least one sample, not {n}")
     x = rng.stream(seed, "input").standard_normal((n, *shape))
@@ -80,7 +80,7 @@ def random(shape: Shape, n: int, seed: int) -> Batch:
 
 
 def scaled(pixels: Array, graph_input: Input) -> Array:
-    """Pixels as numbers: (pixel · scale − mean) / std, x [n, c, h, w] or [n, f] -> y of the same shape, float64."""
+    """Return (pixel · scale − mean) / std: x [n, c, h, w] or [n, f] -> y of the same shape, float64."""
     axes = (-1,) + (1,) * (len(graph_input.shape) - 1)
     numbers = pixels.astype(np.float64)
     numbers *= graph_input.scale
@@ -90,7 +90,7 @@ def scaled(pixels: Array, graph_input: Input) -> Array:
 
 
 def are_pixels(array: Array, name: str) -> bool:
-    """Whether numbers are pixels (uint8), not numbers as a network takes them (floats); others are an InputError."""
+    """Return whether an array holds pixels (uint8), not floats; raise InputError for any other dtype."""
     if array.dtype == np.uint8:
         return True
     if array.dtype.kind == "f":
@@ -102,7 +102,7 @@ def are_pixels(array: Array, name: str) -> bool:
 
 
 def finite(batch: Array, name: str) -> Array:
-    """The batch itself; NaN and infinities in it are an InputError."""
+    """Return the batch; raise InputError where it holds NaN or infinities."""
     bad = ~np.isfinite(batch)
     if bad.any():
         first = np.unravel_index(int(bad.argmax()), batch.shape)
@@ -145,7 +145,7 @@ def _read_one(file: str | Path, name: str, graph_input: Input, room: int | None)
 
 
 def as_samples(array: Array, shape: Shape) -> Array | None:
-    """An array of samples as [n, *shape] if it can be read so: one channel may be left out, a vector be an image."""
+    """Return an array as samples [n, *shape] where possible: one channel may be left out, a vector be an image."""
     if array.shape[1:] == shape:
         return array
     if len(shape) == 3 and shape[0] == 1 and array.shape[1:] == shape[1:]:
@@ -156,7 +156,7 @@ def as_samples(array: Array, shape: Shape) -> Array | None:
 
 
 def _as_batch(array: Array, shape: Shape) -> Array | None:
-    """The array as [n, *shape] if it can be read so; one exact sample comes before a batch."""
+    """Return the array as [n, *shape] where possible; one sample of the exact shape takes precedence over a batch."""
     if array.shape == shape:
         return array[None]
     if len(shape) == 3 and shape[0] == 1 and array.shape == shape[1:]:
@@ -167,7 +167,7 @@ def _as_batch(array: Array, shape: Shape) -> Array | None:
 
 
 def _as_pictures(array: Array, channels: int, kind: str) -> Array:
-    """Pixels as [n, c, h, w]; three axes are [c, h, w] where c is the network's, and [n, h, w] else, as in IDX."""
+    """Return pixels as [n, c, h, w]; three axes are [c, h, w] where c is the network's, else [n, h, w], as in IDX."""
     if array.ndim == 2:
         return array[None, None]
     if array.ndim == 3:
@@ -176,7 +176,7 @@ def _as_pictures(array: Array, channels: int, kind: str) -> Array:
 
 
 def misfit(name: str, found: Shape, shape: Shape, *, pixels: bool, how: Fit) -> InputError:
-    """What is said of an array that has not the shape of a network's input, and what can be done."""
+    """Return the message for an array that does not have the shape of the network's input, with a remedy."""
     message = (
         f"`{name}` has the shape {list(found)}, and the network takes {list(shape)} "
         f"or a batch [n, {str(list(shape))[1:]}"
@@ -195,7 +195,7 @@ def misfit(name: str, found: Shape, shape: Shape, *, pixels: bool, how: Fit) -> 
 
 
 def _open(file: str | Path, name: str) -> IO[bytes]:
-    """The file as a seekable stream."""
+    """Open the file as a seekable stream."""
     if str(file) == STANDARD_INPUT:
         return _all_of(sys.stdin.buffer, name)
     path = Path(file)
@@ -218,7 +218,7 @@ def _open(file: str | Path, name: str) -> IO[bytes]:
 def _all_of(stream: IO[bytes], name: str) -> IO[bytes]:
     held = io.BytesIO()
     held.write(stream.read(8))
-    _format(held.getvalue(), name)  # something endless is refused here, unless it looks like data
+    _format(held.getvalue(), name)  # an endless device is refused here, unless it begins like a supported format
     while chunk := stream.read(1 << 20):
         held.write(chunk)
         if held.tell() > MOST_BYTES:
@@ -237,20 +237,20 @@ def _format(head: bytes, name: str) -> str:
 
 
 def _npy(stream: IO[bytes], name: str, size: int | None = None) -> Array:
-    """The array of a .npy stream of `size` bytes; its header is believed only if it agrees with that."""
+    """Return the array of a .npy stream of `size` bytes; its header must agree with that."""
     if size is None:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
     head = io.BytesIO(stream.read(_HEADER))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote
             version = np.lib.format.read_magic(head)
             read_header = (
                 np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             )
             shape, fortran, dtype = read_header(head)
-    except Exception as error:  # a broken header can raise nearly everything that reading Python text can
+    except Exception as error:  # a broken header can raise nearly any error of Python's parser
         raise InputError(f"`{name}` has a .npy header that cannot be read: {error}") from error
     if dtype.hasobject:
         raise InputError(f"`{name}` holds Python objects, which are never unpickled; save numbers")
@@ -273,7 +273,7 @@ def _npy(stream: IO[bytes], name: str, size: int | None = None) -> Array:
 
 
 def npz_arrays(stream: IO[bytes], name: str, choose: Callable[[list[str]], Sequence[str]]) -> dict[str, Array]:
-    """The arrays of a .npz stream that `choose` picks of their names; no other is read, and nothing is unpickled."""
+    """Return the arrays of a .npz stream that `choose` selects from the names; no other is read, none is unpickled."""
     try:
         with zipfile.ZipFile(stream) as archive:
             members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
@@ -288,8 +288,8 @@ def npz_arrays(stream: IO[bytes], name: str, choose: Callable[[list[str]], Seque
             return found
     except InputError:
         raise
-    except Exception as error:  # zipfile raises nearly everything at broken files
-        raise InputError(f"`{name}` is not a whole .npz file: {error}") from error
+    except Exception as error:  # zipfile raises nearly any error for broken files
+        raise InputError(f"`{name}` is not a complete .npz file: {error}") from error
 
 
 def _npz(stream: IO[bytes], name: str) -> Array:

@@ -1,4 +1,4 @@
-"""The datasets that go by a name: where they are looked for, and how they are read."""
+"""The named datasets: where they are searched for, and how they are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnspec.data import files
-from cnnspec.data.download import cache_folder, fetch, needed
+from cnnspec.data.download import cache_folder, fetch, require
 from cnnspec.data.files import Parts
 from cnnspec.data.memory import Part
 from cnnspec.data.split import divided
@@ -23,7 +23,7 @@ NUMERALS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class Known:
-    """A public dataset: its files with their SHA-256, the servers that have them, its classes, its reader."""
+    """A public dataset: its files with their SHA-256, its servers, its classes, and its reader."""
 
     files: dict[str, str]
     servers: tuple[str, ...]
@@ -31,7 +31,7 @@ class Known:
     read: Callable[[Path, str], Parts]
 
     def missing(self, folder: Path) -> dict[str, str]:
-        """The files that are not in a folder; unpacked ones will do."""
+        """Return the files that are missing from a folder, where they may lie unpacked."""
         there = {file for file in self.files if (folder / file).exists() or (folder / _plain(file)).exists()}
         return {file: checksum for file, checksum in self.files.items() if file not in there}
 
@@ -78,7 +78,7 @@ KNOWN: dict[str, Known] = {
 
 
 def read(name: str, data_dir: str | Path | None, *, download: bool) -> Parts:
-    """A known dataset from `data_dir` (or $CNNSPEC_DATA) or from the cache, into which it is downloaded if need be."""
+    """Return a dataset from `data_dir` (or $CNNSPEC_DATA), or from the cache, into which it is downloaded if needed."""
     known = KNOWN[name]
     given = data_dir or os.environ.get(DATA_VARIABLE)
     cached = cache_folder() / name
@@ -111,8 +111,8 @@ def _sources(known: Known) -> str:
 
 
 def digits() -> Parts:
-    """Scikit-learn's 1,797 handwritten digits of 8×8 pixels; every fifth of each class, drawn once, is for testing."""
-    bunch = needed("sklearn.datasets", f"`{DIGITS}`").load_digits()
+    """Return scikit-learn's 1,797 handwritten digits of 8×8 pixels; a fixed random fifth of each class is test data."""
+    bunch = require("sklearn.datasets", f"`{DIGITS}`").load_digits()
     x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     y = bunch.target.astype(np.int64)
     rest, held_out = divided(y, 0.2, seed=0)

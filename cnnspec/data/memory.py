@@ -1,4 +1,4 @@
-"""Splits that lie in memory: pixels as uint8 until a batch of them is asked for."""
+"""Splits in memory, whose pixels stay uint8 until they are in a batch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cnnspec.graph.spec import Spec
 from cnnspec.layers import Shape
 
 _CHUNK = 256
-"""Pictures that are resized at a time."""
+"""Number of images that are resized at a time."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Samples and targets as files hold them, not yet fitted to a network."""
+    """Samples and targets as files hold them, before they are fitted to a network."""
 
     name: str
-    """What errors call it."""
+    """The name in error messages."""
     x: Array
     """[n, h, w], [n, c, h, w] or [n, f]; pixels if uint8."""
     y: Array
@@ -39,7 +39,7 @@ class InMemory:
         self._levels = _levels(graph_input) if x.dtype == np.uint8 else None
 
     def samples(self, indices: Array) -> Array:
-        """Pixels scaled as the spec's `input` says, numbers as they are."""
+        """Return pixels scaled as the spec's `input` says, floats as they are."""
         x = self._x[indices]
         if self._levels is None:
             return x
@@ -53,7 +53,7 @@ class InMemory:
 
 
 def fitted(part: Part, targets: Array, spec: Spec) -> InMemory:
-    """The part as a network takes it; pixels of another size or colour are converted once, if at all."""
+    """Return the part fitted to a network; pixels of another size or colour are converted where `fit` allows it."""
     name, x, shape, how = part.name, part.x, spec.input.shape, spec.input.fit
     pixels = inputs.are_pixels(x, name)
     found = inputs.as_samples(x, shape)
@@ -63,13 +63,13 @@ def fitted(part: Part, targets: Array, spec: Spec) -> InMemory:
             raise DataError(f"{error}{_or_pad(x.shape, shape) if how == 'exact' else ''}")
         found = _converted(x if x.ndim == 4 else x[:, None], shape, name, how)
     if not pixels:
-        with np.errstate(over="ignore"):  # what overflows is infinite, and said to be
+        with np.errstate(over="ignore"):  # an overflow gives infinity, which is reported below
             found = inputs.finite(found.astype(np.float32), name)
     return InMemory(found, targets, spec.input)
 
 
 def _levels(graph_input: Input) -> Array:
-    """What each of the 256 pixels becomes: [c, 256], or [1, 256] where all channels agree."""
+    """Return the number that each of the 256 pixel values becomes: [c, 256], or [1, 256] where all channels agree."""
     channels = graph_input.shape[0]
     ramp = np.broadcast_to(np.arange(256)[:, None], (256, channels))
     levels = inputs.scaled(ramp.reshape(256, channels, *(1,) * (len(graph_input.shape) - 1)), graph_input)
@@ -85,7 +85,7 @@ def _converted(x: Array, shape: Shape, name: str, how: Fit) -> Array:
 
 
 def _or_pad(found: Shape, shape: Shape) -> str:
-    """The other remedy for images that are smaller than the network's input."""
+    """Return a second remedy, for images that are smaller than the network's input."""
     if len(shape) != 3 or len(found) not in (3, 4):
         return ""
     channels, (h, w) = (found[1] if len(found) == 4 else 1), found[-2:]

@@ -1,4 +1,4 @@
-"""What training reads: a dataset, and its parts."""
+"""Datasets and their parts."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from cnnspec.errors import DataError
 
 
 class Split(Protocol):
-    """One part of a dataset: its samples, made on demand, and their targets."""
+    """One part of a dataset: its samples, read on demand, and their targets."""
 
     n: int
-    """How many samples there are."""
+    """The number of samples."""
     targets: Array
-    """int64 [n], class indices; or float [n, ...], what mean squared error compares the output with."""
+    """Class indices, int64 [n]; or numbers, float [n, ...]."""
 
     def samples(self, indices: Array) -> Array:
-        """The samples of these indices as a network takes them: indices [len] -> x [len, c, h, w] or [len, f], float32.
+        """Return the samples of these indices: indices [len] -> x [len, c, h, w] or [len, f], float32.
 
-        A file that turns out to be broken is a DataError that names it.
+        Raises DataError, with the file's name, for a broken file.
         """
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What `--data` names, fitted to a network."""
+    """A dataset, fitted to a network."""
 
     name: str
     train: Split
     test: Split | None = None
     classes: tuple[str, ...] = ()
-    """The names of the classes in the order of their indices; of data that has none, the spec's."""
+    """The names of the classes in the order of their indices; the spec's where the data has none."""
     notes: tuple[str, ...] = ()
-    """What is unusual about it, though nothing is wrong."""
+    """Remarks for the user that are not errors."""
 
 
 class Subset:
@@ -50,31 +50,31 @@ class Subset:
         self.targets = split.targets[indices]
 
     def samples(self, indices: Array) -> Array:
-        """As the whole split makes them."""
+        """Return the samples of these indices, as the whole split does."""
         return self.split.samples(self.indices[indices])
 
 
-def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:
-    """The rest of a split, and a random share of it that is held out; each class gives its share.
+def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split | None]:
+    """Return the rest of a split, and a random, stratified fraction of it that is held out.
 
-    A share of zero holds nothing out (None); one that rounds to no sample, or to all of them, is a DataError.
+    A fraction of zero holds nothing out (None); raises DataError for one that rounds to no sample, or to all of them.
     """
-    if share == 0:
+    if fraction == 0:
         return split, None
-    rest, held_out = divided(split.targets, share, seed)
+    rest, held_out = divided(split.targets, fraction, seed)
     return Subset(split, rest), Subset(split, held_out)
 
 
-def divided(targets: Array, share: float, seed: int) -> tuple[Array, Array]:
-    """Indices of the rest and of the share that is held out, both ascending; stratified where targets are classes."""
+def divided(targets: Array, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Return the indices of the rest and of the held-out fraction, ascending; stratified where targets are classes."""
     n = len(targets)
-    count = round(share * n)
+    count = round(fraction * n)
     if not 0 < count < n:
-        raise DataError(f"a share of {share:g} of {n:,} samples is {count:,}; something must be on either side")
+        raise DataError(f"a fraction of {fraction:g} of {n:,} samples is {count:,}: neither part may be empty")
     order = rng.stream(seed, "split").permutation(n)
     if targets.dtype.kind == "i":
         order = order[np.argsort(targets[order], kind="stable")]
-    # evenly spaced among the samples in the order of their classes: each class gives its share, to within one
+    # evenly spaced among the samples in the order of their classes: each class has its fraction, to within one sample
     places = (2 * np.arange(count) + 1) * n // (2 * count)
     held = np.zeros(n, bool)
     held[order[places]] = True

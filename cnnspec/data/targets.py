@@ -1,4 +1,4 @@
-"""What samples are to become: the classes or numbers of a dataset, held against the network and its loss."""
+"""Targets: the classes or numbers of a dataset, checked against the network and its loss."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cnnspec.wording import format_shape
 
 
 def are_classes(spec: Spec) -> bool:
-    """Whether the network's loss takes classes, not numbers."""
+    """Return whether the loss of the spec takes classes, not numbers."""
     return (spec.train or Train()).loss.targets == "classes"
 
 
 def checked(y: Array, name: str, spec: Spec) -> Array:
-    """Targets as training takes them, int64 [n] or float [n, ...]; those that do not fit are a DataError."""
+    """Return targets as int64 [n] or float [n, ...]; raise DataError where they do not fit the loss and the output."""
     return _classes(y, name, spec) if are_classes(spec) else _numbers(y, name, spec)
 
 
 def compare_classes(name: str, classes: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
-    """Notes on a dataset's classes beside the network's; another number of them than outputs is a DataError."""
+    """Return notes on class names that differ from the network's; raise DataError where their number differs."""
     if not are_classes(spec) or not classes:
         return ()
     outputs = _outputs(spec)
@@ -41,7 +41,7 @@ def compare_classes(name: str, classes: tuple[str, ...], spec: Spec) -> tuple[st
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two names are the same but for case, or one is short for the other (`t-shirt`, `T-shirt/top`)."""
+    """Return whether two names agree but for case, or one abbreviates the other (`t-shirt`, `T-shirt/top`)."""
     one, other = one.casefold(), other.casefold()
     return one.startswith(other) or other.startswith(one)
 
@@ -50,7 +50,7 @@ def _outputs(spec: Spec) -> int:
     shape = spec.graph.output.shape
     if len(shape) != 1:
         raise DataError(
-            f"`{spec.name}` puts out {format_shape(shape)}, and cross-entropy takes one number for each class: "
+            f"`{spec.name}` has the output {format_shape(shape)}, and cross-entropy takes one number for each class: "
             "end it with `flatten` and a `dense`, or use `loss: mean_squared_error`"
         )
     return shape[0]
@@ -86,7 +86,7 @@ def _numbers(y: Array, name: str, spec: Spec) -> Array:
         y = y[:, None]
     if y.shape[1:] != shape:
         raise DataError(
-            f"`{name}` has targets of {list(y.shape[1:])}, and `{spec.name}` puts out {list(shape)}; "
+            f"`{name}` has targets of {list(y.shape[1:])}, and `{spec.name}` has the output {list(shape)}; "
             "mean squared error compares them number by number"
         )
     return finite(y.astype(np.float64), f"{name}, targets")

@@ -1,4 +1,4 @@
-"""Build a graph layer by layer, from names and layers alone; the language and every import of a model stand on it."""
+"""Build a graph layer by layer, from names and layers; the language adds the text, and imports need nothing else."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The cost of each layer and of the network: parameters, MACs, memory, receptive field.
 
 Conventions. MACs count the multiply-accumulates of convolutions and dense layers, without bias; FLOPs are 2 × MACs.
-An activation takes `batch` times its size, in the number format of the run. While a layer runs, what it reads and
-what it makes are alive; everything else that a later layer still reads is alive too, and nothing more. Layers that
-only pass numbers on (flatten; dropout outside of training) make no new buffer.
+An activation takes `batch` times its size, in the number format of the run. While a layer runs, its inputs,
+its output and every other activation that a later layer reads are alive, and nothing else is. Layers whose output
+shares the memory of the input (flatten; dropout at inference) take no buffer.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Row(NamedTuple):
     parameters: int
     macs: int
     receptive_field: tuple[int, ...] | None
-    """What one element sees of the input along each axis; None where the input is a vector."""
+    """The receptive field of one element along each axis, in elements of the input; None where that is a vector."""
     step: tuple[Fraction, ...] | None
-    """How far apart, in the input, the fields of neighbours are."""
+    """The distance of the receptive fields of neighbours along each axis, in elements of the input."""
     activation_bytes: int
 
 
@@ -54,10 +54,10 @@ class Summary(NamedTuple):
 
     rows: tuple[Row, ...]
     totals: Totals
-    shares: tuple[tuple[str, int, int], ...]
+    by_kind: tuple[tuple[str, int, int], ...]
     """(kind, parameters, MACs)."""
     state: int
-    """Numbers that are saved but not trained (running statistics)."""
+    """The number of elements that are saved but not trained (running statistics)."""
     optimizer: str
     """The optimizer whose state is counted in the training memory."""
 
@@ -96,7 +96,7 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
         peak_activation_bytes(graph, batch, itemsize),
         training,
     )
-    return Summary(tuple(rows), totals, _shares(rows), state, optimizer.kind)
+    return Summary(tuple(rows), totals, _by_kind(rows), state, optimizer.kind)
 
 
 def _has_padding(node: Node) -> bool:
@@ -107,15 +107,15 @@ def _bytes(node: Node, batch: int, itemsize: int) -> int:
     return batch * math.prod(node.shape) * itemsize
 
 
-def _shares(rows: list[Row]) -> tuple[tuple[str, int, int], ...]:
+def _by_kind(rows: list[Row]) -> tuple[tuple[str, int, int], ...]:
     sums: dict[str, list[int]] = {}
     for row in rows:
         of_kind = sums.setdefault(row.kind, [0, 0])
         of_kind[0] += row.parameters
         of_kind[1] += row.macs
-    shares = [(kind, parameters, macs) for kind, (parameters, macs) in sums.items() if parameters or macs]
-    by_parameters: Callable[[tuple[str, int, int]], int] = lambda share: -share[1]  # noqa: E731
-    return tuple(sorted(shares, key=by_parameters))
+    found = [(kind, parameters, macs) for kind, (parameters, macs) in sums.items() if parameters or macs]
+    by_parameters: Callable[[tuple[str, int, int]], int] = lambda entry: -entry[1]  # noqa: E731
+    return tuple(sorted(found, key=by_parameters))
 
 
 def peak_activation_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> int:
@@ -131,7 +131,7 @@ def peak_activation_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> in
 
 
 def receptive_fields(graph: Graph) -> dict[str, Fields]:
-    """Return what one element of each node sees of the input along each axis; nothing where that is a vector."""
+    """Return the receptive field of each node along each axis; nothing where the input is a vector."""
     fields: dict[str, Fields] = {}
     for node in graph.nodes:
         if not node.inputs:

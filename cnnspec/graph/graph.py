@@ -37,7 +37,7 @@ class Node:
 
     @property
     def inferred(self) -> Inferred:
-        """What the layer's shape rule decided."""
+        """The result of the layer's shape rule."""
         return Inferred(self.shape, self.windows)
 
 

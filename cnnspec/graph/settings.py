@@ -1,4 +1,4 @@
-"""What a spec states beside its layers and its training: preprocessing of the input, expected totals, examples."""
+"""Settings of a spec beside its layers and its training: preprocessing of the input, expected totals, examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from cnnspec.layers.fields import Natural, NumbersField, Positive, fault, numbers
 from cnnspec.wording import describe
 
-Share = Annotated[float, Field(ge=0, le=1)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
 
 
 Rate = Annotated[float, Field(ge=0)]
@@ -69,25 +69,25 @@ Fit = Literal["exact", "resize", "pad"]
 
 
 class Input(Settings):
-    """The shape of one sample, and how a pixel (0 to 255) becomes a number: (pixel · scale − mean) / std."""
+    """The shape of one sample, and the preprocessing of pixels (0 to 255): (pixel · scale − mean) / std."""
 
     shape: InputShape
     """[channels, height, width], or [features]."""
     scale: Positive = 1 / 255
-    """What pixels are multiplied by first."""
+    """Factor of the pixels."""
     mean: PerChannel = (0.0,)
-    """Subtracted after that; one number, or one for each channel."""
+    """Mean that is subtracted after scaling; one number, or one for each channel."""
     std: PerChannel = (1.0,)
-    """Divided by last; one number, or one for each channel."""
+    """Standard deviation that is divided by; one number, or one for each channel."""
     fit: Fit = "exact"
-    """What is done to images of another size: refused, stretched, or centred on pixels of zero."""
+    """Images of another size are refused (exact), stretched (resize), or centred on pixels of zero (pad)."""
 
 
 class Expect(Settings):
-    """Totals that the author states; `check` holds the network to them."""
+    """Totals that the author states, which `check` compares with the network."""
 
     parameters: Natural | None = None
-    """Trainable numbers."""
+    """Number of trainable parameters."""
     macs: Natural | None = None
     """Multiply-accumulates of convolutions and dense layers, without bias."""
     output: InputShape | None = None
@@ -95,13 +95,13 @@ class Expect(Settings):
 
 
 class ExampleText(Settings):
-    """An input and the output that the network makes of it, as a doctest of the spec."""
+    """An input and the output that the network computes from it, as a doctest of the spec."""
 
     name: str | None = None
-    """What it is called in reports."""
+    """Name in reports."""
     input: NumbersField
     """One sample, or a batch; leading axes of size one may be left out, and a single number fills it."""
     output: NumbersField
-    """What comes out."""
+    """The output of the network."""
     tolerance: Positive = 1e-6
-    """The largest difference that still counts as equal, relative to numbers above 1."""
+    """Largest difference that counts as equal, relative where the number is above 1."""

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from cnnspec.graph.settings import Choice, Rate, Settings, Share
+from cnnspec.graph.settings import Choice, Rate, Settings, UnitInterval
 from cnnspec.layers.fields import Count, Fraction01, Natural, Positive
 
 # Losses
@@ -162,7 +162,7 @@ class Cosine(Schedule):
     kind = "cosine"
     main = "final"
 
-    final: Share = 0.0
+    final: UnitInterval = 0.0
     """Fraction of the learning rate at the end."""
 
     def after_warmup(self, epoch: float, epochs: int) -> float:

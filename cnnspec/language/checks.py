@@ -83,7 +83,7 @@ def check_classes(document: Document, output: Output) -> None:
 def check_loss(document: Document, last: Node) -> None:
     """Warn of a softmax at the end of what is trained with cross-entropy."""
     if document.train is not None and last.span is not None and (message := softmax_before_loss(document.train, last)):
-        remedy = "leave it out; `cnnspec run` shows shares of the classes all the same"
+        remedy = "leave it out; `cnnspec run` shows probabilities without it"
         document.scope.warning("softmax-before-loss", message, last.span, help=remedy)
 
 

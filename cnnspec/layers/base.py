@@ -124,7 +124,7 @@ class Layer(BaseModel):
         raise NotImplementedError
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
-        """Return what one output element sees, where an input element sees `seen`."""
+        """Return the receptive field of an output element, where that of an input element is `seen`."""
         raise NotImplementedError
 
     @property
@@ -174,7 +174,7 @@ class WithoutMacs(Layer):
 
 
 class SameShape(WithoutMacs):
-    """Layers that change numbers and no shape, and see of the input what their input sees."""
+    """Layers that change neither the shape nor the receptive field."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape of the input."""
@@ -205,5 +205,5 @@ def spatial(kind: str, shape: Shape) -> Shape:
 
 
 def whole_field(seen: Fields) -> Fields:
-    """Return what an element of a layer that reads every position sees."""
+    """Return the receptive field of an element of a layer that reads every position."""
     return tuple(field.whole() for field in seen)

@@ -244,19 +244,19 @@ def centred_crop(n: int, size: int) -> Window:
 
 
 class ReceptiveField(NamedTuple):
-    """What one element sees of the input along one axis (textbook 1.1.3), and how its neighbours see it.
+    """The receptive field of one element along one axis (textbook 1.1.3), and the distance to its neighbours'.
 
-    Neighbours are `jump` inputs apart. Behind a layer that makes the image finer they share what they see: they
-    are `stride` apart on a grid with `fine` cells for every `jump` inputs, and see `span` cells of it beyond
-    their first `base` inputs; how many inputs that is depends on the position, and the largest counts.
+    Neighbours are `jump` inputs apart. Behind an upsampling layer several elements lie between two inputs: they are
+    `stride` apart on a grid with `fine` cells for every `jump` inputs, and their fields span `span` cells of it beyond
+    the first `base` inputs; how many inputs that is depends on the position, and the largest counts.
     """
 
     base: int
     jump: int
     cells: int
-    """How many elements there are."""
+    """The number of elements."""
     inputs: int
-    """How many inputs there are."""
+    """The number of inputs."""
     fine: int = 1
     span: int = 0
     stride: int = 1
@@ -268,12 +268,12 @@ class ReceptiveField(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many inputs an element sees, from the first to the last."""
+        """The number of inputs from the first to the last in the receptive field."""
         return self.base + self.span // self.fine * self.jump
 
     @property
     def step(self) -> Fraction:
-        """How many inputs neighbours are apart."""
+        """The distance of the receptive fields of neighbours, in inputs."""
         return Fraction(self.jump * self.stride, self.fine)
 
     def slide(self, k: int, stride: int, out: int) -> ReceptiveField:

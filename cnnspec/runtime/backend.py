@@ -1,4 +1,4 @@
-"""What a backend is, and the backends that are installed, found by entry point."""
+"""The backend protocol, and the installed backends, found by entry point."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ENTRY_POINTS = "cnnspec.backends"
 
 
 class Backend(Protocol):
-    """The one object that an entry point of the group `cnnspec.backends` names."""
+    """The object that an entry point of the group `cnnspec.backends` names."""
 
     name: str
     options: tuple[str, ...]
-    """What `prepare` takes beside the device and the data type, by keyword."""
+    """The names of the further keyword arguments of `prepare`."""
 
     def version(self) -> str:
         """Return the name and the version of the library: `numpy 2.4.6`."""
@@ -42,27 +42,27 @@ class Backend(Protocol):
 
 @runtime_checkable
 class ModuleBackend(Protocol):
-    """A backend that can also hand out the network as a module of its framework."""
+    """A backend that can also return the network as a module of its framework."""
 
     def to_module(self, graph: Graph, weights: Mapping[str, Array]) -> Any:
         """Return a module of the graph, with copies of the weights."""
 
 
 def installed() -> dict[str, Backend | str]:
-    """Every backend by name; in place of one that cannot be loaded, the reason."""
+    """Return every backend by name; in place of one that cannot be loaded, the reason."""
     from importlib.metadata import entry_points
 
     found: dict[str, Backend | str] = {}
     for point in entry_points(group=ENTRY_POINTS):
         try:
             found[point.name] = point.load()
-        except Exception as error:  # whatever a third party's import may raise must not hide the others
+        except Exception as error:  # no error of a third party's import may hide the others
             found[point.name] = f"{point.value} cannot be imported: {error}"
     return dict(sorted(found.items(), key=lambda item: (item[0] != "numpy", item[0])))
 
 
 def available() -> dict[str, Backend]:
-    """The backends that can compute here: loaded, and with the library that they stand on."""
+    """Return the backends that can be used: loaded, and with their library installed."""
     found = {}
     for name, backend in installed().items():
         if isinstance(backend, str):
@@ -74,7 +74,7 @@ def available() -> dict[str, Backend]:
 
 
 def find(name: str) -> Backend:
-    """The backend of that name, or a BackendError that lists those there are."""
+    """Return the backend of that name; raise BackendError, which lists the installed ones, where it is missing."""
     backends = installed()
     backend = backends.get(name)
     if backend is None:

@@ -1,4 +1,4 @@
-"""How much memory a network may take, checked before anything is allocated."""
+"""The memory limit, checked before anything is allocated."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ _RAISE_IT = f"Raise it with --memory-limit or {MEMORY_VARIABLE}, or make the net
 
 
 def memory_limit() -> int:
-    """The limit in bytes: the environment's, or 2 GiB."""
+    """Return the limit in bytes: that of the environment, or 2 GiB."""
     text = os.environ.get(MEMORY_VARIABLE)
     return MEMORY_LIMIT if text is None else parse_size(text)

@@ -1,4 +1,4 @@
-"""What a backend is: it makes a Model of a Graph and its weights. Backends are found by entry point."""
+"""The model that a backend makes of a graph and its weights: what it computes, and the checks of its arguments."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Hook = Callable[[str, Array], None]
 
 
 class Model(ABC):
-    """A network that computes. Arrays go in and come out as NumPy's, in the model's dtype.
+    """A network on a backend. Inputs and outputs are NumPy arrays, in the model's dtype.
 
-    A backend writes the methods that begin with an underscore; they may rely on checked arguments.
+    A backend implements the methods that begin with an underscore, whose arguments are checked.
     """
 
     def __init__(self, graph: Graph, device: str, dtype: str) -> None:
@@ -32,7 +32,7 @@ class Model(ABC):
         self.device = device
         self.dtype = dtype
         self.defaults = Train()
-        """The settings that training begins with, at a constant rate, where `begin_training` was not called."""
+        """The settings of training, at a constant learning rate, where `begin_training` is not called."""
 
     # Running
 
@@ -58,11 +58,11 @@ class Model(ABC):
         return self._run(self.checked_inputs({self.graph.input.name: x}), hook)[self.graph.output.name]
 
     def state(self) -> Arrays:
-        """A copy of every array by its name `<layer>.<parameter>`, running statistics included."""
+        """Return a copy of every array by its name `<layer>.<parameter>`, running statistics included."""
         return self._state()
 
     def load(self, state: Mapping[str, Array]) -> None:
-        """Takes over weights; wrong, missing and extra ones are one error that lists them all."""
+        """Load weights; raise WeightsError, which lists all wrong, missing and extra ones."""
         from cnnspec.weights.match import checked
 
         self._load(checked(self.graph, state, origin="the given state"))
@@ -80,15 +80,15 @@ class Model(ABC):
         return dx[name], gradients
 
     def loss_and_gradients(self, x: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Arrays]:
-        """The loss of a batch as in training, without dropout's randomness moving on, and its gradients."""
+        """Return the loss of a batch and its gradients, as `step` would compute them; changes no state."""
         self._ready()
         x = self.checked(x)
         return self._loss_and_gradients(x, self.checked_target(target, len(x)))
 
     def step(self, x: npt.ArrayLike, target: npt.ArrayLike) -> float:
-        """One step of the optimizer on a batch; returns the loss before it, and leaves that output in `outputs`.
+        """Make one step of the optimizer on a batch; return the loss before it, and keep that output in `outputs`.
 
-        Among several processes each gives its own shard of the batch, which may be empty; the loss is the whole's.
+        Each of several processes passes its shard of the batch, which may be empty; the loss is that of all shards.
         """
         self._ready()
         x = self.checked(x, least=0 if self.processes > 1 else 1)
@@ -97,7 +97,7 @@ class Model(ABC):
         return loss
 
     def begin_training(self, train: Train, steps_per_epoch: int) -> None:
-        """Sets the loss, the optimizer and the schedule that `step` uses, with the optimizer's state at zero."""
+        """Set the loss, the optimizer and the schedule of `step`, and reset the state of the optimizer."""
         shape = self.graph.output.shape
         if train.loss.targets == "classes" and (len(shape) != 1 or shape[0] < 2):
             raise BackendError(
@@ -111,7 +111,7 @@ class Model(ABC):
         self._begin_training()
 
     def training_state(self) -> Arrays:
-        """What `step` needs beside the weights to go on where it is: the step count, the optimizer's arrays."""
+        """Return the state of training beside the weights: the number of steps, and the optimizer's arrays."""
         self._ready()
         return {"steps": np.asarray(self.steps)} | self._optimizer_state()
 
@@ -124,33 +124,33 @@ class Model(ABC):
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step."""
+        """The learning rate of the next step."""
         self._ready()
         return self.rate_of(self.steps)
 
     def rate_of(self, step: int) -> float:
-        """The rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         factor = self.train.schedule.factor(step / self.steps_per_epoch, self.train.epochs)
         return self.train.optimizer.learning_rate * factor
 
     def _ready(self) -> None:
-        """Begins training with the spec's loss and optimizer, and a constant rate, where nobody has begun it."""
+        """Begin training with the spec's loss and optimizer, at a constant rate, where it has not begun."""
         if not hasattr(self, "train"):
             self.begin_training(self.defaults.model_copy(update={"schedule": Constant()}), 1)
 
     # Several processes
 
     processes = 1
-    """How many processes train this model together."""
+    """The number of processes that train this model together."""
     process = 0
-    """Which of them this is."""
+    """The rank of this process."""
 
     def shard(self, n: int) -> slice:
-        """This process' part of n samples."""
+        """Return this process's part of n samples."""
         return slice(n * self.process // self.processes, n * (self.process + 1) // self.processes)
 
     def gather(self, value: T) -> list[T]:
-        """What each process gives, in all of them, by process."""
+        """Return the value of each process by rank, in every process."""
         return [value]
 
     # Checks
@@ -180,7 +180,7 @@ class Model(ABC):
         return np.ascontiguousarray(raw, self.array_dtype)
 
     def checked_target(self, target: npt.ArrayLike, n: int) -> Array:
-        """Class indices [n] under cross-entropy, arrays of the output's shape under mean squared error."""
+        """Return class indices [n] or numbers [n, ...], as the loss takes them; raise InputError for any other."""
         array = np.asarray(target)
         shape = self.graph.output.shape
         if self.train.loss.targets == "classes":

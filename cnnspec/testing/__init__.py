@@ -2,7 +2,7 @@
 
 Uses runtime, data, language and what is below; imports no backend.
 
-A backend of your own is tested so (`mine` is the name of its entry point):
+To test a backend, whose entry point is named `mine`:
 
     import pytest
     from cnnspec.testing import CASES, check_case
@@ -11,7 +11,7 @@ A backend of your own is tested so (`mine` is the name of its entry point):
     def test_conformance(case):
         assert check_case("mine", case) == []
 
-`check_backend("mine")` makes one list of all failures instead. A layer of your own needs what it computes, and cases:
+`check_backend("mine")` returns a list of all failures instead. A third party's layer needs a definition and cases:
 
     from cnnspec.testing import Case, defines
 

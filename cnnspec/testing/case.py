@@ -1,4 +1,4 @@
-"""A small network in which a backend is held to the definition of a layer, with its numbers."""
+"""Test cases: small networks in which a backend is compared with the definition of a layer, with their numbers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SPREAD = 3.7
 
 @dataclass(frozen=True)
 class Case:
-    """One network: which kind it tries, its `layers:` as YAML, and the shape of its input."""
+    """A network, the kind that it tests, its `layers:` as YAML, and the shape of its input."""
 
     name: str
     kind: str
     layers: str
     input: tuple[int, ...]
     train: str = ""
-    """A `train:` section in flow style; where there is one, a training step is tried too."""
+    """A `train:` section in flow style; with one, a training step is tested, too."""
 
     def __str__(self) -> str:
         return self.name
 
     def text(self) -> str:
-        """The whole specification."""
+        """Return the spec as text."""
         train = f"train: {self.train}\n" if self.train else ""
         return (
             f"cnnspec: 1\nname: {self.name}\ninput: {list(self.input)}\n{train}layers:\n{indent(self.layers, '  ')}\n"
@@ -53,9 +53,9 @@ class Case:
         return self.loaded().graph
 
     def x(self) -> Array:
-        """A batch of evenly spaced numbers from −3.7 to 3.7, shuffled: no two alike, so that no maximum is a tie.
+        """Return a batch of evenly spaced numbers from −3.7 to 3.7, shuffled: no two are equal, so no maximum is a tie.
 
-        Like the weights they are whole numbers of float32, so that both formats start from the same.
+        Like the weights they are representable in float32, so that both data types start from the same numbers.
         """
         size = BATCH * prod(self.input)
         even = (np.arange(size) + 0.5) / size * 2 - 1
@@ -63,18 +63,18 @@ class Case:
         return rounded(shuffled.reshape(BATCH, *self.input))
 
     def dy(self) -> Array:
-        """A gradient of the output."""
+        """Return a gradient of the output."""
         return rounded(stream(0, "dy", self.name).normal(size=(BATCH, *self.graph().output.shape)))
 
     def target(self) -> npt.NDArray[Any]:
-        """What training aims at: class indices [n] under cross-entropy, else numbers of the output's shape."""
+        """Return the target: class indices [n] or numbers of the output's shape, as the loss takes them."""
         spec, numbers = self.loaded(), stream(0, "target", self.name)
         if (spec.train or Train()).loss.targets == "classes":
             return numbers.integers(0, spec.graph.output.shape[0], BATCH)
         return rounded(numbers.normal(size=(BATCH, *spec.graph.output.shape)))
 
     def weights(self, seed: int = 0) -> dict[str, Array]:
-        """Weights that hide nothing: no zeros, no ones; state that is no parameter (a variance) is positive."""
+        """Return weights that reveal every error: none is zero or one; running statistics are positive."""
         weights = {}
         for name, parameter in self.graph().parameters.items():
             numbers = stream(seed, "weights", name)
@@ -87,5 +87,5 @@ class Case:
 
 
 def rounded(a: Array) -> Array:
-    """The nearest numbers that float32 can hold."""
+    """Return the numbers rounded to float32, as float64."""
     return a.astype(np.float32).astype(np.float64)

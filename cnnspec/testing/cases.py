@@ -1,4 +1,4 @@
-"""The shared table: every kind of layer, in every variant of its fields, as small networks."""
+"""The table of test cases: every kind of layer, in every variant of its fields, as small networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cnnspec.testing.case import Case
 
 
 def _rows(kind: str, input: tuple[int, ...], **layers: str) -> list[Case]:
-    """Cases of one kind on one input; a name that says what is special about it, and the layer."""
+    """Return cases of one kind on one input, from the name of each variant and its layer."""
     return [Case(f"{kind}-{name}".replace("_", "-"), kind, f"- {layer}", input) for name, layer in layers.items()]
 
 
@@ -53,7 +53,7 @@ CONV = _rows(
     groups_flip="conv: {channels: 4, kernel: 2, groups: 2, flip: true}",
 )
 
-# Enough channels for the algorithms that only pay with many.
+# Enough channels for the algorithms that are only used for many.
 CONV_WIDE = _rows("conv", (16, 5, 4), wide="conv: {channels: 16, kernel: 3, padding: same}")
 
 CONV_TRANSPOSE = _rows(
@@ -279,7 +279,7 @@ MERGE = [
     _case("concat-nested", "- concat: {a: [add: {x: [], y: [relu]}], b: [concat: {x: [slice: [0, 1]], y: []}]}"),
 ]
 
-# While training some layers do otherwise, and the loss comes in.
+# Layers that differ in training, and losses.
 TRAINING = [
     _case(
         "batch_norm-training",

@@ -1,4 +1,4 @@
-"""A backend against the definitions: shapes, values, gradients, a step of training, and its weights in and out."""
+"""Comparison of a backend with the definitions: shapes, values, gradients, a training step, loading and saving."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from cnnspec.testing.definitions import Array
 DTYPES = ("float64", "float32")
 
 RELATIVE = {"float64": 1e-9, "float32": 1e-4}
-"""How far a value may be from the definition's, as a share of it."""
+"""The tolerance of values, relative to the definition's."""
 ROUNDINGS = 64
-"""And beside that, in units of the format's rounding of the largest value: what a sum loses where it nearly cancels."""
+"""The tolerance of values in addition, in roundings of the largest value, for sums that nearly cancel."""
 
 GRADIENT = 1e-6
-"""How far a float64 gradient may be from the central difference, as a share of the largest in its array.
+"""The tolerance of float64 gradients against central differences, relative to the largest in the array.
 
-Of numbers near one the difference is good to about 1e-9: H² = 1e-10 times a third derivative, and the rounding
-1e-16 of a sum of some tens, over H = 1e-5. The bound leaves room for steep functions, and is far below any error
-of a formula."""
+For numbers near one the error of the difference is about 1e-9: H² = 1e-10 times a third derivative, and the rounding
+error 1e-16 of a sum of some tens, divided by H = 1e-5. The tolerance leaves room for steep functions, and is far below
+the effect of a wrong formula."""
 GRADIENT_NOISE = 1e-8
-"""And beside that: what is left of a gradient that is zero."""
+"""The tolerance of gradients in addition, for those that are zero."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Where a backend departs from the definition: in which case, at which node or array, in what and by how much."""
+    """A difference of a backend from a definition: the case, the data type, the node or array, and a description."""
 
     case: str
     dtype: str
@@ -50,7 +50,7 @@ class Failure:
 def check_backend(
     name: str, cases: Sequence[Case] = CASES, dtypes: Sequence[str] = DTYPES, device: str = "cpu"
 ) -> list[Failure]:
-    """Everything in which an installed backend departs from the definitions; an exception counts as such."""
+    """Return every difference of an installed backend from the definitions; an exception counts as a difference."""
     failures: list[Failure] = []
     for case in cases:
         try:
@@ -61,7 +61,7 @@ def check_backend(
 
 
 def check_case(name: str, case: Case, dtypes: Sequence[str] = DTYPES, device: str = "cpu") -> list[Failure]:
-    """As `check_backend`, for one case; an exception of the backend comes through."""
+    """Return what `check_backend` does for one case; an exception of the backend is raised."""
     found = backend.find(name)
     return [failure for dtype in dtypes for failure in _check(found, case, dtype, device)]
 
@@ -82,13 +82,13 @@ def _check(found: Backend, case: Case, dtype: str, device: str) -> Iterator[Fail
     yield from failures(_weights(model, prepare(), case))
 
 
-# What is compared; each yields (where, what is wrong there)
+# The comparisons; each yields (node or array, description of the difference)
 
 Faults = Iterator[tuple[str, str]]
 
 
 def _values(model: Model, case: Case) -> Faults:
-    """Every node's shape as predicted and values as defined; the output is that of the last."""
+    """Compare the shape of every node with the predicted one, and its values with the definition."""
     graph, x = case.graph(), case.x()
     traced, expected = model.trace(x), _expected(case)
     if list(traced) != list(expected):
@@ -110,7 +110,7 @@ def _values(model: Model, case: Case) -> Faults:
 
 
 def _weights(model: Model, other: Model, case: Case) -> Faults:
-    """The state is the weights that were given, a copy, and moves from one model to another."""
+    """Compare the state with the given weights; it must be a copy, and load into another model."""
     given = case.weights()
     if set(model.state()) != set(given):
         yield "state", f"has {sorted(model.state())}, and the parameters are {sorted(given)}"
@@ -132,14 +132,14 @@ def _weights(model: Model, other: Model, case: Case) -> Faults:
 
 
 def _gradients(model: Model, case: Case) -> Faults:
-    """The vector-Jacobian product is the central difference."""
+    """Compare the vector-Jacobian product with central differences."""
     dx, gradients = model.vjp(case.x(), case.dy())
     expected_dx, expected = _expected_gradients(case)
     yield from _gradients_differ({"dx": dx, **gradients}, {"dx": expected_dx, **expected})
 
 
 def _training(model: Model, case: Case) -> Faults:
-    """The loss, its gradients, and what a step leaves, its output and the running statistics, are as defined."""
+    """Compare the loss, its gradients, and after a step the output and the running statistics with the definition."""
     x, target = case.x(), case.target()
     train = case.loaded().train
     assert train is not None
@@ -160,7 +160,7 @@ def _training(model: Model, case: Case) -> Faults:
         yield from _differ(name, after[name], array, model.dtype)
 
 
-# What is expected, worked out once for all backends
+# The expected values, computed once for all backends
 
 
 @cache
@@ -182,11 +182,11 @@ def _expected_training(case: Case) -> tuple[float, reference.Arrays, Array, refe
     return loss, gradients, values[graph.output.name], statistics
 
 
-# How
+# Tolerances
 
 
 def _differ(where: str, found: npt.NDArray[np.floating], expected: Array, dtype: str) -> Faults:
-    """Values that are further apart than the format accounts for."""
+    """Yield a fault where values differ by more than the rounding of the data type."""
     rounding = ROUNDINGS * np.finfo(dtype).eps * np.abs(expected).max()
     yield from _beyond(where, found, expected, RELATIVE[dtype] * np.abs(expected) + rounding)
 

@@ -1,8 +1,8 @@
-"""What every layer computes, as the textbook writes it: plain loops over windows and numbers, in float64.
+"""The definition of every layer, as the textbook writes it: plain loops over windows and numbers, in float64.
 
-These are the definitions that backends are held to, so they are written to be read, not to be fast. Each takes one
-sample, without a batch axis, as at inference. Sizes and pads are never worked out here: a loop runs over `node.shape`,
-and the border is `node.pads`.
+Backends are tested against these definitions, which are written to be read, not to be fast. Each takes one sample,
+without a batch axis, as at inference. Sizes and padding are not computed here: they are `node.shape` and
+`node.windows`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ DEFINITIONS: dict[str, Definition] = {}
 
 
 def defines(function: Definition) -> Definition:
-    """Enters a definition under its name, which is the layer's kind (`slice_` is that of slice)."""
+    """Register a definition under its name, which is the layer's kind (`slice_` is that of slice)."""
     DEFINITIONS[function.__name__.rstrip("_")] = function
     return function
 
 
 def over_channels(vector: Array, x: Array) -> Array:
-    """A vector [c] as an array that stretches over x [c, ...]."""
+    """Return a vector [c] as an array that broadcasts to x [c, ...]."""
     return vector.reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -77,7 +77,7 @@ def conv(layer: Conv, node: Node, params: Params, x: Array) -> Array:
 
 @defines
 def conv_transpose(layer: ConvTranspose, node: Node, params: Params, x: Array) -> Array:
-    """Every x[c, i, j] adds x[c, i, j] · weight[c] to the window of the output at (i, j); then the padding is cut."""
+    """Each x[c, i, j] adds x[c, i, j] · weight[c] to the window of the output at (i, j); the padding is cropped."""
     (top, bottom), (left, right) = ((w.before, w.after) for w in node.windows)
     o, oh, ow = node.shape
     y = np.zeros((o, top + oh + bottom, left + ow + right))
@@ -92,7 +92,7 @@ def conv_transpose(layer: ConvTranspose, node: Node, params: Params, x: Array) -
 
 
 def pooled(node: Node, x: Array, reduce: Callable[[Array], float]) -> Array:
-    """One number for every window of every channel."""
+    """Return one number for every window of every channel."""
     y = np.zeros(node.shape)
     for c, i, j in np.ndindex(*node.shape):
         y[c, i, j] = reduce(x[c][under(node, i, j)])
@@ -101,13 +101,13 @@ def pooled(node: Node, x: Array, reduce: Callable[[Array], float]) -> Array:
 
 @defines
 def max_pool(layer: MaxPool, node: Node, params: Params, x: Array) -> Array:
-    """The largest number of each window; the border is never the largest (textbook 1.4.1)."""
+    """The maximum of each window; padding counts as −∞ (textbook 1.4.1)."""
     return pooled(node, bordered(node, x, -math.inf, -math.inf), np.max)
 
 
 @defines
 def avg_pool(layer: AvgPool, node: Node, params: Params, x: Array) -> Array:
-    """The sum of each window, by how many of its numbers count: padding if so chosen, overhang never."""
+    """The mean of each window, over the input and, with `count_padding`, the padding; never over the overhang."""
     total = pooled(node, bordered(node, x, 0.0, 0.0), np.sum)
     counts = pooled(node, bordered(node, np.ones_like(x), float(layer.count_padding), 0.0), np.sum)
     return total / counts
@@ -121,7 +121,7 @@ def global_avg_pool(layer: GlobalAvgPool, node: Node, params: Params, x: Array) 
 
 @defines
 def global_max_pool(layer: GlobalMaxPool, node: Node, params: Params, x: Array) -> Array:
-    """The largest number of each channel."""
+    """The maximum of each channel."""
     return np.array([channel.max() for channel in x])
 
 
@@ -153,16 +153,16 @@ def flatten(layer: Flatten, node: Node, params: Params, x: Array) -> Array:
 
 @defines
 def dropout(layer: Dropout, node: Node, params: Params, x: Array) -> Array:
-    """The identity: numbers are only dropped while training."""
+    """The identity: elements are dropped only in training."""
     return x
 
 
-# Numbers moved about
+# Rearranging
 
 
 @defines
 def upsample(layer: Upsample, node: Node, params: Params, x: Array) -> Array:
-    """Each number repeated, or the image between its numbers, which lie at half-pixel centres."""
+    """Each number repeated, or linear interpolation between the numbers, which lie at half-pixel centres."""
     y = np.zeros(node.shape)
     for c, i, j in np.ndindex(*node.shape):
         if layer.mode == "nearest":
@@ -178,7 +178,7 @@ def upsample(layer: Upsample, node: Node, params: Params, x: Array) -> Array:
 
 
 def between(place: int, factor: int, n: int) -> tuple[int, int, float]:
-    """Between which two of n numbers the centre of an enlarged pixel lies, and what share of the way."""
+    """Return the two of n numbers between which the centre of an enlarged pixel lies, and its fractional position."""
     centre = min(max((place + 0.5) / factor - 0.5, 0.0), n - 1.0)
     first = math.floor(centre)
     return first, min(first + 1, n - 1), centre - first
@@ -186,7 +186,7 @@ def between(place: int, factor: int, n: int) -> tuple[int, int, float]:
 
 @defines
 def pad(layer: Pad, node: Node, params: Params, x: Array) -> Array:
-    """The image amid a border."""
+    """The image with a border."""
     top, left = (w.before for w in node.windows)
     _, h, w = x.shape
     y = np.zeros(node.shape)
@@ -202,7 +202,7 @@ def pad(layer: Pad, node: Node, params: Params, x: Array) -> Array:
 
 
 def mirrored(place: int, n: int) -> int:
-    """A place outside 0 … n − 1 as its mirror image inside; the outermost number is not repeated."""
+    """Return an index outside 0 … n − 1 as its mirror image inside; the outermost number is not repeated."""
     return (n - 1) - abs((n - 1) - abs(place))
 
 
@@ -237,7 +237,7 @@ def add(layer: Add, node: Node, params: Params, *branches: Array) -> Array:
 
 @defines
 def multiply(layer: Multiply, node: Node, params: Params, *branches: Array) -> Array:
-    """The product of the branches; a vector [c] stands for [c, 1, 1], and an axis of size one stretches."""
+    """The product of the branches; a vector [c] stands for [c, 1, 1], and an axis of size one broadcasts."""
     y = np.ones(node.shape)
     for x in branches:
         y = y * x.reshape(*x.shape, *[1] * (y.ndim - x.ndim))

@@ -1,4 +1,4 @@
-"""The examples of a spec, run as the doctests that they are."""
+"""Run the examples of a spec as doctests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnnspec.runtime.model import Model
 
 @dataclass(frozen=True)
 class Outcome:
-    """One example on one backend: what came out, and the largest difference from what should have."""
+    """The result of an example on a backend, and the largest difference from the expected output."""
 
     example: Example
     backend: str
@@ -26,9 +26,9 @@ class Outcome:
 
 
 def run_examples(spec: Spec, backend: str, seed: int = 0) -> list[Outcome]:
-    """Every example on a backend, in float64."""
+    """Run every example on a backend, in float64."""
     if not spec.examples:
-        return []  # no model is built, which might be too large to
+        return []  # without building a model, which may be too large
     model: Model = build(spec, backend, seed=seed, dtype="float64")
     found = []
     for example in spec.examples:

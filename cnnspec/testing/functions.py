@@ -1,4 +1,4 @@
-"""What normalisations, activations and losses compute: functions of numbers, wherever they lie."""
+"""The definitions of normalisations and activations, which do not depend on the number of axes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cnnspec.testing.definitions import DEFINITIONS, Array, Params, defines, ove
 
 
 def elementwise(function: Callable[[Any, float], float]) -> Callable[[Any, float], float]:
-    """Enters a function of single numbers, (layer, number) -> number, as a layer that applies it to each."""
+    """Register a function of single numbers, (layer, number) -> number, as the definition of an elementwise layer."""
     DEFINITIONS[function.__name__] = lambda layer, node, params, x: each(partial(function, layer), x)
     return function
 
 
 def each(function: Callable[[float], float], x: Array) -> Array:
-    """The function of every number."""
+    """Apply the function to every number."""
     return np.array([function(float(v)) for v in x.flat]).reshape(x.shape)
 
 
@@ -75,7 +75,7 @@ def local_response_norm(layer: norm.LocalResponseNorm, node: Node, params: Param
 
 @defines
 def scale(layer: norm.Scale, node: Node, params: Params, x: Array) -> Array:
-    """Each channel times its factor, or everything times the fixed one."""
+    """Each channel times its weight, or everything times the fixed value."""
     return x * over_channels(params["weight"], x) if layer.learn else x * layer.value
 
 

@@ -57,9 +57,10 @@ class LayerDifference:
 
 @dataclass
 class Comparison:
-    """One backend in one data type compared with the first backend in the same data type."""
+    """One backend in one data type compared with the first backend in the same data type, or alone with itself."""
 
     backend: str
+    reference: str
     dtype: str
     tolerance: float
     layers: list[LayerDifference] = field(default_factory=list)
@@ -84,6 +85,7 @@ class Comparison:
         """Return the form that `verify --format json` prints."""
         return {
             "backend": self.backend,
+            "reference": self.reference,
             "dtype": self.dtype,
             "tolerance": self.tolerance,
             "agrees": self.first_mismatch is None,
@@ -132,36 +134,51 @@ def verify(
     spec: str | Path | Source | Spec | Graph,
     backends: Sequence[str] | None = None,
     *,
-    dtypes: tuple[str, ...] = ("float64", "float32"),
+    dtypes: Sequence[str] = tuple(TOLERANCE),
     batch: int = 2,
     seed: int = Execution.seed,
     device: str = Execution.device,
     memory_limit: int | None = Execution.memory_limit,
     tolerance: float | None = None,
 ) -> list[Comparison]:
-    """Compare backends (all that are available) with the first, whose shapes are compared with the predicted ones.
+    """Compare backends with the first of them, whose shapes are compared with the predicted ones.
 
-    Each gets the same seeded weights, batch and output gradient. The gradients are those of the vector-Jacobian
-    product at inference and, in float64, those of a training step. In float32 a training step of a deep network is
-    not compared: rounding changes a batch's statistics, and moves numbers across a jump of an activation's derivative.
+    Without `backends`, all that are available and have the data type. Each gets the same seeded weights, batch and
+    output gradient. The gradients are those of the vector-Jacobian product at inference and, in float64, those of a
+    training step. In float32 a training step of a deep network is not compared: rounding changes a batch's statistics,
+    and moves numbers across a jump of an activation's derivative.
 
     `tolerance` takes the place of `TOLERANCE`, and is needed for other data types; BackendError where it is missing.
     """
-    graph = graph_of(spec)
-    names = list(backends or available())
+    execution = Execution(device=device, seed=seed, memory_limit=memory_limit)
+    return verify_graph(graph_of(spec), backends, dtypes, execution, batch, tolerance)
+
+
+def verify_graph(
+    graph: Graph,
+    backends: Sequence[str] | None,
+    dtypes: Sequence[str],
+    execution: Execution,
+    batch: int,
+    tolerance: float | None,
+) -> list[Comparison]:
+    """Compare as `verify` does, with the options in one object, whose backend and data type are replaced."""
     found = []
     for dtype in dtypes:
+        names = backends or [name for name, backend in available().items() if dtype in backend.dtypes()]
+        if not names:
+            raise BackendError(f"no backend has the dtype `{dtype}`")
         allowed = TOLERANCE.get(dtype) if tolerance is None else tolerance
         if allowed is None:
             known = ", ".join(TOLERANCE)
-            raise BackendError(f"no tolerance is known for the dtype `{dtype}`, only for {known}: give `tolerance`")
+            raise BackendError(f"no tolerance is known for the dtype `{dtype}`, only for {known}: give --tolerance")
         reference: _Results | None = None
         for name in names:
-            execution = Execution(name, device, dtype, seed, memory_limit)
+            one = replace(execution, backend=name, dtype=dtype)
             # A backend keeps its activations for the gradients, and the reference's are kept to compare with.
-            check_memory(graph, batch, itemsize(execution), memory_limit)
-            results = _results(graph, execution, batch)
-            found.append(_compared(graph, results, reference, Comparison(name, dtype, allowed), names[0]))
+            check_memory(graph, batch, itemsize(one), execution.memory_limit)
+            results = _results(graph, one, batch)
+            found.append(_compared(graph, results, reference, Comparison(name, names[0], dtype, allowed)))
             reference = reference or results
     return found
 
@@ -184,9 +201,7 @@ def _results(graph: Graph, execution: Execution, batch: int) -> _Results:
     return results
 
 
-def _compared(
-    graph: Graph, results: _Results, reference: _Results | None, comparison: Comparison, first_backend: str
-) -> Comparison:
+def _compared(graph: Graph, results: _Results, reference: _Results | None, comparison: Comparison) -> Comparison:
     """Fill in the differences from the reference; the first backend is compared with itself."""
     expected = reference or results
     for node in graph.nodes:
@@ -203,11 +218,11 @@ def _compared(
     if results.loss is not None and expected.loss is not None:
         comparison.loss = abs(results.loss - expected.loss) / max(abs(expected.loss), 1e-12)
     if reference is not None and comparison.first_mismatch is not None:
-        _skip_gradients(comparison, graph, first_backend, results, reference)
+        _skip_gradients(comparison, graph, results, reference)
     return comparison
 
 
-def _skip_gradients(comparison: Comparison, graph: Graph, backend: str, results: _Results, reference: _Results) -> None:
+def _skip_gradients(comparison: Comparison, graph: Graph, results: _Results, reference: _Results) -> None:
     """Mark gradients as not compared that pass a layer where rounding puts a number across a jump of the derivative.
 
     The values agree there, or they would be a mismatch; the derivative is another one all the same.
@@ -215,7 +230,7 @@ def _skip_gradients(comparison: Comparison, graph: Graph, backend: str, results:
     nonsmooth = [
         node
         for node in graph.nodes
-        if node.layer.piecewise and _derivative_differs(node, backend, results, reference, comparison.tolerance)
+        if node.layer.piecewise and _derivative_differs(node, comparison, results, reference)
     ]
     comparison.nonsmooth = tuple(node.name for node in nonsmooth)
     before = {node.name for node in nonsmooth}
@@ -226,7 +241,7 @@ def _skip_gradients(comparison: Comparison, graph: Graph, backend: str, results:
         layer.compared = layer.name not in before
 
 
-def _derivative_differs(node: Node, backend: str, results: _Results, reference: _Results, tolerance: float) -> bool:
+def _derivative_differs(node: Node, comparison: Comparison, results: _Results, reference: _Results) -> bool:
     """Return whether the layer alone, on one backend, has different derivatives at the two backends' inputs."""
     builder = GraphBuilder("one layer")
     builder.input(node.in_shapes[0])
@@ -234,10 +249,10 @@ def _derivative_differs(node: Node, backend: str, results: _Results, reference: 
     graph, model = builder.graph(), results.model
     state = model.state() if graph.parameters else {}
     weights = {name: state[name] for name in graph.parameters}
-    alone = prepare(graph, replace(Execution(backend), device=model.device, dtype=model.dtype), weights)
+    alone = prepare(graph, Execution(comparison.reference, model.device, model.dtype), weights)
     x, other = reference.values[node.inputs[0]], results.values[node.inputs[0]]
     dy = rng.stream(0, "kink").standard_normal((len(x), *node.shape))
-    return difference(alone.vjp(x, dy)[0], alone.vjp(other, dy)[0]) > tolerance
+    return difference(alone.vjp(x, dy)[0], alone.vjp(other, dy)[0]) > comparison.tolerance
 
 
 def _largest(a: Arrays, b: Arrays, names: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""What people and programs look at: tables, and the JSON of a check.
+"""Views of a network: tables, and the JSON form of a check.
 
 Uses language, graph and what is below; imports no arrays.
 """

@@ -9,7 +9,7 @@ from cnnspec.language.load import Report
 
 
 def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
-    """What `check --format json` prints for one spec; a faulty one has no layers and no totals."""
+    """Return the form that `check --format json` prints for one spec; one with errors has no layers and no totals."""
     summary = summarize(report.spec.graph, batch, optimizer=report.spec.optimizer) if report.spec else None
     return {
         "spec": report.name,

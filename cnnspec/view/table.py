@@ -1,4 +1,4 @@
-"""Tables in plain text, and the one of a network, as one would show it to a class."""
+"""Tables in plain text, and the table of a network."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from cnnspec.diagnostics import Paint
 from cnnspec.graph.costs import Row, Summary
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.sizes import size_of
-from cnnspec.wording import format_shape
+from cnnspec.wording import cells, format_shape
 
 GAP = "  "
 
-# The columns that a narrow terminal has room for are taken in this order.
+# The order in which columns are kept on a narrow terminal.
 _FIRST = ("name", "output", "parameters", "reads", "pads ↑↓←→", "receptive field", "MACs", "step", "layer", "memory")
 
 Columns = Mapping[str, Sequence[str]]
 
 
 def table_lines(columns: Columns, paint: Paint, left: Collection[str] = ("name",)) -> list[str]:
-    """A heading, a rule and a line for each row; what is not named in `left` stands right, as numbers do."""
-    widths = {name: max(map(len, [name, *cells])) for name, cells in columns.items()}
+    """Return a heading, a rule and a line for each row; columns that `left` does not name are aligned to the right."""
+    widths = _widths(columns)
 
-    def line(cells: Iterable[str], roles: Iterable[str]) -> str:
+    def line(texts: Iterable[str], roles: Iterable[str]) -> str:
         parts = []
-        for name, cell, role in zip(columns, cells, roles, strict=True):
-            space = " " * (widths[name] - len(cell))
-            shown = paint(cell, role) if cell and role else cell
+        for name, text, role in zip(columns, texts, roles, strict=True):
+            space = " " * (widths[name] - cells(text))
+            shown = paint(text, role) if text and role else text
             parts.append(shown + space if name in left else space + shown)
         return GAP.join(parts).rstrip()
 
@@ -37,24 +37,28 @@ def table_lines(columns: Columns, paint: Paint, left: Collection[str] = ("name",
     return [
         line(columns, ["bold"] * len(columns)),
         "─" * width_of(columns),
-        *(line(cells, roles) for cells in zip(*columns.values(), strict=True)),
+        *(line(texts, roles) for texts in zip(*columns.values(), strict=True)),
     ]
 
 
 def width_of(columns: Columns) -> int:
-    """How wide the table of these columns is."""
-    return sum(max(map(len, [name, *cells])) + len(GAP) for name, cells in columns.items()) - len(GAP)
+    """Return the width of the table of these columns, in terminal cells."""
+    return sum(width + len(GAP) for width in _widths(columns).values()) - len(GAP)
+
+
+def _widths(columns: Columns) -> dict[str, int]:
+    return {name: max(map(cells, [name, *texts])) for name, texts in columns.items()}
 
 
 def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Paint) -> list[str]:
-    """One row a layer, with the columns that fit; a width of None holds them all."""
+    """Return the table of a network, a row for each layer, with the columns that fit; None is an unlimited width."""
     columns = _columns(graph, summary.rows)
     if width is not None:
         fitting = {name: columns[name] for name in _FIRST[:3] if name in columns}
         for name in _FIRST[3:]:
             if name in columns and width_of({**fitting, name: columns[name]}) <= width:
                 fitting[name] = columns[name]
-        columns = {name: cells for name, cells in columns.items() if name in fitting}
+        columns = {name: texts for name, texts in columns.items() if name in fitting}
     if width is not None and (excess := width_of(columns) - width) > 0:
         longest = max(4, max(map(len, columns["name"])) - excess)
         columns["name"] = [n if len(n) <= longest else "…" + n[1 - longest :] for n in columns["name"]]
@@ -62,7 +66,7 @@ def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Pain
 
 
 def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
-    """The cells of each column, by its heading; columns without any are left out."""
+    """Return the cells of each column, by its heading; empty columns are left out."""
     columns = {
         "name": [row.name for row in rows],
         "layer": ["" if node.kind == node.name else describe(node) for node in graph.nodes],
@@ -79,7 +83,7 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _reads(row: Row, before: Row) -> str:
-    """What the layer reads, where that is not the one above."""
+    """Return the inputs of a layer, "" where that is the layer above."""
     if row.inputs == (before.name,):
         return ""
     shown = ", ".join(row.inputs)
@@ -94,7 +98,7 @@ def _step(row: Row) -> str:
 
 
 def describe(node: Node) -> str:
-    """The layer's kind with what matters most of its fields: `conv 5×5 /2`."""
+    """Return the layer's kind with its main fields: `conv 5×5 /2`."""
     layer: Any = node.layer
     parts = [node.kind]
     kernel = getattr(layer, "kernel", None)
@@ -108,21 +112,21 @@ def describe(node: Node) -> str:
     return " ".join(parts)
 
 
-def percent(share: float) -> str:
-    """A share as people read it: 94.2 %."""
-    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+def percent(fraction: float) -> str:
+    """Return a fraction as text: 94.2 %."""
+    return "<0.1 %" if 0 < fraction < 0.0005 else f"{100 * fraction:.1f} %"
 
 
 def totals_lines(summary: Summary, batch: int, width: int | None) -> list[str]:
-    """What the network costs, a line each, wrapped where there is a width."""
+    """Return the totals of the network, a line each, wrapped where there is a width."""
     totals = summary.totals
-    by_macs = sorted(summary.shares, key=lambda share: -share[2])
+    by_macs = sorted(summary.by_kind, key=lambda entry: -entry[2])
     state = f" and {summary.state:,} running statistics" if summary.state else ""
     samples = "one sample" if batch == 1 else f"a batch of {batch}"
     lines = {
         "parameters": f"{totals.parameters:,}{state}, {size_of(totals.parameter_bytes)}"
         + _parts(
-            "hold", [(kind, parameters / totals.parameters) for kind, parameters, _ in summary.shares if parameters]
+            "hold", [(kind, parameters / totals.parameters) for kind, parameters, _ in summary.by_kind if parameters]
         ),
         "MACs": f"{totals.macs:,} ({totals.flops:,} FLOPs)"
         + _parts("take", [(kind, macs / totals.macs) for kind, _, macs in by_macs if macs]),
@@ -134,13 +138,13 @@ def totals_lines(summary: Summary, batch: int, width: int | None) -> list[str]:
     return [part for name, text in lines.items() for part in _wrapped(f"{name:<{indent}}{text}", indent, width)]
 
 
-def _parts(verb: str, shares: Sequence[tuple[str, float]]) -> str:
-    """`; dense layers hold 94.2 %, conv layers 5.8 %`, the largest first."""
-    if not shares:
+def _parts(verb: str, fractions: Sequence[tuple[str, float]]) -> str:
+    """Return `; dense layers hold 94.2 %, conv layers 5.8 %`, the largest first."""
+    if not fractions:
         return ""
-    (first, largest), *rest = shares
+    (first, largest), *rest = fractions
     return "; " + ", ".join(
-        [f"{first} layers {verb} {percent(largest)}", *(f"{kind} {percent(share)}" for kind, share in rest)]
+        [f"{first} layers {verb} {percent(largest)}", *(f"{kind} {percent(fraction)}" for kind, fraction in rest)]
     )
 
 
@@ -153,7 +157,7 @@ def _wrapped(line: str, indent: int, width: int | None) -> list[str]:
 
 
 def explanation(graph: Graph, summary: Summary, paint: Paint) -> list[str]:
-    """Each layer's arithmetic with the numbers in it."""
+    """Return the formulas of each layer with their numbers."""
     out = []
     for node, row in zip(graph.nodes[1:], summary.rows[1:], strict=True):
         read = " and ".join(format_shape(shape) for shape in node.in_shapes)
@@ -168,7 +172,7 @@ def explanation(graph: Graph, summary: Summary, paint: Paint) -> list[str]:
             lines.append(("MACs", f"{node.layer.mac_formula(node.in_shapes, node.shape)} = {row.macs:,}"))
         if row.receptive_field:
             step = f", in steps of {_step(row)}" if _step(row) else ""
-            lines.append(("sees", f"{format_shape(row.receptive_field)} of the input{step}"))
+            lines.append(("receptive field", f"{format_shape(row.receptive_field)} of the input{step}"))
         out.append(f"{paint(node.name, 'bold')}: {describe(node)}, {read} → {format_shape(node.shape)}")
-        out += [f"    {what:<12}{formula}" for what, formula in lines]
+        out += [f"    {what:<17}{formula}" for what, formula in lines]
     return out

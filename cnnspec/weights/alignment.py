@@ -1,4 +1,4 @@
-"""Which tensor is which: two lists of named shapes, matched by name, or by order among those of one shape."""
+"""Assignment of tensors: two lists of named shapes, matched by name, or by order among those of one shape."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnnspec.weights.match import SHOWN
 from cnnspec.wording import format_shape
 
 _FEW = 6
-"""How many names stand on one line."""
+"""The most names on one line of a message."""
 _ROLES = ("weight", "bias", "running_mean", "running_var")
 
 Shapes = tuple[tuple[str, Shape], ...]
@@ -20,7 +20,7 @@ Shapes = tuple[tuple[str, Shape], ...]
 
 @dataclass
 class Module:
-    """The tensors of one layer: those with one prefix, by their role; a tensor of no known role stands alone."""
+    """The tensors of one layer: those with one prefix, by role; a tensor of no known role is a module of its own."""
 
     path: str
     names: dict[str, str] = field(default_factory=dict)
@@ -28,26 +28,26 @@ class Module:
 
     @property
     def exact(self) -> Shapes:
-        """Its shapes."""
+        """The shapes of its tensors."""
         return tuple(sorted(self.shapes.items()))
 
     @property
     def loose(self) -> Shapes:
-        """Its shapes without the axes of size one, which do not tell a dense layer from a 1×1 convolution."""
+        """The shapes without axes of size one, in which dense layers and 1×1 convolutions agree."""
         return tuple((role, _squeezed(shape)) for role, shape in self.exact)
 
     @property
     def family(self) -> tuple[object, ...]:
-        """What kind of layer it looks like. Files sorted by name mix the kinds, so order counts within one."""
+        """The kind of layer, by its tensors. Files sorted by name mix the kinds, so order counts within one kind."""
         return "running_mean" in self.shapes, len(self.shapes.get("weight", ())), "bias" in self.shapes
 
 
 def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[dict[str, str], list[str]]:
-    """For each expected name the found one, in the order expected; and the faults, one or more lines each.
+    """Return the found name for each expected one, in the order expected, and the faults, one or more lines each.
 
-    Equal names belong together. All others are grouped into layers by their prefix; layers of one shape (but for axes
-    of size one) belong together in their order, provided that both sides have as many of them and that nothing speaks
-    against the order. The mapping is complete when there are no faults.
+    Equal names are assigned to each other. All others are grouped into layers by their prefix; layers of one shape (but
+    for axes of size one) are assigned in their order, provided that both sides have the same number of them and no
+    evidence contradicts the order. The assignment is complete when there are no faults.
     """
     same = [name for name in expected if name in found]
     wrong = [name for name in same if _squeezed(expected[name]) != _squeezed(found[name])]
@@ -67,9 +67,9 @@ def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[di
         [_both(f"{len(theirs)} in the file, {len(ours)} in the spec", theirs, ours) for theirs, ours in uneven]
         + [_both(f"{len(ours)}, which the file has in another order", theirs, ours) for theirs, ours in in_doubt]
     )
-    faults += _listed([f"{_label(m)} is in the file, and nothing like it in the spec" for m in over])
+    faults += _listed([f"{_label(m)} is in the file, and has no counterpart in the spec" for m in over])
     faults += _listed(
-        [f"{_label(m)} is in the spec, and nothing like it in the file{_almost(m, alike)}" for m in empty]
+        [f"{_label(m)} is in the spec, and has no counterpart in the file{_almost(m, alike)}" for m in empty]
     )
     if faults:
         return {}, [*faults, *_help(sources, targets, bool(wrong or uneven or in_doubt or empty))]
@@ -80,7 +80,7 @@ def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[di
 
 
 def prefixes(name: str) -> list[str]:
-    """`a`, `a.b` and `a.b.c` of `a.b.c`."""
+    """Return `a`, `a.b` and `a.b.c` for `a.b.c`."""
     parts = name.split(".")
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
@@ -89,7 +89,7 @@ Group = tuple[list[Module], list[Module]]
 
 
 def _modules(shapes: Mapping[str, Shape]) -> list[Module]:
-    """The layers, in the order of their first tensors."""
+    """Return the layers, in the order of their first tensors."""
     found: dict[str, Module] = {}
     for name, shape in shapes.items():
         prefix, _, role = name.rpartition(".")
@@ -100,7 +100,7 @@ def _modules(shapes: Mapping[str, Shape]) -> list[Module]:
 
 
 def _groups(sources: Sequence[Module], targets: Sequence[Module]) -> list[Group]:
-    """The layers of one shape on both sides; those that differ in axes of size one apart where that comes out even."""
+    """Return the layers of equal shape on both sides; apart by axes of size one where the numbers then agree."""
     found: dict[Shapes, Group] = {}
     for side, modules in enumerate((sources, targets)):
         for module in modules:
@@ -116,9 +116,9 @@ def _groups(sources: Sequence[Module], targets: Sequence[Module]) -> list[Group]
 
 
 def _unordered(sources: Sequence[Module], targets: Sequence[Module], pairs: Iterable[Group]) -> set[str]:
-    """The prefixes of the file whose parts do not stand in the order of the spec.
+    """Return the prefixes of the file whose parts are not in the order of the spec.
 
-    Layers of different shapes are matched beyond doubt, and show it: where they cross, layers of one shape may too.
+    The assignment of layers of different shapes is certain; where it crosses, that of layers of one shape may, too.
     """
     place = {id(target): i for i, target in enumerate(targets)}
     at = {id(s): place[id(t)] for theirs, ours in pairs for s, t in zip(theirs, ours, strict=True)}
@@ -129,7 +129,7 @@ def _unordered(sources: Sequence[Module], targets: Sequence[Module], pairs: Iter
             continue
         position, steps = at[id(module)], prefixes(module.path)
         for above, part in pairwise(["", *steps]):
-            # How far its parts have come: the furthest, which that is, and the furthest of the others.
+            # The furthest position of its parts, the part at that position, and the furthest position of the others.
             top, leader, other = best.get((above, module.family), (-1, part, -1))
             if position < (other if part == leader else top):
                 found.add(above)
@@ -144,7 +144,7 @@ def _unordered(sources: Sequence[Module], targets: Sequence[Module], pairs: Iter
 
 
 def _spread(modules: Sequence[Module]) -> set[str]:
-    """The prefixes below which these layers stand in more than one part."""
+    """Return the prefixes below which these layers are in more than one part."""
     parts: dict[str, set[str]] = {}
     for module in modules:
         steps = prefixes(module.path)
@@ -153,14 +153,14 @@ def _spread(modules: Sequence[Module]) -> set[str]:
     return {above for above, found in parts.items() if len(found) > 1}
 
 
-# What is said of faults
+# Messages
 
 
 def _help(sources: Sequence[Module], targets: Sequence[Module], rename: bool) -> list[str]:
     theirs, ours = (Counter(module.loose for module in side) for side in (sources, targets))
     lines = []
     if surplus := theirs - ours:
-        spare = [] if ours - theirs else _spare(sources, surplus)  # leaving out fills nothing
+        spare = [] if ours - theirs else _spare(sources, surplus)  # ignoring tensors does not supply missing ones
         options = " ".join(f"--ignore {name}" for name in spare) if 0 < len(spare) <= _FEW else "--ignore NAME"
         lines.append(f"  help: {options} leaves out what the spec does not have")
     if rename:
@@ -171,7 +171,7 @@ def _help(sources: Sequence[Module], targets: Sequence[Module], rename: bool) ->
 
 
 def _spare(modules: Sequence[Module], surplus: Counter[Shapes]) -> list[str]:
-    """The fewest prefixes that hold just the surplus; none where others would do as well."""
+    """Return the fewest prefixes that hold exactly the surplus; none where the choice is not unique."""
     held: dict[str, Counter[Shapes]] = {}
     for module in modules:
         for prefix in prefixes(module.path):
@@ -192,7 +192,7 @@ def _spare(modules: Sequence[Module], surplus: Counter[Shapes]) -> list[str]:
 
 
 def _almost(target: Module, alike: Mapping[Shape | None, Module]) -> str:
-    """What else the layer of the file has or lacks whose weight has the same shape."""
+    """Return the differences from a layer of the file whose weight has the same shape."""
     source = alike.get(target.shapes.get("weight"))
     if source is None:
         return ""

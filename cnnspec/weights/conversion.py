@@ -1,4 +1,4 @@
-"""Weights from outside: a PyTorch state_dict mapped onto a spec, by order and shape within the kinds of layers."""
+"""Conversion of a PyTorch state_dict to the arrays of a spec, by name, or by order and shape within a kind of layer."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from cnnspec.weights import files as weights
 from cnnspec.wording import nearest
 
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
-"""The suffixes of files that torch.save wrote; all others are safetensors."""
+"""The suffixes of files that torch.save wrote; all others are read as safetensors."""
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 _COUNTER = "num_batches_tracked"
-_BY_NAME = "the file holds its tensors sorted by name, not as the model defines them: they are taken 2 before 10"
+_BY_NAME = "the file holds its tensors sorted by name, not as the model defines them: they are ordered 2 before 10"
 
 
 class Stored(NamedTuple):
-    """One tensor of a safetensors file, as the file describes it."""
+    """The header entry of one tensor of a safetensors file."""
 
     name: str
     dtype: str
@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One tensor of the file, and the array of the spec that it becomes."""
+    """One tensor of the file, and the array of the spec that is taken from it."""
 
     source: str
     name: str
@@ -50,7 +50,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """The arrays of a spec, whence each came, and what else was done to the file."""
+    """The arrays of a spec, the source of each, and notes on what else was done."""
 
     arrays: Arrays
     pairs: tuple[Pair, ...]
@@ -60,11 +60,11 @@ class Conversion:
 def convert(
     graph: Graph, path: str | Path, rename: Sequence[tuple[str, str]] = (), ignore: Sequence[str] = ()
 ) -> Conversion:
-    """The arrays of `graph.parameters`, taken from a safetensors or PyTorch file of any names.
+    """Return the arrays of `graph.parameters`, taken from a safetensors or PyTorch file with any names.
 
-    `rename` holds pairs (old, new): a name that is `old`, or begins with `old` and a dot, begins with `new` instead.
-    `ignore` holds patterns of names that are left out, with all below them; `*` stands for anything.
-    Raises WeightsError, with every fault in one message, unless each tensor has exactly one place.
+    `rename` holds pairs (old, new): in a name that is `old`, or begins with `old` and a dot, `new` takes its place.
+    `ignore` holds patterns of names that are left out, with all below them; `*` matches anything.
+    Raises WeightsError, with every fault in one message, unless each tensor has exactly one counterpart.
     """
     found, notes = _read(path)
     found, said = _without_prefixes(found)
@@ -89,7 +89,7 @@ def convert(
     )
     arrays = {pair.name: kept[pair.source].reshape(pair.shape) for pair in pairs}
     if all(pair.by_name for pair in pairs):
-        notes = [note for note in notes if note != _BY_NAME]  # the order decided nothing
+        notes = [note for note in notes if note != _BY_NAME]  # the order was not used
     return Conversion(match.checked(graph, arrays, f"`{path}`"), pairs, tuple(notes))
 
 
@@ -97,7 +97,7 @@ def convert(
 
 
 def _without_prefixes(found: Arrays) -> tuple[Arrays, list[str]]:
-    """Without what DataParallel and torch.compile put before every name."""
+    """Return the tensors without the prefixes that DataParallel and torch.compile put before every name."""
     notes = []
     while prefix := next((p for p in _PREFIXES if found and all(name.startswith(p) for name in found)), None):
         found = {name.removeprefix(prefix): array for name, array in found.items()}
@@ -106,7 +106,7 @@ def _without_prefixes(found: Arrays) -> tuple[Arrays, list[str]]:
 
 
 def _matching(names: Mapping[str, Any], patterns: Sequence[str]) -> set[str]:
-    """The names that a pattern says, or that stand below what it says."""
+    """Return the names that a pattern matches, or that are below a name that it matches."""
     found: set[str] = set()
     for pattern in patterns:
         hits = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
@@ -117,7 +117,7 @@ def _matching(names: Mapping[str, Any], patterns: Sequence[str]) -> set[str]:
 
 
 def _renamed(names: Sequence[str], rules: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The names as the rules, one after the other, make them; with those that they had before."""
+    """Return the tensors after all rules, applied in order, and the previous name of each."""
     now = {name: name for name in names}
     for old, new in rules:
         hits = [name for name in names if f"{now[name]}.".startswith(f"{old}.")]
@@ -144,8 +144,8 @@ def _unused(option: str, word: str, names: Any) -> WeightsError:
 
 
 def stored(path: str | Path) -> list[Stored]:
-    """What a safetensors file says of its tensors, in the order of their numbers in the file."""
-    weights.metadata(path)  # raises for what is no safetensors file
+    """Return the header entries of a safetensors file, in the order of the data in the file."""
+    weights.metadata(path)  # raises where it is not a safetensors file
     with Path(path).open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     header.pop("__metadata__", None)
@@ -154,13 +154,13 @@ def stored(path: str | Path) -> list[Stored]:
 
 
 def _read(path: str | Path) -> tuple[Arrays, list[str]]:
-    """The arrays in the order in which the model was defined, as well as the file knows it, and notes."""
+    """Return the arrays in the order of the model's definition, as far as the file has it, and notes."""
     if Path(path).suffix.lower() in TORCH:
         return _read_torch(path)
     arrays = weights.read(path)
     entries = [entry for entry in stored(path) if entry.name in arrays]
     names = [entry.name for entry in entries]
-    # The safetensors library sorts by dtype and name as it writes; such an order says nothing of the layers.
+    # The safetensors library sorts by dtype and name as it writes; such an order carries no information on the layers.
     by_dtype: dict[str, list[str]] = {}
     for entry in entries:
         by_dtype.setdefault(entry.dtype, []).append(entry.name)
@@ -170,14 +170,14 @@ def _read(path: str | Path) -> tuple[Arrays, list[str]]:
 
 
 def _natural(name: str) -> list[list[str | int]]:
-    """What sorts layer2 before layer10."""
+    """Return a key that sorts layer2 before layer10."""
     return [
         [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", step))] for step in name.split(".")
     ]
 
 
 def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
-    """The tensors of a file that torch.save wrote: a state_dict, or a checkpoint that holds one."""
+    """Return the tensors of a file that torch.save wrote: a state_dict, or a checkpoint that holds one."""
     if not Path(path).is_file():
         raise WeightsError(f"there is no file `{path}`")
     try:
@@ -188,11 +188,11 @@ def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
             "state_dict as safetensors where there is one"
         ) from error
     try:
-        with warnings.catch_warnings(action="ignore"):  # what fails is said below
+        with warnings.catch_warnings(action="ignore"):  # reported below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # torch and pickle raise of every kind for a broken file
+    except Exception as error:  # torch and pickle raise errors of any type for a broken file
         raise WeightsError(
             f"`{path}` cannot be read: it is cut short or no file of PyTorch, or it holds Python objects beside "
             "tensors, which could run code; save `model.state_dict()` alone"
@@ -217,4 +217,4 @@ def _array(path: str | Path, name: str, tensor: Any) -> Array:
     try:
         return np.asarray(tensor.numpy(force=True))
     except (TypeError, RuntimeError) as error:
-        raise WeightsError(f"`{path}`: the tensor `{name}` ({tensor.dtype}) has no plain numbers to take") from error
+        raise WeightsError(f"`{path}`: the tensor `{name}` ({tensor.dtype}) is not a plain array of numbers") from error

@@ -1,4 +1,4 @@
-"""Weights as files: safetensors under the names `<layer>.<parameter>`, read, written whole, and held to a network."""
+"""Weights files: safetensors with the names `<layer>.<parameter>`, read, and written atomically."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _DTYPES: dict[str, str] = {
 
 
 PRIVATE = "@"
-"""What the names in a checkpoint begin with that are no weights'."""
+"""The prefix of the arrays in a checkpoint that are not weights."""
 
 
 # Files
 
 
 def find(name_or_path: str | Path) -> Path:
-    """The weights file of a path or a bundled name (`lenet`); a file in the working directory wins."""
+    """Return the weights file of a path or a bundled name (`lenet`); a file of that path takes precedence."""
     path = Path(name_or_path)
     if path.is_file():
         return path
@@ -49,7 +49,7 @@ def find(name_or_path: str | Path) -> Path:
     if inside is not None:
         return inside
     if path.exists():
-        return path  # reading it says what it is
+        return path  # reading it reports the error
     known = bundled.names(SUFFIX)
     near = nearest(str(name_or_path), known)
     hint = f"did you mean `{near}`?" if near else f"bundled are: {', '.join(known) or 'none'}"
@@ -57,9 +57,9 @@ def find(name_or_path: str | Path) -> Path:
 
 
 def read(path: str | Path, *, private: bool = False) -> Arrays:
-    """All tensors of a safetensors file by name; half-precision ones (F16, BF16) come as float32.
+    """Return all tensors of a safetensors file by name; half precision (F16, BF16) is converted to float32.
 
-    Names that begin with `@` are a checkpoint's own, and left out unless `private`.
+    Names that begin with `@` are the training state of a checkpoint, and are left out unless `private`.
     """
     _checked_file(path)
     try:
@@ -83,7 +83,7 @@ def read(path: str | Path, *, private: bool = False) -> Arrays:
 
 
 def metadata(path: str | Path) -> dict[str, str]:
-    """The texts that a safetensors file carries beside its tensors."""
+    """Return the metadata of a safetensors file."""
     _checked_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -93,7 +93,7 @@ def metadata(path: str | Path) -> dict[str, str]:
 
 
 def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes a safetensors file whole or not at all."""
+    """Write a safetensors file atomically."""
     ready = {}
     for name, array in arrays.items():
         # Not ascontiguousarray, which turns a single number into a list of one.
@@ -107,7 +107,7 @@ def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
 
 
 def _in_order(content: bytes) -> bytes:
-    """The library writes metadata in random order; sorted, equal weights are equal files."""
+    """Sort the metadata, which the library writes in random order, so that equal weights give equal files."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -129,7 +129,7 @@ def _checked_file(path: str | Path) -> None:
 def _unreadable(path: str | Path, error: Exception) -> WeightsError:
     if isinstance(error, OSError):
         return WeightsError(f"`{path}` cannot be read: {error.strerror or error}")
-    return WeightsError(f"`{path}` is not a whole safetensors file ({error}): it is cut short or something else")
+    return WeightsError(f"`{path}` is not a complete safetensors file: {error}")
 
 
 # Against a network

@@ -1,4 +1,4 @@
-"""The numbers that a network begins with: a seed decides them, the same for every backend."""
+"""Initial weights, which a seed determines for every backend."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from cnnspec.graph.graph import Graph
 from cnnspec.layers import Parameter
 
 BLOCK = 1 << 20
-"""Numbers drawn at a time, so that large float32 arrays need no float64 copy of themselves."""
+"""Numbers drawn at a time, so that large float32 arrays need no float64 copy."""
 
 
 def initial(graph: Graph, seed: int, dtype: npt.DTypeLike = np.float64) -> Arrays:
-    """Every array of `graph.parameters`: the spec's own numbers, constants, or drawn by the layer's scheme.
+    """Return every array of `graph.parameters`: the spec's own numbers, constants, or drawn by the layer's scheme.
 
-    Each array has a random stream of its own, drawn in float64: it depends on the seed, its name, its shape and the
-    scheme alone, and float32 weights are the rounded float64 ones.
+    Each array has a random stream of its own, drawn in float64, which depends only on the seed, its name, its shape and
+    the scheme; float32 weights are the rounded float64 ones.
     """
     arrays = {}
     for node in graph.nodes:
         for key, parameter in node.parameters.items():
             name = f"{node.name}.{key}"
             scheme = parameter.scheme or "torch"
-            # Only PyTorch draws biases; the papers of the other schemes begin with zero.
+            # Only PyTorch draws biases; the papers of the other schemes initialise them with zero.
             zero = key == "bias" and scheme != "torch"
             array = _begin(parameter, name, seed, "zeros" if zero else scheme, np.dtype(dtype))
             if not np.isfinite(array).all():
-                raise WeightsError(f"`{name}` begins with numbers that {array.dtype} cannot hold")
+                raise WeightsError(f"`{name}` has initial values beyond the range of {array.dtype}")
             arrays[name] = array
     return arrays
 
 
 def variance(scheme: str, fan_in: int, fan_out: int) -> float:
-    """The variance of the weights that a scheme draws."""
+    """Return the variance of the weights that a scheme draws."""
     match scheme.removesuffix("_normal").removesuffix("_uniform"):
         case "torch":  # its layers' kaiming_uniform with a = √5, which is U(±1/√fan_in); biases alike
             return 1 / (3 * fan_in)
@@ -54,7 +54,7 @@ def variance(scheme: str, fan_in: int, fan_out: int) -> float:
 
 def _begin(parameter: Parameter, name: str, seed: int, scheme: str, dtype: np.dtype[Any]) -> Array:
     shape = parameter.shape
-    with np.errstate(over="ignore"):  # `initial` looks for what overflowed, and says where
+    with np.errstate(over="ignore"):  # `initial` reports an overflow
         if parameter.numbers is not None:
             values = np.array(parameter.numbers.values).astype(dtype)
             return values.reshape(shape) if parameter.numbers.shape else np.full(shape, values[0])
@@ -63,7 +63,7 @@ def _begin(parameter: Parameter, name: str, seed: int, scheme: str, dtype: np.dt
     if scheme == "zeros":
         return np.zeros(shape, dtype)
     if parameter.fan_in < 1:
-        raise ValueError(f"`{name}` has neither a fill nor a fan-in: its layer must say how it begins")
+        raise ValueError(f"`{name}` has neither a fill nor a fan-in: its layer must define its initial values")
     deviation = math.sqrt(variance(scheme, parameter.fan_in, parameter.fan_out))
     stream = rng.stream(seed, "weights", name)
     array = np.empty(parameter.size, dtype)

@@ -1,4 +1,4 @@
-"""Arrays compared with what a network needs."""
+"""Comparison of arrays with the parameters of a network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cnnspec.graph.graph import Graph
 from cnnspec.wording import nearest
 
 SHOWN = 10
-"""How many tensors of each fault a message lists."""
+"""The most tensors that a message lists for each kind of fault."""
 
 
 def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> Arrays:
-    """The arrays in the order of `graph.parameters`, contiguous, or one WeightsError that lists all that do not fit."""
+    """Return the arrays in the order of `graph.parameters`, contiguous; raise WeightsError, which lists all misfits."""
     expected = {name: list(parameter.shape) for name, parameter in graph.parameters.items()}
     found = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     both = [name for name in expected if name in found]
@@ -49,7 +49,7 @@ def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> A
 
 
 def _list(names: list[str], what: str, says: Callable[[str], str]) -> list[str]:
-    """A line for each of the first names, and how many more there are."""
+    """Return a line for each of the first names, and the number of others."""
     lines = [f"  {name}: {says(name)}" for name in names[:SHOWN]]
     more = len(names) - SHOWN
     return [*lines, f"  … and {more:,} more {what}"] if more > 0 else lines

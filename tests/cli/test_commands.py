@@ -86,17 +86,17 @@ class TestCheck:
         lines = cnnspec("check", "lenet", "--explain").stdout
         assert (
             "max_pool1: max_pool 2×2 /2, 6×24×24 → 6×12×12\n"
-            "    height      ⌊(24 − 2 + 0 + 2) / 2⌋ = 12\n"
-            "    width       ⌊(24 − 2 + 0 + 2) / 2⌋ = 12\n"
-            "    pads        0 top, 0 bottom, 0 left, 0 right\n"
-            "    sees        6×6 of the input, in steps of 2\n"
+            "    height           ⌊(24 − 2 + 0 + 2) / 2⌋ = 12\n"
+            "    width            ⌊(24 − 2 + 0 + 2) / 2⌋ = 12\n"
+            "    pads             0 top, 0 bottom, 0 left, 0 right\n"
+            "    receptive field  6×6 of the input, in steps of 2\n"
             "conv2: conv 5×5, 6×12×12 → 16×8×8\n"
-            "    height      ⌊(12 − 5 + 0 + 1) / 1⌋ = 8\n"
-            "    width       ⌊(12 − 5 + 0 + 1) / 1⌋ = 8\n"
-            "    pads        0 top, 0 bottom, 0 left, 0 right\n"
-            "    parameters  weight 16×6×5×5 + bias 16 = 2,416\n"
-            "    MACs        16·8·8 × 6·5·5 = 153,600\n"
-            "    sees        14×14 of the input, in steps of 2\n"
+            "    height           ⌊(12 − 5 + 0 + 1) / 1⌋ = 8\n"
+            "    width            ⌊(12 − 5 + 0 + 1) / 1⌋ = 8\n"
+            "    pads             0 top, 0 bottom, 0 left, 0 right\n"
+            "    parameters       weight 16×6×5×5 + bias 16 = 2,416\n"
+            "    MACs             16·8·8 × 6·5·5 = 153,600\n"
+            "    receptive field  14×14 of the input, in steps of 2\n"
         ) in lines
 
     def test_branches_say_what_they_read(self, cnnspec: Cnnspec, spec: Callable[..., str]) -> None:
@@ -143,7 +143,7 @@ class TestCheck:
         faulty = spec(FAULTY)
         result = cnnspec("check", "lenet", faulty, "mlp")
         assert result.exit_code == 1
-        assert result.stdout.endswith("\n3 specs: 2 fit, 1 at fault\n")
+        assert result.stdout.endswith("\n3 specs: 2 valid, 1 with errors\n")
         assert cnnspec("check", "lenet", "mlp").exit_code == 0
         reports = read_json(cnnspec("check", "lenet", faulty, "--format", "json").stdout)
         assert [(report["spec"], report["ok"]) for report in reports] == [("lenet", True), ("net", False)]
@@ -557,7 +557,7 @@ class TestWeights:
             (tmp_path / "w.safetensors").write_bytes(content[:size])
             result = cnnspec("run", "lenet", "--weights", "w.safetensors")
             assert result.exit_code == 1
-            assert "`w.safetensors` is not a whole safetensors file" in result.stderr
+            assert "`w.safetensors` is not a complete safetensors file" in result.stderr
 
 
 class TestExamples:
@@ -583,7 +583,7 @@ examples:
             "  net.yaml:5:5: figure, on numpy\n"
             "    expected  [[[[19. 25.]\n"
             "                 [37. 44.]]]]\n"
-            "    came out  [[[[19. 25.]\n"
+            "    actual    [[[[19. 25.]\n"
             "                 [37. 43.]]]]\n"
             "    largest difference 1, tolerance 1e-06\n"
         )
@@ -642,7 +642,7 @@ class TestReference:
         found = {entry["name"]: entry for entry in read_json(cnnspec("backends", "--format", "json").stdout)}
         assert found["numpy"] == {
             "name": "numpy", "version": f"numpy {np.__version__}", "devices": ["cpu"],
-            "dtypes": ["float32", "float64"], "fault": None,
+            "dtypes": ["float32", "float64"], "options": [], "fault": None,
         }  # fmt: skip
         assert re.search(r"^numpy  numpy \S+ +cpu +float32, float64$", cnnspec("backends").stdout, re.M)
 
@@ -654,7 +654,7 @@ class TestWriting:
         assert cnnspec("check", "mine.yaml", "--set", "width=8").exit_code == 0
         again = cnnspec("init", "mine.yaml")
         assert again.exit_code == 1
-        assert "mine.yaml is there already" in again.stderr
+        assert "mine.yaml exists already" in again.stderr
         assert cnnspec("init", "nowhere/mine.yaml").exit_code == 1
 
     def test_render_checks_to_the_same_network(self, cnnspec: Cnnspec) -> None:
@@ -678,7 +678,7 @@ class TestInit:
         assert cnnspec("check", "-q", "mine.yaml").output == ""
         assert cnnspec("check", "mine.yaml").exit_code == 0
         again = cnnspec("init", "mine.yaml")
-        assert (again.exit_code, again.stderr) == (1, "error: mine.yaml is there already; name another file\n")
+        assert (again.exit_code, again.stderr) == (1, "error: mine.yaml exists already: give another path\n")
 
     def test_it_can_be_printed(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
         text = cnnspec("init", "-").output

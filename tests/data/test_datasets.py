@@ -106,7 +106,7 @@ def test_what_is_held_out_is_a_share_of_every_class(counts, share, seed):
     n = len(targets)
     split = a_split(targets)
     if not 0 < round(share * n) < n:
-        with pytest.raises(DataError, match="something must be on either side"):
+        with pytest.raises(DataError, match="neither part may be empty"):
             split_off(split, share, seed)
         return
     rest, held_out = split_off(split, share, seed)
@@ -323,7 +323,7 @@ def test_classes_of_other_names_are_noted():
 def test_cross_entropy_needs_one_number_a_class():
     write_idx("mine")
     said = message("mine", cnnspec.loads("{cnnspec: 1, name: net, input: [1, 2, 3], layers: [relu]}"))
-    assert said.startswith("`net` puts out 1×2×3, and cross-entropy takes one number for each class")
+    assert said.startswith("`net` has the output 1×2×3, and cross-entropy takes one number for each class")
 
 
 # .npz
@@ -380,9 +380,9 @@ def test_npz_that_is_broken_or_none_at_all():
     np.savez("data.npz", x=pixels(5, 2, 3), y=LABELS)
     whole = Path("data.npz").read_bytes()
     Path("data.npz").write_bytes(whole[:-100])
-    assert "`data.npz` is not a whole .npz file" in message("data.npz", network())
+    assert "`data.npz` is not a complete .npz file" in message("data.npz", network())
     Path("notes.txt").write_text("hello")
-    assert "`notes.txt` is not a whole .npz file" in message("notes.txt", network())
+    assert "`notes.txt` is not a complete .npz file" in message("notes.txt", network())
 
 
 # Regression
@@ -402,7 +402,7 @@ def test_targets_for_mean_squared_error():
     ("y", "said"),
     [
         (LABELS, "has classes as targets (uint8), and mean squared error compares numbers: use `loss: cross_entropy`"),
-        (np.zeros((5, 2)), "has targets of [2], and `net` puts out [3]"),
+        (np.zeros((5, 2)), "has targets of [2], and `net` has the output [3]"),
         (np.full((5, 3), np.nan), "`data.npz (train), targets` holds 15 numbers that are NaN"),
     ],
 )
@@ -426,7 +426,7 @@ examples:
     assert dataset.train.samples(np.array([1, 0])).tolist() == [[[[0, 1, 1]]], [[[1, 1, 0]]]]
     assert dataset.train.targets.tolist() == [[[[0, 1]]], [[[-1, 0]]]]
     assert dataset.test is None
-    assert message("examples", network()) == "the spec `net` has no examples to learn from"
+    assert message("examples", network()) == "the spec `net` has no examples to train on"
 
 
 # Folders of pictures
@@ -508,7 +508,7 @@ def test_a_corrupt_picture_is_named_when_it_is_met():
     path.write_bytes(whole[: len(whole) // 2])
     train = open_dataset("pets", network((1, 20, 30), outputs=2)).train
     train.samples(np.array([0, 2]))
-    with pytest.raises(DataError, match=r"`pets/cat/1\.png` is not a whole picture"):
+    with pytest.raises(DataError, match=r"`pets/cat/1\.png` is not a complete image"):
         train.samples(np.array([0, 1]))
 
 
@@ -518,7 +518,7 @@ def test_sizes_are_checked_by_the_headers():
     picture("pets/dog/2.png", mode="RGB")
     assert message("pets", network(outputs=2)) == (
         "`pets/dog/1.png` has 1×2×4 pixels (channels × height × width), and the network takes 1×2×3; "
-        "`--resize` (or `fit` in the spec's `input`) converts it (and 1 other pictures do not fit either)"
+        "`--resize` (or `fit` in the spec's `input`) converts it (and 1 other images do not fit either)"
     )
     found = open_dataset("pets", network(outputs=2).resizing()).train.samples(np.arange(6))
     assert found.shape == (6, 1, 2, 3)
@@ -547,7 +547,7 @@ def test_faulty_folders():
     Path("pets/bird").mkdir()
     assert message("pets", graph) == "the class folder `pets/bird` is empty"
     Path("pets/bird/x.webp").write_text("")
-    assert message("pets", graph).startswith("`pets/bird/x.webp` is no PNG or JPEG file")
+    assert message("pets", graph).startswith("`pets/bird/x.webp` is not a PNG or JPEG file")
     Path("pets/bird/x.webp").rename("pets/x.webp")
     Path("pets/bird").rmdir()
     assert "`pets/x.webp` lies outside of the class folders `cat`, `dog`" in message("pets", graph)

@@ -468,7 +468,7 @@ def test_broken_pictures(tmp_path):
     content = (tmp_path / "x.png").read_bytes()
     for wrong in (content[:45], content[:12], content[:30] + b"xxxx" + content[34:]):
         (tmp_path / "x.png").write_bytes(wrong)
-        assert message("x.png").startswith("`x.png` is not a whole picture: ")
+        assert message("x.png").startswith("`x.png` is not a complete image: ")
 
 
 def test_without_pillow(monkeypatch):

@@ -66,10 +66,10 @@ class TestParametersAndMacs:
 
     def test_shares_are_of_the_whole_and_sorted(self) -> None:
         summary = summarize(cnnspec.load("lenet").graph)
-        assert [share[0] for share in summary.shares] == ["dense", "conv"]
-        assert sum(share[1] for share in summary.shares) == summary.totals.parameters
-        assert sum(share[2] for share in summary.shares) == summary.totals.macs
-        assert summary.shares[0][1] / summary.totals.parameters == pytest.approx(0.942, abs=5e-4)
+        assert [share[0] for share in summary.by_kind] == ["dense", "conv"]
+        assert sum(share[1] for share in summary.by_kind) == summary.totals.parameters
+        assert sum(share[2] for share in summary.by_kind) == summary.totals.macs
+        assert summary.by_kind[0][1] / summary.totals.parameters == pytest.approx(0.942, abs=5e-4)
 
 
 class TestMemory:

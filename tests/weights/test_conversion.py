@@ -491,10 +491,10 @@ def test_every_fault_is_listed_at_once(tmp_path, small):
   2 in the file, 1 in the spec, of weight 3×3×1×1, bias 3:
       file: body.2, body.3
       spec: conv2
-  body.0 (weight 3×2×3×3, bias 3) is in the file, and nothing like it in the spec
-  extra (weight 7×7) is in the file, and nothing like it in the spec
-  conv1 (weight 3×2×3×3) is in the spec, and nothing like it in the file; `body.0` has this weight, with a bias
-  scale1 (weight 3) is in the spec, and nothing like it in the file
+  body.0 (weight 3×2×3×3, bias 3) is in the file, and has no counterpart in the spec
+  extra (weight 7×7) is in the file, and has no counterpart in the spec
+  conv1 (weight 3×2×3×3) is in the spec, and has no counterpart in the file; `body.0` has this weight, with a bias
+  scale1 (weight 3) is in the spec, and has no counterpart in the file
   help: --ignore NAME leaves out what the spec does not have
   help: --rename OLD=NEW settles a layer: OLD begins its names in the file, NEW is the layer of the spec"""
     )
@@ -542,7 +542,7 @@ def test_a_head_of_other_classes_is_not_to_be_left_out():
     graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 2]").graph
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
     faults = alignment.align(expected, shapes_of([("fc", "", linear(10, 3))]))[1]
-    assert faults[0] == "  fc (weight 10×3, bias 10) is in the file, and nothing like it in the spec"
+    assert faults[0] == "  fc (weight 10×3, bias 10) is in the file, and has no counterpart in the spec"
     assert not any("--ignore fc" in fault for fault in faults)
 
 
@@ -671,7 +671,7 @@ def test_convert_show_run(cnnspec, tmp_path):
         result.stdout
         == """\
 small: weights of theirs.safetensors
-the file holds its tensors sorted by name, not as the model defines them: they are taken 2 before 10
+the file holds its tensors sorted by name, not as the model defines them: they are ordered 2 before 10
 1 × `num_batches_tracked` left out: inference does not use it, and the spec has none
 
 file                 spec                        shape  note

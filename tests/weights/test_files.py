@@ -119,7 +119,7 @@ def test_a_truncated_file(tmp_path, cut):
     weights.write(path, {"w": np.ones(100)})
     path.write_bytes(path.read_bytes()[:cut])
     for read in (weights.read, weights.metadata):
-        assert message(read, path).startswith(f"`{path}` is not a whole safetensors file (")
+        assert message(read, path).startswith(f"`{path}` is not a complete safetensors file: ")
 
 
 def test_a_dtype_that_is_not_read(tmp_path):

@@ -176,7 +176,7 @@ def test_all_parameters_in_their_order():
 def test_numbers_beyond_the_dtype_are_refused():
     graph = network(("fc", Dense(units=1, weight=Numbers((), (1e300,)))), shape=(1,))
     assert initial(graph, 0)["fc.weight"] == 1e300
-    with pytest.raises(WeightsError, match=r"`fc.weight` begins with numbers that float32 cannot hold"):
+    with pytest.raises(WeightsError, match=r"`fc.weight` has initial values beyond the range of float32"):
         initial(graph, 0, "float32")
 
 
