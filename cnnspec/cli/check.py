@@ -25,7 +25,7 @@ from cnnspec.layers import Shape
 
 @click.command("check")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@click.option("--input", "input_shape", type=ShapeType(), help="Input shape in place of the spec's.")
+@click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")
 @click.option("--explain", is_flag=True, help="Print the formulas of each layer with their numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 STARTER = """\
-# A network for small grey images. `cnnspec check FILE` proves its shapes, `cnnspec run FILE` runs it.
+# A network for small grey images. `cnnspec check FILE` computes its shapes, `cnnspec run FILE` runs it.
 cnnspec: 1
 name: {name}
 input: [1, 28, 28]                # channels, height, width; the batch is never written
@@ -17,7 +17,7 @@ input: [1, 28, 28]                # channels, height, width; the batch is never 
 params:                           # named values; `--set width=32` overrides them
   width: 16
 
-blocks:                           # pieces that are used more than once
+blocks:                           # groups of layers that are used more than once
   stage:
     params: {{channels: int, activation: relu}}      # a type: required; a value: the default
     layers:
@@ -27,7 +27,7 @@ blocks:                           # pieces that are used more than once
 layers:
   - stage: $width
   - stage: {{channels: $(width * 2), name: second}}    # its layers are called second.conv1, …
-  - add:                          # branches start from the current tensor and are added up
+  - add:                          # branches start from the current tensor and are added
       main: [conv: {{channels: $(width * 2), kernel: 3, padding: same}}]
       skip: []                    # an empty list is the identity
   - relu

@@ -90,11 +90,13 @@ def command(
     if resume is not None:
         if spec is not None:
             raise click.UsageError("a resumed run has its own spec: give --resume RUN without a SPEC")
+        if ignored := [option for option in _given_options() if option not in _WITH_RESUME]:
+            raise click.UsageError(f"a resumed run has its own settings: leave out {', '.join(ignored)}")
         opened = resume_run(resume, data, epochs=given.get("epochs"))
     elif spec is None:
         raise click.UsageError("give a SPEC to train, or a run to --resume")
     else:
-        if _was_given("seed"):
+        if "--seed" in _given_options():
             given["seed"] = execution.seed
         if data.source is not None:
             given["data"] = data.source
@@ -129,9 +131,14 @@ def _train(run: Run, stop: Callable[[], bool], output_format: str) -> None:
         _print_end(run, result)
 
 
-def _was_given(name: str) -> bool:
-    source = click.get_current_context().get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
+_WITH_RESUME = ("--resume", "--epochs", "--data", "--data-dir", "--no-download", "--format")
+
+
+def _given_options() -> list[str]:
+    """Return the options that the command line gives, apart from defaults."""
+    context = click.get_current_context()
+    sources = {param: context.get_parameter_source(param.name or "") for param in context.command.params}
+    return [param.opts[0] for param, source in sources.items() if source and source.name != "DEFAULT"]
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def _execution(device: str, seed: int, memory_limit: int | None) -> Execution:
 @click.option("--backend", "backends", multiple=True, help="Compare only this backend; may be repeated.")
 @click.option("--dtype", "dtypes", multiple=True, help="Data type to compare in; may be repeated. [float64, float32]")
 @click.option("--tolerance", type=click.FloatRange(0), help="Largest relative difference. [1e-9 float64, 1e-4 float32]")
-@click.option("--input", "input_shape", type=ShapeType(), help="Input shape in place of the spec's.")
+@click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Samples in the batch.")
 @packed("execution", _execution, device_option, seed_option, memory_option)
 @params_option

@@ -15,8 +15,8 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import describe, nearest, quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-NAME_RULE = "letters, digits, `_` and `-`, with a letter or `_` first"
-PARAM_RULE = "letters, digits and `_`, with a letter or `_` first"
+NAME_RULE = "letters a to z, digits, `_` and `-`, with a letter or `_` first"
+PARAM_RULE = "letters a to z, digits and `_`, with a letter or `_` first"
 """As a name, without the `-`, which `$a-b` would read as minus."""
 
 

@@ -18,7 +18,7 @@ Fields = tuple[ReceptiveField, ...]
 class ShapeError(Exception):
     """A layer that does not fit its inputs. It knows no place in the text: the language adds that.
 
-    `field` is the key at fault (`kernel`; None for the layer as a whole), `label` the text at that place,
+    `field` is the invalid key (`kernel`; None for the layer as a whole), `label` the text at that place,
     `remedies` what would help, and `larger_input` whether a larger input of the network might.
     """
 

@@ -23,7 +23,7 @@ LARGEST = 2**31 - 1
 def fault(code: str, message: str, *at: str | int, help: str = "", known: tuple[str, ...] = ()) -> PydanticCustomError:
     """Return an error of ours inside a pydantic validator.
 
-    `at` is the path to the value at fault; `known` are the words that may stand in its place, from which the language
+    `at` is the path to the invalid value; `known` are the words that may stand in its place, from which the language
     suggests one, and `help` is what to do where none is near.
     """
     context = {"at": at, "help": help, "known": known}

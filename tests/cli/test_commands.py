@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 import cnnspec as package
 from cnnspec.cli import COMMANDS
+from cnnspec.wording import cells
 
 Process = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -696,3 +697,22 @@ class TestRender:
 
     def test_parameters_are_put_in(self, cnnspec: Cnnspec) -> None:
         assert "  - dense: {units: 7}\n" in cnnspec("render", "resnet18", "--short", "--set", "classes=7").output
+
+
+def test_wide_characters_keep_the_columns_aligned(cnnspec: Cnnspec, spec: Callable[..., str], tmp_path: Path) -> None:
+    name = spec("input: [4]\nlayers: [dense: 3]\nclasses: [卷积層, b, é]\n")
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(30, 4)), y=np.arange(30) % 3)
+    lines = cnnspec("evaluate", name, "--data", "data.npz", "--split", "train").stdout.splitlines()
+    rule, *rows = lines[3:7]
+    assert rule.startswith("──")
+    assert [cells(row[: row.index("10") + 2]) for row in rows] == [cells(lines[2][: lines[2].index("samples") + 7])] * 3
+    heading, rule, *rows = lines[-5:]
+    assert {cells(line) for line in (heading, rule, *rows)} == {cells(rule)}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "weights convert", "weights show"])
+def test_help_fits_a_terminal_of_80_columns(cnnspec: Cnnspec, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cnnspec(*command.split(), "--help").stdout.splitlines()
+    assert lines[0].startswith(f"Usage: cnnspec {command}")
+    assert [line for line in lines if cells(line) > 80] == []

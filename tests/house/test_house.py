@@ -261,7 +261,7 @@ def test_public_functions_are_documented(name: str) -> None:
 
 
 def test_lazy_names_are_there() -> None:
-    assert set(cnnspec.__all__) <= set(dir(cnnspec))
+    assert set(cnnspec.__all__) == set(cnnspec._HOMES) == set(dir(cnnspec))
     for name in cnnspec.__all__:
         assert getattr(cnnspec, name).__name__ == name
 

@@ -190,7 +190,7 @@ def test_lenet():
     # conv1 6·(25 + 1) = 156, conv2 16·(6·25 + 1) = 2,416;
     # dense 120·(256 + 1) + 84·(120 + 1) + 10·(84 + 1) = 30,840 + 10,164 + 850 = 41,854, which is 94.2 % of 44,426.
     assert summary.totals.parameters == 156 + 2_416 + 41_854 == 44_426
-    assert summary.shares[0][:2] == ("dense", 41_854)
+    assert summary.by_kind[0][:2] == ("dense", 41_854)
     assert round(100 * 41_854 / 44_426, 1) == 94.2
     # 24·24 places · 6·25 + 8·8 places · 16·6·25 + 120·256 + 84·120 + 10·84
     assert summary.totals.macs == 86_400 + 153_600 + 30_720 + 10_080 + 840 == 281_640

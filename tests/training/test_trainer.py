@@ -372,3 +372,13 @@ examples: [{input: [1000, 2000], output: [3000, 6000]}]
 train: {data: examples, loss: mean_squared_error, optimizer: {sgd: 100.0}, epochs: 100}
 """,
 )
+
+
+def test_settings_beside_resume_are_refused_not_ignored(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from cnnspec.cli import main
+
+    result = CliRunner().invoke(main, ["train", "--resume", str(tmp_path), "--backend", "numpy", "--lr", "1"])
+    assert result.exit_code == 2
+    assert "a resumed run has its own settings: leave out --learning-rate, --backend" in result.stderr
