@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from functools import cache
 from pathlib import Path
 
 SPEC = ".yaml"
@@ -9,6 +12,7 @@ FOLDERS = ("", "textbook/", "samples/")
 """Where a bare name is looked up, in this order."""
 
 
+@cache
 def folder() -> Path:
     """Return the folder of bundled files: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent
@@ -24,7 +28,8 @@ def names(suffix: str = SPEC) -> list[str]:
 
 def find(name: str, suffix: str = SPEC) -> Path | None:
     """Return the bundled file of a name, with or without its suffix and its folder; None where there is none."""
-    known = names(suffix)
     wanted = name.removesuffix(suffix)
-    found = next((parent + wanted for parent in FOLDERS if parent + wanted in known), None)
-    return folder() / f"{found}{suffix}" if found else None
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", wanted):  # no way out of the folder
+        return None
+    candidates = (folder() / f"{parent}{wanted}{suffix}" for parent in FOLDERS)
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113  (never raises)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from cnnspec.graph.settings import Choice
 from cnnspec.language.entry import Entry, read_entry
@@ -73,23 +74,24 @@ def read_model(
     `extra_keys` are keys that the caller reads.
     """
     scope, node, owner = entry.scope, entry.config, f"`{entry.kind}`"
+    fields = cls.model_fields  # looked up once, since pydantic makes that slow
     mapping = node is not None and node.is_mapping
     values: dict[str, Any] = {}
     unknown = NO_UNKNOWN_KEYS
     invalid: set[str] = set()  # fields whose value cannot be evaluated
     if node is not None and mapping:
-        unknown = unknown_keys(scope, node, (*cls.model_fields, *extra_keys), owner, _required(cls))
+        unknown = unknown_keys(scope, node, (*fields, *extra_keys), owner, _required(fields))
         for key, item in node.items():
-            if key in cls.model_fields:
+            if key in fields:
                 try:
                     values[key] = scope.value(item)
                 except InvalidValue:
                     invalid.add(key)
     elif node is not None and node.value is not None:
         if main is None:
-            takes = "fields by name" if cls.model_fields else "nothing"
+            takes = "fields by name" if fields else "nothing"
             message = f"{owner} takes {takes}, not {describe(node.plain())}"
-            scope.error("wrong-type", message, node.span, help=_usage(cls, entry.kind))
+            scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind))
             return None
         try:
             values = {main: scope.value(node)}
@@ -118,14 +120,14 @@ def example(owner: str, fields: Sequence[str], node: YamlNode | None = None) -> 
     return f"add `{', '.join(open_)}`" if node is not None and node.is_mapping else f"`{owner}: {{{', '.join(open_)}}}`"
 
 
-def _usage(cls: type[BaseModel], owner: str) -> str:
-    if required := _required(cls):
+def _usage(fields: Mapping[str, FieldInfo], owner: str) -> str:
+    if required := [*_required(fields)]:
         return example(owner, required)
-    return f"a mapping may hold {names(list(cls.model_fields))}" if cls.model_fields else f"write `{owner}` alone"
+    return f"a mapping may hold {names(list(fields))}" if fields else f"write `{owner}` alone"
 
 
-def _required(cls: type[BaseModel]) -> list[str]:
-    return [name for name, field in cls.model_fields.items() if field.is_required()]
+def _required(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
+    return (name for name, field in fields.items() if field.is_required())
 
 
 def _report(entry: Entry, found: dict[str, Any], mapping: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from cnnspec.layers.base import Fields, Inferred, Layer, ShapeError
@@ -40,9 +41,7 @@ def does_not_fit(axes: Sequence[Axis]) -> ShapeError:
 
 def looks_per_side(layer: Layer) -> tuple[str, str] | None:
     """Return a message and a remedy where a total padding is what other frameworks would write for each side."""
-    # Asked of the class, since a missing attribute of a pydantic model costs more than the whole shape rule.
-    fields = type(layer).model_fields
-    if "padding" not in fields or "kernel" not in fields or layer.kind == "conv_transpose":
+    if not _pads_its_input(type(layer)):
         return None
     padding: Any = getattr(layer, "padding")  # noqa: B009
     if not isinstance(padding, Total):
@@ -68,3 +67,8 @@ def looks_per_side(layer: Layer) -> tuple[str, str] | None:
 
 
 _WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left", "right", "front", "back")}
+
+
+@cache  # pydantic makes the look-up of fields slower than a whole shape rule
+def _pads_its_input(cls: type[Layer]) -> bool:
+    return {"padding", "kernel"} <= cls.model_fields.keys() and cls.kind != "conv_transpose"
