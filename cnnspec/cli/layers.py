@@ -9,6 +9,7 @@ import textwrap
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from cnnspec.cli.common import error_line, format_option, print_json, text_width
 from cnnspec.layers import Layer, find, known_kinds
@@ -50,7 +51,7 @@ def reference(cls: type[Layer]) -> dict[str, Any]:
     """Return the layer's documentation as data: its fields with their types, defaults and descriptions."""
     schema = cls.model_json_schema()
     defaults = cls.model_construct().model_dump(mode="json", warnings=False)
-    meanings = _field_docs(cls)
+    meanings = field_docs(cls)
     fields = {}
     for name in sorted(cls.field_names(), key=lambda name: not cls.model_fields[name].is_required()):
         field = cls.model_fields[name]
@@ -70,11 +71,11 @@ def reference(cls: type[Layer]) -> dict[str, Any]:
     }
 
 
-def _field_docs(cls: type[Layer]) -> dict[str, str]:
+def field_docs(cls: type[BaseModel]) -> dict[str, str]:
     """Return the docstring of each field, of the class and its bases."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if not issubclass(base, Layer) or base is Layer:
+        if not issubclass(base, BaseModel) or base in (BaseModel, Layer):
             continue
         (tree,) = ast.parse(inspect.getsource(base)).body
         assert isinstance(tree, ast.ClassDef)

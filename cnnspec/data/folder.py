@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +40,16 @@ class FolderSplit:
         self.targets = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
         self.n = len(self.files)
         self._input = spec.input
+        self._threads = ThreadPoolExecutor(thread_name_prefix="decode")
 
     def samples(self, indices: Array) -> Array:
         """Return the images, decoded by several threads and scaled as the spec's `input` says."""
-        return np.stack(list(_pool().map(self._sample, indices)))
+        return np.stack(list(self._threads.map(self._sample, indices)))
 
     def check_sizes(self) -> None:
         """Raise DataError for images whose headers give another size than the network's."""
         shape = self._input.shape
-        found = zip(self.files, _pool().map(_shape, self.files), strict=True)
+        found = zip(self.files, self._threads.map(_shape, self.files), strict=True)
         wrong = [(file, size) for file, size in found if not images.may_fit(size, shape)]
         if wrong:
             file, size = wrong[0]
@@ -163,8 +163,3 @@ def _shape(file: Path) -> tuple[int, int, int]:
 def _listed(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(f"`{name}`" for name in names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="decode")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cnnspec.diagnostics import Span
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Layer, Parameter, Shape, ShapeError
+from cnnspec.layers.base import DEFAULT_SCHEME
 from cnnspec.layers.input import INPUT, InputLayer
 from cnnspec.wording import format_shape
 
@@ -22,7 +23,7 @@ class GraphBuilder:
     `init` is the scheme that draws the weights of layers that name none.
     """
 
-    def __init__(self, name: str = "network", *, init: str = "torch") -> None:
+    def __init__(self, name: str = "network", *, init: str = DEFAULT_SCHEME) -> None:
         self.name = name
         self.init = init
         self.nodes: list[Node] = []

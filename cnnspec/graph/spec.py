@@ -8,6 +8,7 @@ from cnnspec.diagnostics import Diagnostic, Span
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Optimizer, Train
+from cnnspec.layers.base import DEFAULT_SCHEME
 from cnnspec.layers.fields import Numbers
 
 
@@ -32,7 +33,7 @@ class Spec:
     """Preprocessing of the input."""
     classes: tuple[str, ...] = ()
     """Names of the outputs."""
-    init: str = "torch"
+    init: str = DEFAULT_SCHEME
     """The default scheme that draws the initial weights."""
     examples: tuple[Example, ...] = ()
     train: Train | None = None

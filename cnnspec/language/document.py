@@ -20,6 +20,7 @@ from cnnspec.language.params import read_params
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
 from cnnspec.language.yaml_tree import YamlNode, parse
+from cnnspec.layers.base import DEFAULT_SCHEME
 from cnnspec.layers.conv import Scheme
 from cnnspec.wording import describe, names, one_of, quoted
 
@@ -46,7 +47,7 @@ class Document:
     """The blocks by name; None for an invalid one."""
     classes: tuple[str, ...] = ()
     classes_span: Span | None = None
-    init: str = "torch"
+    init: str = DEFAULT_SCHEME
     train: Train | None = None
     expect: Expect | None = None
     expect_node: YamlNode | None = None

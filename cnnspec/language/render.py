@@ -18,6 +18,7 @@ from cnnspec.graph.settings import Choice, Input
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import spec_of
 from cnnspec.language.yaml_tree import resolve
+from cnnspec.layers.base import DEFAULT_SCHEME
 from cnnspec.layers.geometry import Pads
 from cnnspec.layers.input import INPUT
 
@@ -41,7 +42,7 @@ def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
     lines = ["cnnspec: 1", f"name: {flow(spec.name)}", f"input: {flow(_input(spec.input))}"]
     if spec.classes:
         lines.append(f"classes: {flow(list(spec.classes))}")
-    if spec.init != "torch":
+    if spec.init != DEFAULT_SCHEME:
         lines.append(f"init: {spec.init}")
     lines.append("layers:")
     items = _arrange(graph)

@@ -57,6 +57,10 @@ class Inferred(NamedTuple):
         return Pads(tuple((window.before, window.after) for window in self.windows))
 
 
+DEFAULT_SCHEME = "torch"
+"""The scheme that draws weights where neither the layer nor the spec names one: PyTorch's own defaults."""
+
+
 class Parameter(NamedTuple):
     """One array of a layer: its shape, and its initial values.
 

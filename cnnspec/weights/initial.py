@@ -13,6 +13,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import Parameter
+from cnnspec.layers.base import DEFAULT_SCHEME
 
 BLOCK = 1 << 20
 """Numbers drawn at a time, so that large float32 arrays need no float64 copy."""
@@ -27,8 +28,10 @@ def initial(graph: Graph, seed: int, dtype: npt.DTypeLike = np.float64) -> Array
     arrays = {}
     for node in graph.nodes:
         for key, parameter in node.parameters.items():
-            name = f"{node.name}.{key}"
-            scheme = parameter.scheme or "torch"
+            name = node.arrays[key]
+            if name in arrays:  # which another node shares
+                continue
+            scheme = parameter.scheme or DEFAULT_SCHEME
             # Only PyTorch draws biases; the papers of the other schemes initialise them with zero.
             zero = key == "bias" and scheme != "torch"
             array = _begin(parameter, name, seed, "zeros" if zero else scheme, np.dtype(dtype))

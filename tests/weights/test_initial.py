@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+import cnnspec
 from cnnspec.errors import WeightsError
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.layers import Parameter
@@ -192,3 +193,18 @@ def test_a_foreign_layer_must_say_how_its_array_begins():
 def test_a_foreign_scheme_is_refused():
     with pytest.raises(ValueError, match="no scheme `orthogonal`"):
         initial(dense("orthogonal"), 0)
+
+
+def test_an_array_that_nodes_share_is_drawn_once() -> None:
+    builder = GraphBuilder("shared")
+    x = builder.input((3,))
+    names = {"weight": "a.weight", "bias": "a.bias"}
+    first = builder.add("a", Dense(units=3), [x.name])
+    builder.add("b", Dense(units=3), [first.name], arrays=names)
+    graph = builder.graph()
+    weights = initial(graph, seed=0)
+    assert list(weights) == list(graph.parameters) == ["a.weight", "a.bias"]
+    y = cnnspec.build(graph, "numpy", dtype="float64").predict(np.ones((1, 3)))
+    w = {name: array.astype(np.float64) for name, array in weights.items()}
+    once = w["a.weight"] @ np.ones(3) + w["a.bias"]
+    np.testing.assert_allclose(y[0], w["a.weight"] @ once + w["a.bias"], rtol=1e-5)
