@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -17,11 +16,14 @@ from cnnspec.runtime.model import Model
 __all__ = ["NumpyBackend", "backend"]
 
 
+NUMERICS = ("default", "strict")
+
+
 class NumpyBackend:
     """NumPy on the processor."""
 
     name = "numpy"
-    options: tuple[str, ...] = ()
+    options = ("numerics",)
 
     def version(self) -> str:
         """Return the version of NumPy."""
@@ -42,14 +44,22 @@ class NumpyBackend:
             raise BackendError("the numpy backend computes in one process: use --backend torch with torchrun")
         yield device
 
-    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
-        """Return a model with copies of the weights."""
+    def prepare(
+        self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, numerics: str = "default"
+    ) -> Model:
+        """Return a model with copies of the weights.
+
+        `numerics` is "default", which rewrites the graph for inference with equal outputs up to rounding, or "strict",
+        which runs it layer by layer.
+        """
         from cnnspec_numpy.model import NumpyModel
 
         for what, wanted, present in (("device", device, self.devices()), ("dtype", dtype, self.dtypes())):
             if wanted not in present:
                 raise BackendError(f"the numpy backend has no {what} `{wanted}`: it has {', '.join(present)}")
-        return NumpyModel(graph, weights, device, dtype)
+        if numerics not in NUMERICS:
+            raise BackendError(f"the option `numerics` is {' or '.join(NUMERICS)}, not {numerics!r}")
+        return NumpyModel(graph, weights, device, dtype, rewrites=numerics == "default")
 
 
 backend = NumpyBackend()

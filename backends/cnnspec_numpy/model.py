@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import released_after
+from cnnspec.graph.rewrites import Rewritten, for_inference
 from cnnspec.layers import Layer
 from cnnspec.runtime.model import Hook, Model
 from cnnspec_numpy import losses, optimizers
@@ -21,22 +23,54 @@ _QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """What overflows is infinite, and is reported by those who look at the numbers, not at each product."""
 
 
-class NumpyModel(Model):
-    """A graph with its weights, as NumPy arrays that are changed in place."""
+class Program:
+    """A graph with the kernel and the arrays of each node."""
 
-    def __init__(self, graph: Graph, weights: Mapping[str, Array], device: str, dtype: str) -> None:
+    def __init__(self, graph: Graph, arrays: Mapping[str, Array]) -> None:
+        self.graph = graph
+        self.kernels = kernels_of(graph)
+        self.params = {node.name: {key: arrays[name] for key, name in node.arrays.items()} for node in graph.nodes}
+        self.released = released_after(graph)
+
+
+class NumpyModel(Model):
+    """A graph with its weights, as NumPy arrays that are changed in place.
+
+    With `rewrites`, `predict` and `run` compute a graph that is rewritten for inference; traces and training do not.
+    """
+
+    def __init__(
+        self, graph: Graph, weights: Mapping[str, Array], device: str, dtype: str, *, rewrites: bool = True
+    ) -> None:
         super().__init__(graph, device, dtype)
-        self._kernels = kernels_of(graph)
+        self.rewrites = rewrites
         self._weights = {name: np.array(weights[name], self.array_dtype, order="C") for name in graph.parameters}
-        self._params = {
-            node.name: {key: self._weights[name] for key, name in node.arrays.items()} for node in graph.nodes
-        }
+        self._program = Program(graph, self._weights)
         self._trainable = [name for name, parameter in graph.parameters.items() if parameter.trainable]
         self._depends_on_parameters = _depends_on_parameters(graph)
-        self._released = released_after(graph)
+        self._inference: Program | None = None
+
+    @cached_property
+    def _rewritten(self) -> Rewritten:
+        return for_inference(self.graph)
+
+    def _inference_program(self) -> Program:
+        """Return the rewritten graph with its arrays, which are computed anew after the weights have changed."""
+        if self._inference is None:
+            # In float64, so that the product of two factors is rounded once.
+            new = {
+                name: np.ascontiguousarray(recipe.compute(self._in_float64), self.array_dtype)
+                for name, recipe in self._rewritten.recipes.items()
+            }
+            self._inference = Program(self._rewritten.graph, self._weights | new)
+        return self._inference
+
+    def _in_float64(self, name: str) -> Array:
+        return self._weights[name].astype(np.float64)
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
-        outputs = self._forward(inputs, hook=hook)
+        program = self._program if hook is not None or not self.rewrites else self._inference_program()
+        outputs = self._forward(inputs, program, hook=hook)
         # A network of views alone would hand out the caller's own array.
         return {
             name: y.copy() if any(np.may_share_memory(x, y) for x in inputs.values()) else y
@@ -47,6 +81,7 @@ class NumpyModel(Model):
     def _forward(
         self,
         inputs: Arrays,
+        program: Program,
         tape: Tape | None = None,
         state: Arrays | None = None,
         hook: Hook | None = None,
@@ -54,20 +89,20 @@ class NumpyModel(Model):
         """Return the outputs; fill the tape, and run as in training where `state` is given."""
         training = state is not None
         values: Arrays = {}
-        for node, released in zip(self.graph.nodes, self._released, strict=True):
+        for node, released in zip(program.graph.nodes, program.released, strict=True):
             if not node.inputs:
                 values[node.name] = inputs[node.name]
             else:
                 context: Context[Layer] = Context(
                     node,
-                    self._params[node.name],
+                    program.params[node.name],
                     training=training,
                     seed=self.train.seed if training else 0,
                     step=self.steps if training else 0,
                     needs_input_gradient=not training or not self._depends_on_parameters.isdisjoint(node.inputs),
                     state=state if state is not None else {},
                 )
-                values[node.name], backward = self._kernels[node.kind](context, *(values[n] for n in node.inputs))
+                values[node.name], backward = program.kernels[node.kind](context, *(values[n] for n in node.inputs))
                 if tape is not None:
                     tape.append((node, backward))
                 # A closure holds what it read, which would live on through the next node.
@@ -76,7 +111,7 @@ class NumpyModel(Model):
                 hook(node.name, values[node.name])
             for name in released:
                 del values[name]
-        return {name: values[name] for name in self.graph.outputs}
+        return {name: values[name] for name in program.graph.outputs}
 
     @_QUIET
     def _backward(self, tape: Tape, dy: Arrays) -> tuple[Arrays, Arrays]:
@@ -99,7 +134,7 @@ class NumpyModel(Model):
 
     def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
         tape: Tape = []
-        self._forward(inputs, tape)
+        self._forward(inputs, self._program, tape)
         d, gradients = self._backward(tape, dy)
         return {name: np.array(d.get(name, np.zeros_like(x))) for name, x in inputs.items()}, gradients
 
@@ -111,7 +146,7 @@ class NumpyModel(Model):
         self.check_batch_statistics(len(x))
         tape: Tape = []
         output = self.graph.output.name
-        y = self._forward({self.graph.input.name: x}, tape, state)[output]
+        y = self._forward({self.graph.input.name: x}, self._program, tape, state)[output]
         loss, dy = losses.LOSSES[self.train.loss.kind](self.train.loss, y, target)
         return loss, y, self._backward(tape, {output: dy})[1]
 
@@ -119,6 +154,7 @@ class NumpyModel(Model):
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
         state: Arrays = {}
         loss, y, gradients = self._in_training(x, target, state)
+        self._inference = None
         for name, value in state.items():
             self._weights[name][...] = value
         optimizers.step(self.train.optimizer, self._weights, gradients, self._slots, self.learning_rate, self.steps + 1)
@@ -139,6 +175,7 @@ class NumpyModel(Model):
         return {name: array.copy() for name, array in self._weights.items()}
 
     def _load(self, state: Mapping[str, Array]) -> None:
+        self._inference = None
         for name, array in self._weights.items():
             array[...] = state[name]
 

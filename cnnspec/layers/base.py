@@ -116,6 +116,12 @@ class Layer(BaseModel):
     """Whether the output shares the input's memory at inference."""
     needs_batch_statistics: ClassVar[bool] = False
     """Whether training normalises each channel over the batch, so that a sample's output depends on the others."""
+    affine_by_channel: ClassVar[bool] = False
+    """Whether it is y = scale[c] · x + shift[c] at inference, with the method `scale_and_shift(arrays)`."""
+    folds_affine: ClassVar[bool] = False
+    """Whether such a layer behind it can be folded into its weight and bias: see `conv.Weighted`."""
+    takes_maximum: ClassVar[bool] = False
+    """Whether each output element is the maximum of input elements, so that it commutes with a monotone function."""
     normalises_classes: ClassVar[bool] = False
     """Whether the output is already a (log-)probability of each class."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal, Self
 
 from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError, spatial
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
@@ -23,6 +23,7 @@ class Weighted(Layer):
     monotone = False
     linear = True
     piecewise = False
+    folds_affine = True
 
     bias: BiasField = True
     """Whether a bias is added, or its numbers."""
@@ -38,6 +39,14 @@ class Weighted(Layer):
             given = self.bias if isinstance(self.bias, Numbers) else None
             found["bias"] = Parameter((outputs,), None, fan_in, fan_out, numbers=given, scheme=self.init)
         return found
+
+    def with_bias(self) -> Self:
+        """Return the layer with a bias."""
+        return self.model_copy(update={"bias": True})
+
+    def scaled_weight(self, weight: Any, scale: Any) -> Any:
+        """Return the weight (of NumPy or Torch) with each output channel times its scale [o]."""
+        return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
 
 
 def divide(groups: int, *channels: tuple[int, str]) -> None:
@@ -188,6 +197,12 @@ class ConvTranspose(Weighted):
         taps = math.prod(self.kernel)
         # As in PyTorch, which takes the fan-in from the second axis here too.
         return self.weight_and_bias((c, o, *self.kernel), o * taps, c // self.groups * taps, self.channels)
+
+    def scaled_weight(self, weight: Any, scale: Any) -> Any:
+        """Return the weight [c, o/g, kh, kw] with each output channel times its scale [o]."""
+        g, ones = self.groups, [1] * (weight.ndim - 2)
+        by_group = weight.reshape(g, -1, *weight.shape[1:]) * scale.reshape(g, 1, -1, *ones)
+        return by_group.reshape(weight.shape)
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return c·h·w · (o/g)·kh·kw."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -36,6 +37,7 @@ class BatchNorm(Norm):
     linear = True
     piecewise = False
     needs_batch_statistics = True
+    affine_by_channel = True
 
     eps: Positive = 1e-5
     """Added to the variance."""
@@ -47,6 +49,11 @@ class BatchNorm(Norm):
         c = inputs[0][:1]
         state = {"running_mean": Parameter(c, 0.0, trainable=False), "running_var": Parameter(c, 1.0, trainable=False)}
         return _scale_and_shift(c) | state
+
+    def scale_and_shift(self, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return weight / √(running_var + eps) and bias − running_mean · that, [c] of NumPy or Torch."""
+        scale = arrays["weight"] / (arrays["running_var"] + self.eps) ** 0.5
+        return scale, arrays["bias"] - arrays["running_mean"] * scale
 
 
 class LayerNorm(Norm):
@@ -166,3 +173,12 @@ class Scale(Elementwise):
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return weight [c]."""
         return {"weight": Parameter(inputs[0][:1], self.value)} if self.learn else {}
+
+    @property
+    def affine_by_channel(self) -> bool:  # type: ignore[override]
+        """Whether the factors are an array."""
+        return self.learn
+
+    def scale_and_shift(self, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the weight [c] and zeros [c]."""
+        return arrays["weight"], 0 * arrays["weight"]

@@ -67,6 +67,7 @@ class MaxPool(Pool):
     """
 
     kind = "max_pool"
+    takes_maximum = True
     linear = False
     piecewise = True
 
@@ -129,6 +130,7 @@ class GlobalMaxPool(GlobalPool):
     """
 
     kind = "global_max_pool"
+    takes_maximum = True
     linear = False
     piecewise = True
 
