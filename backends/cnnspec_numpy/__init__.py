@@ -12,11 +12,9 @@ from cnnspec.arrays import Array
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.runtime.model import Model
+from cnnspec.runtime.options import NUMERICS
 
 __all__ = ["NumpyBackend", "backend"]
-
-
-NUMERICS = ("default", "strict")
 
 
 class NumpyBackend:

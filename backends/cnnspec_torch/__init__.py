@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnspec.arrays import Array
 from cnnspec.errors import BackendError
@@ -32,7 +32,7 @@ class TorchBackend:
     """The object that the entry point `torch` of the group `cnnspec.backends` names."""
 
     name = "torch"
-    options = ("compile", "channels_last", "tf32")
+    options = ("compile", "channels_last", "tf32", "numerics")
 
     def version(self) -> str:
         """Return the version of PyTorch, such as `torch 2.13.0`."""
@@ -69,7 +69,7 @@ class TorchBackend:
         *,
         device: str = "cpu",
         dtype: str = "float32",
-        **options: bool | None,
+        **options: Any,
     ) -> TorchModel:
         """Return a model of the graph on that device; the options are the fields of `cnnspec_torch.model.Options`."""
         _require_torch()

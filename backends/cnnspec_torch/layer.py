@@ -33,7 +33,9 @@ class LayerModule(nn.Module, Generic[L]):
         self.synchronised = False
         """Whether batch statistics are taken over all processes."""
         for name, parameter in node.parameters.items():
-            tensor = arrays.setdefault(node.arrays[name], _allocated(parameter, device, dtype))
+            if node.arrays[name] not in arrays:
+                arrays[node.arrays[name]] = _allocated(parameter, device, dtype)
+            tensor = arrays[node.arrays[name]]
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
             else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
+from cnnspec.graph.rewrites import Rewritten, for_inference
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.runtime.model import Hook, Model
+from cnnspec.runtime.options import NUMERICS
 from cnnspec_torch import devices, distributed
 from cnnspec_torch.losses import LOSSES
 from cnnspec_torch.module import SpecModule
@@ -34,17 +37,22 @@ class Options:
     """Whether images are stored in the memory format channels_last; None chooses the faster format."""
     tf32: bool = False
     """Whether CUDA may round the factors of float32 products to TF32 while the model computes."""
+    numerics: str = "default"
+    """"default" rewrites the graph for inference with equal outputs up to rounding; "strict" runs it layer by layer."""
 
     @classmethod
-    def checked(cls, options: Mapping[str, bool | None]) -> Options:
+    def checked(cls, options: Mapping[str, Any]) -> Options:
         """Return the options; raise BackendError where one does not exist or has a wrong type."""
         known = [field.name for field in fields(cls)]
         for name, value in options.items():
             if name not in known:
                 raise BackendError(f"the torch backend has no option `{name}`; it has {', '.join(known)}")
-            if not isinstance(value, bool) and not (name == "channels_last" and value is None):
+            if name == "numerics":
+                if value not in NUMERICS:
+                    raise BackendError(f"the option `numerics` is {' or '.join(NUMERICS)}, not {value!r}")
+            elif not isinstance(value, bool) and not (name == "channels_last" and value is None):
                 raise BackendError(f"the option `{name}` of the torch backend is true or false, not {value!r}")
-        return cls(**options)  # type: ignore[arg-type]
+        return cls(**options)
 
 
 class TorchModel(Model):
@@ -73,7 +81,9 @@ class TorchModel(Model):
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.run_module = torch.compile(self.module) if self.options.compile else self.module
-        self.parameters = dict(self.module.named_parameters())
+        self.parameters = {name: p for name, p in self.module.arrays().items() if isinstance(p, torch.nn.Parameter)}
+        self._inference: SpecModule | None = None
+        self._inference_is_current = False
         self.processes, self.process = distributed.size(), distributed.rank()
         self.sharded = self.processes > 1
         for layer in self.module.layers():
@@ -81,26 +91,51 @@ class TorchModel(Model):
 
     # Running
 
+    @cached_property
+    def _rewritten(self) -> Rewritten:
+        return for_inference(self.graph)
+
+    def _prepare_inference(self) -> None:
+        """Make the module of the graph that is rewritten for inference, and compute its arrays from the weights."""
+        if self._inference is None:
+            graph = self._rewritten.graph
+            self._inference = SpecModule(graph, self.torch_device, self.weight_dtype, self.module.arrays()).eval()
+            if self.channels_last:
+                self._inference.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.run_inference = torch.compile(self._inference) if self.options.compile else self._inference
+        if not self._inference_is_current:
+            weights, arrays = self.module.arrays(), self._inference.arrays()
+            with torch.no_grad():
+                for name, recipe in self._rewritten.recipes.items():
+                    arrays[name].copy_(recipe.compute(lambda source: _in_float64(weights[source])))
+            self._inference_is_current = True
+
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
+        rewritten = hook is None and self.options.numerics == "default"
+        if rewritten:
+            self._prepare_inference()
         with torch.inference_mode(), self._compute_context(training=False):
-            outputs = self._execute(inputs, hook)
+            outputs = self._execute(inputs, hook, rewritten)
         # A network of views alone would return the caller's own array.
         return {
             name: y.copy() if any(np.may_share_memory(x, y) for x in inputs.values()) else y
             for name, y in outputs.items()
         }
 
-    def _execute(self, inputs: Arrays, hook: Hook | None) -> Arrays:
+    def _execute(self, inputs: Arrays, hook: Hook | None, rewritten: bool) -> Arrays:
         tensors = {name: self._tensor(x) for name, x in inputs.items()}
         if hook is None and len(tensors) == len(self.graph.outputs) == 1:
-            return {self.graph.output.name: self._array(self.run_module(*tensors.values()))}
+            run = self.run_inference if rewritten else self.run_module
+            return {self.graph.output.name: self._array(run(*tensors.values()))}
         array_hook = None if hook is None else lambda name, y: hook(name, self._array(y))
-        return {name: self._array(y) for name, y in self.module.execute(tensors, array_hook).items()}
+        module = self._inference if rewritten and self._inference is not None else self.module
+        return {name: self._array(y) for name, y in module.execute(tensors, array_hook).items()}
 
     def _state(self) -> Arrays:
         return {name: self._array(tensor).copy() for name, tensor in self.module.arrays().items()}
 
     def _load(self, state: Mapping[str, Array]) -> None:
+        self._inference_is_current = False
         self.module.load(state)
 
     # Training
@@ -131,6 +166,7 @@ class TorchModel(Model):
         return loss, {name: self._array(p.grad) / scale for name, p in self.parameters.items() if p.grad is not None}
 
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
+        self._inference_is_current = False
         loss, y = self._backward(x, target)
         if self.optimizer is not None:
             self.optimizer.set_rate(self.learning_rate)
@@ -230,6 +266,11 @@ class TorchModel(Model):
             raise BackendError("the device `meta` has shapes and no numbers")
         array: Array = tensor.detach().to(self.weight_dtype).cpu().numpy()
         return np.ascontiguousarray(array)
+
+
+def _in_float64(tensor: Tensor) -> Tensor:
+    # The device mps has no float64.
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def _gradient(p: torch.nn.Parameter) -> Tensor:

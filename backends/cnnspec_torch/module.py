@@ -17,15 +17,24 @@ from cnnspec_torch.ops import ops_of
 
 
 class SpecModule(nn.Module):
-    """A graph as a module: x [n, c, h, w] -> y [n, ...]. Random weights are zero until weights are loaded."""
+    """A graph as a module: x [n, c, h, w] -> y [n, ...]. Random weights are zero until weights are loaded.
 
-    def __init__(self, graph: Graph, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> None:
+    `shared` holds tensors of another module by array name, which this one uses instead of its own.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+        shared: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.graph = graph
         # Names of a network with one of each, looked up here since torch.compile cannot trace the look-up.
         self.input_name, self.output_name = graph.inputs[0], graph.outputs[0]
         ops = ops_of(graph)
-        arrays: dict[str, Tensor] = {}
+        arrays = dict(shared or {})
         for node in graph.nodes:
             _add(self, node.name.split("."), LayerModule(node, ops[node.kind], arrays, device, dtype))
         self.plan = [
@@ -71,9 +80,8 @@ class SpecModule(nn.Module):
         ]
 
     def arrays(self) -> dict[str, Tensor]:
-        """Return every parameter and buffer by its name, in the graph's order."""
-        found = dict(self.named_parameters()) | dict(self.named_buffers())
-        return {name: found[name] for name in self.graph.parameters}
+        """Return every parameter and buffer by its name in the graph, in the graph's order."""
+        return {name: getattr(layer, key) for layer in self.layers() for key, name in layer.node.arrays.items()}
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Array]) -> None:

@@ -109,9 +109,27 @@ def _pool_pads(windows: Sequence[Window]) -> bool:
 def max_pool(module: LayerModule[MaxPool], x: Tensor) -> Tensor:
     windows = module.node.windows
     pool, kernel, stride = _MAX_POOL[len(windows)], _kernel(windows), _stride(windows)
+    if not torch.compiler.is_compiling() and _maximum_is_faster(x):
+        return _maximum_over_windows(_padded(x, windows, -torch.inf), windows)
     if _pool_pads(windows):
         return pool(x, kernel, stride, _before(windows))
     return pool(_padded(x, windows, -torch.inf), kernel, stride)
+
+
+def _maximum_is_faster(x: Tensor) -> bool:
+    # Measured on the CPU: torch's own pool takes 1.5 to 16 times as long, and less time only for small arrays.
+    return x.device.type == "cpu" and x.numel() >= 1 << 14 and not (torch.is_grad_enabled() and x.requires_grad)
+
+
+def _maximum_over_windows(x: Tensor, windows: Sequence[Window]) -> Tensor:
+    """Return the maximum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
+    for axis, w in enumerate(windows, start=2):
+        every = (slice(None),) * axis
+        first, *others = (x[*every, slice(i, i + (w.out - 1) * w.stride + 1, w.stride)] for i in range(w.kernel))
+        for tap in others:
+            first = torch.maximum(first, tap)
+        x = first
+    return x
 
 
 def avg_pool(module: LayerModule[AvgPool], x: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+NUMERICS = ("default", "strict")
+"""The option `numerics` of the built-in backends: whether inference may run rewrites that change the rounding."""
+
 
 @dataclass(frozen=True)
 class Execution:

@@ -563,3 +563,38 @@ with find("torch").distributed("cpu"):
     (first, _, _), (second, _, err) = run_processes(code, 2)  # which fails where they take longer than its time limit
     assert first == 1
     assert (second, "disk full" in err) in ((1, True), (3, False))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    ["2", "{kernel: 3, stride: 2}", "{kernel: 3, stride: 2, padding: 2}", "{kernel: [2, 3], stride: [3, 1]}",
+     "{kernel: 3, padding: {top: 2, right: 1}, rounding: ceil}", "{kernel: 1, stride: 2}"],
+)  # fmt: skip
+def test_a_large_pool_at_inference_is_the_one_of_training(pool):
+    model = cnnspec.build(cnnspec.loads(f"input: [8, 33, 31]\nlayers: [max_pool: {pool}]\n"), "torch")
+    x = np.random.default_rng(0).normal(size=(4, 8, 33, 31)).astype(np.float32)
+    x[0, 0, 3, 3] = np.nan
+    assert x.size >= 1 << 14  # from there on inference has a way of its own
+    with torch.enable_grad():
+        expected = model.module(torch.from_numpy(x).requires_grad_()).detach().numpy()
+    np.testing.assert_array_equal(model.predict(x), expected)
+
+
+def test_inference_follows_the_weights():
+    model = cnnspec.build(cnnspec.loads(SMALL), "torch", dtype="float64")
+    strict = cnnspec.build(cnnspec.loads(SMALL), "torch", dtype="float64", numerics="strict")
+    ((x, t),) = batches(1)
+    for _ in range(2):
+        np.testing.assert_allclose(model.predict(x), strict.predict(x), rtol=1e-10, atol=1e-12)
+        for each in (model, strict):
+            each.step(x, t)
+    state = {name: array * 1.5 for name, array in model.state().items()}
+    for each in (model, strict):
+        each.load(state)
+    np.testing.assert_allclose(model.predict(x), strict.predict(x), rtol=1e-10, atol=1e-12)
+    assert [node.kind for node in model._rewritten.graph.nodes].count("batch_norm") == 0
+
+
+def test_numerics_is_default_or_strict():
+    with pytest.raises(BackendError, match="the option `numerics` is default or strict, not 'exact'"):
+        cnnspec.build(cnnspec.loads(SMALL), "torch", numerics="exact")

@@ -15,9 +15,7 @@ from cnnspec_numpy.kernels.window import Windows, pad_axes, padded, pads_of, tap
 def max_pool(context: Context[MaxPool], x: Array) -> Result:
     """y = the largest tap; the gradient goes to the first of the largest."""
     windows = context.node.windows
-    y = np.full((*x.shape[:2], *context.node.shape[1:]), -np.inf, x.dtype)
-    for _, tap in taps(padded(x, windows, -np.inf), windows):
-        np.maximum(y, tap, out=y)
+    y = maximum_over_windows(padded(x, windows, -np.inf), windows)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         bordered = padded(x, windows, -np.inf)
@@ -30,6 +28,17 @@ def max_pool(context: Context[MaxPool], x: Array) -> Result:
         return (unpad(dx, pads_of(windows), x.shape[2:]),), {}
 
     return y, backward
+
+
+def maximum_over_windows(x: Array, windows: Windows) -> Array:
+    """Return the maximum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
+    for axis, w in enumerate(windows, start=2):
+        every = (slice(None),) * axis
+        first, *others = (x[(*every, slice(i, i + (w.out - 1) * w.stride + 1, w.stride))] for i in range(w.kernel))
+        x = first.copy() if not others else np.maximum(first, others[0])
+        for tap in others[1:]:
+            np.maximum(x, tap, out=x)
+    return x
 
 
 def avg_pool(context: Context[AvgPool], x: Array) -> Result:
