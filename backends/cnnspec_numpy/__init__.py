@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from cnnspec.arrays import Array
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.runtime.model import Model
-from cnnspec.runtime.options import NUMERICS
+from cnnspec_numpy.options import Options
 
 __all__ = ["NumpyBackend", "backend"]
 
@@ -21,7 +22,7 @@ class NumpyBackend:
     """NumPy on the processor."""
 
     name = "numpy"
-    options = ("numerics",)
+    options = ("numerics", "threads", "autotune")
 
     def version(self) -> str:
         """Return the version of NumPy."""
@@ -42,22 +43,14 @@ class NumpyBackend:
             raise BackendError("the numpy backend computes in one process: use --backend torch with torchrun")
         yield device
 
-    def prepare(
-        self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, numerics: str = "default"
-    ) -> Model:
-        """Return a model with copies of the weights.
-
-        `numerics` is "default", which rewrites the graph for inference with equal outputs up to rounding, or "strict",
-        which runs it layer by layer.
-        """
+    def prepare(self, graph: Graph, weights: Mapping[str, Array], *, device: str, dtype: str, **options: Any) -> Model:
+        """Return a model with copies of the weights; the options are the fields of `cnnspec_numpy.options.Options`."""
         from cnnspec_numpy.model import NumpyModel
 
         for what, wanted, present in (("device", device, self.devices()), ("dtype", dtype, self.dtypes())):
             if wanted not in present:
                 raise BackendError(f"the numpy backend has no {what} `{wanted}`: it has {', '.join(present)}")
-        if numerics not in NUMERICS:
-            raise BackendError(f"the option `numerics` is {' or '.join(NUMERICS)}, not {numerics!r}")
-        return NumpyModel(graph, weights, device, dtype, rewrites=numerics == "default")
+        return NumpyModel(graph, weights, device, dtype, Options.checked(options))
 
 
 backend = NumpyBackend()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
+from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import released_after
 from cnnspec.graph.rewrites import Rewritten, for_inference
 from cnnspec.layers import Layer
-from cnnspec.runtime.model import Hook, Model
+from cnnspec.runtime.model import Hook, Model, PlanStep
 from cnnspec_numpy import losses, optimizers
 from cnnspec_numpy.kernels import Context, kernels_of
 from cnnspec_numpy.kernels.base import Backward
+from cnnspec_numpy.options import Options
+
+if TYPE_CHECKING:
+    from cnnspec_numpy.plan.executor import Executor
 
 Tape = list[tuple[Node, Backward]]
 
@@ -36,46 +43,63 @@ class Program:
 class NumpyModel(Model):
     """A graph with its weights, as NumPy arrays that are changed in place.
 
-    With `rewrites`, `predict` and `run` compute a graph that is rewritten for inference; traces and training do not.
+    `predict` and `run` follow a plan of the graph that is rewritten for inference (`cnnspec_numpy.plan`); with strict
+    numerics they run it layer by layer, as traces and derivatives do.
     """
 
     def __init__(
-        self, graph: Graph, weights: Mapping[str, Array], device: str, dtype: str, *, rewrites: bool = True
+        self, graph: Graph, weights: Mapping[str, Array], device: str, dtype: str, options: Options | None = None
     ) -> None:
         super().__init__(graph, device, dtype)
-        self.rewrites = rewrites
+        self.options = options or Options()
         self._weights = {name: np.array(weights[name], self.array_dtype, order="C") for name in graph.parameters}
         self._program = Program(graph, self._weights)
         self._trainable = [name for name, parameter in graph.parameters.items() if parameter.trainable]
         self._depends_on_parameters = _depends_on_parameters(graph)
-        self._inference: Program | None = None
+        self._executor: Executor | None = None
+        self._executor_is_current = False
+        self._lock = threading.Lock()
 
     @cached_property
     def _rewritten(self) -> Rewritten:
         return for_inference(self.graph)
 
-    def _inference_program(self) -> Program:
-        """Return the rewritten graph with its arrays, which are computed anew after the weights have changed."""
-        if self._inference is None:
-            # In float64, so that the product of two factors is rounded once.
-            new = {
-                name: np.ascontiguousarray(recipe.compute(self._in_float64), self.array_dtype)
-                for name, recipe in self._rewritten.recipes.items()
-            }
-            self._inference = Program(self._rewritten.graph, self._weights | new)
-        return self._inference
+    def _planned(self) -> Executor:
+        """Return the plans of the rewritten graph, whose arrays are computed anew after the weights have changed."""
+        with self._lock:
+            if self._executor is None:
+                from cnnspec_numpy.plan.executor import Executor
+
+                self._executor = Executor(self._rewritten.graph, self._rewritten_array, self.array_dtype, self.options)
+            elif not self._executor_is_current:
+                self._executor.refresh()
+            self._executor_is_current = True
+            return self._executor
+
+    def _rewritten_array(self, name: str) -> Array:
+        """Return an array of the rewritten graph, in float64, so that the product of two factors is rounded once."""
+        recipe = self._rewritten.recipes.get(name)
+        found: Array = self._in_float64(name) if recipe is None else recipe.compute(self._in_float64)
+        return found
 
     def _in_float64(self, name: str) -> Array:
         return self._weights[name].astype(np.float64)
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
-        program = self._program if hook is not None or not self.rewrites else self._inference_program()
-        outputs = self._forward(inputs, program, hook=hook)
+        if hook is None and self.options.numerics != "strict":
+            return self._planned().run(inputs)
+        outputs = self._forward(inputs, self._program, hook=hook)
         # A network of views alone would hand out the caller's own array.
         return {
             name: y.copy() if any(np.may_share_memory(x, y) for x in inputs.values()) else y
             for name, y in outputs.items()
         }
+
+    def plan(self, batch: int = 1) -> list[PlanStep]:
+        """Return the steps by which a batch is computed, each with its estimated and its measured time."""
+        if self.options.numerics == "strict":
+            raise BackendError("with strict numerics the numpy backend runs layer by layer, without a plan")
+        return self._planned().listing(batch)
 
     @_QUIET
     def _forward(
@@ -154,7 +178,7 @@ class NumpyModel(Model):
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
         state: Arrays = {}
         loss, y, gradients = self._in_training(x, target, state)
-        self._inference = None
+        self._executor_is_current = False
         for name, value in state.items():
             self._weights[name][...] = value
         optimizers.step(self.train.optimizer, self._weights, gradients, self._slots, self.learning_rate, self.steps + 1)
@@ -175,7 +199,7 @@ class NumpyModel(Model):
         return {name: array.copy() for name, array in self._weights.items()}
 
     def _load(self, state: Mapping[str, Array]) -> None:
-        self._inference = None
+        self._executor_is_current = False
         for name, array in self._weights.items():
             array[...] = state[name]
 

@@ -19,6 +19,7 @@ from cnnspec.graph.rewrites import Rewritten, for_inference
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.runtime.model import Hook, Model
 from cnnspec.runtime.options import NUMERICS
+from cnnspec.wording import one_of
 from cnnspec_torch import devices, distributed
 from cnnspec_torch.losses import LOSSES
 from cnnspec_torch.module import SpecModule
@@ -49,7 +50,7 @@ class Options:
                 raise BackendError(f"the torch backend has no option `{name}`; it has {', '.join(known)}")
             if name == "numerics":
                 if value not in NUMERICS:
-                    raise BackendError(f"the option `numerics` is {' or '.join(NUMERICS)}, not {value!r}")
+                    raise BackendError(f"the option `numerics` is {one_of(NUMERICS)}, not {value!r}")
             elif not isinstance(value, bool) and not (name == "channels_last" and value is None):
                 raise BackendError(f"the option `{name}` of the torch backend is true or false, not {value!r}")
         return cls(**options)
@@ -111,7 +112,7 @@ class TorchModel(Model):
             self._inference_is_current = True
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
-        rewritten = hook is None and self.options.numerics == "default"
+        rewritten = hook is None and self.options.numerics != "strict"
         if rewritten:
             self._prepare_inference()
         with torch.inference_mode(), self._compute_context(training=False):

@@ -78,6 +78,21 @@ class Window(NamedTuple):
         """How many elements the kernel spans."""
         return effective_kernel(self.kernel, self.dilation)
 
+    def element(self, position: int, tap: int) -> int:
+        """Return the element of the input under a tap at a position; below 0 and from n on it is padding."""
+        return position * self.stride + tap * self.dilation - self.before
+
+    def inside(self, tap: int, n: int) -> tuple[int, int]:
+        """Return [first, end) of the positions whose tap lies inside an input of n elements."""
+        behind = self.before - tap * self.dilation
+        first, end = -(-behind // self.stride), (n - 1 + behind) // self.stride + 1
+        return max(0, first), min(self.out, end)
+
+    def counted(self, position: int, n: int, padding: bool) -> int:
+        """Return how many taps count in a mean: those inside n elements, or inside the padding too."""
+        low, high = (-self.before, n + self.after) if padding else (0, n)
+        return sum(low <= self.element(position, tap) < high for tap in range(self.kernel))
+
 
 def split_total(p: int) -> tuple[int, int]:
     """Return ⌈p/2⌉ before, ⌊p/2⌋ after: the extra row goes on top (textbook 1.2.1)."""

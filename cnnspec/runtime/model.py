@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,29 @@ from cnnspec.wording import format_shape
 T = TypeVar("T")
 Hook = Callable[[str, Array], None]
 """Called with the name and the value of a node."""
+
+
+class PlanStep(NamedTuple):
+    """A step by which a backend computes a batch."""
+
+    name: str
+    """The node whose value it makes."""
+    kinds: str
+    """The layers that it computes."""
+    method: str
+    layout: str
+    """The order of the axes of its output."""
+    shape: tuple[int, ...]
+    """The shape of its output in that order."""
+    bytes: int
+    """Memory of its output."""
+    workspace: int
+    """Memory that it works in, in bytes."""
+    threads: int
+    estimated: float
+    """Seconds."""
+    measured: float
+    """Seconds; the least of several runs."""
 
 
 class Model(ABC):
@@ -56,6 +79,10 @@ class Model(ABC):
         The value is valid during the call alone: a hook that keeps it copies it.
         """
         return self._run(self.checked_inputs({self.graph.input.name: x}), hook)[self.graph.output.name]
+
+    def plan(self, batch: int = 1) -> list[PlanStep]:
+        """Return the steps by which `predict` computes a batch; raise BackendError where the backend makes no plan."""
+        raise BackendError("this backend runs layer by layer, without a plan")
 
     def state(self) -> Arrays:
         """Return a copy of every array by its name `<layer>.<parameter>`, running statistics included."""

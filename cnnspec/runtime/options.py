@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-NUMERICS = ("default", "strict")
-"""The option `numerics` of the built-in backends: whether inference may run rewrites that change the rounding."""
+NUMERICS = ("strict", "default", "fast")
+"""The option `numerics` of the built-in backends: the reference, rewrites that round no worse, and those that do."""
 
 
 @dataclass(frozen=True)

@@ -596,5 +596,5 @@ def test_inference_follows_the_weights():
 
 
 def test_numerics_is_default_or_strict():
-    with pytest.raises(BackendError, match="the option `numerics` is default or strict, not 'exact'"):
+    with pytest.raises(BackendError, match="the option `numerics` is strict, default or fast, not 'exact'"):
         cnnspec.build(cnnspec.loads(SMALL), "torch", numerics="exact")

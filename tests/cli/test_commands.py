@@ -643,9 +643,11 @@ class TestReference:
         found = {entry["name"]: entry for entry in read_json(cnnspec("backends", "--format", "json").stdout)}
         assert found["numpy"] == {
             "name": "numpy", "version": f"numpy {np.__version__}", "devices": ["cpu"],
-            "dtypes": ["float32", "float64"], "options": ["numerics"], "fault": None,
+            "dtypes": ["float32", "float64"], "options": ["numerics", "threads", "autotune"], "fault": None,
         }  # fmt: skip
-        assert re.search(r"^numpy  numpy \S+ +cpu +float32, float64 +numerics$", cnnspec("backends").stdout, re.M)
+        assert re.search(
+            r"^numpy  numpy \S+ +cpu +float32, float64 +numerics, threads, autotune$", cnnspec("backends").stdout, re.M
+        )
 
 
 class TestWriting:

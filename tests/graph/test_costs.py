@@ -239,7 +239,7 @@ def test_receptive_field_is_what_an_element_really_reads(text: str) -> None:
     graph = cnnspec.loads(text).graph
     row = summarize(graph).rows[-1]
     assert row.receptive_field is not None
-    model = cnnspec.build(graph, dtype="float64")
+    model = cnnspec.build(graph, dtype="float64", numerics="strict")
     model.load({name: np.abs(value) + 0.1 for name, value in model.state().items()})
     _, oh, ow = graph.output.shape
     # One pixel at a time is made larger than all others; max pooling lets it through.

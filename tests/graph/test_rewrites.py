@@ -158,5 +158,5 @@ def test_a_maximum_commutes_with_what_never_decreases(kind: str) -> None:
 
 
 def test_a_wrong_option_is_an_error() -> None:
-    with pytest.raises(BackendError, match="the option `numerics` is default or strict, not 'exact'"):
+    with pytest.raises(BackendError, match="the option `numerics` is strict, default or fast, not 'exact'"):
         prepare(network("relu"), "exact")

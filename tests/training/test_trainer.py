@@ -353,7 +353,7 @@ class TestFaults:
             model.begin_training(settings_for(graph, {}), 1)
 
     def test_options_that_a_backend_has_not(self, data: Path) -> None:
-        with pytest.raises(BackendError, match="numpy has no option `compile`; it has numerics"):
+        with pytest.raises(BackendError, match="numpy has no option `compile`; it has numerics, threads, autotune"):
             cnnspec.build("lenet", compile=True)
 
     def test_memory(self, data: Path) -> None:

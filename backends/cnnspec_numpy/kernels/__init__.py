@@ -8,6 +8,7 @@ A package that adds a layer adds its kernel in the entry-point group `cnnspec_nu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 
 from cnnspec.errors import BackendError
@@ -32,7 +33,12 @@ KERNELS: dict[str, Kernel] = {
 
 def kernels_of(graph: Graph) -> dict[str, Kernel]:
     """Return the kernel of every kind in the graph; raise BackendError that lists the kinds without one."""
-    kinds = dict.fromkeys(node.kind for node in graph.nodes if node.kind != INPUT)
+    return kernels_of_kinds(node.kind for node in graph.nodes if node.kind != INPUT)
+
+
+def kernels_of_kinds(kinds: Iterable[str]) -> dict[str, Kernel]:
+    """Return the kernel of each kind; raise BackendError that lists the kinds without one."""
+    kinds = dict.fromkeys(kinds)
     found = {kind: KERNELS.get(kind) or _third_party(kind) for kind in kinds}
     missing = [kind for kind, kernel in found.items() if kernel is None]
     if missing:

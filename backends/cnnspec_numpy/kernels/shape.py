@@ -34,7 +34,7 @@ def upsample(context: Context[Upsample], x: Array) -> Result:
     """Each number repeated, or interpolated between half-pixel centres."""
     scales, sizes = context.layer.scale, x.shape[2:]
     if context.layer.mode == "bilinear":
-        return weighted_sums(x, [_interpolation(n, s, x.dtype) for n, s in zip(sizes, scales, strict=True)])
+        return weighted_sums(x, [interpolation(n, s, x.dtype) for n, s in zip(sizes, scales, strict=True)])
     # Each spatial axis is followed by one of the repetitions: [n, c, h, sh, w, sw].
     separate = (*x.shape[:2], *(n for pair in zip(sizes, scales, strict=True) for n in pair))
     repetitions = tuple(range(3, len(separate), 2))
@@ -46,7 +46,7 @@ def upsample(context: Context[Upsample], x: Array) -> Result:
     return repeated.reshape(*x.shape[:2], *context.node.shape[1:]), backward
 
 
-def _interpolation(n: int, scale: int, dtype: np.dtype[np.generic]) -> Array:
+def interpolation(n: int, scale: int, dtype: np.dtype[np.generic]) -> Array:
     """Return what each of n·scale samples takes from n numbers: [n·scale, n]."""
     at = np.clip((np.arange(n * scale) + 0.5) / scale - 0.5, 0, n - 1)
     # The tent function: 1 at the number itself, 0 at its neighbours.

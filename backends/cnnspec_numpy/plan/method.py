@@ -1,0 +1,126 @@
+"""What a method of computing an operation provides, and the costs that methods are chosen by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from cnnspec.arrays import Array
+from cnnspec_numpy.plan.finish import Finish
+from cnnspec_numpy.plan.functions import Call
+from cnnspec_numpy.plan.lower import Operation
+from cnnspec_numpy.plan.value import Border, Layout, Value
+
+Read = Callable[[str], Array]
+"""Returns a parameter of the operation's layer, in float64."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An operation to compute with its arrays: one lane's share, where several threads work on it."""
+
+    operation: Operation
+    x: Sequence[Value]
+    y: Value
+    finish: Finish
+    prepared: Callable[[str, Callable[[Read], Any]], Array]
+    """Returns an array that is computed from the weights, and again whenever they change."""
+    work: Callable[[str], Array]
+    """Returns the lane's memory of the name that `workspace` gave, as a vector."""
+    lane: int = 0
+    lanes: int = 1
+
+    def share(self, blocks: Sequence[Any]) -> Sequence[Any]:
+        """Return this lane's part of the blocks."""
+        n = len(blocks)
+        return blocks[self.lane * n // self.lanes : (self.lane + 1) * n // self.lanes]
+
+
+class Method:
+    """A way to compute operations of some kind in one layout. It is a value without state."""
+
+    name: ClassVar[str]
+    layout: Layout
+    in_place: ClassVar[bool] = False
+    """Whether the output may lie where the first input lies: each element is read before it is written."""
+
+    def applies(self, operation: Operation) -> bool:
+        """Whether it can compute this operation."""
+        return True
+
+    def border(self, operation: Operation) -> Border:
+        """Return the zeros that it needs around its image."""
+        return Border()
+
+    def cost(self, operation: Operation, n: int) -> float:
+        """Return the seconds that n samples are estimated to take on one core."""
+        raise NotImplementedError
+
+    def workspace(self, operation: Operation, n: int, lanes: int) -> dict[str, int]:
+        """Return how many numbers of memory each lane needs, by name."""
+        return {}
+
+    def calls(self, job: Job) -> Iterator[Call]:
+        """Yield the calls that compute the job."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Block(NamedTuple):
+    """Rows r0 … r1 of the output of samples n0 … n1."""
+
+    n0: int
+    n1: int
+    r0: int
+    r1: int
+
+
+def blocks_of(n: int, rows: int, limit: int, lanes: int, even: bool = False) -> list[Block]:
+    """Return blocks of at most `limit` rows, of one sample or of several whole ones, and at least one for each lane.
+
+    With `even` a block has an even number of rows, and an odd last row is left out.
+    """
+    if even:
+        rows -= rows % 2
+        limit = max(2, limit - limit % 2)
+    limit = max(1, limit)
+    if limit < rows or (n < lanes and rows > 1):
+        pieces = max(-(-rows // limit), -(-lanes // n))
+        size = -(-rows // pieces)
+        size += size % 2 if even else 0
+        return [Block(i, i + 1, r, min(r + size, rows)) for i in range(n) for r in range(0, rows, size)]
+    samples = min(limit // rows, -(-n // lanes))
+    return [Block(i, min(i + samples, n), 0, rows) for i in range(0, n, samples)]
+
+
+# Costs, in seconds on one core; rough figures of AVX2 and AVX-512 machines, see docs/performance.md.
+
+FLOPS = 85e9
+"""Of a large matrix product in float32."""
+CALL = 1.0e-6
+PASS = 0.15e-9
+"""An element of a pass over an array in the cache."""
+RUN = 2.5e-9
+"""The start of a run of neighbouring elements in a copy."""
+
+CACHE = 1 << 17
+"""Numbers that a block may take: half of a second-level cache of 1 MiB, in float32."""
+
+
+def product_cost(m: int, k: int, n: int, count: int = 1) -> float:
+    """Return the time of `count` matrix products [m, k] @ [k, n]: BLAS needs some size for its full speed."""
+    return count * (0.5e-6 + 2 * (m + 4) * (k + 8) * (n + 12) / FLOPS)
+
+
+def copy_cost(elements: float, run: float) -> float:
+    """Return the time to copy elements in runs of neighbours."""
+    return elements * PASS + elements / max(run, 1) * RUN
+
+
+def size_of(shape: Sequence[int]) -> int:
+    """Return how many numbers an array of that shape has."""
+    return math.prod(shape)

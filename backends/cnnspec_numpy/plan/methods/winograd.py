@@ -1,0 +1,282 @@
+"""3×3 convolution with fewer multiplications: Winograd's minimal filtering F(m×m, 3×3) (Lavin & Gray 2015).
+
+    Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
+
+for each tile d of (m + 2)×(m + 2) inputs, which makes m×m outputs. Summed over the channels, ⊙ is one matrix product
+for each of the (m + 2)² elements; the two-sided products with B and A are one product with a Kronecker square, since
+vec(Bᵀ d B) = (Bᵀ ⊗ Bᵀ) vec(d). F(2×2) takes 16 multiplications where the definition takes 36, and its matrices hold
+0, ±1 and ±½, so that it rounds no worse than the definition; F(4×4) takes 36 for 144, with more rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from cnnspec.arrays import Array
+from cnnspec_numpy.plan.finish import stages_cost
+from cnnspec_numpy.plan.functions import Call
+from cnnspec_numpy.plan.lower import Operation
+from cnnspec_numpy.plan.method import CALL, PASS, Block, Job, Method, Read, blocks_of, copy_cost, product_cost
+from cnnspec_numpy.plan.methods.columns import border_of_windows, correlation_weight
+from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Border, Layout
+
+# Bᵀ, G and Aᵀ for m outputs, from the points 0, ±1 (and ±2) and ∞; the second point is 1, where all of Aᵀ is 1.
+MATRICES: dict[int, tuple[list[list[float]], list[list[float]], list[list[float]]]] = {
+    2: (
+        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
+        [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]],
+        [[1, 1, 1, 0], [0, 1, -1, -1]],
+    ),
+    4: (
+        [
+            [4, 0, -5, 0, 1, 0],
+            [0, -4, -4, 1, 1, 0],
+            [0, 4, -4, -1, 1, 0],
+            [0, -2, -1, 2, 1, 0],
+            [0, 2, -1, -2, 1, 0],
+            [0, 4, 0, -5, 0, 1],
+        ],
+        [
+            [1 / 4, 0, 0],
+            [-1 / 6, -1 / 6, -1 / 6],
+            [-1 / 6, 1 / 6, -1 / 6],
+            [1 / 24, 1 / 12, 1 / 6],
+            [1 / 24, -1 / 12, 1 / 6],
+            [0, 0, 1],
+        ],
+        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+    ),
+}
+
+TILES = 1 << 18
+"""Numbers that the transformed tiles and the products of a block may take together."""
+FEW = 48
+"""Below so many tiles, lanes share the output channels instead of the tiles."""
+
+
+def transformed_weight(weight: Array, m: int) -> Array:
+    """Return G g Gᵀ of each kernel: [o, c, 3, 3] -> [(m + 2)², o, c]."""
+    g = np.array(MATRICES[m][1])
+    o, c = weight.shape[:2]
+    u: Array = np.einsum("ai,ocij,bj->aboc", g, weight, g)
+    return u.reshape(-1, o, c)
+
+
+def squares(m: int, dtype: Any) -> tuple[Array, Array]:
+    """Return the Kronecker squares Bᵀ ⊗ Bᵀ [(m + 2)², (m + 2)²] and Aᵀ ⊗ Aᵀ [m², (m + 2)²]."""
+    b, _, a = (np.array(matrix, dtype) for matrix in MATRICES[m])
+    return np.ascontiguousarray(np.kron(b, b)), np.ascontiguousarray(np.kron(a, a))
+
+
+class Winograd(Method):
+    """F(m×m, 3×3) for windows of 3×3 that move by 1."""
+
+    def __init__(self, m: int, layout: Layout) -> None:
+        self.m = m
+        self.layout = layout
+
+    def __str__(self) -> str:
+        return f"winograd F({self.m}×{self.m})"
+
+    def applies(self, operation: Operation) -> bool:
+        """Whether the window is 3×3, moves by 1, and reads enough channels."""
+        node = operation.node
+        dense = getattr(node.layer, "groups", 1) == 1 and len(node.windows) == 2 and node.in_shapes[0][0] >= 8
+        if not dense or any((w.kernel, w.stride, w.dilation) != (3, 1, 1) for w in node.windows):
+            return False
+        # The tiles of the larger form would reach far beyond a small image.
+        return self.m == 2 or min(node.shape[1:]) > 4
+
+    def border(self, operation: Operation) -> Border:
+        """Return the padding, and what the last tiles reach beyond it."""
+        _, oh, ow = operation.node.shape
+        return border_of_windows(operation.node, -oh % self.m, -ow % self.m)
+
+    def _tiles(self, operation: Operation) -> tuple[int, int]:
+        _, oh, ow = operation.node.shape
+        return -(-oh // self.m), -(-ow // self.m)
+
+    def cost(self, operation: Operation, n: int) -> float:
+        """Estimate the two copies and the three products."""
+        node = operation.node
+        (c, _, _), (o, oh, ow) = node.in_shapes[0], node.shape
+        th, tw = self._tiles(operation)
+        tiles, a, m = n * th * tw, self.m + 2, self.m
+        blocks = max(1, tiles * a * a * (c + o) // TILES)
+        each = tiles // blocks or 1
+        run_in, run_out = (c, o) if self.layout is CHANNELS_LAST else (n, n)
+        size = n * o * oh * ow
+        u = a * a * c * o * 4 / 20e9  # the weights come from memory
+        return (
+            copy_cost(a * a * tiles * c, run_in)
+            + product_cost(a * a, a * a, each * c, blocks)
+            + (
+                product_cost(each, c, o, a * a * blocks)
+                if self.layout is CHANNELS_LAST
+                else product_cost(o, c, each, a * a * blocks)
+            )
+            + product_cost(m * m, a * a, each * o, blocks)
+            + copy_cost(size, run_out)
+            + blocks * 5 * CALL
+            + u
+            + stages_cost(operation, size) * PASS
+        )
+
+    def _blocks(self, operation: Operation, n: int, lanes: int) -> list[Block]:
+        (c, _, _), (o, _, _) = operation.node.in_shapes[0], operation.node.shape
+        th, tw = self._tiles(operation)
+        lanes = 1 if self._shares_channels(operation, n, lanes) else lanes
+        each = TILES // ((self.m + 2) ** 2 * (c + o))
+        if self.layout is BATCH_LAST:
+            return [Block(0, n, b.r0, b.r1) for b in blocks_of(1, th, each // (tw * n), lanes)]
+        return blocks_of(n, th, each // tw, lanes)
+
+    def _shares_channels(self, operation: Operation, n: int, lanes: int) -> bool:
+        th, tw = self._tiles(operation)
+        o = operation.node.shape[0]
+        return self.layout is CHANNELS_LAST and lanes > 1 and n * th * tw < FEW * lanes and o % lanes == 0
+
+    def workspace(self, operation: Operation, n: int, lanes: int) -> dict[str, int]:
+        """Return the tiles, their transform, the products and the outputs of a block."""
+        (c, _, _), (o, _, _) = operation.node.in_shapes[0], operation.node.shape
+        _, tw = self._tiles(operation)
+        tiles = max((b.n1 - b.n0) * (b.r1 - b.r0) * tw for b in self._blocks(operation, n, lanes))
+        a, m = (self.m + 2) ** 2, self.m**2
+        # The tiles are done with when the products are made, and the transform when the outputs are.
+        first, second = max(a * tiles * c, a * tiles * o), max(a * tiles * c, 2 * m * tiles * o)
+        return {"first": first, "second": second}
+
+    def calls(self, job: Job) -> Iterator[Call]:
+        """Yield gather, transform, products, transform and finish for each block."""
+        operation, n, x = job.operation, job.y.n, job.x[0]
+        node, m = operation.node, self.m
+        a = m + 2
+        c, o = node.in_shapes[0][0], node.shape[0]
+        _, tw = self._tiles(operation)
+        blocks = self._blocks(operation, n, job.lanes)
+        first, end = 0, o
+        if self._shares_channels(operation, n, job.lanes):
+            first, end = job.lane * o // job.lanes, (job.lane + 1) * o // job.lanes
+        else:
+            blocks = list(job.share(blocks))
+        last = self.layout is CHANNELS_LAST
+        weights = job.prepared(
+            f"{self} {self.layout.value}",
+            lambda read: transformed(read, node, m).swapaxes(1, 2) if last else transformed(read, node, m),
+        )
+        b_square, a_square = squares(m, x.full.dtype)
+        count = end - first
+        for block in blocks:
+            taps = self._tiles_of(x.full, block, x.border, node, tw)
+            tiles = taps.size // (a * a * c)
+            store, other = job.work("first"), job.work("second")
+            d = store[: taps.size].reshape(taps.shape)
+            v = other[: taps.size].reshape(a * a, -1)
+            yield partial(np.copyto, d, taps)
+            yield partial(np.matmul, b_square, d.reshape(a * a, -1), out=v)
+            if last:
+                products = store[: a * a * tiles * count].reshape(a * a, tiles, count)
+                yield partial(np.matmul, v.reshape(a * a, tiles, c), weights[:, :, first:end], out=products)
+            else:
+                products = store[: a * a * tiles * count].reshape(a * a, count, tiles)
+                yield partial(np.matmul, weights, v.reshape(a * a, c, tiles), out=products)
+            if job.finish.has_bias:
+                # Every output takes this element with the factor 1.
+                at_one = products[a + 1]
+                bias = job.finish.vector(node, "bias", 1)[0, first:end]
+                yield partial(np.add, at_one, bias if last else bias[:, None], out=at_one)
+            y = other[: m * m * tiles * count].reshape(m * m, -1)
+            yield partial(np.matmul, a_square, products.reshape(a * a, -1), out=y)
+            spare = other[m * m * tiles * count :]
+            yield from self._finish(job, block, y, (first, end), tw, spare)
+
+    def _tiles_of(self, full: Array, block: Block, border: Border, node: Any, tw: int) -> Array:
+        """Return the tiles of a block as a view: [a, a, n, th, tw, c], or [a, a, c, th, tw, n] with the batch last."""
+        h, w = node.windows
+        a, m, rows = self.m + 2, self.m, block.r1 - block.r0
+        top, left = border.top - h.before + block.r0 * m, border.left - w.before
+        if self.layout is CHANNELS_LAST:
+            start = full[block.n0 :, top:, left:]
+            sn, sh, sw, sc = full.strides
+            shape = (a, a, block.n1 - block.n0, rows, tw, full.shape[3])
+            strides = (sh, sw, sn, m * sh, m * sw, sc)
+        else:
+            start = full[top:, :, left:]
+            sh, sc, sw, sn = full.strides
+            shape = (a, a, full.shape[1], rows, tw, full.shape[3])
+            strides = (sh, sw, sc, m * sh, m * sw, sn)
+        return as_strided(start, shape, strides, writeable=False)
+
+    def _finish(
+        self, job: Job, block: Block, y: Array, channels: tuple[int, int], tw: int, spare: Array
+    ) -> Iterator[Call]:
+        """Yield the calls that bring the outputs of tiles [m, m, …] to their places in the image."""
+        m, rows, count = self.m, block.r1 - block.r0, channels[1] - channels[0]
+        last = self.layout is CHANNELS_LAST
+        behind = (block.n1 - block.n0, rows, tw, count) if last else (count, rows, tw, block.n1 - block.n0)
+        results = y.reshape(m, m, *behind)
+        if job.operation.pool is not None:
+            m //= 2
+            # A 2×2 window lies within a tile: its elements are four stretches of memory.
+            wide = results[0::2], results[1::2]
+            half = spare[: results.size // 2].reshape(m, 2 * m, *behind)
+            yield partial(np.maximum, *wide, out=half)
+            results = y.reshape(-1)[: results.size // 4].reshape(m, m, *behind)
+            yield partial(np.maximum, half[:, 0::2], half[:, 1::2], out=results)
+        h, w = job.operation.last.shape[1:]
+        r0, r1 = block.r0 * m, block.r1 * m
+        if r1 <= h and tw * m <= w:
+            parts = [(results, slice(None), slice(None))]
+        else:
+            parts = [
+                (results[i : i + 1, j : j + 1], slice(i, None, m), slice(j, None, m))
+                for i in range(m)
+                for j in range(m)
+            ]
+        axis = -1 if last else -4
+        for part, at_rows, at_columns in parts:
+            if len(parts) > 1:
+                i, j = at_rows.start, at_columns.start
+                kept_rows = len(range(i, min(r1, h) - r0, m))
+                kept_columns = len(range(j, w, m))
+                part = part[:, :, :, :kept_rows, :kept_columns]
+                if not part.size:
+                    continue
+                # The stages work on contiguous arrays.
+                scratch = spare[results.size // (m * m) :][: part.size].reshape(part.shape)
+                if not part.flags.c_contiguous:
+                    yield partial(np.copyto, scratch, part)
+                    part = scratch
+
+                def view(z: Array, rows: slice = at_rows, columns: slice = at_columns) -> Array:
+                    z = self._region(z, block, channels, r0, min(r1, h))
+                    z = z[:, rows, columns] if last else z[rows, :, columns].transpose(1, 0, 2, 3)
+                    return z[None, None]
+            else:
+
+                def view(z: Array, rows: slice = at_rows, columns: slice = at_columns) -> Array:
+                    z = self._region(z, block, channels, r0, r1)
+                    z = z[:, :, : tw * m] if not last else z
+                    if last:
+                        n = z.shape[0]
+                        z = z[:, :, : tw * m].reshape(n, r1 // m - r0 // m, m, tw, m, count)
+                        return z.transpose(2, 4, 0, 1, 3, 5)
+                    z = z.reshape(r1 // m - r0 // m, m, count, tw, m, z.shape[3])
+                    return z.transpose(1, 4, 2, 0, 3, 5)
+
+            yield from job.finish(part, view, spare, channel_axis=axis, channels=channels, bias=False, pooled=True)
+
+    def _region(self, z: Array, block: Block, channels: tuple[int, int], r0: int, r1: int) -> Array:
+        if self.layout is CHANNELS_LAST:
+            return z[block.n0 : block.n1, r0:r1, :, channels[0] : channels[1]]
+        return z[r0:r1, channels[0] : channels[1]]
+
+
+def transformed(read: Read, node: Any, m: int) -> Array:
+    """Return the transformed weight of a node [(m + 2)², o, c]."""
+    return transformed_weight(correlation_weight(node, read("weight")), m)

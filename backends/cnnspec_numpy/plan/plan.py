@@ -1,0 +1,296 @@
+"""A plan: the calls that compute a graph for n samples, each bound to its arrays in one block of memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cnnspec.arrays import Array
+from cnnspec.graph.graph import Graph
+from cnnspec_numpy.plan.choice import Choice
+from cnnspec_numpy.plan.finish import Constants, Finish, nchw
+from cnnspec_numpy.plan.functions import Call
+from cnnspec_numpy.plan.lower import Operation
+from cnnspec_numpy.plan.memory import aligned, allocate, carve, place
+from cnnspec_numpy.plan.method import Job
+from cnnspec_numpy.plan.methods.other import Concat
+from cnnspec_numpy.plan.value import Layout, Value, border_of, from_nchw
+from cnnspec_numpy.plan.weights import Prepared
+
+LANE_SECONDS = 1.2e-4
+"""Steps that are estimated to take less are not worth handing to another thread."""
+
+
+@dataclass
+class Step:
+    """An operation or a conversion: its calls for each lane, and what a listing shows of it."""
+
+    name: str
+    kinds: str
+    method: str
+    layout: Layout
+    shape: tuple[int, ...]
+    seconds: float
+    """Estimated, for all lanes together."""
+    y: Value
+    lanes: list[list[Call]] = field(default_factory=list)
+    workspace: int = 0
+    """Bytes of all lanes."""
+
+
+class Plan:
+    """The steps of a graph for `n` samples, and the memory that they work in. One thread at a time may run it."""
+
+    def __init__(
+        self, graph: Graph, choices: Sequence[Choice], n: int, prepared: Prepared, dtype: np.dtype[Any], lanes: int = 1
+    ) -> None:
+        self.graph = graph
+        self.n = n
+        self.dtype = dtype
+        self.constants = Constants(dtype)
+        self.steps: list[Step] = []
+        self._prepared = prepared
+        self._values: dict[tuple[str, Layout], Value] = {}
+        self._layout_of: dict[str, Layout] = {}
+        self._jobs: list[tuple[Choice, list[Value], dict[str, Value], Value] | tuple[Value, Value]] = []
+        self._lanes: list[int] = []
+        for choice in choices:
+            self._add(choice, lanes)
+        self._outputs = {name: self._as_written(name) for name in graph.outputs}
+        self._place_channels()
+        self._place_in_place()
+        self._allocate()
+        self._bind()
+
+    # Values and steps
+
+    def _add(self, choice: Choice, lanes: int) -> None:
+        operation, node, layout = choice.operation, choice.operation.node, choice.method.layout
+        if not node.inputs:
+            self._new(node.name, layout, node.shape, node.shape)
+            self._layout_of[node.name] = layout
+            return
+        if node.layer.aliases_input or node.kind == "slice":
+            flattens = node.layer.aliases_input
+            x = self._use(node.inputs[0], layout, flattened=flattens)
+            channel: int = 0 if flattens else node.layer.channels[0]  # type: ignore[attr-defined]
+            y = Value(node.name, layout, node.shape, self.n, x.image if flattens else node.shape, x, channel)
+            self._values[node.name, layout] = y
+            self._layout_of[node.name] = layout
+            return
+        keeps_order = node.layer.elementwise and len(node.inputs) == 1 and not node.parameters
+        keeps_order = keeps_order and not any(stage.other or stage.node.parameters for stage in operation.stages)
+        takes_flattened = keeps_order or node.kind == "dense"
+        inputs = [self._use(name, layout, takes_flattened) for name in node.inputs]
+        others = {stage.other: self._use(stage.other, layout) for stage in operation.stages if stage.other is not None}
+        shape = operation.last.shape
+        y = self._new(operation.name, layout, shape, inputs[0].image if keeps_order else shape)
+        self._layout_of[operation.name] = layout
+        border = choice.method.border(operation)
+        for x in inputs:
+            x.ask_border(border)
+        count = lanes if choice.seconds >= LANE_SECONDS else 1
+        self._append(choice.operation, str(choice.method), y, choice.seconds, [*inputs, *others.values()], count)
+        self._jobs.append((choice, inputs, others, y))
+
+    def _append(
+        self, operation: Operation | None, method: str, y: Value, seconds: float, reads: list[Value], lanes: int
+    ) -> None:
+        index = len(self.steps)
+        for value in (*reads, y):
+            value.root.region.extend(index)
+        kinds = operation.kinds if operation is not None else "convert"
+        self.steps.append(Step(y.name, kinds, method, y.layout, y.inner_shape, seconds, y))
+        self._lanes.append(lanes)
+
+    def _new(self, name: str, layout: Layout, shape: tuple[int, ...], image: tuple[int, ...]) -> Value:
+        value = Value(name, layout, shape, self.n, image)
+        self._values[name, layout] = value
+        return value
+
+    def _use(self, name: str, layout: Layout, flattened: bool = False) -> Value:
+        """Return a value in a layout, by a conversion where it is in another; plain unless `flattened` is allowed."""
+        value = self._values.get((name, layout))
+        if value is None:
+            origin = self._values[name, self._layout_of[name]]
+            value = self._converted(origin, layout, origin.image)
+            self._values[name, layout] = value
+        if not flattened and value.image != value.shape:
+            plain = self._values.get((f"{name} as a vector", layout))
+            value = plain or self._converted(value, layout, value.shape, f"{name} as a vector")
+        return value
+
+    def _converted(self, origin: Value, layout: Layout, image: tuple[int, ...], key: str | None = None) -> Value:
+        value = Value(origin.name, layout, origin.shape, self.n, image)
+        self._values[key or origin.name, layout] = value
+        seconds = self.n * math.prod(origin.shape) * 1e-9
+        self._append(None, f"from {origin.layout.value}", value, seconds, [origin], 1)
+        self._jobs.append((origin, value))
+        return value
+
+    def _as_written(self, name: str) -> Value:
+        value = self._values[name, self._layout_of[name]]
+        value.root.region.extend(len(self.steps))
+        return value
+
+    # Memory
+
+    def _place_channels(self) -> None:
+        """Let branches write into their range of a concatenation's channels, where nothing else decides their place.
+
+        Exact: the concatenation holds its branches one after the other, and reads nothing else.
+        """
+        for job in self._jobs:
+            if len(job) == 2 or not isinstance(job[0].method, Concat) or job[0].operation.stages:
+                continue
+            _, inputs, _, y = job
+            first = 0
+            for x in inputs:
+                alone = x.parent is None and inputs.count(x) == 1 and len(y.shape) == 3 and x.image == x.shape
+                if alone and x.root is not y.root:
+                    x.parent, x.channel = y, first
+                    y.ask_border(x.border)
+                    y.root.region.extend(x.region.first)
+                    y.root.region.extend(x.region.last)
+                first += x.image[0]
+
+    def _place_in_place(self) -> None:
+        """Let elementwise operations write over their input, where that is its last reader."""
+        for index, job in enumerate(self._jobs):
+            if len(job) == 2 or not job[0].method.in_place:
+                continue
+            _, inputs, others, y = job
+            x = inputs[0]
+            free = x.parent is None and y.parent is None and not any(x.border) and not any(y.border)
+            alone = inputs.count(x) == 1 and x not in others.values()
+            if free and alone and x.region.last == index and x.image == y.image:
+                y.parent = x
+                x.region.extend(y.region.last)
+
+    def _allocate(self) -> None:
+        roots = {id(v): v for v in self._all_values() if v.parent is None}
+        for value in self._all_values():
+            value.root.region.extend(min(value.region.first, value.root.region.first))
+            value.root.region.extend(max(value.region.last, value.root.region.last))
+        for name in self.graph.inputs:
+            self._values[name, self._layout_of[name]].root.region.extend(0)
+            self._values[name, self._layout_of[name]].root.region.first = -1
+        for value in roots.values():
+            value.region.size = math.prod(value.stored) * self.dtype.itemsize
+        regions = [value.region for value in roots.values() if value.region.last >= value.region.first]
+        self.value_bytes = place(regions)
+        self._memory = allocate(self.value_bytes)
+        for value in roots.values():
+            if value.region.last >= value.region.first:
+                value.bind(carve(self._memory, value.region.offset, value.stored, self.dtype))
+        for value in self._all_values():
+            if value.parent is not None:
+                self._bind_child(value)
+        self._shared = {
+            id(value): any(r is not value.region and r.overlaps(value.region) for r in regions)
+            for value in roots.values()
+        }
+
+    def _bind_child(self, value: Value) -> None:
+        assert value.parent is not None
+        if value.parent.parent is not None:
+            self._bind_child(value.parent)
+        value.bind()
+
+    def _all_values(self) -> Iterator[Value]:
+        yield from self._values.values()
+
+    def _bind(self) -> None:
+        works = []
+        for job, lanes in zip(self._jobs, self._lanes, strict=True):
+            choice = job[0]
+            works.append(choice.method.workspace(choice.operation, self.n, lanes) if isinstance(choice, Choice) else {})
+        sizes = [
+            sum(aligned(size * self.dtype.itemsize) for size in work.values()) * lanes
+            for work, lanes in zip(works, self._lanes, strict=True)
+        ]
+        self.workspace_bytes = max(sizes, default=0)
+        memory = allocate(self.workspace_bytes)
+        self._workspace = memory
+        bordered = self._borders()
+        for index, (step, job, lanes) in enumerate(zip(self.steps, self._jobs, self._lanes, strict=True)):
+            step.workspace = sizes[index]
+            if len(job) == 2:
+                origin, value = job
+                step.lanes = [[partial(np.copyto, *_conversion(origin, value))]]
+            else:
+                step.lanes = [list(self._calls(job, works[index], lane, lanes)) for lane in range(lanes)]
+            step.lanes[0][:0] = [partial(part.fill, 0) for value in bordered.get(index, ()) for part in _edges(value)]
+        self._before = [partial(part.fill, 0) for value in bordered.get(-1, ()) for part in _edges(value)]
+
+    def _borders(self) -> dict[int, list[Value]]:
+        """Return the values whose border must be zeroed in each run, by the step that does it (−1: with the input).
+
+        Memory begins as zeros, and nothing writes to a border: where no other value shares the memory it stays zero.
+        """
+        found: dict[int, list[Value]] = {}
+        for value in self._all_values():
+            if value.parent is None and any(value.border) and self._shared.get(id(value)):
+                found.setdefault(value.region.first, []).append(value)
+        return found
+
+    def _calls(self, job: Any, work: dict[str, int], lane: int, lanes: int) -> Iterator[Call]:
+        choice, inputs, others, y = job
+        operation: Operation = choice.operation
+        arrays: dict[str, Array] = {}
+        offset = 0
+        for key, size in work.items():
+            step = aligned(size * self.dtype.itemsize)
+            arrays[key] = carve(self._workspace, offset + lane * step, (size,), self.dtype)
+            offset += step * lanes
+        has_bias = "bias" in operation.node.parameters and operation.node.layer.folds_affine
+        finish = Finish(operation, y, others, self._prepared.vector, self.constants, has_bias)
+        prepared = partial(self._prepared.get, operation.node)
+        calls: Iterator[Call] = choice.method.calls(
+            Job(operation, inputs, y, finish, prepared, arrays.__getitem__, lane, lanes)
+        )
+        return calls
+
+    # Running
+
+    def load(self, inputs: Mapping[str, Array]) -> None:
+        """Copy inputs [n, c, h, w] into the plan."""
+        for call in self._before:
+            call()
+        for name, x in inputs.items():
+            value = self._values[name, self._layout_of[name]]
+            np.copyto(value.inner, from_nchw(value.layout, x))
+
+    def store(self, outputs: Mapping[str, Array]) -> None:
+        """Copy the outputs to arrays [n, ...]."""
+        for name, value in self._outputs.items():
+            y = outputs[name]
+            np.copyto(y.reshape(nchw(value).shape), nchw(value))
+
+    def run(self) -> None:
+        """Run every step on this thread."""
+        for step in self.steps:
+            for calls in step.lanes:
+                for call in calls:
+                    call()
+
+
+def _edges(value: Value) -> list[Array]:
+    return border_of(value.layout, value.full, value.border)
+
+
+def _conversion(origin: Value, value: Value) -> tuple[Array, Array]:
+    """Return the arrays that a conversion copies to and from."""
+    target, source = value.inner, nchw(origin)
+    if value.image == origin.image:
+        return nchw(value), source
+    # A flattened image becomes a plain vector, whose features are in the order of [c, h, w].
+    c, h, w = origin.image
+    if value.layout is Layout.CHANNELS_LAST:
+        return target.reshape(value.n, c, h, w), source
+    return target.reshape(c, h, w, value.n).transpose(3, 0, 1, 2), source
