@@ -18,7 +18,7 @@ from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.memory import aligned, allocate, carve, place
 from cnnspec_numpy.plan.method import Job
-from cnnspec_numpy.plan.methods.other import Concat
+from cnnspec_numpy.plan.methods.merge import Concat
 from cnnspec_numpy.plan.value import Layout, Value, border_of, from_nchw
 from cnnspec_numpy.plan.weights import Prepared
 

@@ -46,6 +46,10 @@ class InLayout(Method):
             return samples, rows, columns, channels
         return rows, channels, columns, samples
 
+    def over_image(self, a: Array) -> Array:
+        """Return an array over rows and columns [h, w] in the form that broadcasts to an image."""
+        return a[:, :, None] if self.layout is CHANNELS_LAST else a[:, None, :, None]
+
 
 class SlidingPool(InLayout):
     """A maximum or a mean over sliding windows."""
@@ -100,12 +104,7 @@ class SlidingPool(InLayout):
             result = job.work("product")[: math.prod(shape)].reshape(shape)
             yield from along(fold, between, result, 2, w, width, start)
             if counts is not None:
-                over = (
-                    (slice(None), slice(None), None)
-                    if self.layout is CHANNELS_LAST
-                    else (slice(None), None, slice(None), None)
-                )
-                factor = (1 / counts[block.r0 : block.r1]).astype(x.dtype)[over]
+                factor = self.over_image((1 / counts[block.r0 : block.r1]).astype(x.dtype))
                 if np.all(factor == factor.flat[0]):
                     factor = factor.flat[0]
                 yield partial(np.multiply, result, factor, out=result)
@@ -126,9 +125,9 @@ def along(
         begin, end = max(begin, first), min(end, first + count)
         if begin < end:
             taps.append((begin - first, end - first, window.element(begin, tap)))
-    whole = [tap for tap in taps if tap[:2] == (0, count)]
+    whole = [part for part in taps if part[:2] == (0, count)]
 
-    def part(begin: int, end: int) -> Array:
+    def over(begin: int, end: int) -> Array:
         return out[(*[slice(None)] * axis, slice(begin, end))]
 
     def under(begin: int, end: int, source: int) -> Array:
@@ -140,10 +139,10 @@ def along(
         yield partial(np.copyto, out, under(*whole[0]))
     else:
         yield partial(out.fill, start)
-    for tap in taps:
-        if tap not in whole[:2]:
-            place = part(*tap[:2])
-            yield partial(fold, place, under(*tap), out=place)
+    for begin, end, source in taps:
+        if (begin, end, source) not in whole[:2]:
+            place = over(begin, end)
+            yield partial(fold, place, under(begin, end, source), out=place)
 
 
 def counts_of(node: Any, count_padding: bool) -> Array:

@@ -99,7 +99,7 @@ class Slab(Method):
     def calls(self, job: Job) -> Iterator[Call]:
         """Yield copies, products and finish for each block."""
         operation, node, x, n = job.operation, job.operation.node, job.x[0], job.y.n
-        groups, k, in_row = self._sizes(operation)
+        groups, k, _ = self._sizes(operation)
         o, _, ow = node.shape
         weights = job.prepared(str(self), lambda read: slab_weight(node, read("weight"), self.rows))
         step = 2 if operation.pool is not None else 1

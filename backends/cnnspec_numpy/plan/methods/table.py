@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.method import Method
-from cnnspec_numpy.plan.methods import other, pool
+from cnnspec_numpy.plan.methods import pool
 from cnnspec_numpy.plan.methods.columns import Columns, Depthwise
 from cnnspec_numpy.plan.methods.dense import Dense
+from cnnspec_numpy.plan.methods.merge import Add, Concat, Multiply
+from cnnspec_numpy.plan.methods.moved import Moved
+from cnnspec_numpy.plan.methods.norm import LayerNorm
 from cnnspec_numpy.plan.methods.slab import DepthwiseRows, Slab
+from cnnspec_numpy.plan.methods.transposed import Transposed
+from cnnspec_numpy.plan.methods.whole import Elementwise, Kernel
 from cnnspec_numpy.plan.methods.winograd import Winograd
 from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Layout
 
@@ -25,21 +30,21 @@ FAST: list[Method] = [Winograd(4, layout) for layout in BOTH]
 
 METHODS: dict[str, list[Method]] = {
     "conv": CONVOLUTIONS,
-    "conv_transpose": [other.Transposed(CHANNELS_LAST)],
+    "conv_transpose": [Transposed(CHANNELS_LAST)],
     "dense": [Dense(layout) for layout in BOTH],
     "max_pool": [pool.SlidingPool(layout) for layout in BOTH],
     "avg_pool": [pool.SlidingPool(layout) for layout in BOTH],
     "global_avg_pool": [pool.GlobalPool(layout) for layout in BOTH],
     "global_max_pool": [pool.GlobalPool(layout) for layout in BOTH],
     "adaptive_avg_pool": [method(layout) for method in (pool.GlobalPool, pool.WeightedSums) for layout in BOTH],
-    "upsample": [method(layout) for method in (other.Moved, pool.WeightedSums) for layout in BOTH],
-    "add": [other.Add(layout) for layout in BOTH],
-    "multiply": [other.Multiply(layout) for layout in BOTH],
-    "concat": [other.Concat(layout) for layout in BOTH],
-    "crop": [other.Moved(layout) for layout in BOTH],
-    "pad": [other.Moved(layout) for layout in BOTH],
-    "channel_shuffle": [other.Moved(layout) for layout in BOTH],
-    "layer_norm": [other.LayerNorm(CHANNELS_LAST)],
+    "upsample": [method(layout) for method in (Moved, pool.WeightedSums) for layout in BOTH],
+    "add": [Add(layout) for layout in BOTH],
+    "multiply": [Multiply(layout) for layout in BOTH],
+    "concat": [Concat(layout) for layout in BOTH],
+    "crop": [Moved(layout) for layout in BOTH],
+    "pad": [Moved(layout) for layout in BOTH],
+    "channel_shuffle": [Moved(layout) for layout in BOTH],
+    "layer_norm": [LayerNorm(CHANNELS_LAST)],
 }
 """By kind; elementwise layers have one of their own, and every layer can be computed by its kernel."""
 
@@ -49,6 +54,6 @@ def candidates(operation: Operation, layout: Layout, fast: bool) -> list[Method]
     node = operation.node
     found = [*METHODS.get(node.kind, ()), *(FAST if fast and node.kind == "conv" else ())]
     if node.layer.elementwise and len(node.inputs) == 1 and (not node.parameters or node.layer.affine_by_channel):
-        found.append(other.Elementwise(layout))
+        found.append(Elementwise(layout))
     fitting = [method for method in found if method.layout is layout and method.applies(operation)]
-    return fitting or [other.Kernel(layout)]
+    return fitting or [Kernel(layout)]
