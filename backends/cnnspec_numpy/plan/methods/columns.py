@@ -47,6 +47,12 @@ def correlation_weight(node: Node, weight: Array) -> Array:
     return np.flip(weight, (2, 3)) if getattr(node.layer, "flip", False) else weight
 
 
+def groups_of(node: Node) -> int:
+    """Return the groups of a convolution."""
+    groups: int = node.layer.groups  # type: ignore[attr-defined]
+    return groups
+
+
 class Columns(Method):
     """Rows of the elements under each window, times the weights."""
 
@@ -64,7 +70,7 @@ class Columns(Method):
     def _sizes(self, operation: Operation) -> tuple[int, int, int, int, int]:
         """Return the groups, the length of a row, the channels and the positions along each axis."""
         node = operation.node
-        groups: int = node.layer.groups  # type: ignore[attr-defined]
+        groups = groups_of(node)
         k = math.prod(w.kernel for w in node.windows) * node.in_shapes[0][0] // groups
         return groups, k, *node.shape  # type: ignore[return-value]
 
@@ -166,9 +172,7 @@ def _matrix(x: Value, node: Node, block: Block) -> Array | None:
 
 
 def _is_pointwise(node: Node) -> bool:
-    return node.layer.groups == 1 and all(  # type: ignore[attr-defined]
-        (w.kernel, w.stride, w.before, w.after) == (1, 1, 0, 0) for w in node.windows
-    )
+    return groups_of(node) == 1 and all((w.kernel, w.stride, w.before, w.after) == (1, 1, 0, 0) for w in node.windows)
 
 
 class Depthwise(Method):
@@ -248,5 +252,5 @@ class Depthwise(Method):
 
 def is_depthwise(node: Node) -> bool:
     """Whether a convolution gives each channel a window of its own."""
-    groups: int = node.layer.groups  # type: ignore[attr-defined]
+    groups = groups_of(node)
     return groups == node.in_shapes[0][0] == node.shape[0] and groups > 1

@@ -18,13 +18,22 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from cnnspec.arrays import Array
-from cnnspec.graph.graph import Node
 from cnnspec_numpy.plan.finish import stages_cost
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.method import CACHE, CALL, PASS, Block, Job, Method, blocks_of, copy_cost, product_cost
-from cnnspec_numpy.plan.methods.columns import border_of_windows, correlation_weight, is_depthwise
-from cnnspec_numpy.plan.value import BATCH_LAST, Border, Value
+from cnnspec_numpy.plan.methods.columns import border_of_windows, correlation_weight, groups_of, is_depthwise
+from cnnspec_numpy.plan.slabs import (
+    image_as_slab,
+    is_slab,
+    rows_by_group,
+    rows_under,
+    shifted_rows,
+    slab_weight,
+    takes_rows,
+    under_windows,
+)
+from cnnspec_numpy.plan.value import BATCH_LAST, Border
 
 
 class Slab(Method):
@@ -43,7 +52,7 @@ class Slab(Method):
         node = operation.node
         if len(node.windows) != 2 or (node.windows[0].dilation != 1 and node.windows[0].kernel != 1):
             return False
-        groups: int = node.layer.groups  # type: ignore[attr-defined]
+        groups = groups_of(node)
         if self.rows == 1:
             return True
         o, oh, _ = node.shape
@@ -57,7 +66,7 @@ class Slab(Method):
     def _sizes(self, operation: Operation) -> tuple[int, int, int]:
         """Return the groups, the length of a column, and the numbers of a row of the slab by position."""
         node = operation.node
-        groups: int = node.layer.groups  # type: ignore[attr-defined]
+        groups = groups_of(node)
         h, w = node.windows
         in_row = node.in_shapes[0][0] // groups * w.kernel
         return groups, (h.kernel + (self.rows - 1) * h.stride) * in_row, in_row
@@ -70,7 +79,7 @@ class Slab(Method):
         size = o * oh * ow * n
         h, w = node.windows
         copies = 0.0
-        if not is_slab(node):
+        if not is_slab(node.windows, groups):
             run = ow * n if w.stride == 1 else n
             copies = copy_cost(oh * h.stride * groups * in_row * ow * n, run)
         product = product_cost(o * self.rows // groups, k, ow * n, groups * oh // self.rows)
@@ -94,14 +103,21 @@ class Slab(Method):
         o, _, ow = node.shape
         rows = max(b.r1 - b.r0 for b in self._blocks(operation, n, lanes))
         product = rows * o * ow * n
-        return {"slab": rows_under(node, rows) * groups * in_row * ow * n, "product": product, "spare": product}
+        return {
+            "slab": rows_under(node.windows[0], rows) * groups * in_row * ow * n,
+            "product": product,
+            "spare": product,
+        }
 
     def calls(self, job: Job) -> Iterator[Call]:
         """Yield copies, products and finish for each block."""
         operation, node, x, n = job.operation, job.operation.node, job.x[0], job.y.n
         groups, k, _ = self._sizes(operation)
         o, _, ow = node.shape
-        weights = job.prepared(str(self), lambda read: slab_weight(node, read("weight"), self.rows))
+        stride = node.windows[0].stride
+        weights = job.prepared(
+            str(self), lambda read: slab_weight(correlation_weight(node, read("weight")), groups, stride, self.rows)
+        )
         step = 2 if operation.pool is not None else 1
         for block in job.share(self._blocks(operation, n, job.lanes)):
             rows = block.r1 - block.r0
@@ -109,9 +125,9 @@ class Slab(Method):
             def view(y: Array, block: Block = block) -> Array:
                 return y[block.r0 // step : block.r1 // step]
 
-            slab = self_slab(x, node, block.r0, rows)
+            slab = image_as_slab(x.full, x.border, node.windows, block.r0, rows) if groups == 1 else None
             if slab is None:
-                taps = shifted_rows(x, node, block.r0, rows, groups)
+                taps = shifted_rows(x.full, x.border, node.windows, block.r0, rows, groups)
                 slab = job.work("slab")[: taps.size].reshape(*taps.shape[:4], ow * n)
                 yield partial(np.copyto, slab.reshape(taps.shape), taps)
             place = view(job.y.inner)
@@ -120,83 +136,10 @@ class Slab(Method):
             yield partial(
                 np.matmul,
                 weights,
-                under_windows(slab, node, rows, k, self.rows),
+                under_windows(slab, stride, rows, k, self.rows),
                 out=rows_by_group(result, groups, self.rows),
             )
             yield from job.finish(result, view, job.work("spare"), channel_axis=-3)
-
-
-def rows_under(node: Node, rows: int) -> int:
-    """Return how many rows of the image the windows of some rows of the output reach over."""
-    h = node.windows[0]
-    return (rows - 1) * h.stride + h.span
-
-
-def slab_weight(node: Node, weight: Array, rows: int = 1) -> Array:
-    """Return the weight [o, c/g, kh, kw] for columns of the slab: [g, 1, rows·o/g, K], shifted for each of the rows."""
-    w = correlation_weight(node, weight)
-    groups: int = node.layer.groups  # type: ignore[attr-defined]
-    o, c, kh, kw = w.shape
-    flat = w.reshape(groups, o // groups, c, kh, kw).transpose(0, 1, 3, 2, 4).reshape(groups, 1, o // groups, -1)
-    if rows == 1:
-        return flat
-    stride, in_row = node.windows[0].stride, c * kw
-    found = np.zeros((groups, 1, rows, o // groups, (kh + (rows - 1) * stride) * in_row), w.dtype)
-    for row in range(rows):
-        start = row * stride * in_row
-        found[:, :, row, :, start : start + kh * in_row] = flat
-    return found.reshape(groups, 1, rows * o // groups, -1)
-
-
-def shifted_rows(x: Value, node: Node, first: int, rows: int, groups: int) -> Array:
-    """Return the rows under some rows of the output, shifted by each column of the window: [g, h, c/g, kw, ow, n]."""
-    h, w = node.windows
-    top = x.border.top - h.before + first * h.stride
-    start = x.full[top:, :, x.border.left - w.before :]
-    sh, sc, sw, sn = x.full.strides
-    c = x.full.shape[1] // groups
-    shape = (groups, rows_under(node, rows), c, w.kernel, w.out, x.full.shape[3])
-    return as_strided(start, shape, (c * sc, sh, sc, sw * w.dilation, sw * w.stride, sn), writeable=False)
-
-
-def is_slab(node: Node) -> bool:
-    """Whether the image is its own slab: the window has one column, which moves by 1, without padding."""
-    groups: int = node.layer.groups  # type: ignore[attr-defined]
-    w = node.windows[1]
-    return groups == 1 and (w.kernel, w.stride, w.before, w.after) == (1, 1, 0, 0)
-
-
-def self_slab(x: Value, node: Node, first: int, rows: int) -> Array | None:
-    """Return the rows of the image that are the slab already, [1, h, c, 1, w·n]; None if they are not."""
-    if not is_slab(node) or not takes_rows(x.full) or x.border.left or x.border.right:
-        return None
-    h = node.windows[0]
-    top = x.border.top - h.before + first * h.stride
-    part = x.full[top : top + rows_under(node, rows)]
-    if part.strides[0] != part.strides[1] * part.shape[1]:
-        return None  # rows of a range of channels do not follow each other
-    return part.reshape(1, *part.shape[:2], 1, -1)
-
-
-def takes_rows(x: Array) -> bool:
-    """Whether the columns and samples of an image [h, c, w, n] are one run of neighbours."""
-    return x.strides[3] == x.itemsize and x.strides[2] == x.itemsize * x.shape[3]
-
-
-def under_windows(slab: Array, node: Node, rows: int, k: int, together: int = 1) -> Array:
-    """Return the columns under the windows of output rows as a view of the slab: [g, rows / together, K, ow·n]."""
-    sg, sh = slab.strides[:2]
-    shape = (slab.shape[0], rows // together, k, slab.shape[4])
-    strides = (sg, sh * node.windows[0].stride * together, slab.strides[3], slab.itemsize)
-    return as_strided(slab, shape, strides, writeable=False)
-
-
-def rows_by_group(y: Array, groups: int, together: int = 1) -> Array:
-    """Return output rows [rows, o, ow, n] as matrices: [g, rows / together, together·o/g, ow·n]."""
-    rows, o, ow, n = y.shape
-    sh, so = y.strides[:2]
-    shape = (groups, rows // together, together * o // groups, ow * n)
-    return as_strided(y, shape, (o // groups * so, sh * together, so, y.itemsize))
 
 
 class DepthwiseRows(Method):
