@@ -13,7 +13,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import released_after
-from cnnspec.graph.rewrites import Rewritten, for_inference
+from cnnspec.graph.rewrites import Rewritten, for_inference, for_training
 from cnnspec.layers import Layer
 from cnnspec.runtime.model import Hook, Model, PlanStep
 from cnnspec_numpy import losses, optimizers
@@ -23,6 +23,7 @@ from cnnspec_numpy.options import Options
 
 if TYPE_CHECKING:
     from cnnspec_numpy.plan.executor import Executor
+    from cnnspec_numpy.training.executor import TrainingExecutor
 
 Tape = list[tuple[Node, Backward]]
 
@@ -52,13 +53,29 @@ class NumpyModel(Model):
     ) -> None:
         super().__init__(graph, device, dtype)
         self.options = options or Options()
-        self._weights = {name: np.array(weights[name], self.array_dtype, order="C") for name in graph.parameters}
-        self._program = Program(graph, self._weights)
         self._trainable = [name for name, parameter in graph.parameters.items() if parameter.trainable]
+        size = sum(graph.parameters[name].size for name in self._trainable)
+        self._flat = np.empty(size, self.array_dtype)
+        """All trainable parameters as one vector, of which their arrays are views."""
+        self._weights = {name: np.empty(p.shape, self.array_dtype) for name, p in graph.parameters.items()}
+        self._weights |= self._views(self._flat)
+        for name, array in self._weights.items():
+            array[...] = weights[name]
+        self._program = Program(graph, self._weights)
         self._depends_on_parameters = _depends_on_parameters(graph)
+        self._training: TrainingExecutor | None = None
         self._executor: Executor | None = None
         self._executor_is_current = False
         self._lock = threading.Lock()
+
+    def _views(self, flat: Array) -> Arrays:
+        """Return the trainable arrays in a vector of all of them, by name, as views."""
+        found, offset = {}, 0
+        for name in self._trainable:
+            parameter = self.graph.parameters[name]
+            found[name] = flat[offset : offset + parameter.size].reshape(parameter.shape)
+            offset += parameter.size
+        return found
 
     @cached_property
     def _rewritten(self) -> Rewritten:
@@ -163,36 +180,59 @@ class NumpyModel(Model):
         return {name: np.array(d.get(name, np.zeros_like(x))) for name, x in inputs.items()}, gradients
 
     def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
-        loss, _, gradients = self._in_training(x, target, {})
-        return loss, gradients
+        loss, _, gradients, _ = self._in_training(x, target)
+        return loss, {name: view.copy() for name, view in self._views(gradients).items()}
 
-    def _in_training(self, x: Array, target: Array, state: Arrays) -> tuple[float, Array, Arrays]:
+    def _in_training(self, x: Array, target: Array) -> tuple[float, Array, Array, Arrays]:
+        """Return the loss, the output, the gradients as one vector, and the next state by array name."""
         self.check_batch_statistics(len(x))
+        if self.options.numerics == "strict":
+            return self._interpreted(x, target)
+        if self._training is None:
+            from cnnspec_numpy.training.executor import TrainingExecutor
+
+            graph = for_training(self.graph).graph
+            trained = _depends_on_parameters(graph)
+            self._training = TrainingExecutor(graph, self._weights, trained, self.array_dtype, self.options)
+        return self._training.gradients(self.train.loss, x, target, self.train.seed, self.steps)
+
+    @_QUIET
+    def _interpreted(self, x: Array, target: Array) -> tuple[float, Array, Array, Arrays]:
         tape: Tape = []
+        state: Arrays = {}
         output = self.graph.output.name
         y = self._forward({self.graph.input.name: x}, self._program, tape, state)[output]
         loss, dy = losses.LOSSES[self.train.loss.kind](self.train.loss, y, target)
-        return loss, y, self._backward(tape, {output: dy})[1]
+        gradients = self._backward(tape, {output: dy})[1]
+        flat = np.empty_like(self._flat)
+        for name, view in self._views(flat).items():
+            view[...] = gradients[name]
+        return loss, y, flat, state
 
     @_QUIET
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
-        state: Arrays = {}
-        loss, y, gradients = self._in_training(x, target, state)
+        loss, y, gradients, state = self._in_training(x, target)
         self._executor_is_current = False
         for name, value in state.items():
             self._weights[name][...] = value
-        optimizers.step(self.train.optimizer, self._weights, gradients, self._slots, self.learning_rate, self.steps + 1)
+        rate, steps = self.learning_rate, self.steps + 1
+        optimizers.step(self.train.optimizer, self._flat, gradients, self._slots, rate, steps, self._work)
         return loss, y
 
     def _begin_training(self) -> None:
-        trainable = {name: self._weights[name] for name in self._trainable}
-        self._slots = optimizers.zero_state(self.train.optimizer, trainable)
+        self._slots = {slot: np.zeros_like(self._flat) for slot in self.train.optimizer.slots}
+        self._work = [np.empty_like(self._flat) for _ in range(optimizers.WORKSPACE)]
+
+    def _optimizer_views(self) -> Arrays:
+        """Return the optimizer's arrays `<parameter>:<slot>`, as views."""
+        views = {slot: self._views(flat) for slot, flat in self._slots.items()}
+        return {f"{name}:{slot}": views[slot][name] for name in self._trainable for slot in views}
 
     def _optimizer_state(self) -> Arrays:
-        return {name: array.copy() for name, array in self._slots.items()}
+        return {name: array.copy() for name, array in self._optimizer_views().items()}
 
     def _load_optimizer_state(self, state: Mapping[str, Array]) -> None:
-        for name, array in self._slots.items():
+        for name, array in self._optimizer_views().items():
             array[...] = state[name]
 
     def _state(self) -> Arrays:

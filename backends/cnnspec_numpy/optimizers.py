@@ -1,64 +1,86 @@
 """Optimizers, in the arithmetic and the order of torch.optim, so that both backends compute the same steps.
 
-The state is a dictionary of arrays `<parameter>:<slot>`; weights and state are changed in place.
+An update takes all parameters as one vector, and writes nothing but it, the optimizer's state and its workspace: an
+optimizer step allocates nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array
 from cnnspec.graph.training import Adam, AdamW, Optimizer, Sgd
 
-
-def zero_state(settings: Optimizer, trainable: Mapping[str, Array]) -> Arrays:
-    """Return the state before the first step."""
-    return {f"{name}:{slot}": np.zeros_like(w) for name, w in trainable.items() for slot in settings.slots}
+WORKSPACE = 2
+"""How many vectors of the parameters' size an update works in."""
 
 
-def step(settings: Optimizer, weights: Arrays, gradients: Arrays, state: Arrays, rate: float, t: int) -> None:
-    """Update the weights by their gradients; t counts the steps from 1."""
-    update = UPDATES[settings.kind]
-    for name, g in gradients.items():
-        update(settings, weights[name], g, rate, t, *(state[f"{name}:{slot}"] for slot in settings.slots))
+def step(
+    settings: Optimizer, w: Array, g: Array, state: dict[str, Array], rate: float, t: int, work: list[Array]
+) -> None:
+    """Update the parameters w by their gradients g, which are overwritten; t counts the steps from 1."""
+    UPDATES[settings.kind](settings, w, g, rate, t, work, *(state[slot] for slot in settings.slots))
 
 
-def sgd(settings: Sgd, w: Array, g: Array, rate: float, t: int, velocity: Array | None = None) -> None:
+def sgd(
+    settings: Sgd, w: Array, g: Array, rate: float, t: int, work: list[Array], velocity: Array | None = None
+) -> None:
     """Update w by stochastic gradient descent, with momentum where there is a velocity."""
-    g = _with_decay(settings, w, g)
+    _add_decay(settings, w, g, work[0])
     if velocity is not None:
         velocity *= settings.momentum
         velocity += g
-        g = g + settings.momentum * velocity if settings.nesterov else velocity
-    w -= rate * g
+        if settings.nesterov:
+            np.multiply(velocity, settings.momentum, out=work[0])
+            g += work[0]
+        else:
+            g = velocity
+    np.multiply(g, rate, out=work[0])
+    w -= work[0]
 
 
-def adam(settings: Adam, w: Array, g: Array, rate: float, t: int, mean: Array, square: Array) -> None:
+def adam(
+    settings: Adam, w: Array, g: Array, rate: float, t: int, work: list[Array], mean: Array, square: Array
+) -> None:
     """Update w by Adam."""
-    _adam_step(settings, w, _with_decay(settings, w, g), rate, t, mean, square)
+    _add_decay(settings, w, g, work[0])
+    _adam_step(settings, w, g, rate, t, work, mean, square)
 
 
-def adamw(settings: AdamW, w: Array, g: Array, rate: float, t: int, mean: Array, square: Array) -> None:
+def adamw(
+    settings: AdamW, w: Array, g: Array, rate: float, t: int, work: list[Array], mean: Array, square: Array
+) -> None:
     """Update w by Adam, with decoupled weight decay."""
     w *= 1 - rate * settings.weight_decay
-    _adam_step(settings, w, g, rate, t, mean, square)
+    _adam_step(settings, w, g, rate, t, work, mean, square)
 
 
-def _with_decay(settings: Optimizer, w: Array, g: Array) -> Array:
-    return g + settings.weight_decay * w if settings.weight_decay else g
+def _add_decay(settings: Optimizer, w: Array, g: Array, work: Array) -> None:
+    if settings.weight_decay:
+        np.multiply(w, settings.weight_decay, out=work)
+        g += work
 
 
-def _adam_step(settings: Adam, w: Array, g: Array, rate: float, t: int, mean: Array, square: Array) -> None:
-    mean += (1 - settings.beta1) * (g - mean)
+def _adam_step(
+    settings: Adam, w: Array, g: Array, rate: float, t: int, work: list[Array], mean: Array, square: Array
+) -> None:
+    part, denominator = work
+    np.subtract(g, mean, out=part)
+    part *= 1 - settings.beta1
+    mean += part
     square *= settings.beta2
-    square += (1 - settings.beta2) * g * g
-    denominator = np.sqrt(square)
+    np.multiply(g, 1 - settings.beta2, out=part)
+    part *= g
+    square += part
+    np.sqrt(square, out=denominator)
     denominator /= math.sqrt(1 - settings.beta2**t)
     denominator += settings.eps
-    w -= (rate / (1 - settings.beta1**t)) * (mean / denominator)
+    np.divide(mean, denominator, out=part)
+    part *= rate / (1 - settings.beta1**t)
+    w -= part
 
 
 UPDATES: dict[str, Callable[..., None]] = {"sgd": sgd, "adam": adam, "adamw": adamw}

@@ -42,6 +42,18 @@ def for_inference(graph: Graph) -> Rewritten:
     return done
 
 
+def for_training(graph: Graph) -> Rewritten:
+    """Return the graph with pools before activations, whose gradients are equal too, up to rounding.
+
+    For a non-decreasing f, the first of the largest f(x) of a window is the first of the largest x, but where f makes
+    different x equal: there f is flat, so that its derivative, and with it the gradient, is zero or as good as that.
+    """
+    done = Rewritten(graph)
+    while (swapped := with_pools_before_activations(done)).graph != done.graph:
+        done = swapped
+    return done
+
+
 def without_identities(given: Rewritten) -> Rewritten:
     """Remove layers that are the identity at inference, such as dropout.
 

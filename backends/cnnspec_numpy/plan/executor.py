@@ -103,7 +103,7 @@ class Executor:
         first = min(n, most)
         threads = min(self.threads, n, max(1, int(self.seconds(first) / first * n / SHARE_SECONDS)))
         shares = [slice(i * n // threads, (i + 1) * n // threads) for i in range(threads)]
-        return [_chunks(share, most) for share in shares]
+        return [chunks_of(share, most) for share in shares]
 
     def run(self, inputs: Mapping[str, Array]) -> Arrays:
         """Return every output by name: inputs [n, c, h, w] -> outputs [n, ...]."""
@@ -210,7 +210,7 @@ def _run_lane(calls: list[Call]) -> None:
             call()
 
 
-def _chunks(share: slice, most: int) -> list[slice]:
+def chunks_of(share: slice, most: int) -> list[slice]:
     """Return a range cut into pieces of at most `most` samples, whose sizes differ by one at most."""
     size = share.stop - share.start
     count = math.ceil(size / most)

@@ -12,14 +12,15 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Graph
+from cnnspec_numpy.plan.arena import Arena
 from cnnspec_numpy.plan.choice import Choice
 from cnnspec_numpy.plan.finish import Constants, Finish, nchw
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
-from cnnspec_numpy.plan.memory import aligned, allocate, carve, place
+from cnnspec_numpy.plan.memory import aligned, allocate, carve
 from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
-from cnnspec_numpy.plan.value import Layout, Value, border_of, from_nchw
+from cnnspec_numpy.plan.value import Layout, Value, from_nchw
 from cnnspec_numpy.plan.weights import Prepared
 
 LANE_SECONDS = 1.2e-4
@@ -173,37 +174,10 @@ class Plan:
                 x.region.extend(y.region.last)
 
     def _allocate(self) -> None:
-        roots = {id(v): v for v in self._all_values() if v.parent is None}
-        for value in self._all_values():
-            value.root.region.extend(min(value.region.first, value.root.region.first))
-            value.root.region.extend(max(value.region.last, value.root.region.last))
         for name in self.graph.inputs:
-            self._values[name, self._layout_of[name]].root.region.extend(0)
-            self._values[name, self._layout_of[name]].root.region.first = -1
-        for value in roots.values():
-            value.region.size = math.prod(value.stored) * self.dtype.itemsize
-        regions = [value.region for value in roots.values() if value.region.last >= value.region.first]
-        self.value_bytes = place(regions)
-        self._memory = allocate(self.value_bytes)
-        for value in roots.values():
-            if value.region.last >= value.region.first:
-                value.bind(carve(self._memory, value.region.offset, value.stored, self.dtype))
-        for value in self._all_values():
-            if value.parent is not None:
-                self._bind_child(value)
-        self._shared = {
-            id(value): any(r is not value.region and r.overlaps(value.region) for r in regions)
-            for value in roots.values()
-        }
-
-    def _bind_child(self, value: Value) -> None:
-        assert value.parent is not None
-        if value.parent.parent is not None:
-            self._bind_child(value.parent)
-        value.bind()
-
-    def _all_values(self) -> Iterator[Value]:
-        yield from self._values.values()
+            self._values[name, self._layout_of[name]].root.region.extend(-1)  # written before the first step
+        self._arena = Arena(self._values.values(), self.dtype)
+        self.value_bytes = self._arena.bytes
 
     def _bind(self) -> None:
         works = []
@@ -217,7 +191,6 @@ class Plan:
         self.workspace_bytes = max(sizes, default=0)
         memory = allocate(self.workspace_bytes)
         self._workspace = memory
-        bordered = self._borders()
         for index, (step, job, lanes) in enumerate(zip(self.steps, self._jobs, self._lanes, strict=True)):
             step.workspace = sizes[index]
             if len(job) == 2:
@@ -225,19 +198,7 @@ class Plan:
                 step.lanes = [[partial(np.copyto, *_conversion(origin, value))]]
             else:
                 step.lanes = [list(self._calls(job, works[index], lane, lanes)) for lane in range(lanes)]
-            step.lanes[0][:0] = [partial(part.fill, 0) for value in bordered.get(index, ()) for part in _edges(value)]
-        self._before = [partial(part.fill, 0) for value in bordered.get(-1, ()) for part in _edges(value)]
-
-    def _borders(self) -> dict[int, list[Value]]:
-        """Return the values whose border must be zeroed in each run, by the step that does it (−1: with the input).
-
-        Memory begins as zeros, and nothing writes to a border: where no other value shares the memory it stays zero.
-        """
-        found: dict[int, list[Value]] = {}
-        for value in self._all_values():
-            if value.parent is None and any(value.border) and self._shared.get(id(value)):
-                found.setdefault(value.region.first, []).append(value)
-        return found
+            step.lanes[0][:0] = self._arena.zeros.get(index, ())
 
     def _calls(self, job: Any, work: dict[str, int], lane: int, lanes: int) -> Iterator[Call]:
         choice, inputs, others, y = job
@@ -260,7 +221,7 @@ class Plan:
 
     def load(self, inputs: Mapping[str, Array]) -> None:
         """Copy inputs [n, c, h, w] into the plan."""
-        for call in self._before:
+        for call in self._arena.zeros.get(-1, ()):
             call()
         for name, x in inputs.items():
             value = self._values[name, self._layout_of[name]]
@@ -278,10 +239,6 @@ class Plan:
             for calls in step.lanes:
                 for call in calls:
                     call()
-
-
-def _edges(value: Value) -> list[Array]:
-    return border_of(value.layout, value.full, value.border)
 
 
 def _conversion(origin: Value, value: Value) -> tuple[Array, Array]:

@@ -1,0 +1,161 @@
+"""Training steps by plans: a batch in shards, one for each thread, whose gradients are added up."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cnnspec_numpy.options import Options
+from cnnspec_numpy.plan.executor import chunks_of
+from cnnspec_numpy.threads import Team, default_threads, one_blas_thread
+from cnnspec_numpy.training.plan import TrainingPlan, divides
+
+from cnnspec.arrays import Array, Arrays
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.training import Loss
+from cnnspec.rng import dropout_mask
+
+CHUNK_BYTES = 3 << 20
+"""What the values of a chunk may take, where a shard is cut into chunks."""
+LEAST = 8
+"""A shard has no fewer samples."""
+
+
+class TrainingExecutor:
+    """The plans of training by batch size, made when they are first needed and kept.
+
+    Where a layer normalises over the batch, the shards advance together and exchange sums; elsewhere each is cut into
+    chunks whose values stay in the cache. The result depends on the number of threads, in its rounding alone.
+    """
+
+    def __init__(
+        self, graph: Graph, weights: Mapping[str, Array], trained: set[str], dtype: npt.DTypeLike, options: Options
+    ) -> None:
+        self.graph = graph
+        self.weights = weights
+        self.trained = trained
+        self.dtype = np.dtype(dtype)
+        self.threads = options.threads or default_threads()
+        self.divides = divides(graph)
+        self.exchanges = any(node.layer.needs_batch_statistics for node in graph.nodes)
+        self.dropouts = [node for node in graph.nodes if node.layer.stochastic]
+        self._plans: dict[tuple[Any, ...], TrainingPlan] = {}
+        self._totals: list[Array] = []
+        self._sums: dict[str, list[Array]] = {}
+        self._barrier = threading.Barrier(1)
+        self._team: Team | None = None
+
+    def shards(self, n: int) -> list[list[slice]]:
+        """Return the chunks of each shard of a batch of n samples."""
+        count = max(1, min(self.threads, n // LEAST)) if self.divides else 1
+        shards = [slice(i * n // count, (i + 1) * n // count) for i in range(count)]
+        if self.exchanges or not self.divides:
+            return [[shard] for shard in shards]
+        most = max(LEAST, CHUNK_BYTES // self._sample_bytes)
+        return [chunks_of(shard, most) for shard in shards]
+
+    @property
+    def _sample_bytes(self) -> int:
+        sizes = (int(np.prod(node.shape)) for node in self.graph.nodes if not node.layer.aliases_input)
+        return max(1, 2 * self.dtype.itemsize * sum(sizes))
+
+    def gradients(
+        self, loss: Loss, x: Array, target: Array, seed: int, step: int
+    ) -> tuple[float, Array, Array, Arrays]:
+        """Return the loss of a batch, the output, the gradients as one vector, and the next state.
+
+        The vector has the trainable arrays in the order of the graph; it is valid until the next call.
+        """
+        n = len(x)
+        y = np.empty((n, *self.graph.output.shape), self.dtype)
+        masks = self._masks(n, seed, step)
+        shards = self.shards(n)
+        plans = [self._plan(loss, i, len(shards), chunks, n) for i, chunks in enumerate(shards)]
+        losses = [0.0] * len(shards)
+
+        def run(i: int) -> None:
+            first: TrainingPlan | None = None
+            try:
+                with np.errstate(all="ignore"):
+                    for chunk, plan in zip(shards[i], plans[i], strict=True):
+                        plan.moment.seed, plan.moment.step = seed, step
+                        plan.load(x[chunk], target[chunk], {name: mask[chunk] for name, mask in masks.items()})
+                        plan.run()
+                        plan.store(y[chunk])
+                        losses[i] += float(plan.value[0])
+                        total = self._totals[i]
+                        if first is None:
+                            np.copyto(total, plan.flat)
+                        else:
+                            np.add(total, plan.flat, out=total)
+                        first = plan
+            except BaseException:
+                self._barrier.abort()  # the other shards would wait for this one for ever
+                raise
+
+        with one_blas_thread():
+            if len(shards) == 1:
+                run(0)
+            else:
+                self._barrier = threading.Barrier(len(shards))
+                self._members().run([partial(run, i) for i in range(len(shards))])
+        total = self._totals[0]
+        for other in self._totals[1 : len(shards)]:
+            np.add(total, other, out=total)
+        return sum(losses), y, total, plans[0][0].state
+
+    def _plan(self, loss: Loss, shard: int, shards: int, chunks: list[slice], batch: int) -> list[TrainingPlan]:
+        """Return a plan for each chunk of a shard; chunks of one size share one."""
+        found: dict[int, TrainingPlan] = {}
+        for chunk in chunks:
+            n = chunk.stop - chunk.start
+            key = (loss, shard, shards, n, batch)
+            if n not in found:
+                if key not in self._plans:
+                    sync = partial(self._sync, shard, shards)
+                    arguments = (self.graph, self.weights, self.trained, loss, n, batch, self.dtype, sync)
+                    self._plans[key] = TrainingPlan(*arguments)
+                found[n] = self._plans[key]
+        while len(self._totals) < shards:
+            self._totals.append(np.zeros_like(next(iter(found.values())).flat))
+        return [found[chunk.stop - chunk.start] for chunk in chunks]
+
+    def _sync(self, shard: int, shards: int, name: str, array: Array) -> Callable[[], None]:
+        """Return the call that replaces an array by its sum over the shards, which all reach it."""
+        if shards == 1:
+            return _nothing
+        slots = self._sums.setdefault(f"{name} {shards}", [np.zeros_like(array) for _ in range(shards)])
+        first, second, *rest = slots
+
+        def call() -> None:
+            np.copyto(slots[shard], array)
+            self._barrier.wait()
+            np.add(first, second, out=array)
+            for other in rest:
+                np.add(array, other, out=array)
+
+        return call
+
+    def _masks(self, n: int, seed: int, step: int) -> Arrays:
+        """Return the factor of each element of each dropout layer, for the whole batch."""
+        found = {}
+        for node in self.dropouts:
+            rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
+            kept = dropout_mask(seed, step, node.name, (n, *node.shape), rate)
+            found[node.name] = kept.astype(self.dtype) / (1 - rate)
+        return found
+
+    def _members(self) -> Team:
+        if self._team is None or not self._team.is_alive:
+            self._team = Team(self.threads)
+            weakref.finalize(self, self._team.close)
+        return self._team
+
+
+def _nothing() -> None:
+    """Do nothing: one shard has the sum already."""

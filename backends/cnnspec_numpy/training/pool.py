@@ -1,0 +1,236 @@
+"""Pooling in training, with the batch last.
+
+A gradient goes to the first of the largest elements of its window, row by row. Which that is, is told by the sign bit
+of (element − maximum), spread over a whole integer: a mask for the bits of dy, which costs far less than an index.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from cnnspec_numpy.plan.functions import Call
+from cnnspec_numpy.plan.methods.pool import along, counts_of
+from cnnspec_numpy.training.conv import channel_sums, put
+from cnnspec_numpy.training.operation import Job, Operation
+
+from cnnspec.arrays import Array
+from cnnspec.graph.graph import Node
+
+
+def is_halving(node: Node) -> bool:
+    """Whether the window is 2×2 and moves by 2, without padding."""
+    return len(node.windows) == 2 and all(
+        (w.kernel, w.stride, w.dilation, w.before, w.after, w.extra) == (2, 2, 1, 0, 0, 0) for w in node.windows
+    )
+
+
+def as_integers(x: Array) -> Array:
+    """Return the bits of numbers as integers, as a view."""
+    return x.view(np.int32 if x.itemsize == 4 else np.int64)
+
+
+class HalvingMaxPool(Operation):
+    """The maximum of 2×2 windows: of two columns, and then of two rows.
+
+    It adds the bias of a convolution before it, having fewer elements. Exact: max(a + b, c + b) = max(a, c) + b for
+    each channel, and each dy goes to one element of its window, so that the bias has the same gradient.
+    """
+
+    keeps_input = True
+    bias: str | None = None
+    """The array of the bias that it adds."""
+
+    def _half(self, n: int) -> tuple[int, int, int, int]:
+        c, h, w = self.node.shape
+        return 2 * h, c, w, n
+
+    def kept(self, n: int) -> dict[str, tuple[int, ...]]:
+        """Return the maxima of two columns."""
+        return {"columns": self._half(n)}
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return memory for masks and for the gradient of the maxima of two columns."""
+        size = math.prod(self._half(n))
+        c, h, w = self.node.shape
+        return {"mask": size, "dcolumns": size, "sums": c * h + w * n}
+
+    def _columns(self, x: Array) -> tuple[Array, Array]:
+        _, h, w = self.node.shape
+        return x[: 2 * h, :, 0 : 2 * w : 2], x[: 2 * h, :, 1 : 2 * w : 2]
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield two maxima, and the bias."""
+        columns = job.kept["columns"]
+        yield partial(np.maximum, *self._columns(job.x[0].inner), out=columns)
+        y = job.y.inner
+        yield partial(np.maximum, columns[0::2], columns[1::2], out=y)
+        if self.bias is not None:
+            yield partial(np.add, y, job.weights["bias"][:, None, None], out=y)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield dy to the first row of the largest, and then to the first column."""
+        assert job.dy is not None
+        dy = job.dy.inner
+        if self.bias is not None:
+            yield from channel_sums(dy, job.gradients["bias"], job.work("sums"))
+        if job.dx[0] is None:
+            return
+        columns, dx = job.kept["columns"], job.dx[0].inner
+        work = job.work("mask")[: columns.size]
+        dcolumns = job.work("dcolumns")[: columns.size].reshape(columns.shape)
+        half = work[: columns.size // 2].reshape(job.y.inner.shape)
+        yield from _divide(columns[0::2], columns[1::2], dy, dcolumns[0::2], dcolumns[1::2], half)
+        (first, second), mask = self._columns(job.x[0].inner), work.reshape(columns.shape)
+        if job.adds[0]:
+            # Into the memory of the maxima, which have been used.
+            part = columns
+            yield from _choose(first, second, dcolumns, part, mask)
+            dfirst, dsecond = self._columns(dx)
+            yield partial(np.add, dsecond, part, out=dsecond)
+            yield partial(np.subtract, dcolumns, part, out=part)
+            yield partial(np.add, dfirst, part, out=dfirst)
+            return
+        yield from _divide(first, second, dcolumns, *self._columns(dx), mask)
+        _, h, w = self.node.shape
+        for rest in (dx[2 * h :], dx[:, :, 2 * w :]):
+            if rest.size:
+                yield partial(rest.fill, 0)
+
+
+def _choose(a: Array, b: Array, d: Array, db: Array, mask: Array) -> Iterator[Call]:
+    """Yield db = d where a < b, and 0 elsewhere."""
+    bits = as_integers(mask)
+    yield partial(np.subtract, a, b, out=mask)
+    yield partial(np.right_shift, bits, bits.itemsize * 8 - 1, out=bits)
+    yield partial(np.bitwise_and, bits, as_integers(d), out=as_integers(db))
+
+
+def _divide(a: Array, b: Array, d: Array, da: Array, db: Array, mask: Array) -> Iterator[Call]:
+    """Yield da = d where a ≥ b and db = d where a < b, and 0 elsewhere."""
+    yield from _choose(a, b, d, db, mask)
+    yield partial(np.subtract, d, db, out=da)
+
+
+class MaxPool(Operation):
+    """The maximum of windows of any size."""
+
+    keeps_input = True
+    keeps_output = True
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return memory for the rows of the forward pass, and for masks and what is left of dy."""
+        c, oh, ow = self.node.shape
+        size = c * oh * ow * n
+        rows = c * oh * self.node.in_shapes[0][2] * n
+        return {"rows": rows, "left": size, "mask": size, "share": size}
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield the maxima along the rows, then along the columns."""
+        h, w = self.node.windows
+        c, height, width = self.node.in_shapes[0]
+        rows = job.work("rows").reshape(h.out, c, width, job.n)
+        yield from along(np.maximum, job.x[0].inner, rows, 0, h, height, -math.inf)
+        yield from along(np.maximum, rows, job.y.inner, 2, w, width, -math.inf)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield, for each tap in order, the part of dy whose maximum it is."""
+        if job.dx[0] is None or job.dy is None:
+            return
+        h, w = self.node.windows
+        x, y, dx = job.x[0].inner, job.y.inner, job.dx[0].inner
+        left, mask, share = (job.work(key).reshape(y.shape) for key in ("left", "mask", "share"))
+        yield partial(np.copyto, left, job.dy.inner)
+        if not job.adds[0]:
+            yield partial(dx.fill, 0)
+        height, width = self.node.in_shapes[0][1:]
+        for i in range(h.kernel):
+            for j in range(w.kernel):
+                (r0, r1), (c0, c1) = h.inside(i, height), w.inside(j, width)
+                if r0 >= r1 or c0 >= c1:
+                    continue
+                top, first = h.element(r0, i), w.element(c0, j)
+                rows = slice(top, top + (r1 - r0 - 1) * h.stride + 1, h.stride)
+                columns = slice(first, first + (c1 - c0 - 1) * w.stride + 1, w.stride)
+                under, at = x[rows, :, columns], (slice(r0, r1), slice(None), slice(c0, c1))
+                bits = as_integers(mask)[at]
+                yield partial(np.subtract, under, y[at], out=mask[at])
+                yield partial(np.right_shift, bits, bits.itemsize * 8 - 1, out=bits)
+                rest = as_integers(left)[at]
+                yield partial(np.bitwise_and, bits, rest, out=bits)  # what stays, as its element is not the largest
+                yield partial(np.subtract, left[at], mask[at], out=share[at])
+                place = dx[rows, :, columns]
+                yield partial(np.add, place, share[at], out=place)
+                yield partial(np.copyto, left[at], mask[at])
+
+
+class AvgPool(Operation):
+    """The mean of windows of any size."""
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return memory for the rows of the forward pass, and for a window's part of dy."""
+        c, oh, ow = self.node.shape
+        return {"rows": c * oh * self.node.in_shapes[0][2] * n, "share": c * oh * ow * n}
+
+    def _factor(self, dtype: Any) -> Array:
+        layer: Any = self.node.layer
+        return (1 / counts_of(self.node, layer.count_padding)).astype(dtype)[:, None, :, None]
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield the sums along the rows, then along the columns, and the division."""
+        h, w = self.node.windows
+        c, height, width = self.node.in_shapes[0]
+        y = job.y.inner
+        rows = job.work("rows").reshape(h.out, c, width, job.n)
+        yield from along(np.add, job.x[0].inner, rows, 0, h, height, 0.0)
+        yield from along(np.add, rows, y, 2, w, width, 0.0)
+        yield partial(np.multiply, y, self._factor(y.dtype), out=y)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield a window's part of dy, added to each of its elements."""
+        if job.dx[0] is None or job.dy is None:
+            return
+        h, w = self.node.windows
+        dy, dx = job.dy.inner, job.dx[0].inner
+        share = job.work("share").reshape(dy.shape)
+        yield partial(np.multiply, dy, self._factor(dy.dtype), out=share)
+        if not job.adds[0]:
+            yield partial(dx.fill, 0)
+        height, width = self.node.in_shapes[0][1:]
+        for i in range(h.kernel):
+            for j in range(w.kernel):
+                (r0, r1), (c0, c1) = h.inside(i, height), w.inside(j, width)
+                if r0 < r1 and c0 < c1:
+                    top, first = h.element(r0, i), w.element(c0, j)
+                    place = dx[
+                        top : top + (r1 - r0 - 1) * h.stride + 1 : h.stride,
+                        :,
+                        first : first + (c1 - c0 - 1) * w.stride + 1 : w.stride,
+                    ]
+                    yield partial(np.add, place, share[r0:r1, :, c0:c1], out=place)
+
+
+class GlobalAvgPool(Operation):
+    """The mean of each channel, as a vector or as an image of one element."""
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return memory for the part of each element."""
+        return {"share": self.node.shape[0] * n}
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield the sum and the division."""
+        y = job.y.inner.reshape(self.node.shape[0], job.n)
+        yield partial(np.einsum, "hcwn->cn", job.x[0].inner, out=y)
+        yield partial(np.multiply, y, 1 / math.prod(self.node.in_shapes[0][1:]), out=y)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield each element's part."""
+        if job.dx[0] is None or job.dy is None:
+            return
+        c = self.node.shape[0]
+        share = job.work("share").reshape(c, job.n)
+        yield partial(np.multiply, job.dy.inner.reshape(c, job.n), 1 / math.prod(self.node.in_shapes[0][1:]), out=share)
+        yield put(share[:, None, :], job.dx[0].inner, job.adds[0])
