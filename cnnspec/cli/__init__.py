@@ -20,6 +20,7 @@ COMMANDS = {
     "test": "Run the examples of a spec on every installed backend.",
     "weights": "Convert and inspect weights.",
     "verify": "Compare the backends on a spec, layer by layer.",
+    "bench": "Measure a spec on the backends, beside PyTorch and ONNX Runtime.",
     "render": "Print a spec with everything expanded.",
     "init": "Write a commented starter spec.",
     "explain": "Explain the code of a diagnostic.",

@@ -1,0 +1,348 @@
+"""A network as an ONNX model for inference, whose first axis, the batch, is free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from cnnspec.arrays import Array
+from cnnspec.errors import BackendError
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.layers.geometry import Window
+
+OPSET = 20
+"""The version of ONNX's operators: the first that has Gelu."""
+IR_VERSION = 9
+"""The version of the format that came with the operators, so that a runtime of that time reads the model."""
+BATCH = "batch"
+"""The name of the free axis."""
+
+
+def to_onnx(graph: Graph, arrays: Mapping[str, Array], dtype: str = "float32") -> onnx.ModelProto:
+    """Return the network as an ONNX model with the weights; raise BackendError for a layer without counterpart."""
+    emitter = _Emitter(np.dtype(dtype), arrays)
+    values: dict[str, str] = {}
+    for node in graph.nodes:
+        if not node.inputs:
+            values[node.name] = node.name
+            continue
+        emit = EMITTERS.get(node.kind)
+        if emit is None or any(len(shape) not in (1, 3) for shape in (*node.in_shapes, node.shape)):
+            raise BackendError(f"no operator of ONNX stands for the layer `{node.name}` ({node.kind})")
+        values[node.name] = emit(emitter, node, [values[name] for name in node.inputs], node.arrays)
+    output = emitter.add("Identity", [values[graph.output.name]], result="output")
+    element = helper.np_dtype_to_tensor_dtype(emitter.dtype)
+    inputs = [helper.make_tensor_value_info(n, element, [BATCH, *graph.by_name[n].shape]) for n in graph.inputs]
+    outputs = [helper.make_tensor_value_info(output, element, [BATCH, *graph.output.shape])]
+    proto = helper.make_graph(emitter.nodes, graph.name, inputs, outputs, emitter.constants)
+    return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+class _Emitter:
+    """The nodes and constants of the model so far."""
+
+    def __init__(self, dtype: np.dtype[Any], arrays: Mapping[str, Array]) -> None:
+        self.dtype = dtype
+        self.arrays = arrays
+        """The arrays of the network; those that are asked for become constants of the model, once each."""
+        self.stored: set[str] = set()
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, op: str, inputs: Sequence[str], *, result: str = "", **attributes: Any) -> str:
+        """Append a node, and return the name of its output."""
+        result = result or f"{op}:{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [result], **attributes))
+        return result
+
+    def constant(self, value: Any, name: str = "", dtype: Any = None) -> str:
+        """Append a constant in the data type of the model, and return its name."""
+        name = name or f"constant:{len(self.constants)}"
+        array = np.ascontiguousarray(value, dtype or self.dtype)
+        self.constants.append(numpy_helper.from_array(array.reshape(np.shape(value)), name))
+        return name
+
+    def numbers(self, values: Sequence[int]) -> str:
+        """Append a list of integers, such as a shape, and return its name."""
+        return self.constant(np.array(values), dtype=np.int64)
+
+    def reshape(self, x: str, *shape: int) -> str:
+        """Append a reshape that keeps the batch."""
+        return self.add("Reshape", [x, self.numbers((0, *shape))])
+
+    def arrays_of(self, own: Mapping[str, str], *keys: str) -> list[str]:
+        """Append those arrays of a layer that it has, and return their names."""
+        names = [own[key] for key in keys if key in own]
+        for name in names:
+            if name not in self.stored:
+                self.stored.add(name)
+                self.constant(self.arrays[name], name)
+        return names
+
+
+Names = Sequence[str]
+Own = Mapping[str, str]
+Emit = Callable[[_Emitter, Node, Names, Own], str]
+
+
+# Windows
+
+
+def _pads(windows: Sequence[Window]) -> list[int]:
+    """Return the pads as ONNX orders them: before for each axis, then after, with what ceil rounding reaches."""
+    return [w.before for w in windows] + [w.after + w.extra for w in windows]
+
+
+def _window(windows: Sequence[Window]) -> dict[str, Any]:
+    return {
+        "kernel_shape": [w.kernel for w in windows],
+        "strides": [w.stride for w in windows],
+        "pads": _pads(windows),
+    }
+
+
+def _conv(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    flipped = [e.constant(e.arrays[own["weight"]][:, :, ::-1, ::-1])] if layer.flip else []
+    inputs = [*xs, *(flipped or e.arrays_of(own, "weight")), *e.arrays_of(own, "bias")]
+    dilations = [w.dilation for w in node.windows]
+    return e.add("Conv", inputs, group=layer.groups, dilations=dilations, **_window(node.windows))
+
+
+def _conv_transpose(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    windows = node.windows
+    if any(w.extra and w.extra >= w.stride for w in windows):
+        raise BackendError(f"ONNX has no conv_transpose with more output padding than its stride (`{node.name}`)")
+    fields = _window(windows) | {
+        "pads": [w.before for w in windows] + [w.after for w in windows],
+        "output_padding": [w.extra for w in windows],
+        "dilations": [w.dilation for w in windows],
+    }
+    return e.add("ConvTranspose", [*xs, *e.arrays_of(own, "weight", "bias")], group=layer.groups, **fields)
+
+
+def _max_pool(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("MaxPool", xs, **_window(node.windows))
+
+
+def _avg_pool(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    windows = node.windows
+    counts = layer.count_padding
+    y = e.add("AveragePool", xs, count_include_pad=int(counts), **_window(windows))
+    if not counts or not any(w.extra for w in windows):
+        return y
+    # ONNX has counted what lies beyond the padding, too.
+    corrections = []
+    for w, n in zip(windows, node.in_shapes[0][1:], strict=True):
+        starts = np.arange(w.out) * w.stride
+        corrections.append(w.kernel / np.minimum(w.kernel, w.before + n + w.after - starts))
+    return e.add("Mul", [y, e.constant(np.multiply.outer(*corrections))])
+
+
+def _global_pool(op: str) -> Emit:
+    return lambda e, node, xs, own: e.add("Flatten", [e.add(op, xs)])
+
+
+def _adaptive_avg_pool(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    if node.shape[1:] == (1, 1):
+        return e.add("GlobalAveragePool", xs)
+    if all(end - start == w.stride for w in node.windows for start, end in w.bounds):
+        return e.add("AveragePool", xs, **_window(node.windows))
+    # Windows of several sizes: rows and columns are averaged by a product each.
+    rows, columns = (_averages(w, n) for w, n in zip(node.windows, node.in_shapes[0][1:], strict=True))
+    return e.add("MatMul", [e.add("MatMul", [e.constant(rows), *xs]), e.constant(columns.T)])
+
+
+def _averages(window: Window, n: int) -> Array:
+    """Return the matrix that averages the elements of each window, [out, n]."""
+    matrix = np.zeros((window.out, n))
+    for row, (start, end) in zip(matrix, window.bounds, strict=True):
+        row[start:end] = 1 / (end - start)
+    return matrix
+
+
+# Normalisation
+
+
+def _batch_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    arrays = e.arrays_of(own, "weight", "bias", "running_mean", "running_var")
+    return e.add("BatchNormalization", [*xs, *arrays], epsilon=layer.eps)
+
+
+def _layer_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    inputs, fields = e.arrays_of(own, "weight", "bias"), {"epsilon": layer.eps}
+    if layer.axes == "all" or len(node.shape) == 1:
+        return e.add("LayerNormalization", [*xs, *inputs], axis=1, **fields)
+    x = e.add("Transpose", xs, perm=[0, 2, 3, 1])
+    return e.add("Transpose", [e.add("LayerNormalization", [x, *inputs], axis=-1, **fields)], perm=[0, 3, 1, 2])
+
+
+def _group_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    groups, ones = layer.groups, [1] * (len(node.shape) - 1)
+    unit = [e.constant(np.ones(groups)), e.constant(np.zeros(groups))]
+    x = e.add("InstanceNormalization", [e.reshape(xs[0], groups, -1), *unit], epsilon=layer.eps)
+    weight, bias = (e.constant(e.arrays[own[key]].reshape(-1, *ones)) for key in ("weight", "bias"))
+    return e.add("Add", [e.add("Mul", [e.reshape(x, *node.shape), weight]), bias])
+
+
+def _local_response_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    if not layer.size & 1:
+        raise BackendError(f"ONNX has no local_response_norm over an even number of channels (`{node.name}`)")
+    return e.add("LRN", xs, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
+
+
+def _scale(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    factor = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1)) if own else np.array(layer.value)
+    return e.add("Mul", [*xs, e.constant(factor)])
+
+
+# Rearranging
+
+
+def _flatten(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    return xs[0] if len(node.in_shapes[0]) == 1 else e.add("Flatten", xs)
+
+
+def _dense(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("Gemm", [*xs, *e.arrays_of(own, "weight", "bias")], transB=1)
+
+
+def _upsample(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    scales = e.constant((1, 1, *layer.scale), dtype=np.float32)
+    fields = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    if layer.mode == "bilinear":
+        fields = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return e.add("Resize", [*xs, "", scales], **fields)
+
+
+def _pad(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    before, after = ([getattr(w, side) for w in node.windows] for side in ("before", "after"))
+    pads = e.numbers([0, 0, *before, 0, 0, *after])
+    return e.add("Pad", [*xs, pads, e.constant(np.array(layer.value))], mode=layer.mode)
+
+
+def _crop(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    starts = [-w.before for w in node.windows]
+    ends = [w.out - w.before for w in node.windows]
+    return e.add("Slice", [*xs, e.numbers(starts), e.numbers(ends), e.numbers([2, 3])])
+
+
+def _slice(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    first, end = layer.channels
+    return e.add("Slice", [*xs, e.numbers([first]), e.numbers([end]), e.numbers([1])])
+
+
+def _channel_shuffle(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    c, *sizes = node.shape
+    x = e.reshape(xs[0], layer.groups, c // layer.groups, *sizes)
+    return e.reshape(e.add("Transpose", [x], perm=[0, 2, 1, 3, 4]), *node.shape)
+
+
+# Activations
+
+
+def _op(op: str, **attributes: Any) -> Emit:
+    return lambda e, node, xs, own: e.add(op, xs, **attributes)
+
+
+def _with(op: str, **fields: str) -> Emit:
+    """Return an emitter of a node whose attributes are fields of the layer."""
+    return lambda e, node, xs, own: e.add(op, xs, **{key: getattr(node.layer, name) for key, name in fields.items()})
+
+
+def _relu6(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("Clip", [*xs, e.constant(np.array(0.0)), e.constant(np.array(6.0))])
+
+
+def _prelu(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    slope = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1))
+    return e.add("PRelu", [*xs, e.constant(slope)])
+
+
+def _silu(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("Mul", [*xs, e.add("Sigmoid", xs)])
+
+
+def _softplus(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    if layer.beta == 1:
+        return e.add("Softplus", xs)
+    beta = e.constant(np.array(layer.beta))
+    return e.add("Div", [e.add("Softplus", [e.add("Mul", [*xs, beta])]), beta])
+
+
+# Merges
+
+
+def _add(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    return reduce(lambda a, b: e.add("Add", [a, b]), xs)
+
+
+def _multiply(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+    rank = len(node.shape)
+    full = [
+        x if len(shape) == rank else e.reshape(x, math.prod(shape), *[1] * (rank - 1))
+        for x, shape in zip(xs, node.in_shapes, strict=True)
+    ]
+    return reduce(lambda a, b: e.add("Mul", [a, b]), full)
+
+
+EMITTERS: dict[str, Emit] = {
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "dense": _dense,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": _global_pool("GlobalAveragePool"),
+    "global_max_pool": _global_pool("GlobalMaxPool"),
+    "adaptive_avg_pool": _adaptive_avg_pool,
+    "flatten": _flatten,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "local_response_norm": _local_response_norm,
+    "dropout": lambda e, node, xs, own: xs[0],
+    "upsample": _upsample,
+    "pad": _pad,
+    "crop": _crop,
+    "channel_shuffle": _channel_shuffle,
+    "slice": _slice,
+    "scale": _scale,
+    "relu": _op("Relu"),
+    "relu6": _relu6,
+    "leaky_relu": _with("LeakyRelu", alpha="slope"),
+    "prelu": _prelu,
+    "elu": _with("Elu", alpha="alpha"),
+    "selu": _op("Selu"),
+    "gelu": _with("Gelu", approximate="approximate"),
+    "silu": _silu,
+    "mish": _op("Mish"),
+    "sigmoid": _op("Sigmoid"),
+    "hard_sigmoid": _op("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "tanh": _op("Tanh"),
+    "hard_swish": _op("HardSwish"),
+    "softplus": _softplus,
+    "softmax": _op("Softmax", axis=1),
+    "log_softmax": _op("LogSoftmax", axis=1),
+    "add": _add,
+    "multiply": _multiply,
+    "concat": _op("Concat", axis=1),
+}
+"""An emitter for each kind of layer, of its node, the names of its inputs, and those of its arrays by key."""
