@@ -130,7 +130,7 @@ class TestRun:
             str(failure),
         )
         (left_out,) = result.left_out
-        assert str(left_out).startswith("odd: the option `numerics` is default")
+        assert str(left_out).startswith("odd: the option `numerics` is strict")
         assert [m.peer for m in result.workloads[0].measurements] == ["numpy"]
 
     def test_rounds_take_turns(self, workers: list[Worker]) -> None:

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -20,10 +21,9 @@ from cnnspec.graph.graph import Graph
 from cnnspec.runtime.model import PlanStep
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.choice import Choice, Measure, choose
-from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import lower
 from cnnspec_numpy.plan.method import Method
-from cnnspec_numpy.plan.plan import Plan, Step
+from cnnspec_numpy.plan.plan import Plan
 from cnnspec_numpy.plan.weights import Prepared
 from cnnspec_numpy.threads import Team, default_threads, one_blas_thread
 
@@ -31,6 +31,16 @@ CHUNK_BYTES = 3 << 19
 """What the activations of a chunk may take: they and the workspace should stay in the second-level cache."""
 SHARE_SECONDS = 6e-5
 """A thread is given no less work than that."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a batch is divided: the chunks of each thread, or one chunk whose steps have lanes."""
+
+    shares: list[list[slice]]
+    lanes: int
+    is_short: bool = False
+    """Whether it is so little work that BLAS starts no threads by itself."""
 
 
 class Executor:
@@ -55,6 +65,7 @@ class Executor:
         self._measure: Measure = estimated
         self._sample_bytes = peak_activation_bytes(graph, 1, self.dtype.itemsize)
         self._choices: dict[int, list[Choice]] = {}
+        self._schedules: dict[int, Schedule] = {}
         self._free: dict[tuple[int, int], list[Plan]] = {}
         self._lock = threading.Lock()
         self._team: Team | None = None
@@ -68,19 +79,19 @@ class Executor:
             self._choices[n] = choose(self.operations, n, self.fast, self._measure)
         return self._choices[n]
 
-    @contextmanager
-    def plan(self, n: int, lanes: int = 1) -> Iterator[Plan]:
-        """Yield a plan for n samples that no other thread uses."""
+    def _take(self, n: int, lanes: int = 1) -> Plan:
+        """Return a plan for n samples that no other thread uses, until `_give_back`."""
         with self._lock:
             free = self._free.setdefault((n, lanes), [])
-            plan = free.pop() if free else None
-            if plan is None:
-                plan = Plan(self.graph, self.choices(n), n, self.prepared, self.dtype, lanes)
-        try:
-            yield plan
-        finally:
-            with self._lock:
-                free.append(plan)
+            return free.pop() if free else self.new_plan(n, lanes)
+
+    def _give_back(self, plan: Plan) -> None:
+        with self._lock:
+            self._free[plan.n, plan.lanes].append(plan)
+
+    def new_plan(self, n: int, lanes: int = 1) -> Plan:
+        """Return a plan for n samples, each of whose longer steps is divided into lanes."""
+        return Plan(self.graph, self.choices(n), n, self.prepared, self.dtype, lanes)
 
     def seconds(self, n: int) -> float:
         """Return the estimated time of n samples on one thread."""
@@ -93,77 +104,83 @@ class Executor:
 
     # Running
 
-    def _uses_lanes(self, n: int) -> bool:
-        """Whether threads share the work of each layer, since there are too few samples for all of them."""
-        return n < self.threads and self.seconds(n) > 4 * SHARE_SECONDS
-
-    def split(self, n: int) -> list[list[slice]]:
-        """Return the chunks of a batch of n samples for each thread."""
-        most = max(1, CHUNK_BYTES // self._sample_bytes)
-        first = min(n, most)
-        threads = min(self.threads, n, max(1, int(self.seconds(first) / first * n / SHARE_SECONDS)))
-        shares = [slice(i * n // threads, (i + 1) * n // threads) for i in range(threads)]
-        return [chunks_of(share, most) for share in shares]
+    def schedule(self, n: int) -> Schedule:
+        """Return how a batch of n samples is divided among the threads."""
+        found = self._schedules.get(n)
+        if found is None:
+            most = max(1, CHUNK_BYTES // self._sample_bytes)
+            first = min(n, most)
+            seconds = self.seconds(first) / first * n
+            if n < self.threads and seconds > 4 * SHARE_SECONDS:
+                found = Schedule([[slice(0, n)]], self.threads)
+            else:
+                threads = max(1, min(self.threads, n, int(seconds / SHARE_SECONDS)))
+                shares = [slice(i * n // threads, (i + 1) * n // threads) for i in range(threads)]
+                found = Schedule([chunks_of(share, most) for share in shares], 1, seconds < SHARE_SECONDS)
+            self._schedules[n] = found
+        return found
 
     def run(self, inputs: Mapping[str, Array]) -> Arrays:
         """Return every output by name: inputs [n, c, h, w] -> outputs [n, ...]."""
         n = len(next(iter(inputs.values())))
         outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in self.graph.outputs}
-        if self._uses_lanes(n):
-            with self._members() as team, self.plan(n, self.threads if team else 1) as plan:
-                plan.load(inputs)
-                run_lanes(plan, team)
-                plan.store(outputs)
-            return outputs
-        shares = self.split(n)
-        if len(shares) == 1 and self.threads == 1:
+        schedule = self.schedule(n)
+        if schedule.is_short:
+            self._run_chunks(schedule.shares[0], inputs, outputs)
+        elif schedule.lanes > 1:
+            with self._members() as team:
+                self._run_chunks(schedule.shares[0], inputs, outputs, self.threads if team else 1, team)
+        elif len(schedule.shares) == 1:
             with one_blas_thread():
-                self._run_chunks(shares[0], inputs, outputs)
-            return outputs
-
-        def task(chunks: list[slice]) -> Callable[[], None]:
-            return lambda: self._run_chunks(chunks, inputs, outputs)
-
-        if len(shares) == 1:
-            self._run_chunks(shares[0], inputs, outputs)
-            return outputs
-        with self._members() as team:
-            tasks = [task(chunks) for chunks in shares]
-            if team is None:
-                for each in tasks:
-                    each()
-            else:
-                team.run(tasks)
+                self._run_chunks(schedule.shares[0], inputs, outputs)
+        else:
+            tasks = [partial(self._run_chunks, chunks, inputs, outputs) for chunks in schedule.shares]
+            with self._members() as team:
+                if team is not None:
+                    team.run(tasks)
+                else:
+                    for task in tasks:
+                        task()
         return outputs
+
+    def _run_chunks(
+        self,
+        chunks: list[slice],
+        inputs: Mapping[str, Array],
+        outputs: Arrays,
+        lanes: int = 1,
+        team: Team | None = None,
+    ) -> None:
+        with np.errstate(all="ignore"):
+            for chunk in chunks:
+                plan = self._take(chunk.stop - chunk.start, lanes)
+                plan.load({name: x[chunk] for name, x in inputs.items()})
+                plan.run(team)
+                plan.store({name: y[chunk] for name, y in outputs.items()})
+                self._give_back(plan)
 
     def listing(self, n: int) -> list[PlanStep]:
         """Return the steps for a batch of n samples (for one of its chunks, where it is cut), timed on random input."""
-        lanes = self.threads if self._uses_lanes(n) else 1
-        chunk = n if lanes > 1 else max(c.stop - c.start for c in self.split(n)[0])
+        schedule = self.schedule(n)
+        chunk = max(part.stop - part.start for part in schedule.shares[0])
         rng = np.random.default_rng(0)
         shapes = {name: self.graph.by_name[name].shape for name in self.graph.inputs}
-        with self._members() as team, self.plan(chunk, lanes) as plan, np.errstate(all="ignore"):
+        with self._members() as team, np.errstate(all="ignore"):
+            plan = self.new_plan(chunk, schedule.lanes)
             plan.load({name: rng.standard_normal((chunk, *shape)).astype(self.dtype) for name, shape in shapes.items()})
             least = [math.inf] * len(plan.steps)
             for _ in range(5):
                 for i, step in enumerate(plan.steps):
                     begin = perf_counter()
-                    run_step(step, team)
+                    step.run(team)
                     least[i] = min(least[i], perf_counter() - begin)
-            return [
-                PlanStep(
-                    step.name, step.kinds, step.method, step.layout.value, step.shape,
-                    math.prod(step.shape) * self.dtype.itemsize, step.workspace, len(step.lanes), step.seconds, seconds,
-                )
-                for step, seconds in zip(plan.steps, least, strict=True)
-            ]  # fmt: skip
-
-    def _run_chunks(self, chunks: list[slice], inputs: Mapping[str, Array], outputs: Arrays) -> None:
-        for chunk in chunks:
-            with self.plan(chunk.stop - chunk.start) as plan, np.errstate(all="ignore"):
-                plan.load({name: x[chunk] for name, x in inputs.items()})
-                plan.run()
-                plan.store({name: y[chunk] for name, y in outputs.items()})
+        return [
+            PlanStep(
+                step.name, step.kinds, step.method, step.layout.value, step.shape,
+                math.prod(step.shape) * self.dtype.itemsize, step.workspace, len(step.lanes), step.seconds, seconds,
+            )
+            for step, seconds in zip(plan.steps, least, strict=True)
+        ]  # fmt: skip
 
     @contextmanager
     def _members(self) -> Iterator[Team | None]:
@@ -185,29 +202,6 @@ class Executor:
 def estimated(operation: Any, method: Method, n: int) -> float:
     """Return the estimated seconds of a method."""
     return method.cost(operation, n)
-
-
-def run_lanes(plan: Plan, team: Team | None) -> None:
-    """Run every step of a plan, each on as many threads as it has lanes."""
-    with np.errstate(all="ignore"):
-        for step in plan.steps:
-            run_step(step, team)
-
-
-def run_step(step: Step, team: Team | None) -> None:
-    """Run a step: its lanes at the same time on a team's threads, or one after the other."""
-    if len(step.lanes) == 1 or team is None:
-        for calls in step.lanes:
-            for call in calls:
-                call()
-    else:
-        team.run([partial(_run_lane, calls) for calls in step.lanes])
-
-
-def _run_lane(calls: list[Call]) -> None:
-    with np.errstate(all="ignore"):
-        for call in calls:
-            call()
 
 
 def chunks_of(share: slice, most: int) -> list[slice]:

@@ -31,17 +31,20 @@ class Constants:
         self.dtype = dtype
         self._arrays: dict[float, Array] = {}
 
+    def vector(self, value: float, size: int) -> Array:
+        """Return a vector of a number."""
+        found = self._arrays.get(value)
+        if found is None or found.size < size:
+            found = self._arrays[value] = np.full(max(size, RUN), value, self.dtype)
+        return found[:size]
+
     def like(self, x: Array, value: float) -> Array:
         """Return an array of a number that broadcasts to x along its first axes."""
         axes = 0
         while axes < x.ndim and (axes == 0 or math.prod(x.shape[x.ndim - axes :]) < RUN):
             axes += 1
         shape = x.shape[x.ndim - axes :]
-        size = math.prod(shape)
-        found = self._arrays.get(value)
-        if found is None or found.size < size:
-            found = self._arrays[value] = np.full(max(size, RUN), value, self.dtype)
-        return found[:size].reshape(shape)
+        return self.vector(value, math.prod(shape)).reshape(shape)
 
 
 @dataclass

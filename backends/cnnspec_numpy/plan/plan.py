@@ -22,6 +22,7 @@ from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
 from cnnspec_numpy.plan.value import Layout, Value, from_nchw
 from cnnspec_numpy.plan.weights import Prepared
+from cnnspec_numpy.threads import Team
 
 LANE_SECONDS = 1.2e-4
 """Steps that are estimated to take less are not worth handing to another thread."""
@@ -43,6 +44,21 @@ class Step:
     workspace: int = 0
     """Bytes of all lanes."""
 
+    def run(self, team: Team | None = None) -> None:
+        """Run the calls: the lanes at the same time on a team's threads, or one after the other."""
+        if len(self.lanes) == 1 or team is None:
+            for calls in self.lanes:
+                for call in calls:
+                    call()
+        else:
+            team.run([partial(_run_lane, calls) for calls in self.lanes])
+
+
+def _run_lane(calls: list[Call]) -> None:
+    with np.errstate(all="ignore"):
+        for call in calls:
+            call()
+
 
 class Plan:
     """The steps of a graph for `n` samples, and the memory that they work in. One thread at a time may run it."""
@@ -52,6 +68,7 @@ class Plan:
     ) -> None:
         self.graph = graph
         self.n = n
+        self.lanes = lanes
         self.dtype = dtype
         self.constants = Constants(dtype)
         self.steps: list[Step] = []
@@ -197,10 +214,11 @@ class Plan:
                 origin, value = job
                 step.lanes = [[partial(np.copyto, *_conversion(origin, value))]]
             else:
-                step.lanes = [list(self._calls(job, works[index], lane, lanes)) for lane in range(lanes)]
+                step.lanes = [list(self._calls_of(job, works[index], lane, lanes)) for lane in range(lanes)]
             step.lanes[0][:0] = self._arena.zeros.get(index, ())
+        self._calls = [call for step in self.steps for calls in step.lanes for call in calls]
 
-    def _calls(self, job: Any, work: dict[str, int], lane: int, lanes: int) -> Iterator[Call]:
+    def _calls_of(self, job: Any, work: dict[str, int], lane: int, lanes: int) -> Iterator[Call]:
         choice, inputs, others, y = job
         operation: Operation = choice.operation
         arrays: dict[str, Array] = {}
@@ -233,12 +251,14 @@ class Plan:
             y = outputs[name]
             np.copyto(y.reshape(nchw(value).shape), nchw(value))
 
-    def run(self) -> None:
-        """Run every step on this thread."""
-        for step in self.steps:
-            for calls in step.lanes:
-                for call in calls:
-                    call()
+    def run(self, team: Team | None = None) -> None:
+        """Run every step, on a team's threads where its lanes are several."""
+        if team is not None:
+            for step in self.steps:
+                step.run(team)
+        else:
+            for call in self._calls:
+                call()
 
 
 def _conversion(origin: Value, value: Value) -> tuple[Array, Array]:

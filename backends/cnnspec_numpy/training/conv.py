@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from cnnspec_numpy.plan.finish import Constants
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.method import CACHE, product_cost
 from cnnspec_numpy.plan.methods.columns import border_of_windows, correlation_weight, groups_of
@@ -80,11 +81,11 @@ class Correlation:
         slab = work[: taps.size].reshape(*taps.shape[:4], self.run)
         return slab, [partial(np.copyto, slab.reshape(taps.shape), taps)]
 
-    def weights(self, weight: Array, work: Array) -> tuple[Array, list[Call]]:
-        """Return the weight [o, c, kh, kw], a view, as the products take it, and the calls that copy it there."""
+    def weights(self, weight: Array, memory: Array) -> tuple[Array, list[Call]]:
+        """Return the weight [o, c, kh, kw] as the products take it, in memory of zeros, and the calls that copy it."""
         h, w = self.windows
-        found = work[: self.weight_size].reshape(self.together, self.o, self.k)
-        calls: list[Call] = [partial(found.fill, 0)] if self.together > 1 else []
+        found = memory.reshape(self.together, self.o, self.k)
+        calls: list[Call] = []
         for row in range(self.together):
             start = row * h.stride * self.in_row
             place = found[row, :, start : start + h.kernel * self.in_row]
@@ -144,8 +145,18 @@ class Conv(Operation):
     def _backward(self, n: int) -> Correlation:
         return Correlation(self._turned(), self.node.shape[0], self.node.in_shapes[0][0], n)
 
+    def kept(self, n: int) -> dict[str, tuple[int, ...]]:
+        """Return the weights as the products take them: what lies between them stays zero from step to step."""
+        found: dict[str, tuple[int, ...]] = {"forward": (self._forward(n).weight_size,)}
+        if self.needs_dx[0]:
+            size = (
+                self._backward(n).weight_size if self._by_turning() else math.prod(self.node.parameters["weight"].shape)
+            )
+            found["backward"] = (size,)
+        return found
+
     def workspace(self, n: int) -> dict[str, int]:
-        """Return slabs, weights, products, and the gradient of the weight by rows."""
+        """Return slabs, products, and the gradient of the weight by rows."""
         forward, node = self._forward(n), self.node
         rows = max(end - first for first, end in forward.blocks)
         h, _ = node.windows
@@ -153,17 +164,15 @@ class Conv(Operation):
         weight = o * h.kernel * forward.in_row
         found = {
             "slab": forward.slab_size,
-            "weights": forward.weight_size,
             "products": rows * o * forward.run,
             "by row": (rows + 1) * weight,
             "block": weight,
-            "sums": node.shape[1] * o + forward.run,
+            "sums": node.shape[1] * o,
         }
         if self.needs_dx[0] and self._by_turning():
             backward = self._backward(n)
             rows = max(end - first for first, end in backward.blocks)
             found["slab"] = max(found["slab"], backward.slab_size)
-            found["weights"] = max(found["weights"], backward.weight_size)
             found["products"] = max(found["products"], rows * c * backward.run)
         elif self.needs_dx[0]:
             found["spread"] = math.prod(self._spread_sizes()) * c * n
@@ -174,7 +183,7 @@ class Conv(Operation):
         """Yield slab, products and bias for each block of rows."""
         node, x, y = self.node, job.x[0], job.y.inner
         correlation = self._forward(job.n)
-        weights, copies = correlation.weights(correlation_weight(node, job.weights["weight"]), job.work("weights"))
+        weights, copies = correlation.weights(correlation_weight(node, job.weights["weight"]), job.kept["forward"])
         yield from copies
         for block in correlation.blocks:
             slab, copies = correlation.slab(x.full, x.border, block, job.work("slab"))
@@ -192,7 +201,7 @@ class Conv(Operation):
         assert job.dy is not None
         dy = job.dy.inner
         if "bias" in job.weights and not self.leaves_bias:
-            yield from channel_sums(dy, job.gradients["bias"], job.work("sums"))
+            yield from channel_sums(dy, job.gradients["bias"], job.work("sums"), job.constants)
         yield from self._weight_gradient(job, dy)
         if job.dx[0] is not None:
             yield from self._turn(job) if self._by_turning() else self._spread(job, dy)
@@ -232,7 +241,7 @@ class Conv(Operation):
         dx, dy = job.dx[0].inner, job.dy
         correlation = self._backward(job.n)
         turned = np.flip(correlation_weight(self.node, job.weights["weight"]), (2, 3)).transpose(1, 0, 2, 3)
-        weights, copies = correlation.weights(turned, job.work("weights"))
+        weights, copies = correlation.weights(turned, job.kept["backward"])
         yield from copies
         for block in correlation.blocks:
             slab, copies = correlation.slab(dy.full, dy.border, block, job.work("slab"))
@@ -254,7 +263,7 @@ class Conv(Operation):
         node, dx, n = self.node, job.dx[0].inner, job.n
         h, w = node.windows
         (c, height, width), o = node.in_shapes[0], node.shape[0]
-        weights = job.work("weights")[: o * h.kernel * c * w.kernel].reshape(o, h.kernel, w.kernel, c)
+        weights = job.kept["backward"].reshape(o, h.kernel, w.kernel, c)
         yield partial(np.copyto, weights, correlation_weight(node, job.weights["weight"]).transpose(0, 2, 3, 1))
         sizes = self._spread_sizes()
         image = job.work("spread")[: math.prod(sizes) * c * n].reshape(sizes[0], c, sizes[1], n)
@@ -280,14 +289,11 @@ def put(source: Array, place: Array, adds: bool) -> Call:
     return partial(np.add, place, source, out=place) if adds else partial(np.copyto, place, source)
 
 
-def channel_sums(dy: Array, out: Array, work: Array) -> Iterator[Call]:
+def channel_sums(dy: Array, out: Array, work: Array, constants: Constants) -> Iterator[Call]:
     """Yield the sums over rows, columns and samples of an image [h, c, w, n]: out [c]."""
     h, c, w, n = dy.shape
     if takes_rows(dy):
-        # A product with ones; `work` holds the sums of the rows, and the ones behind them.
-        ones = work[h * c : h * c + w * n]
-        rows = work[: h * c].reshape(h, c)
-        yield partial(ones.fill, 1)
+        ones, rows = constants.vector(1, w * n), work[: h * c].reshape(h, c)
         yield partial(np.matmul, rows_by_group(dy, 1)[0], ones, out=rows)
         yield partial(np.add.reduce, rows, axis=0, out=out)
     else:

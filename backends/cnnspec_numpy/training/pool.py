@@ -55,8 +55,7 @@ class HalvingMaxPool(Operation):
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for masks and for the gradient of the maxima of two columns."""
         size = math.prod(self._half(n))
-        c, h, w = self.node.shape
-        return {"mask": size, "dcolumns": size, "sums": c * h + w * n}
+        return {"mask": size, "dcolumns": size, "sums": self.node.shape[0] * self.node.shape[1]}
 
     def _columns(self, x: Array) -> tuple[Array, Array]:
         _, h, w = self.node.shape
@@ -76,7 +75,7 @@ class HalvingMaxPool(Operation):
         assert job.dy is not None
         dy = job.dy.inner
         if self.bias is not None:
-            yield from channel_sums(dy, job.gradients["bias"], job.work("sums"))
+            yield from channel_sums(dy, job.gradients["bias"], job.work("sums"), job.constants)
         if job.dx[0] is None:
             return
         columns, dx = job.kept["columns"], job.dx[0].inner
