@@ -63,7 +63,7 @@ def transformed_weight(weight: Array, m: int) -> Array:
     """Return G g Gᵀ of each kernel: [o, c, 3, 3] -> [(m + 2)², o, c]."""
     g = np.array(MATRICES[m][1])
     o, c = weight.shape[:2]
-    u: Array = np.einsum("ai,ocij,bj->aboc", g, weight, g)
+    u: Array = np.kron(g, g) @ weight.reshape(o * c, 9).T
     return u.reshape(-1, o, c)
 
 
