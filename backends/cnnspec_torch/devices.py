@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
@@ -56,3 +57,29 @@ def tf32(allowed: bool, torch_device: torch.device) -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Compute with that many threads inside, and with as many as before afterwards; None changes nothing."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory for the next call instead of returning it to the system each time.
+
+    Memory that was returned is mapped and cleared again page by page, which takes up to half the time of a call whose
+    activations have some megabytes. glibc returns what lies free beyond twice the largest block that it has seen freed,
+    where a block of up to 32 MiB counts. Such a block, which nothing touches, makes that 64 MiB once and for all. Where
+    the user has set these limits, they stay; other C libraries have their own.
+    """
+    torch.empty((32 << 20) - (16 << 10), dtype=torch.uint8)
