@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
 import torch
@@ -44,12 +44,13 @@ def dtype(name: str, torch_device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-@contextmanager
-def tf32(allowed: bool, torch_device: torch.device) -> Iterator[None]:
+def tf32(allowed: bool, torch_device: torch.device) -> AbstractContextManager[None]:
     """Allow or forbid CUDA, for the computations inside, to round float32 factors to 10 bits of mantissa."""
-    if torch_device.type != "cuda":
-        yield
-        return
+    return _tf32(allowed) if torch_device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = allowed
@@ -59,13 +60,14 @@ def tf32(allowed: bool, torch_device: torch.device) -> Iterator[None]:
         matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
+def threads(count: int | None) -> AbstractContextManager[None]:
     """Compute with that many threads inside, and with as many as before afterwards; None changes nothing."""
+    return nullcontext() if count in (None, torch.get_num_threads()) else _threads(count)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    if count is None or count == before:
-        yield
-        return
     torch.set_num_threads(count)
     try:
         yield

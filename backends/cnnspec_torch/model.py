@@ -168,7 +168,8 @@ class TorchModel(Model):
             loss, y = self._backward(x, target)
             if self.optimizer is not None:
                 self.optimizer.set_rate(self.learning_rate)
-                self.scaler.step(self.optimizer.torch)
+                with devices.threads(self.options.threads):
+                    self.scaler.step(self.optimizer.torch)
                 self.scaler.update()
         finally:
             self.inference.invalidate()
@@ -217,7 +218,9 @@ class TorchModel(Model):
 
     def _begin_training(self) -> None:
         self.scaler = torch.amp.GradScaler(self.torch_device.type, enabled=self.dtype == "float16")
-        self.optimizer = Optimizer(self.train.optimizer, self.parameters) if self.parameters else None
+        # Not with scaled gradients, which a fused step would handle by itself, in its own way.
+        fused = True if self.torch_device.type == "cpu" and not self.scaler.is_enabled() else None
+        self.optimizer = Optimizer(self.train.optimizer, self.parameters, fused) if self.parameters else None
 
     def gather(self, value: T) -> list[T]:
         """Return the value of each process by rank, in every process."""
