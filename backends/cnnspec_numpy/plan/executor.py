@@ -126,7 +126,7 @@ class Executor:
         outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in self.graph.outputs}
         schedule = self.schedule(n)
         if schedule.is_short:
-            self._run_chunks(schedule.shares[0], inputs, outputs)
+            self._run_chunk(n, inputs, outputs)
         elif schedule.lanes > 1:
             with self._members() as team:
                 self._run_chunks(schedule.shares[0], inputs, outputs, self.threads if team else 1, team)
@@ -151,13 +151,20 @@ class Executor:
         lanes: int = 1,
         team: Team | None = None,
     ) -> None:
+        for chunk in chunks:
+            x = {name: x[chunk] for name, x in inputs.items()}
+            y = {name: y[chunk] for name, y in outputs.items()}
+            self._run_chunk(chunk.stop - chunk.start, x, y, lanes, team)
+
+    def _run_chunk(
+        self, n: int, inputs: Mapping[str, Array], outputs: Arrays, lanes: int = 1, team: Team | None = None
+    ) -> None:
+        plan = self._take(n, lanes)
         with np.errstate(all="ignore"):
-            for chunk in chunks:
-                plan = self._take(chunk.stop - chunk.start, lanes)
-                plan.load({name: x[chunk] for name, x in inputs.items()})
-                plan.run(team)
-                plan.store({name: y[chunk] for name, y in outputs.items()})
-                self._give_back(plan)
+            plan.load(inputs)
+            plan.run(team)
+            plan.store(outputs)
+        self._give_back(plan)
 
     def listing(self, n: int) -> list[PlanStep]:
         """Return the steps for a batch of n samples (for one of its chunks, where it is cut), timed on random input."""

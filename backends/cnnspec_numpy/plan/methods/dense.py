@@ -61,21 +61,15 @@ class Dense(InLayout):
             return y[:, first:end] if last else y[first:end]
 
         place = view(job.y.inner)
+        key = f"dense {self.layout.value} {x.image}"
+        weights = job.prepared(key, lambda read: permuted(read("weight"), x.image, self.layout))[first:end]
         if n == 1:
             # A product of matrix and vector streams the weights [o, f] whole.
-            weights = job.prepared(f"dense {x.image}", lambda read: permuted(read("weight"), x.image, self.layout))
-            yield partial(np.dot, weights[first:end], matrix.reshape(f), out=_vector(place, job, end - first))
-            result = _vector(place, job, end - first).reshape(place.shape)
+            result = _vector(place, job, end - first)
+            yield partial(np.dot, weights, matrix.reshape(f), out=result)
+            result = result.reshape(place.shape)
         else:
-            if last:
-                weights = job.prepared(
-                    f"dense {x.image} T", lambda read: permuted(read("weight"), x.image, self.layout).T
-                )
-                operands = (matrix, weights[:, first:end])
-            else:
-                weights = job.prepared(f"dense {x.image}", lambda read: permuted(read("weight"), x.image, self.layout))
-                operands = (weights[first:end], matrix)
-            yield partial(np.matmul, *operands, out=place)
+            yield partial(np.matmul, *((matrix, weights.T) if last else (weights, matrix)), out=place)
             result = place
         yield from job.finish(result, view, job.work("spare"), channel_axis=-1 if last else -2, channels=(first, end))
 
