@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from cnnspec.bench.results import BenchResult, LeftOut, WorkloadResult
 from cnnspec.diagnostics import Paint
+from cnnspec.view.plan import plan_lines
 from cnnspec.view.table import GAP, duration, percent, table_lines, width_of
 from cnnspec.wording import cells
 
@@ -37,6 +38,9 @@ def bench_lines(result: BenchResult, width: int | None, paint: Paint, bar: str =
         names = ", ".join(dict.fromkeys(disturbed))
         note = f"medians of {names} are above {BUSY:g} × the best: the machine was busy; repeat, or use fewer --threads"
         lines += ["", *textwrap.wrap(note, width or len(note))]
+    for plan in result.plans:
+        heading = paint(f"{plan.peer}, plan of forward, batch {plan.batch}", "bold")
+        lines += ["", heading, *plan_lines(plan.steps, plan.batch, width, paint)]
     return lines
 
 

@@ -184,7 +184,8 @@ class Executor:
         return [
             PlanStep(
                 step.name, step.kinds, step.method, step.layout.value, step.shape,
-                math.prod(step.shape) * self.dtype.itemsize, step.workspace, len(step.lanes), step.seconds, seconds, chunk,
+                math.prod(step.shape) * self.dtype.itemsize, step.workspace, len(step.lanes),
+                step.seconds, seconds, chunk,
             )
             for step, seconds in zip(plan.steps, least, strict=True)
         ]  # fmt: skip
