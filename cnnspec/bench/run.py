@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.bench.machine import describe_machine
 from cnnspec.bench.options import BenchError, Network, Options, Peer, Workload
 from cnnspec.bench.processes import PeerFailed, PeerLeftOut, Worker
 from cnnspec.bench.results import BenchResult, LeftOut, Measurement, PlanResult, WorkloadResult
@@ -22,6 +21,7 @@ from cnnspec.bench.text import left_out_lines
 from cnnspec.graph.costs import macs
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import MeanSquaredError, Train
+from cnnspec.machine import describe_machine
 from cnnspec.runtime.build import Weights, weights_of
 from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.testing.verification import difference
