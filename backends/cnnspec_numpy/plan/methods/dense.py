@@ -61,19 +61,19 @@ class Dense(InLayout):
             return y[:, first:end] if last else y[first:end]
 
         place = view(job.y.inner)
+        # The order of the features is that of the layout.
+        key = f"dense {x.image} {self.layout.value}"
         if n == 1:
             # A product of matrix and vector streams the weights [o, f] whole.
-            weights = job.prepared(f"dense {x.image}", lambda read: permuted(read("weight"), x.image, self.layout))
+            weights = job.prepared(key, lambda read: permuted(read("weight"), x.image, self.layout))
             yield partial(np.dot, weights[first:end], matrix.reshape(f), out=_vector(place, job, end - first))
             result = _vector(place, job, end - first).reshape(place.shape)
         else:
             if last:
-                weights = job.prepared(
-                    f"dense {x.image} T", lambda read: permuted(read("weight"), x.image, self.layout).T
-                )
+                weights = job.prepared(f"{key} T", lambda read: permuted(read("weight"), x.image, self.layout).T)
                 operands = (matrix, weights[:, first:end])
             else:
-                weights = job.prepared(f"dense {x.image}", lambda read: permuted(read("weight"), x.image, self.layout))
+                weights = job.prepared(key, lambda read: permuted(read("weight"), x.image, self.layout))
                 operands = (weights[first:end], matrix)
             yield partial(np.matmul, *operands, out=place)
             result = place
