@@ -197,3 +197,109 @@ def test_graphs_that_no_text_describes(built) -> None:  # type: ignore[no-untype
     model, strict = prepare(graph), prepare(graph, "strict")
     for n in (2, 5):
         assert_same_training(model, strict, n, MeanSquaredError())
+
+
+# Bundled networks, in both data types
+
+SIZES: dict[str, int | None] = {"lenet": None, "resnet20": 16, "mobilenet_v2": 32, "densenet121": 32, "separable28": None}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_bundled_networks(name: str) -> None:
+    graph = bundled(name, SIZES[name])
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 5, CrossEntropy(label_smoothing=0.1))
+
+
+FLOAT32 = 2e-5
+"""In float32, relative to the largest gradient, where 3e-6 was measured."""
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet20", "separable28"])
+def test_float32(name: str) -> None:
+    graph = bundled(name, SIZES[name])
+    exact, _ = trained(prepare(graph, "strict"), 8, CrossEntropy(), steps=1)
+    for numerics in ("default", "strict"):
+        found, _ = trained(prepare(graph, numerics, "float32"), 8, CrossEntropy(), steps=1)
+        assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+        assert gradient_difference(found, exact) <= FLOAT32
+
+
+# Repeated, interrupted
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("name", ["residual", "dropouts"])
+@pytest.mark.usefixtures("small_shards")
+def test_the_same_threads_give_the_same_bits(name: str, threads: int) -> None:
+    graph = learns(name)
+    first, second = (trained(prepare(graph, threads=threads), 9, CrossEntropy(), steps=3) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        for key, array in one.items():
+            np.testing.assert_array_equal(other[key], array, err_msg=key)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("small_shards")
+def test_training_goes_on_where_its_state_was_taken(threads: int) -> None:
+    graph = learns("residual")
+    train = Train(optimizer=Adam(), schedule=Step(every=1))
+    straight, first, second = (prepare(graph, threads=threads) for _ in range(3))
+    for model in (straight, first, second):
+        model.begin_training(train, 2)
+    data = [(batch(graph, n, n)["input"], targets(graph, train.loss, n)) for n in (4, 5, 4, 7, 4)]
+    for x, target in data:
+        straight.step(x, target)
+    for x, target in data[:2]:
+        first.step(x, target)
+    second.load(first.state())
+    second.load_training_state(first.training_state())
+    for x, target in data[2:]:
+        second.step(x, target)
+    for name, array in straight.state().items():
+        np.testing.assert_array_equal(second.state()[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", [Sgd(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(weight_decay=0.1)], ids=repr)
+def test_optimizers(optimizer: Sgd | Adam) -> None:
+    graph = learns("residual")
+    train = Train(loss=CrossEntropy(), optimizer=optimizer)
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 4, train.loss, 1e-10, train)
+
+
+def test_inputs_and_targets_are_not_written_to() -> None:
+    graph = network("relu, dense: 3", (4,))
+    model = prepare(graph)
+    for loss in LOSSES:
+        model.begin_training(Train(loss=loss), 1)
+        x, target = batch(graph, 4)["input"], targets(graph, loss, 4)
+        kept = x.copy(), target.copy()
+        model.step(x, target)
+        output = model.outputs.copy()
+        model.step(x + 1, target)
+        np.testing.assert_array_equal(x, kept[0])
+        np.testing.assert_array_equal(target, kept[1])
+        assert not np.array_equal(model.outputs, output)
+
+
+def test_outputs_and_gradients_are_kept_when_the_next_step_is_made() -> None:
+    graph = learns("lenet-like")
+    model = prepare(graph)
+    x, target = batch(graph, 4)["input"], targets(graph, CrossEntropy(), 4)
+    _, gradients = model.loss_and_gradients(x, target)
+    model.step(x, target)
+    output = model.outputs
+    kept = {name: array.copy() for name, array in gradients.items()}, output.copy()
+    model.step(2 * x, target)
+    np.testing.assert_array_equal(output, kept[1])
+    for name, array in gradients.items():
+        np.testing.assert_array_equal(array, kept[0][name])
+
+
+def test_a_model_trains_between_predictions() -> None:
+    graph = learns("residual")
+    model, strict = prepare(graph), prepare(graph, "strict")
+    x, target = batch(graph, 6)["input"], targets(graph, CrossEntropy(), 6)
+    for _ in range(3):
+        found, expected = ([m.predict(x), m.step(x, target)] for m in (model, strict))
+        np.testing.assert_allclose(found[0], expected[0], rtol=1e-9, atol=1e-10)
+        assert found[1] == pytest.approx(expected[1], rel=1e-10)
