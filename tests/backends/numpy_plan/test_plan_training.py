@@ -17,6 +17,7 @@ from plan_comparison import (
     trained,
 )
 
+import cnnspec
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Adam, CrossEntropy, Loss, MeanSquaredError, Sgd, Step, Train
@@ -201,27 +202,32 @@ def test_graphs_that_no_text_describes(built) -> None:  # type: ignore[no-untype
 
 # Bundled networks, in both data types
 
-SIZES: dict[str, int | None] = {"lenet": None, "resnet20": 16, "mobilenet_v2": 32, "densenet121": 32, "separable28": None}
+SIZES: dict[str, int | None] = {"lenet": None, "resnet20": 16, "mobilenet_v2": 64, "densenet121": 64, "separable28": None}
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_bundled_networks(name: str) -> None:
+    """From their initial weights and in small steps, so that rounding is not amplified."""
     graph = bundled(name, SIZES[name])
-    assert_same_training(prepare(graph), prepare(graph, "strict"), 5, CrossEntropy(label_smoothing=0.1))
+    weights = cnnspec.build(graph, "numpy", dtype="float64").state()
+    train = Train(loss=CrossEntropy(label_smoothing=0.1), optimizer=Sgd(learning_rate=1e-3, momentum=0.9))
+    model, strict = prepare(graph, weights=weights), prepare(graph, "strict", weights=weights)
+    assert_same_training(model, strict, 3, train.loss, train=train)
 
 
-FLOAT32 = 2e-5
-"""In float32, relative to the largest gradient, where 3e-6 was measured."""
+FLOAT32 = 1e-5
+"""In float32, relative to the largest gradient, where up to 1e-6 was measured."""
 
 
 @pytest.mark.parametrize("name", ["lenet", "resnet20", "separable28"])
 def test_float32(name: str) -> None:
+    """A rounded number on the other side of a ReLU's zero can move a gradient further, in either model."""
     graph = bundled(name, SIZES[name])
     exact, _ = trained(prepare(graph, "strict"), 8, CrossEntropy(), steps=1)
-    for numerics in ("default", "strict"):
-        found, _ = trained(prepare(graph, numerics, "float32"), 8, CrossEntropy(), steps=1)
-        assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
-        assert gradient_difference(found, exact) <= FLOAT32
+    strict, _ = trained(prepare(graph, "strict", "float32"), 8, CrossEntropy(), steps=1)
+    found, _ = trained(prepare(graph, "default", "float32"), 8, CrossEntropy(), steps=1)
+    assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+    assert gradient_difference(found, exact) <= max(FLOAT32, 4 * gradient_difference(strict, exact))
 
 
 # Repeated, interrupted
