@@ -154,9 +154,9 @@ def force(monkeypatch: Any, layout: Layout, index: int) -> None:
     """Let plans use one layout alone, and for each operation its candidate of that index, modulo their number."""
     choose = executor.choose
 
-    def forced(operations: list[Operation], n: int, fast: bool, measure: Any) -> list[Choice]:
+    def forced(operations: list[Operation], n: int, fast: bool, *costs: Any) -> list[Choice]:
         found = []
-        for chosen in choose(operations, n, fast, measure):
+        for chosen in choose(operations, n, fast, *costs):
             operation = chosen.operation
             if str(chosen.method) == "view":
                 found.append(replace(chosen, method=type(chosen.method)(layout)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -9,11 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cnnspec_numpy
 import numpy as np
 import pytest
 import threadpoolctl
-from cnnspec_numpy import threads as threads_module
 from cnnspec_numpy.plan import executor, plan
 from cnnspec_numpy.threads import Team
 from cnnspec_numpy.training import executor as training
@@ -191,15 +190,16 @@ def test_models_side_by_side() -> None:
 
 
 def test_the_team_of_a_model_ends_with_it() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     model = prepare(network(LAYERS), threads=4)
     model.predict(batch(model.graph, 8)["input"])
-    assert threading.active_count() == before + 3
-    workers = [thread for thread in threading.enumerate() if thread.name == "cnnspec"]
+    workers = set(threading.enumerate()) - before
+    assert len(workers) == 3
     del model
-    for worker in workers[-3:]:
+    gc.collect()
+    for worker in workers:
         worker.join(5)
-    assert threading.active_count() == before
+    assert not any(worker.is_alive() for worker in workers)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
