@@ -105,15 +105,20 @@ class Team:
         for worker, task in zip(busy, tasks[1:], strict=True):
             worker.task = task
             worker.start_lock.release()
+        errors: list[BaseException] = []
         try:
             tasks[0]()
-        finally:
-            for worker in busy:
-                worker.done_lock.acquire()
+        except BaseException as error:  # raised when the others are done
+            errors.append(error)
         for worker in busy:
+            worker.done_lock.acquire()
             if worker.error is not None:
-                error, worker.error = worker.error, None
-                raise error
+                errors.append(worker.error)
+                worker.error = None
+        # A broken barrier is only what the others see of an error.
+        errors.sort(key=lambda error: isinstance(error, threading.BrokenBarrierError))
+        if errors:
+            raise errors[0]
 
     def close(self) -> None:
         """End the threads."""

@@ -87,7 +87,6 @@ def assert_same_outputs(model: Model, strict: Model, sizes: tuple[int, ...] = (2
         assert worst(model.run(inputs), strict.run(inputs)) <= tolerance, n
 
 
-
 def trained(model: Model, n: int, loss: Loss, steps: int = 2, train: Train | None = None) -> tuple[Arrays, Arrays]:
     """Return what a model makes of some steps: the gradients, and losses, outputs, weights and optimizer state.
 

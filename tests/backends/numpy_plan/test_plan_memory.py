@@ -5,7 +5,6 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 
-import cnnspec_numpy
 import numpy as np
 import pytest
 from cnnspec_numpy.plan.memory import Region, aligned, place
@@ -107,7 +106,9 @@ def test_a_prediction_allocates_its_output_alone(name: str, size: int | None, n:
 @pytest.mark.parametrize(("name", "n"), [("lenet", 128), ("resnet20", 16), ("googlenet-like", 32)])
 def test_a_step_allocates_its_output_alone(name: str, n: int, threads: int) -> None:
     """Where each layer has an operation of its own: a kernel works on copies."""
-    branches = "concat: {a: [conv: {channels: 8, kernel: 1}], b: [max_pool: {kernel: 3, stride: 1, padding: same}]}, relu"
+    branches = (
+        "concat: {a: [conv: {channels: 8, kernel: 1}], b: [max_pool: {kernel: 3, stride: 1, padding: same}]}, relu"
+    )
     layers = f"conv: {{channels: 8, kernel: 3}}, {branches}, avg_pool: 2, {branches}, global_avg_pool, dense: 10"
     graph = network(layers, (3, 32, 32)) if name == "googlenet-like" else bundled(name)
     model = prepare(graph, dtype="float32", threads=threads)

@@ -27,7 +27,9 @@ from cnnspec.testing import CASES
 LAYOUTS = (CHANNELS_LAST, BATCH_LAST)
 
 GRAPHS = {case.name: case.graph for case in CASES}
-GRAPHS |= {name: lambda shape=shape, layers=layers: network(layers, shape) for name, (shape, layers) in NETWORKS.items()}
+GRAPHS |= {
+    name: lambda shape=shape, layers=layers: network(layers, shape) for name, (shape, layers) in NETWORKS.items()
+}
 
 graphs = pytest.mark.parametrize("name", GRAPHS)
 
@@ -35,9 +37,7 @@ graphs = pytest.mark.parametrize("name", GRAPHS)
 def methods(graph: Graph, layout: Layout) -> list[list[Any]]:
     """The candidates of each operation that takes work."""
     operations = [op for op in lower(for_inference(graph).graph) if op.node.inputs]
-    return [
-        options_of(op, layout) for op in operations if not op.node.layer.aliases_input and op.node.kind != "slice"
-    ]
+    return [options_of(op, layout) for op in operations if not op.node.layer.aliases_input and op.node.kind != "slice"]
 
 
 @graphs

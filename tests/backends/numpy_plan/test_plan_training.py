@@ -30,7 +30,9 @@ from cnnspec.layers.pool import MaxPool
 from cnnspec.testing import CASES
 
 GRAPHS = {case.name: case.graph for case in CASES}
-GRAPHS |= {name: lambda shape=shape, layers=layers: network(layers, shape) for name, (shape, layers) in NETWORKS.items()}
+GRAPHS |= {
+    name: lambda shape=shape, layers=layers: network(layers, shape) for name, (shape, layers) in NETWORKS.items()
+}
 
 LEARNS: dict[str, tuple[tuple[int, ...], str]] = {
     "lenet-like": ((1, 12, 12), "conv: {channels: 3, kernel: 3}, sigmoid, max_pool: 2, conv: {channels: 4, kernel: 2}, "
@@ -202,7 +204,13 @@ def test_graphs_that_no_text_describes(built) -> None:  # type: ignore[no-untype
 
 # Bundled networks, in both data types
 
-SIZES: dict[str, int | None] = {"lenet": None, "resnet20": 16, "mobilenet_v2": 64, "densenet121": 64, "separable28": None}
+SIZES: dict[str, int | None] = {
+    "lenet": None,
+    "resnet20": 16,
+    "mobilenet_v2": 64,
+    "densenet121": 64,
+    "separable28": None,
+}
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -265,7 +273,9 @@ def test_training_goes_on_where_its_state_was_taken(threads: int) -> None:
         np.testing.assert_array_equal(second.state()[name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("optimizer", [Sgd(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(weight_decay=0.1)], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", [Sgd(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(weight_decay=0.1)], ids=repr
+)
 def test_optimizers(optimizer: Sgd | Adam) -> None:
     graph = learns("residual")
     train = Train(loss=CrossEntropy(), optimizer=optimizer)
