@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -60,6 +61,37 @@ def one_blas_thread() -> Iterator[None]:
                     lib.set_num_threads(threads)
 
 
+class BrokenBarrier(Exception):
+    """Another party ended with an error, and will not arrive."""
+
+
+class Barrier:
+    """Parties that wait for each other, again and again, for a few microseconds each time.
+
+    A thread that sleeps takes some 40 µs to wake up; these give up the interpreter's lock and look again instead, and
+    sleep only after a while.
+    """
+
+    def __init__(self, parties: int) -> None:
+        self._arrivals = [0] * parties
+        self._broken = False
+
+    def wait(self, party: int) -> None:
+        """Wait until every party has called this as often as `party`; raise BrokenBarrier after `abort`."""
+        arrivals = self._arrivals
+        arrivals[party] += 1
+        mine, looks = arrivals[party], 0
+        while min(arrivals) < mine:
+            if self._broken:
+                raise BrokenBarrier
+            looks += 1
+            time.sleep(0 if looks < 2000 else 1e-4)
+
+    def abort(self) -> None:
+        """Let those who wait raise BrokenBarrier."""
+        self._broken = True
+
+
 class _Worker(threading.Thread):
     """A thread that waits for a task, runs it, and reports that it is done."""
 
@@ -108,17 +140,16 @@ class Team:
         errors: list[BaseException] = []
         try:
             tasks[0]()
-        except BaseException as error:  # raised when the others are done
+        except BaseException as error:
             errors.append(error)
         for worker in busy:
             worker.done_lock.acquire()
-            if worker.error is not None:
-                errors.append(worker.error)
-                worker.error = None
-        # A broken barrier is only what the others see of an error.
-        errors.sort(key=lambda error: isinstance(error, threading.BrokenBarrierError))
+        errors += [worker.error for worker in busy if worker.error is not None]
+        for worker in busy:
+            worker.error = None
         if errors:
-            raise errors[0]
+            # One that only waited for another says less than the other's.
+            raise min(errors, key=lambda error: isinstance(error, BrokenBarrier))
 
     def close(self) -> None:
         """End the threads."""

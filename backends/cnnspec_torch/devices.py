@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 
 import torch
 
@@ -43,12 +44,13 @@ def dtype(name: str, torch_device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-@contextmanager
-def tf32(allowed: bool, torch_device: torch.device) -> Iterator[None]:
+def tf32(allowed: bool, torch_device: torch.device) -> AbstractContextManager[None]:
     """Allow or forbid CUDA, for the computations inside, to round float32 factors to 10 bits of mantissa."""
-    if torch_device.type != "cuda":
-        yield
-        return
+    return _tf32(allowed) if torch_device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = allowed
@@ -56,3 +58,30 @@ def tf32(allowed: bool, torch_device: torch.device) -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def threads(count: int | None) -> AbstractContextManager[None]:
+    """Compute with that many threads inside, and with as many as before afterwards; None changes nothing."""
+    return nullcontext() if count in (None, torch.get_num_threads()) else _threads(count)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory for the next call instead of returning it to the system each time.
+
+    Memory that was returned is mapped and cleared again page by page, which takes up to half the time of a call whose
+    activations have some megabytes. glibc returns what lies free beyond twice the largest block that it has seen freed,
+    where a block of up to 32 MiB counts. Such a block, which nothing touches, makes that 64 MiB once and for all. Where
+    the user has set these limits, they stay; other C libraries have their own.
+    """
+    torch.empty((32 << 20) - (16 << 10), dtype=torch.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -49,6 +50,10 @@ class LayerModule(nn.Module, Generic[L]):
     def forward(self, *inputs: Tensor, **arguments: Tensor) -> Tensor:
         """x [n, ...] -> y [n, ...]."""
         return self.op(self, *inputs, **{name: getattr(self, name) for name in self.names}, **arguments)
+
+    def bound(self) -> Callable[..., Tensor]:
+        """Return `forward` with the tensors of this time, which nothing looks up when it is called."""
+        return partial(self.op, self, **{name: getattr(self, name) for name in self.names})
 
     def extra_repr(self) -> str:
         """The kind, and the shapes of inputs and output."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,12 +14,13 @@ from torch import Tensor
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.rewrites import Rewritten, for_inference
+from cnnspec.graph.rewrites import for_training
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.runtime.model import Hook, Model
 from cnnspec.runtime.options import NUMERICS
 from cnnspec.wording import one_of
 from cnnspec_torch import devices, distributed
+from cnnspec_torch.inference import Inference
 from cnnspec_torch.losses import LOSSES
 from cnnspec_torch.module import SpecModule
 from cnnspec_torch.optimizers import Optimizer
@@ -39,7 +39,10 @@ class Options:
     tf32: bool = False
     """Whether CUDA may round the factors of float32 products to TF32 while the model computes."""
     numerics: str = "default"
-    """"default" rewrites the graph for inference with equal outputs up to rounding; "strict" runs it layer by layer."""
+    """"strict" runs the graph layer by layer; the others rewrite it first, with equal outputs up to rounding."""
+    threads: int | None = None
+    """How many threads of the CPU compute while the model is called; None leaves the number as it is. It is a setting
+    of the process: calls of other models at the same time, from other threads, may compute with as many."""
 
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Options:
@@ -51,6 +54,9 @@ class Options:
             if name == "numerics":
                 if value not in NUMERICS:
                     raise BackendError(f"the option `numerics` is {one_of(NUMERICS)}, not {value!r}")
+            elif name == "threads":
+                if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                    raise BackendError(f"the option `threads` is a number of at least 1, not {value!r}")
             elif not isinstance(value, bool) and not (name == "channels_last" and value is None):
                 raise BackendError(f"the option `{name}` of the torch backend is true or false, not {value!r}")
         return cls(**options)
@@ -81,40 +87,30 @@ class TorchModel(Model):
         self.channels_last = channels_last and any(len(graph.by_name[name].shape) == 3 for name in graph.inputs)
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.run_module = torch.compile(self.module) if self.options.compile else self.module
+        if self.torch_device.type == "cpu":
+            devices.keep_freed_memory()
+        self.rewrites = self.options.numerics != "strict"
+        self.training_module = self._rewritten_for_training() if self.rewrites else self.module
+        self.run_module = torch.compile(self.training_module) if self.options.compile else self.training_module
+        plans = self.torch_device.type == "cpu" and not self.autocasts and not self.options.compile
+        self.inference = Inference(self.module, self.torch_device, self.channels_last, plans, self.options.compile)
         self.parameters = {name: p for name, p in self.module.arrays().items() if isinstance(p, torch.nn.Parameter)}
-        self._inference: SpecModule | None = None
-        self._inference_is_current = False
         self.processes, self.process = distributed.size(), distributed.rank()
         self.sharded = self.processes > 1
-        for layer in self.module.layers():
+        for layer in self.training_module.layers():
             layer.synchronised = self.sharded
+
+    def _rewritten_for_training(self) -> SpecModule:
+        """Return a module of the graph rewritten for training, over the same arrays."""
+        graph = for_training(self.graph).graph
+        if graph == self.graph:
+            return self.module
+        return SpecModule(graph, self.torch_device, self.weight_dtype, self.module.arrays())
 
     # Running
 
-    @cached_property
-    def _rewritten(self) -> Rewritten:
-        return for_inference(self.graph)
-
-    def _prepare_inference(self) -> None:
-        """Make the module of the graph that is rewritten for inference, and compute its arrays from the weights."""
-        if self._inference is None:
-            graph = self._rewritten.graph
-            self._inference = SpecModule(graph, self.torch_device, self.weight_dtype, self.module.arrays()).eval()
-            if self.channels_last:
-                self._inference.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.run_inference = torch.compile(self._inference) if self.options.compile else self._inference
-        if not self._inference_is_current:
-            weights, arrays = self.module.arrays(), self._inference.arrays()
-            with torch.no_grad():
-                for name, recipe in self._rewritten.recipes.items():
-                    arrays[name].copy_(recipe.compute(lambda source: _in_float64(weights[source])))
-            self._inference_is_current = True
-
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
-        rewritten = hook is None and self.options.numerics != "strict"
-        if rewritten:
-            self._prepare_inference()
+        rewritten = hook is None and self.rewrites
         with torch.inference_mode(), self._compute_context(training=False):
             outputs = self._execute(inputs, hook, rewritten)
         # A network of views alone would return the caller's own array.
@@ -125,19 +121,21 @@ class TorchModel(Model):
 
     def _execute(self, inputs: Arrays, hook: Hook | None, rewritten: bool) -> Arrays:
         tensors = {name: self._tensor(x) for name, x in inputs.items()}
-        if hook is None and len(tensors) == len(self.graph.outputs) == 1:
-            run = self.run_inference if rewritten else self.run_module
-            return {self.graph.output.name: self._array(run(*tensors.values()))}
-        array_hook = None if hook is None else lambda name, y: hook(name, self._array(y))
-        module = self._inference if rewritten and self._inference is not None else self.module
-        return {name: self._array(y) for name, y in module.execute(tensors, array_hook).items()}
+        if rewritten:
+            outputs = self.inference(tensors)
+        elif hook is None and self.options.compile and len(tensors) == len(self.graph.outputs) == 1:
+            outputs = {self.graph.output.name: self.run_module(*tensors.values())}
+        else:
+            array_hook = None if hook is None else lambda name, y: hook(name, self._array(y))
+            outputs = self.module.execute(tensors, array_hook)
+        return {name: self._array(y) for name, y in outputs.items()}
 
     def _state(self) -> Arrays:
         return {name: self._array(tensor).copy() for name, tensor in self.module.arrays().items()}
 
     def _load(self, state: Mapping[str, Array]) -> None:
-        self._inference_is_current = False
         self.module.load(state)
+        self.inference.invalidate()
 
     # Training
 
@@ -167,12 +165,15 @@ class TorchModel(Model):
         return loss, {name: self._array(p.grad) / scale for name, p in self.parameters.items() if p.grad is not None}
 
     def _step(self, x: Array, target: Array) -> tuple[float, Array]:
-        self._inference_is_current = False
-        loss, y = self._backward(x, target)
-        if self.optimizer is not None:
-            self.optimizer.set_rate(self.learning_rate)
-            self.scaler.step(self.optimizer.torch)
-            self.scaler.update()
+        try:
+            loss, y = self._backward(x, target)
+            if self.optimizer is not None:
+                self.optimizer.set_rate(self.learning_rate)
+                with devices.threads(self.options.threads):
+                    self.scaler.step(self.optimizer.torch)
+                self.scaler.update()
+        finally:
+            self.inference.invalidate()
         return loss, self._array(y)
 
     def _backward(self, x: Array, target: Array) -> tuple[float, Tensor]:
@@ -218,7 +219,9 @@ class TorchModel(Model):
 
     def _begin_training(self) -> None:
         self.scaler = torch.amp.GradScaler(self.torch_device.type, enabled=self.dtype == "float16")
-        self.optimizer = Optimizer(self.train.optimizer, self.parameters) if self.parameters else None
+        # Not with scaled gradients, which a fused step would handle by itself, in its own way.
+        fused = True if self.torch_device.type == "cpu" and not self.scaler.is_enabled() else None
+        self.optimizer = Optimizer(self.train.optimizer, self.parameters, fused) if self.parameters else None
 
     def gather(self, value: T) -> list[T]:
         """Return the value of each process by rank, in every process."""
@@ -238,12 +241,13 @@ class TorchModel(Model):
 
     @contextmanager
     def _compute_context(self, training: bool) -> Iterator[None]:
-        """Set the module's mode, autocast and TF32 for the computations inside."""
-        if self.module.training is not training:
-            self.module.train(training)
+        """Set the module's mode, autocast, TF32 and the number of threads for the computations inside."""
+        module = self.training_module if training else self.module
+        if module.training is not training:
+            module.train(training)
         autocast = torch.autocast(self.torch_device.type, self.compute_dtype) if self.autocasts else nullcontext()
         try:
-            with devices.tf32(self.options.tf32, self.torch_device), autocast:
+            with devices.tf32(self.options.tf32, self.torch_device), devices.threads(self.options.threads), autocast:
                 yield
         except torch._dynamo.exc.TorchDynamoException as error:
             if not self.options.compile:
@@ -267,11 +271,6 @@ class TorchModel(Model):
             raise BackendError("the device `meta` has shapes and no numbers")
         array: Array = tensor.detach().to(self.weight_dtype).cpu().numpy()
         return np.ascontiguousarray(array)
-
-
-def _in_float64(tensor: Tensor) -> Tensor:
-    # The device mps has no float64.
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def _gradient(p: torch.nn.Parameter) -> Tensor:

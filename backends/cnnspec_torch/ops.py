@@ -52,12 +52,12 @@ def _last_axis_first(pads: Sequence[tuple[int, int]]) -> list[int]:
     return [n for pair in reversed(pads) for n in pair]
 
 
-def _padded(x: Tensor, windows: Sequence[Window], value: float = 0.0) -> Tensor:
+def padded(x: Tensor, windows: Sequence[Window], value: float = 0.0) -> Tensor:
     """Pad x with the padding of its windows, and what ceil rounding reaches beyond that."""
     return _pad_axes(x, [(w.before, w.after + w.extra) for w in windows], value)
 
 
-def _symmetric(windows: Sequence[Window]) -> bool:
+def symmetric(windows: Sequence[Window]) -> bool:
     return all(w.before == w.after for w in windows)
 
 
@@ -65,11 +65,11 @@ def _kernel(windows: Sequence[Window]) -> list[int]:
     return [w.kernel for w in windows]
 
 
-def _stride(windows: Sequence[Window]) -> list[int]:
+def strides(windows: Sequence[Window]) -> list[int]:
     return [w.stride for w in windows]
 
 
-def _before(windows: Sequence[Window]) -> list[int]:
+def pads_before(windows: Sequence[Window]) -> list[int]:
     return [w.before for w in windows]
 
 
@@ -82,38 +82,38 @@ _ADAPTIVE_AVG_POOL: dict[int, Op] = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg
 
 
 def conv(module: LayerModule[Conv], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    windows, padding = module.node.windows, _before(module.node.windows)
-    if not _symmetric(windows):
-        x, padding = _padded(x, windows), [0] * len(windows)
+    windows, padding = module.node.windows, pads_before(module.node.windows)
+    if not symmetric(windows):
+        x, padding = padded(x, windows), [0] * len(windows)
     if module.layer.flip:
         weight = weight.flip(tuple(range(2, weight.ndim)))
     dilation = [w.dilation for w in windows]
-    return _CONV[len(windows)](x, weight, bias, _stride(windows), padding, dilation, module.layer.groups)
+    return _CONV[len(windows)](x, weight, bias, strides(windows), padding, dilation, module.layer.groups)
 
 
 def conv_transpose(module: LayerModule[ConvTranspose], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     windows = module.node.windows
-    symmetric = _symmetric(windows)
-    padding = _before(windows) if symmetric else [0] * len(windows)
+    whole = symmetric(windows)
+    padding = pads_before(windows) if whole else [0] * len(windows)
     extra, dilation = [w.extra for w in windows], [w.dilation for w in windows]
-    y = _CONV_TRANSPOSE[len(windows)](x, weight, bias, _stride(windows), padding, extra, module.layer.groups, dilation)
+    y = _CONV_TRANSPOSE[len(windows)](x, weight, bias, strides(windows), padding, extra, module.layer.groups, dilation)
     # Torch takes no padding that differs on the two sides: what it would cut is cut here.
-    return y if symmetric else y[:, :, *(slice(w.before, w.before + w.out) for w in windows)]
+    return y if whole else y[:, :, *(slice(w.before, w.before + w.out) for w in windows)]
 
 
 def _pool_pads(windows: Sequence[Window]) -> bool:
     """Whether torch's pools take the padding themselves: they refuse pads of more than half a window."""
-    return _symmetric(windows) and all(2 * w.before <= w.kernel and not w.extra for w in windows)
+    return symmetric(windows) and all(2 * w.before <= w.kernel and not w.extra for w in windows)
 
 
 def max_pool(module: LayerModule[MaxPool], x: Tensor) -> Tensor:
     windows = module.node.windows
-    pool, kernel, stride = _MAX_POOL[len(windows)], _kernel(windows), _stride(windows)
+    pool, kernel, stride = _MAX_POOL[len(windows)], _kernel(windows), strides(windows)
     if not torch.compiler.is_compiling() and _maximum_is_faster(x):
-        return _maximum_over_windows(_padded(x, windows, -torch.inf), windows)
+        return _maximum_over_windows(padded(x, windows, -torch.inf), windows)
     if _pool_pads(windows):
-        return pool(x, kernel, stride, _before(windows))
-    return pool(_padded(x, windows, -torch.inf), kernel, stride)
+        return pool(x, kernel, stride, pads_before(windows))
+    return pool(padded(x, windows, -torch.inf), kernel, stride)
 
 
 def _maximum_is_faster(x: Tensor) -> bool:
@@ -126,20 +126,22 @@ def _maximum_over_windows(x: Tensor, windows: Sequence[Window]) -> Tensor:
     for axis, w in enumerate(windows, start=2):
         every = (slice(None),) * axis
         first, *others = (x[*every, slice(i, i + (w.out - 1) * w.stride + 1, w.stride)] for i in range(w.kernel))
-        for tap in others:
-            first = torch.maximum(first, tap)
+        if others:
+            first = torch.maximum(first, others[0])
+        for tap in others[1:]:
+            torch.maximum(first, tap, out=first)
         x = first
     return x
 
 
 def avg_pool(module: LayerModule[AvgPool], x: Tensor) -> Tensor:
     windows, counts = module.node.windows, module.layer.count_padding
-    pool, kernel, stride = _AVG_POOL[len(windows)], _kernel(windows), _stride(windows)
+    pool, kernel, stride = _AVG_POOL[len(windows)], _kernel(windows), strides(windows)
     if _pool_pads(windows):
-        return pool(x, kernel, stride, _before(windows), count_include_pad=counts)
+        return pool(x, kernel, stride, pads_before(windows), count_include_pad=counts)
     counted = _pad_axes(torch.ones_like(x[:1, :1]), [(w.before, w.after) for w in windows], float(counts))
     counted = _pad_axes(counted, [(0, w.extra) for w in windows])
-    total, count = (pool(image, kernel, stride, divisor_override=1) for image in (_padded(x, windows), counted))
+    total, count = (pool(image, kernel, stride, divisor_override=1) for image in (padded(x, windows), counted))
     return total / count
 
 

@@ -17,7 +17,7 @@ TORCH_NAMES = {"momentum": "momentum_buffer"}
 """Slots of the state that torch.optim gives another name than a checkpoint."""
 
 
-def sgd(settings: Sgd, parameters: Parameters) -> torch.optim.Optimizer:
+def sgd(settings: Sgd, parameters: Parameters, fused: bool | None) -> torch.optim.Optimizer:
     """Return torch.optim.SGD with the settings."""
     return torch.optim.SGD(
         parameters,
@@ -25,31 +25,41 @@ def sgd(settings: Sgd, parameters: Parameters) -> torch.optim.Optimizer:
         settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.nesterov,
+        fused=fused,
     )
 
 
-def adam(settings: Adam, parameters: Parameters) -> torch.optim.Optimizer:
+def adam(settings: Adam, parameters: Parameters, fused: bool | None) -> torch.optim.Optimizer:
     """Return torch.optim.Adam with the settings."""
     betas = settings.beta1, settings.beta2
-    return torch.optim.Adam(parameters, settings.learning_rate, betas, settings.eps, settings.weight_decay)
+    rate, eps, decay = settings.learning_rate, settings.eps, settings.weight_decay
+    return torch.optim.Adam(parameters, rate, betas, eps, decay, fused=fused)
 
 
-def adamw(settings: AdamW, parameters: Parameters) -> torch.optim.Optimizer:
+def adamw(settings: AdamW, parameters: Parameters, fused: bool | None) -> torch.optim.Optimizer:
     """Return torch.optim.AdamW with the settings."""
     betas = settings.beta1, settings.beta2
-    return torch.optim.AdamW(parameters, settings.learning_rate, betas, settings.eps, settings.weight_decay)
+    rate, eps, decay = settings.learning_rate, settings.eps, settings.weight_decay
+    return torch.optim.AdamW(parameters, rate, betas, eps, decay, fused=fused)
 
 
-OPTIMIZERS: dict[str, Callable[[Any, Parameters], torch.optim.Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+OPTIMIZERS: dict[str, Callable[[Any, Parameters, bool | None], torch.optim.Optimizer]] = {
+    "sgd": sgd,
+    "adam": adam,
+    "adamw": adamw,
+}
 
 
 class Optimizer:
-    """A torch.optim optimizer over named parameters, whose state exists before the first step."""
+    """A torch.optim optimizer over named parameters, whose state exists before the first step.
 
-    def __init__(self, settings: Settings, parameters: Mapping[str, nn.Parameter]) -> None:
+    With `fused` it passes over the memory of each parameter once; None leaves the choice to torch.
+    """
+
+    def __init__(self, settings: Settings, parameters: Mapping[str, nn.Parameter], fused: bool | None) -> None:
         self.parameters = parameters
         self.slots = {slot: TORCH_NAMES.get(slot, slot) for slot in settings.slots}
-        self.torch = OPTIMIZERS[settings.kind](settings, list(parameters.values()))
+        self.torch = OPTIMIZERS[settings.kind](settings, list(parameters.values()), fused)
         for p in parameters.values():
             self.torch.state[p] = {key: torch.zeros_like(p) for key in self.slots.values()}
             if settings.counts_steps:

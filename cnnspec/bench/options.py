@@ -88,6 +88,8 @@ class Options:
     memory_limit: int | None = None
     tolerance: float | None = None
     """Largest relative difference of outputs; None for that of the data type."""
+    plans: bool = False
+    """Whether the plans of the peers are listed, too."""
 
     @property
     def workloads(self) -> tuple[Workload, ...]:

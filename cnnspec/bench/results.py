@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cnnspec.bench.options import Options, Workload
+from cnnspec.runtime.model import PlanStep
+from cnnspec.view.plan import plan_to_dict
 
 
 class Round(NamedTuple):
@@ -57,6 +59,15 @@ class LeftOut:
 
 
 @dataclass
+class PlanResult:
+    """The steps by which a peer computes a batch."""
+
+    peer: str
+    batch: int
+    steps: list[PlanStep]
+
+
+@dataclass
 class WorkloadResult:
     """The peers on one workload, beside what the machine reaches in a product of matrices."""
 
@@ -81,6 +92,9 @@ class BenchResult:
     versions: dict[str, str] = field(default_factory=dict)
     """The library of each peer, with its version."""
     workloads: list[WorkloadResult] = field(default_factory=list)
+    plans: list[PlanResult] = field(default_factory=list)
+    without_plan: list[LeftOut] = field(default_factory=list)
+    """Peers whose plan was asked for, and that have none."""
     left_out: list[LeftOut] = field(default_factory=list)
     """Peers that are not installed, or cannot do the network."""
     failures: list[LeftOut] = field(default_factory=list)
@@ -106,6 +120,8 @@ class BenchResult:
             "peak_gflops": self.peak / 1e9,
             "versions": self.versions,
             "workloads": [self._workload(found) for found in self.workloads],
+            "plans": [{"peer": plan.peer} | plan_to_dict(plan.steps, plan.batch) for plan in self.plans],
+            "without_plan": [_left_out(entry) for entry in self.without_plan],
             "left_out": [_left_out(entry) for entry in self.left_out],
             "failures": [_left_out(entry) for entry in self.failures],
         }

@@ -13,15 +13,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.bench.machine import describe_machine
 from cnnspec.bench.options import BenchError, Network, Options, Peer, Workload
 from cnnspec.bench.processes import PeerFailed, PeerLeftOut, Worker
-from cnnspec.bench.results import BenchResult, LeftOut, Measurement, WorkloadResult
+from cnnspec.bench.results import BenchResult, LeftOut, Measurement, PlanResult, WorkloadResult
 from cnnspec.bench.runners import MATRIX_PRODUCT, MatrixProduct
 from cnnspec.bench.text import left_out_lines
 from cnnspec.graph.costs import macs
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import MeanSquaredError, Train
+from cnnspec.machine import describe_machine
 from cnnspec.runtime.build import Weights, weights_of
 from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.testing.verification import difference
@@ -65,6 +65,8 @@ def bench(
         for workload in options.workloads:
             if run.ready[workload]:
                 run.measure(workload, workload.flops(count), yardstick)
+        if options.plans:
+            run.list_plans()
     return result
 
 
@@ -156,6 +158,23 @@ class _Run:
         against = [worker.peer.label for worker in workers if not worker.peer.is_backend]
         references = [measurements[label] for label in against if label in measurements] or found.measurements
         found.reference = references[0] if references else None
+
+    def list_plans(self) -> None:
+        """List the plan of each peer for each batch of inference."""
+        for workload in self.options.workloads:
+            if workload.mode != "forward":
+                continue
+            for worker in list(self.ready[workload]):
+                label = worker.peer.label
+                self.progress(f"{workload}: the plan of {label}")
+                try:
+                    steps = worker.ask("plan", workload.batch)
+                except PeerLeftOut as error:
+                    self.result.without_plan.append(LeftOut(label, workload, str(error)))
+                except PeerFailed as error:
+                    self._leave_out(worker, workload, error)
+                else:
+                    self.result.plans.append(PlanResult(label, workload.batch, steps))
 
     def _leave_out(self, worker: Worker, workload: Workload | None, error: Exception) -> None:
         entries = self.result.failures if isinstance(error, PeerFailed) else self.result.left_out

@@ -14,6 +14,7 @@ from cnnspec.arrays import Array
 from cnnspec.bench.options import Network, Workload
 from cnnspec.data import inputs
 from cnnspec.errors import BackendError
+from cnnspec.runtime.model import PlanStep
 
 Call = Callable[[], Any]
 
@@ -53,6 +54,10 @@ class Runner(ABC):
     def array_dtype(self) -> np.dtype[Any]:
         """The data type of inputs and outputs."""
         return np.dtype(np.float64 if self.network.dtype == "float64" else np.float32)
+
+    def plan(self, batch: int) -> list[PlanStep]:
+        """Return the steps by which inference of a batch is computed; raise BackendError where there is no plan."""
+        raise BackendError("it has no plan that can be listed")
 
     @abstractmethod
     def forward(self, x: Array) -> Array:

@@ -16,6 +16,7 @@ from cnnspec.errors import BackendError
 from cnnspec.graph.training import Constant
 from cnnspec.runtime.backend import find
 from cnnspec.runtime.build import prepare
+from cnnspec.runtime.model import PlanStep
 from cnnspec.runtime.options import Execution
 
 
@@ -33,6 +34,10 @@ class BackendRunner(Runner):
     def forward(self, x: Array) -> Array:
         """Return the output for a batch, as at inference."""
         return self.model.predict(x)
+
+    def plan(self, batch: int) -> list[PlanStep]:
+        """Return the steps by which the backend computes a batch."""
+        return self.model.plan(batch)
 
     def begin_training(self) -> None:
         """Restore the initial weights, and begin training."""

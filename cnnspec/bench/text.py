@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from cnnspec.bench.results import BenchResult, LeftOut, WorkloadResult
 from cnnspec.diagnostics import Paint
-from cnnspec.view.table import GAP, percent, table_lines, width_of
+from cnnspec.view.plan import plan_lines
+from cnnspec.view.table import GAP, duration, percent, table_lines, width_of
 from cnnspec.wording import cells
 
 BAR = "█"
@@ -37,6 +38,9 @@ def bench_lines(result: BenchResult, width: int | None, paint: Paint, bar: str =
         names = ", ".join(dict.fromkeys(disturbed))
         note = f"medians of {names} are above {BUSY:g} × the best: the machine was busy; repeat, or use fewer --threads"
         lines += ["", *textwrap.wrap(note, width or len(note))]
+    for plan in result.plans:
+        heading = paint(f"{plan.peer}, plan of forward, batch {plan.batch}", "bold")
+        lines += ["", heading, *plan_lines(plan.steps, plan.batch, width, paint)]
     return lines
 
 
@@ -84,14 +88,6 @@ def _workload_lines(found: WorkloadResult, peak: float, width: int | None, paint
     if width is not None and cells(str(found.workload) + ratios) > width:
         heading = f"{paint(str(found.workload), 'bold')}; ratios to {reference.peer}"
     return [heading, *table_lines(columns, paint, left=("peer", ""))]
-
-
-def duration(seconds: float) -> str:
-    """Return a time with three digits and its unit: 42.0 µs."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if (value := seconds * factor) >= 0.9995 or unit == "µs":
-            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
-    raise AssertionError("microseconds are the last unit")
 
 
 def _count(value: float) -> str:

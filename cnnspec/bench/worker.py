@@ -20,6 +20,7 @@ from cnnspec.bench.results import Round
 from cnnspec.bench.runner import Call
 from cnnspec.bench.runners import runner_of
 from cnnspec.errors import CnnspecError
+from cnnspec.runtime.model import PlanStep
 
 
 class Session:
@@ -42,6 +43,10 @@ class Session:
     def measure(self, workload: Workload, seconds: float) -> Round:
         """Time the calls of a workload for so many seconds."""
         return timed(self.calls[workload], seconds)
+
+    def plan(self, batch: int) -> list[PlanStep]:
+        """Return the steps by which inference of a batch is computed."""
+        return self.runner.plan(batch)
 
 
 def timed(call: Call, seconds: float) -> Round:

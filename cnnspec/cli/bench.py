@@ -18,13 +18,20 @@ from cnnspec.cli.common import (
     packed,
     painter,
     params_option,
-    parse_values,
     print_json,
     print_lines,
     show,
     text_width,
 )
-from cnnspec.cli.execution import memory_option, seed_option, weights_option
+from cnnspec.cli.execution import (
+    autotune_option,
+    memory_option,
+    numerics_option,
+    option_values,
+    seed_option,
+    set_once,
+    weights_option,
+)
 from cnnspec.language.load import load
 from cnnspec.layers import Shape
 from cnnspec.runtime.backend import Backend, installed
@@ -59,10 +66,11 @@ def _options(
     seed: int,
     memory_limit: int | None,
     tolerance: float | None,
+    plans: bool,
 ) -> Options:
     modes: tuple[Mode, ...] = ("forward", "step") if training else ("forward",)
     sizes = tuple(dict.fromkeys(_flat(batches))) or Options.batches
-    return Options(sizes, modes, threads or usable_cpus(), rounds, seconds, dtype, seed, memory_limit, tolerance)
+    return Options(sizes, modes, threads or usable_cpus(), rounds, seconds, dtype, seed, memory_limit, tolerance, plans)
 
 
 @click.command("bench")
@@ -91,7 +99,10 @@ def _options(
         type=click.FloatRange(0),
         help="Largest relative difference of two peers' outputs. [1e-9 float64, 1e-4 float32, 0.05 others]",
     ),
+    click.option("--plan", "plans", is_flag=True, help="List the plans of the peers, too (see `cnnspec run --plan`)."),
 )
+@numerics_option
+@autotune_option
 @click.option(
     "--option",
     "backend_options",
@@ -108,6 +119,8 @@ def command(
     backends: tuple[tuple[str, ...], ...],
     against: tuple[tuple[str, ...], ...],
     options: Options,
+    numerics: str | None,
+    autotune: bool | None,
     backend_options: tuple[str, ...],
     input_shape: Shape | None,
     weights: str | None,
@@ -124,7 +137,7 @@ def command(
     count 2 for each multiply-accumulate, and three forward passes for a training step.
     """
     peers = [
-        *_backends(_flat(backends), parse_values("--option", backend_options)),
+        *_backends(_flat(backends), option_values(backend_options, numerics=numerics, autotune=autotune)),
         *map(Peer.against, dict.fromkeys(_flat(against))),
     ]
     loaded = load(spec, params=params, input_shape=input_shape)
@@ -138,8 +151,9 @@ def command(
         print_json(result.to_dict())
     else:
         print_lines(bench_lines(result, text_width(), painter(sys.stdout), _bar()))
-        if result.left_out:
-            print_lines(["", *(f"left out: {line}" for line in left_out_lines(result.left_out))])
+        for what, entries in (("no plan", result.without_plan), ("left out", result.left_out)):
+            if entries:
+                print_lines(["", *(f"{what}: {line}" for line in left_out_lines(entries))])
     for line in left_out_lines(result.failures):
         error_line(line)
     sys.exit(1 if result.failures else 0)
@@ -167,7 +181,7 @@ def _backends(wanted: list[str], options: Mapping[str, Any]) -> list[Peer]:
         for name in takers:
             if name not in given:
                 raise BenchError(f"--option {text}: `{name}` is not among the backends {names(list(chosen))}")
-            given[name][option] = value
+            set_once(given[name], option, value)
     return [Peer(name, name, given[name]) for name in chosen]
 
 

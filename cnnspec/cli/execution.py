@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cnnspec.cli.common import BytesType, packed, parse_values
 from cnnspec.data.options import DataOptions
-from cnnspec.runtime.options import Execution
+from cnnspec.runtime.options import NUMERICS, Execution
+from cnnspec.wording import describe
 
 device_option = click.option(
     "--device", default=Execution.device, show_default=True, help="Device to run on: cpu, cuda, cuda:1, mps."
@@ -26,10 +28,48 @@ backend_option = click.option(
 )
 
 
+threads_option = click.option("--threads", type=click.IntRange(1), help="Threads to use; the backend chooses.")
+numerics_option = click.option(
+    "--numerics", type=click.Choice(NUMERICS), help="What may change the rounding (docs/performance.md). [default]"
+)
+autotune_option = click.option(
+    "--autotune", is_flag=True, default=None, help="Choose methods by timed runs, which are kept in the user's cache."
+)
+
+
+def set_once(options: dict[str, Any], name: str, value: Any) -> None:
+    """Set an option of a backend; raise UsageError where it has another value already."""
+    before = options.setdefault(name, value)
+    # 1 and true are equal in Python, and are not the same option.
+    if (type(before), before) != (type(value), value):
+        raise click.UsageError(f"the option `{name}` is given twice: as {describe(before)} and as {describe(value)}")
+
+
+def option_values(written: tuple[str, ...], **flags: Any) -> dict[str, Any]:
+    """Return the options of `--option NAME=VALUE` and of the flags that are given, which are not None."""
+    found: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is not None:
+            set_once(found, name, value)
+    for text in written:
+        for name, value in parse_values("--option", (text,)).items():
+            set_once(found, name, value)
+    return found
+
+
 def _execution(
-    backend: str, device: str, dtype: str, seed: int, memory_limit: int | None, options: tuple[str, ...]
+    backend: str,
+    device: str,
+    dtype: str,
+    seed: int,
+    memory_limit: int | None,
+    threads: int | None,
+    numerics: str | None,
+    autotune: bool | None,
+    options: tuple[str, ...],
 ) -> Execution:
-    return Execution(backend, device, dtype, seed, memory_limit, parse_values("--option", options))
+    given = option_values(options, threads=threads, numerics=numerics, autotune=autotune)
+    return Execution(backend, device, dtype, seed, memory_limit, given)
 
 
 execution_options = packed(
@@ -42,6 +82,9 @@ execution_options = packed(
     click.option("--dtype", default=Execution.dtype, show_default=True, help="Data type to compute in."),
     seed_option,
     memory_option,
+    threads_option,
+    numerics_option,
+    autotune_option,
     backend_option,
 )
 """Options for every command that builds a model; the command gets an `Execution` as `execution`."""

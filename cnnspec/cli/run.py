@@ -11,16 +11,18 @@ import click
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines, show
+from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines, show, text_width
 from cnnspec.cli.execution import execution_options, weights_option
 from cnnspec.data import inputs
-from cnnspec.errors import InputError
+from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.build import itemsize, prepare
 from cnnspec.runtime.memory import check_memory
+from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
+from cnnspec.view.plan import plan_lines, plan_to_dict
 from cnnspec.view.table import percent, table_lines
 from cnnspec.wording import cells, format_shape
 
@@ -34,6 +36,7 @@ from cnnspec.wording import cells, format_shape
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the outputs as .npy.")
 @click.option("--trace", type=click.Path(path_type=Path, file_okay=False), help="Write every activation as .npy here.")
 @click.option("--profile", is_flag=True, help="Show the time of each layer.")
+@click.option("--plan", is_flag=True, help="Show the backend's plan of the batch in place of the outputs.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of classes to show.")
 @weights_option
 @execution_options
@@ -48,18 +51,28 @@ def command(
     output: Path | None,
     trace: Path | None,
     profile: bool,
+    plan: bool,
     top: int,
     weights: str | None,
     execution: Execution,
     params: dict[str, Any],
     output_format: str,
 ) -> None:
-    """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show the outputs."""
+    """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show the outputs.
+
+    --plan shows the steps by which the backend computes a batch of that size outside of this command, with the method,
+    the memory and the time of each.
+    """
+    if plan and (output or trace or profile):
+        raise click.UsageError("--plan runs no layer by itself: leave out --output, --trace and --profile")
     loaded = load_spec(spec, params, resize)
     show(loaded.warnings, sys.stderr)
     names = (*more_files, *files)
     data = _input(loaded, names, batch, execution)
     model = prepare(loaded, execution, weights)
+    if plan:
+        _print_plan(loaded, model, len(data.x), execution, output_format)
+        return
     if profile:
         model.predict(data.x)  # the first run includes one-time work
     recorder = LayerRecorder(loaded.graph, trace)
@@ -94,6 +107,21 @@ def _input(spec: Spec, names: tuple[str, ...], batch: int | None, execution: Exe
     data = inputs.read(names, spec.input, limit=batch)
     check_memory(spec.graph, len(data.x), width, execution.memory_limit)
     return data
+
+
+def _print_plan(spec: Spec, model: Model, batch: int, execution: Execution, output_format: str) -> None:
+    try:
+        steps = model.plan(batch)
+    except BackendError as error:
+        raise BackendError(f"{execution.backend} has no plan to show: {error}") from error
+    if output_format == "json":
+        about = {"spec": spec.name, "backend": execution.backend, "device": execution.device, "dtype": execution.dtype}
+        print_json(about | {"options": dict(execution.options)} | plan_to_dict(steps, batch))
+        return
+    paint = painter(sys.stdout)
+    samples = f"{batch:,} sample{'s' * (batch != 1)}"
+    print_lines([f"{paint(spec.name, 'bold')}: plan for {samples}; {execution}", ""])
+    print_lines(plan_lines(steps, batch, text_width(), paint))
 
 
 def _check_finite(y: Array, dtype: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -16,15 +14,6 @@ TIMEOUT = 30
 """Seconds without an answer after which a server counts as unreachable."""
 CHUNK = 1 << 16
 """Bytes that are received at a time, and the most that an interruption loses."""
-
-
-def cache_folder() -> Path:
-    """Return the folder of downloads: `cnnspec` in the user's cache ($XDG_CACHE_HOME where it is set)."""
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "cnnspec"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "cnnspec" / "Cache"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "cnnspec"
 
 
 def require(module: str, purpose: str) -> Any:

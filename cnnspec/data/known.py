@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from cnnspec.data import files
-from cnnspec.data.download import cache_folder, fetch, require
+from cnnspec.data.download import fetch, require
 from cnnspec.data.files import Parts
 from cnnspec.data.memory import Part
 from cnnspec.data.split import divided
 from cnnspec.errors import DataError
+from cnnspec.machine import cache_folder
 
 DATA_VARIABLE = "CNNSPEC_DATA"
 DIGITS = "digits"

@@ -1,4 +1,4 @@
-"""Rewrites of a graph for inference: each returns a graph that computes the same outputs with less work.
+"""Rewrites of a graph: each returns a graph that computes the same outputs with less work.
 
 A rewrite asks layers for their traits and never for their kind, and handles no arrays: an array that the new graph has
 and the old one has not comes with a `Recipe`, which computes it from arrays of the old graph, in NumPy or in Torch.
@@ -28,7 +28,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A graph for inference, and the recipes of the arrays that the original graph does not have."""
+    """A graph for inference or training, and the recipes of the arrays that the original graph does not have."""
 
     graph: Graph
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
@@ -36,19 +36,21 @@ class Rewritten:
 
 def for_inference(graph: Graph) -> Rewritten:
     """Return the graph after all rewrites; its outputs are equal up to rounding."""
-    done = with_folded_affine_layers(without_identities(Rewritten(graph)))
-    while (swapped := with_pools_before_activations(done)).graph != done.graph:
-        done = swapped
-    return done
+    return _with_all_pools_before_activations(with_folded_affine_layers(without_identities(Rewritten(graph))))
 
 
 def for_training(graph: Graph) -> Rewritten:
-    """Return the graph with pools before activations, whose gradients are equal too, up to rounding.
+    """Return the graph with pools before activations, whose parameters, outputs and gradients are the same.
 
-    For a non-decreasing f, the first of the largest f(x) of a window is the first of the largest x, but where f makes
-    different x equal: there f is flat, so that its derivative, and with it the gradient, is zero or as good as that.
+    Exact in the outputs as `with_pools_before_activations` is. The gradient of a window goes to its maximum in either
+    order, times f' there. The orders differ only in which of several elements gets it where f makes them equal: where f
+    is constant, f' is 0 and so is the gradient, at the ends of that range too (relu at 0, relu6 at 6); elsewhere they
+    are so close that rounding makes them equal, and so are their gradients up to rounding.
     """
-    done = Rewritten(graph)
+    return _with_all_pools_before_activations(Rewritten(graph))
+
+
+def _with_all_pools_before_activations(done: Rewritten) -> Rewritten:
     while (swapped := with_pools_before_activations(done)).graph != done.graph:
         done = swapped
     return done
@@ -129,7 +131,9 @@ def _readers(graph: Graph) -> dict[str, int]:
 
 
 def _is_plain_monotone(node: Node) -> bool:
-    return bool(node.inputs) and node.layer.elementwise and node.layer.monotone and not node.parameters
+    # In training, dropout is not the function of its input that it is at inference.
+    layer = node.layer
+    return bool(node.inputs) and layer.elementwise and layer.monotone and not layer.stochastic and not node.parameters
 
 
 def _folds_into(graph: Graph, readers: Mapping[str, int], node: Node) -> bool:

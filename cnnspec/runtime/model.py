@@ -42,6 +42,8 @@ class PlanStep(NamedTuple):
     """Seconds."""
     measured: float
     """Seconds; the least of several runs."""
+    samples: int
+    """How many samples it computes at a time: the batch, or a chunk of it."""
 
 
 class Model(ABC):

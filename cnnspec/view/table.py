@@ -117,6 +117,14 @@ def percent(fraction: float) -> str:
     return "<0.1 %" if 0 < fraction < 0.0005 else f"{100 * fraction:.1f} %"
 
 
+def duration(seconds: float) -> str:
+    """Return a time with three digits and its unit: 42.0 µs."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if (value := seconds * factor) >= 0.9995 or unit == "µs":
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    raise AssertionError("microseconds are the last unit")
+
+
 def totals_lines(summary: Summary, batch: int, width: int | None) -> list[str]:
     """Return the totals of the network, a line each, wrapped where there is a width."""
     totals = summary.totals

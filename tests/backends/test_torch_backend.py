@@ -592,7 +592,7 @@ def test_inference_follows_the_weights():
     for each in (model, strict):
         each.load(state)
     np.testing.assert_allclose(model.predict(x), strict.predict(x), rtol=1e-10, atol=1e-12)
-    assert [node.kind for node in model._rewritten.graph.nodes].count("batch_norm") == 0
+    assert [node.kind for node in model.inference.rewritten.graph.nodes].count("batch_norm") == 0
 
 
 def test_numerics_is_default_or_strict():

@@ -19,9 +19,10 @@ from cnnspec.bench import machine, run
 from cnnspec.bench.options import BenchError, Network, Options, Peer, Workload
 from cnnspec.bench.processes import PeerFailed, Worker
 from cnnspec.bench.results import BenchResult, LeftOut, Measurement, Round, WorkloadResult
-from cnnspec.bench.text import bench_lines, duration, left_out_lines
+from cnnspec.bench.text import bench_lines, left_out_lines
 from cnnspec.bench.worker import Session, answer, timed
 from cnnspec.graph.training import Train
+from cnnspec.view.table import duration
 from cnnspec.wording import cells
 
 TINY = "input: [1, 4, 4]\nlayers:\n  - conv: {channels: 2, kernel: 3, norm: batch_norm}\n  - flatten\n  - dense: 3\n"

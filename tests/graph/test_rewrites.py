@@ -11,7 +11,7 @@ from cnnspec_numpy import backend
 import cnnspec
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.rewrites import for_inference
+from cnnspec.graph.rewrites import for_inference, for_training
 from cnnspec.layers import LAYERS
 from cnnspec.runtime.model import Model
 from cnnspec.testing import CASES, Case
@@ -76,6 +76,30 @@ def test_a_rewrite_and_where_it_does_not_apply(layers: str, rewritten: list[str]
     graph = network(layers, "[5]" if layers.startswith("dense") else "[3, 8, 8]")
     assert kinds(graph) == rewritten
     assert_equal_outputs(graph)
+
+
+@pytest.mark.parametrize(
+    ("layers", "rewritten"),
+    [
+        (
+            "sigmoid, tanh, max_pool: 2, relu, global_max_pool",
+            ["max_pool", "global_max_pool", "sigmoid", "tanh", "relu"],
+        ),
+        ("conv: {channels: 4, kernel: 3, norm: batch_norm, activation: relu}", ["conv", "batch_norm", "relu"]),
+        ("dropout: 0.5, max_pool: 2", ["dropout", "max_pool"]),  # the elements that it keeps are drawn for its shape
+        ("scale: 2, max_pool: 2", ["scale", "max_pool"]),  # learned: it may become negative
+        ("gelu, max_pool: 2", ["gelu", "max_pool"]),
+        ("tanh, add: {x: [max_pool: 2], y: [max_pool: 2]}", ["tanh", "max_pool", "max_pool", "add"]),
+    ],
+)
+def test_training_swaps_pools_and_activations_alone(layers: str, rewritten: list[str]) -> None:
+    graph = network(layers)
+    done = for_training(graph)
+    assert [node.kind for node in done.graph.nodes[1:]] == rewritten
+    assert done.recipes == {}
+    assert done.graph.parameters == graph.parameters
+    assert (done.graph.inputs, done.graph.outputs) == (graph.inputs, graph.outputs)
+    assert {node.name for node in done.graph.nodes} == {node.name for node in graph.nodes}
 
 
 def test_weights_that_nodes_share_are_folded_for_each_by_itself() -> None:

@@ -14,6 +14,8 @@ from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Layout
 LAYOUTS = (CHANNELS_LAST, BATCH_LAST)
 Measure = Callable[[Operation, Method, int], float]
 """Returns the seconds that a method takes for n samples."""
+Conversion = Callable[[Operation, int], float]
+"""Returns the seconds to bring the output of an operation for n samples from one layout to the other."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Choice:
     seconds: float
 
 
-def choose(operations: list[Operation], n: int, fast: bool, measure: Measure) -> list[Choice]:
+def choose(operations: list[Operation], n: int, fast: bool, measure: Measure, conversion: Conversion) -> list[Choice]:
     """Return a method for each operation.
 
     In each layout the fastest candidate is taken. Layouts are chosen so that runs of operations keep the one that
@@ -35,14 +37,15 @@ def choose(operations: list[Operation], n: int, fast: bool, measure: Measure) ->
     alone.
     """
     best = [{layout: _fastest(op, layout, n, fast, measure) for layout in LAYOUTS} for op in operations]
-    plans = [_by_dynamic_programming(operations, best, n), *([layout] * len(operations) for layout in LAYOUTS)]
-    layouts = min(plans, key=lambda plan: _total(operations, best, plan, n))
+    converting = [conversion(op, n) for op in operations]
+    plans = [_by_dynamic_programming(operations, best, converting), *([layout] * len(operations) for layout in LAYOUTS)]
+    layouts = min(plans, key=lambda plan: _total(operations, best, plan, converting))
     return [of[layout] for of, layout in zip(best, layouts, strict=True)]
 
 
 def _fastest(operation: Operation, layout: Layout, n: int, fast: bool, measure: Measure) -> Choice:
     if not operation.node.inputs or operation.node.layer.aliases_input or operation.node.kind == "slice":
-        return Choice(operation, _NOTHING[layout], 0.0)
+        return Choice(operation, NOTHING[layout], 0.0)
     found = candidates(operation, layout, fast)
     choices = [Choice(operation, method, measure(operation, method, n)) for method in found]
     return min(choices, key=lambda choice: choice.seconds)
@@ -57,7 +60,7 @@ class _Nothing(Method):
         self.layout = layout
 
 
-_NOTHING = {layout: _Nothing(layout) for layout in LAYOUTS}
+NOTHING = {layout: _Nothing(layout) for layout in LAYOUTS}
 
 
 def conversion_cost(operation: Operation, n: int) -> float:
@@ -66,7 +69,9 @@ def conversion_cost(operation: Operation, n: int) -> float:
     return 1.5e-6 + copy_cost(size, 3.0)
 
 
-def _by_dynamic_programming(operations: list[Operation], best: list[dict[Layout, Choice]], n: int) -> list[Layout]:
+def _by_dynamic_programming(
+    operations: list[Operation], best: list[dict[Layout, Choice]], converting: list[float]
+) -> list[Layout]:
     index = {operation.name: i for i, operation in enumerate(operations)}
     readers = [0] * len(operations)
     for operation in operations:
@@ -82,8 +87,7 @@ def _by_dynamic_programming(operations: list[Operation], best: list[dict[Layout,
             for name in operation.inputs:
                 j = index[name]
                 costs = {
-                    other: least[j][other] / readers[j]
-                    + (0.0 if other is layout else conversion_cost(operations[j], n))
+                    other: least[j][other] / readers[j] + (0.0 if other is layout else converting[j])
                     for other in LAYOUTS
                 }
                 origin[j] = min(costs, key=lambda other: costs[other])
@@ -98,7 +102,9 @@ def _by_dynamic_programming(operations: list[Operation], best: list[dict[Layout,
     return [layout or CHANNELS_LAST for layout in found]
 
 
-def _total(operations: list[Operation], best: list[dict[Layout, Choice]], layouts: list[Layout], n: int) -> float:
+def _total(
+    operations: list[Operation], best: list[dict[Layout, Choice]], layouts: list[Layout], converting: list[float]
+) -> float:
     index = {operation.name: i for i, operation in enumerate(operations)}
     total = sum(of[layout].seconds for of, layout in zip(best, layouts, strict=True))
     conversions = {
@@ -107,4 +113,4 @@ def _total(operations: list[Operation], best: list[dict[Layout, Choice]], layout
         for name in operation.inputs
         if layouts[index[name]] is not layouts[i]
     }
-    return total + sum(conversion_cost(operations[j], n) for j, _ in conversions)
+    return total + sum(converting[j] for j, _ in conversions)

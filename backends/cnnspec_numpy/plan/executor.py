@@ -20,7 +20,8 @@ from cnnspec.graph.costs import peak_activation_bytes
 from cnnspec.graph.graph import Graph
 from cnnspec.runtime.model import PlanStep
 from cnnspec_numpy.options import Options
-from cnnspec_numpy.plan.choice import Choice, Measure, choose
+from cnnspec_numpy.plan.autotune import Autotuner
+from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost
 from cnnspec_numpy.plan.lower import lower
 from cnnspec_numpy.plan.method import Method
 from cnnspec_numpy.plan.plan import Plan
@@ -42,6 +43,11 @@ class Schedule:
     is_short: bool = False
     """Whether it is so little work that BLAS starts no threads by itself."""
 
+    @property
+    def sizes(self) -> set[int]:
+        """The numbers of samples of its chunks."""
+        return {chunk.stop - chunk.start for share in self.shares for chunk in share}
+
 
 class Executor:
     """The plans of a graph by batch size, made when they are first needed and kept.
@@ -62,7 +68,7 @@ class Executor:
         self.fast = options.numerics == "fast"
         self.prepared = Prepared(read, self.dtype)
         self.operations = lower(graph)
-        self._measure: Measure = estimated
+        self._tuner = Autotuner(self.dtype) if options.autotune else None
         self._sample_bytes = peak_activation_bytes(graph, 1, self.dtype.itemsize)
         self._choices: dict[int, list[Choice]] = {}
         self._schedules: dict[int, Schedule] = {}
@@ -76,7 +82,10 @@ class Executor:
     def choices(self, n: int) -> list[Choice]:
         """Return the method of each operation for n samples."""
         if n not in self._choices:
-            self._choices[n] = choose(self.operations, n, self.fast, self._measure)
+            if self._tuner is not None:
+                self._choices[n] = self._tuner.choose(self.operations, n, self.fast)
+            else:
+                self._choices[n] = choose(self.operations, n, self.fast, estimated, conversion_cost)
         return self._choices[n]
 
     def _take(self, n: int, lanes: int = 1) -> Plan:
@@ -117,6 +126,8 @@ class Executor:
                 threads = max(1, min(self.threads, n, int(seconds / SHARE_SECONDS)))
                 shares = [slice(i * n // threads, (i + 1) * n // threads) for i in range(threads)]
                 found = Schedule([chunks_of(share, most) for share in shares], 1, seconds < SHARE_SECONDS)
+            for chunk in found.sizes:
+                self.choices(chunk)  # not from threads side by side, which would disturb each other's measurements
             self._schedules[n] = found
         return found
 
@@ -126,7 +137,7 @@ class Executor:
         outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in self.graph.outputs}
         schedule = self.schedule(n)
         if schedule.is_short:
-            self._run_chunks(schedule.shares[0], inputs, outputs)
+            self._run_chunk(n, inputs, outputs)
         elif schedule.lanes > 1:
             with self._members() as team:
                 self._run_chunks(schedule.shares[0], inputs, outputs, self.threads if team else 1, team)
@@ -151,13 +162,20 @@ class Executor:
         lanes: int = 1,
         team: Team | None = None,
     ) -> None:
+        for chunk in chunks:
+            x = {name: x[chunk] for name, x in inputs.items()}
+            y = {name: y[chunk] for name, y in outputs.items()}
+            self._run_chunk(chunk.stop - chunk.start, x, y, lanes, team)
+
+    def _run_chunk(
+        self, n: int, inputs: Mapping[str, Array], outputs: Arrays, lanes: int = 1, team: Team | None = None
+    ) -> None:
+        plan = self._take(n, lanes)
         with np.errstate(all="ignore"):
-            for chunk in chunks:
-                plan = self._take(chunk.stop - chunk.start, lanes)
-                plan.load({name: x[chunk] for name, x in inputs.items()})
-                plan.run(team)
-                plan.store({name: y[chunk] for name, y in outputs.items()})
-                self._give_back(plan)
+            plan.load(inputs)
+            plan.run(team)
+            plan.store(outputs)
+        self._give_back(plan)
 
     def listing(self, n: int) -> list[PlanStep]:
         """Return the steps for a batch of n samples (for one of its chunks, where it is cut), timed on random input."""
@@ -177,7 +195,8 @@ class Executor:
         return [
             PlanStep(
                 step.name, step.kinds, step.method, step.layout.value, step.shape,
-                math.prod(step.shape) * self.dtype.itemsize, step.workspace, len(step.lanes), step.seconds, seconds,
+                math.prod(step.shape) * self.dtype.itemsize, step.workspace, len(step.lanes),
+                step.seconds, seconds, chunk,
             )
             for step, seconds in zip(plan.steps, least, strict=True)
         ]  # fmt: skip

@@ -22,9 +22,9 @@ from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
 from cnnspec_numpy.plan.value import Layout, Value, from_nchw
 from cnnspec_numpy.plan.weights import Prepared
-from cnnspec_numpy.threads import Team
+from cnnspec_numpy.threads import Barrier, Team
 
-LANE_SECONDS = 1.2e-4
+LANE_SECONDS = 6e-5
 """Steps that are estimated to take less are not worth handing to another thread."""
 
 
@@ -216,6 +216,7 @@ class Plan:
             else:
                 step.lanes = [list(self._calls_of(job, works[index], lane, lanes)) for lane in range(lanes)]
             step.lanes[0][:0] = self._arena.zeros.get(index, ())
+        self._parts = self._divided()
         self._calls = [call for step in self.steps for calls in step.lanes for call in calls]
 
     def _calls_of(self, job: Any, work: dict[str, int], lane: int, lanes: int) -> Iterator[Call]:
@@ -254,11 +255,38 @@ class Plan:
     def run(self, team: Team | None = None) -> None:
         """Run every step, on a team's threads where its lanes are several."""
         if team is not None:
-            for step in self.steps:
-                step.run(team)
+            barrier = Barrier(self.lanes)
+            team.run([partial(self._run_lane, lane, barrier) for lane in range(self.lanes)])
         else:
             for call in self._calls:
                 call()
+
+    def _run_lane(self, lane: int, barrier: Barrier) -> None:
+        """Run a lane's part of all steps; it waits for the others where a step has several lanes, or the one before."""
+        try:
+            with np.errstate(all="ignore"):
+                for calls in self._parts[lane]:
+                    for call in calls:
+                        call()
+                    barrier.wait(lane)
+        except BaseException:
+            barrier.abort()
+            raise
+
+    def _divided(self) -> list[list[list[Call]]]:
+        """Return the calls of each lane, in parts between which the lanes wait for each other."""
+        parts: list[list[list[Call]]] = [[] for _ in range(self.lanes)]
+        alone = False
+        for step in self.steps:
+            joins = alone and len(step.lanes) == 1
+            for lane in range(self.lanes):
+                calls = step.lanes[lane] if lane < len(step.lanes) else []
+                if joins:
+                    parts[lane][-1] += calls
+                else:
+                    parts[lane].append(list(calls))
+            alone = len(step.lanes) == 1
+        return parts
 
 
 def _conversion(origin: Value, value: Value) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.executor import chunks_of
-from cnnspec_numpy.threads import Team, default_threads, one_blas_thread
+from cnnspec_numpy.threads import Barrier, Team, default_threads, one_blas_thread
 from cnnspec_numpy.training.layers import Dropout
 from cnnspec_numpy.training.plan import TrainingPlan, class_of, divides
 
@@ -48,7 +47,7 @@ class TrainingExecutor:
         self._plans: dict[tuple[Any, ...], TrainingPlan] = {}
         self._totals: list[Array] = []
         self._sums: dict[str, list[Array]] = {}
-        self._barrier = threading.Barrier(1)
+        self._barrier = Barrier(1)
         self._team: Team | None = None
 
     def shards(self, n: int) -> list[list[slice]]:
@@ -103,7 +102,7 @@ class TrainingExecutor:
             if len(shards) == 1:
                 run(0)
             else:
-                self._barrier = threading.Barrier(len(shards))
+                self._barrier = Barrier(len(shards))
                 self._members().run([partial(run, i) for i in range(len(shards))])
         total = self._totals[0]
         for other in self._totals[1 : len(shards)]:
@@ -135,7 +134,7 @@ class TrainingExecutor:
 
         def call() -> None:
             np.copyto(slots[shard], array)
-            self._barrier.wait()
+            self._barrier.wait(shard)
             np.add(first, second, out=array)
             for other in rest:
                 np.add(array, other, out=array)

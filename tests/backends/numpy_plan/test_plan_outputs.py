@@ -188,9 +188,9 @@ def test_shared_arrays() -> None:
 def test_new_weights_are_used(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `load` and after `step`, by every method that prepares its weights."""
     graph = network(
-        "conv: {channels: 8, kernel: 3, padding: same, norm: batch_norm, activation: relu}, conv: {channels: 8, kernel: "
-        "3, padding: same, groups: 8}, conv: {channels: 8, kernel: 3}, max_pool: 2, batch_norm, relu, layer_norm, prelu, "
-        "conv_transpose: {channels: 4, kernel: 2}, group_norm: 2, sigmoid, flatten, dense: 4"
+        "conv: {channels: 8, kernel: 3, padding: same, norm: batch_norm, activation: relu}, conv: {channels: 8, "
+        "kernel: 3, padding: same, groups: 8}, conv: {channels: 8, kernel: 3}, max_pool: 2, batch_norm, relu, "
+        "layer_norm, prelu, conv_transpose: {channels: 4, kernel: 2}, group_norm: 2, sigmoid, flatten, dense: 4"
     )
     for index in range(5):
         with monkeypatch.context() as patch:

@@ -62,20 +62,15 @@ class Dense(InLayout):
 
         place = view(job.y.inner)
         # The order of the features is that of the layout.
-        key = f"dense {x.image} {self.layout.value}"
+        key = f"dense {self.layout.value} {x.image}"
+        weights = job.prepared(key, lambda read: permuted(read("weight"), x.image, self.layout))[first:end]
         if n == 1:
             # A product of matrix and vector streams the weights [o, f] whole.
-            weights = job.prepared(key, lambda read: permuted(read("weight"), x.image, self.layout))
-            yield partial(np.dot, weights[first:end], matrix.reshape(f), out=_vector(place, job, end - first))
-            result = _vector(place, job, end - first).reshape(place.shape)
+            result = _vector(place, job, end - first)
+            yield partial(np.dot, weights, matrix.reshape(f), out=result)
+            result = result.reshape(place.shape)
         else:
-            if last:
-                weights = job.prepared(f"{key} T", lambda read: permuted(read("weight"), x.image, self.layout).T)
-                operands = (matrix, weights[:, first:end])
-            else:
-                weights = job.prepared(key, lambda read: permuted(read("weight"), x.image, self.layout))
-                operands = (weights[first:end], matrix)
-            yield partial(np.matmul, *operands, out=place)
+            yield partial(np.matmul, *((matrix, weights.T) if last else (weights, matrix)), out=place)
             result = place
         yield from job.finish(result, view, job.work("spare"), channel_axis=-1 if last else -2, channels=(first, end))
 

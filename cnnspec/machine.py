@@ -1,8 +1,10 @@
-"""The machine that a benchmark runs on."""
+"""The machine that this process runs on: its processor, and the user's cache folder."""
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
 from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -19,6 +21,15 @@ def describe_machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloads and timings: `cnnspec` in the user's cache ($XDG_CACHE_HOME where it is set)."""
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "cnnspec"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "cnnspec" / "Cache"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "cnnspec"
 
 
 def _cpu_fields() -> dict[str, str]:

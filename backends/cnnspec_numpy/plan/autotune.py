@@ -1,0 +1,179 @@
+"""Methods chosen by timed runs, which are kept in the user's cache folder, instead of by estimates.
+
+An operation is timed by itself, with its stages, in a plan of its own. The least of a few runs is taken: what else
+the machine does can only add to it. Times are kept by everything that they depend on, so that networks share those of
+equal operations.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from cnnspec import atomic
+from cnnspec.arrays import Array
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.layers import Shape
+from cnnspec.layers.input import InputLayer
+from cnnspec.machine import cache_folder, describe_machine
+from cnnspec.version import __version__
+from cnnspec_numpy.plan.choice import LAYOUTS, NOTHING, Choice, choose
+from cnnspec_numpy.plan.lower import Operation
+from cnnspec_numpy.plan.method import Method
+from cnnspec_numpy.plan.plan import Plan
+from cnnspec_numpy.plan.value import shape_in, to_nchw
+from cnnspec_numpy.plan.weights import Prepared
+from cnnspec_numpy.threads import one_blas_thread
+
+FILE = "numpy-methods.json"
+"""In the cache folder: {machine and versions: {operation, samples and method: seconds}}."""
+RUNS = 7
+SECONDS = 4e-3
+"""No further run is begun when so much time has passed, after the second."""
+
+Times = dict[str, dict[str, float]]
+
+
+class Autotuner:
+    """Timed runs of methods in one data type. Threads may share it: one of them measures at a time."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.file = cache_folder() / FILE
+        about = describe_machine()
+        self.machine = f"{about['cpu']} {about['instructions']}; numpy {np.__version__}; cnnspec {__version__}; {dtype}"
+        self._times = read(self.file).get(self.machine, {})
+        self._new: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def choose(self, operations: list[Operation], n: int, fast: bool) -> list[Choice]:
+        """Return a method for each operation for n samples, and write new times to the cache folder."""
+        with self._lock, one_blas_thread(), np.errstate(all="ignore"):
+            found = choose(operations, n, fast, self.method_seconds, self.conversion_seconds)
+            self._save()
+        return found
+
+    def method_seconds(self, operation: Operation, method: Method, n: int) -> float:
+        """Return the seconds of a method for n samples: those in the cache, or else measured."""
+        key = f"{described(operation)}; {n} samples; {method}, {method.layout.value}"
+        return self._cached(key, lambda: plan_of(operation, method, n, self.dtype).run)
+
+    def conversion_seconds(self, operation: Operation, n: int) -> float:
+        """Return the seconds to bring the output from one layout to the other, there and back halved."""
+        shape = operation.last.shape
+        key = f"conversion of {list(shape)}; {n} samples"
+        return self._cached(key, lambda: conversions_of(shape, n, self.dtype)) / 2
+
+    def _cached(self, key: str, prepare: Callable[[], Callable[[], Any]]) -> float:
+        if key not in self._times:
+            self._times[key] = self._new[key] = least_time(prepare())
+        return self._times[key]
+
+    def _save(self) -> None:
+        """Add the new times to those in the file, which another process may have written meanwhile.
+
+        Where both write at once, one of them measures some methods again another time: the file is always whole.
+        """
+        if not self._new:
+            return
+        times = read(self.file)
+        times.setdefault(self.machine, {}).update(self._new)
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write(self.file, json.dumps(times, indent=0).encode())
+        except OSError:
+            return  # a folder that cannot be written: these times live as long as the model
+        self._new = {}
+
+
+def read(file: Path) -> Times:
+    """Return the times in a file; nothing where it is missing, or is not what this module writes."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {
+        machine: {key: float(seconds) for key, seconds in times.items() if _is_time(seconds)}
+        for machine, times in content.items()
+        if isinstance(times, dict)
+    }
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
+
+
+def least_time(call: Callable[[], Any]) -> float:
+    """Return the least seconds of a few calls, the first of which touches memory for the first time."""
+    times: list[float] = []
+    while len(times) < 2 or (len(times) < RUNS and sum(times) < SECONDS):
+        begin = perf_counter()
+        call()
+        times.append(perf_counter() - begin)
+    return max(min(times), 1e-9)  # a clock may be too coarse to see a call
+
+
+def described(operation: Operation) -> str:
+    """Return what the time of an operation depends on, beside the method: equal texts are equal work."""
+    nodes = [operation.node, *([operation.pool] if operation.pool else []), *(s.node for s in operation.stages)]
+    return " + ".join(map(_described, nodes))
+
+
+def _described(node: Node) -> str:
+    """Return a layer with its settings, shapes and windows; numbers that a spec carries as weights are left out."""
+    settings = {name: value for name, value in node.layer if isinstance(value, bool | int | float | str)}
+    arrays = {key: list(parameter.shape) for key, parameter in node.parameters.items()}
+    parts = [node.kind, *(f"{name}={value}" for name, value in settings.items())]
+    parts += [f"{key}{shape}" for key, shape in arrays.items()]
+    parts += ["×".join(str(list(shape)) for shape in node.in_shapes), "→", str(list(node.shape))]
+    parts += [f"window{list(window)}" for window in node.windows]
+    # One branch that is read twice is less memory than two.
+    return " ".join(parts) + (" of one input" if len(set(node.inputs)) < len(node.inputs) else "")
+
+
+def plan_of(operation: Operation, method: Method, n: int, dtype: np.dtype[Any]) -> Plan:
+    """Return a plan of an operation alone by a method, with random inputs in the method's layout."""
+    nodes = [operation.node, *([operation.pool] if operation.pool else []), *(s.node for s in operation.stages)]
+    made = {node.name for node in nodes}
+    shapes = {
+        name: s for node in nodes for name, s in zip(node.inputs, node.in_shapes, strict=True) if name not in made
+    }
+    inputs = [Node(name, InputLayer(), (), (), shape) for name, shape in shapes.items()]
+    graph = Graph("operation", (*inputs, *nodes), tuple(shapes), (operation.name,))
+    choices = [Choice(Operation(node), NOTHING[method.layout], 0.0) for node in inputs]
+    prepared = Prepared(_weights(graph), dtype)
+    plan = Plan(graph, [*choices, Choice(operation, method, 0.0)], n, prepared, dtype)
+    plan.load({name: _random((n, *shape), dtype) for name, shape in shapes.items()})
+    return plan
+
+
+def _weights(graph: Graph) -> Callable[[str], Array]:
+    """Return a function from names to weights. Their values do not matter, so they take neither time nor memory."""
+    parameters: Mapping[str, Any] = graph.parameters
+    return lambda name: np.broadcast_to(np.float64(0.01), parameters[name].shape)
+
+
+def conversions_of(shape: Shape, n: int, dtype: np.dtype[Any]) -> Callable[[], None]:
+    """Return a call that converts a value from one layout to the other, and back."""
+    first, second = (to_nchw(layout, _random(shape_in(layout, shape, n), dtype)) for layout in LAYOUTS)
+
+    def call() -> None:
+        np.copyto(second, first)
+        np.copyto(first, second)
+
+    return call
+
+
+def _random(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return numbers without zeros, which some processors multiply faster."""
+    period = np.random.default_rng(0).standard_normal(1009)
+    return np.resize(period, math.prod(shape)).astype(dtype).reshape(shape)
