@@ -191,9 +191,10 @@ NETWORKS: dict[str, tuple[tuple[int, ...], str]] = {
     "concat of one twice": ((4, 6, 6), "relu, concat: {a: [], b: [], c: [sigmoid]}, conv: {channels: 2, kernel: 3}"),
     "concat of slices": ((4, 6, 6), "conv: {channels: 6, kernel: 1}, concat: {a: [slice: [2, 6]], b: [slice: [0, 3]]}, "
                          "channel_shuffle: 7"),
-    "in place beside a view": ((4, 3, 3), "sigmoid, add: {a: [tanh], b: [slice: [0, 4]]}"),
-    "sum of a view": ((4, 3, 3), "tanh, add: {a: [], b: [slice: [0, 4]], c: [slice: [0, 4]]}"),
-    "vector in place beside a view": ((6,), "tanh, add: {a: [relu], b: [flatten]}"),
+    "in place beside a view": ((4, 3, 3), "conv: {channels: 4, kernel: 1}, add: {a: [slice: [0, 4]], b: [tanh]}"),
+    "sum of a view": ((4, 3, 3), "conv: {channels: 4, kernel: 1}, add: {a: [], b: [slice: [0, 4]], c: [slice: [0, 4"
+                      "]]}"),
+    "vector in place beside a view": ((6,), "dense: 6, add: {a: [flatten], b: [relu]}"),
     "gate": ((4, 6, 6), "conv: {channels: 6, kernel: 3}, multiply: {a: [], b: [global_avg_pool, dense: 6, sigmoid]}"),
     "pools": ((4, 9, 9), "max_pool: {kernel: 3, stride: 2, padding: 3}, avg_pool: {kernel: 3, stride: 1, padding: "
               "same}, adaptive_avg_pool: [2, 3], upsample: {scale: [3, 2], mode: bilinear}, upsample: 2, "
