@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cnnspec_numpy.training import executor
+from cnnspec_numpy.training import conv, executor
 from plan_comparison import (
     NETWORKS,
     assert_same_training,
@@ -202,6 +202,15 @@ def test_graphs_that_no_text_describes(built) -> None:  # type: ignore[no-untype
     model, strict = prepare(graph), prepare(graph, "strict")
     for n in (2, 5):
         assert_same_training(model, strict, n, MeanSquaredError())
+
+
+@pytest.mark.parametrize("size", [1, 500])
+@pytest.mark.parametrize("name", LEARNS)
+def test_blocks(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convolution divides its output into blocks that stay in the cache."""
+    monkeypatch.setattr(conv, "CACHE", size)
+    graph = learns(name)
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 3, CrossEntropy())
 
 
 # Bundled networks, in both data types
