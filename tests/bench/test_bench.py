@@ -15,7 +15,8 @@ import pytest
 from conftest import Cnnspec
 
 import cnnspec as package
-from cnnspec.bench import machine, run
+from cnnspec import machine
+from cnnspec.bench import run
 from cnnspec.bench.options import BenchError, Network, Options, Peer, Workload
 from cnnspec.bench.processes import PeerFailed, Worker
 from cnnspec.bench.results import BenchResult, LeftOut, Measurement, Round, WorkloadResult
