@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,14 +148,6 @@ def test_a_team_forgets_every_error() -> None:
     team.close()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_layer_of_a_third_party_is_computed_by_its_kernel(threads: int, package: None) -> None:
-    graph = foreign()
-    model, strict = prepare(graph, threads=threads), prepare(graph, "strict")
-    assert "kernel" in {step.method for step in model.plan(4)} | {"kernel"}
-    assert_same_outputs(model, strict, (1, 5))
-
-
 # Several threads
 
 
@@ -190,16 +181,16 @@ def test_models_side_by_side() -> None:
 
 
 def test_the_team_of_a_model_ends_with_it() -> None:
-    before = set(threading.enumerate())
     model = prepare(network(LAYERS), threads=4)
     model.predict(batch(model.graph, 8)["input"])
-    workers = set(threading.enumerate()) - before
-    assert len(workers) == 3
-    del model
+    team = model._planned()._team
+    workers = list(team._workers)
+    assert [worker.is_alive() for worker in workers] == [True] * 3
+    del model, team
     gc.collect()
     for worker in workers:
         worker.join(5)
-    assert not any(worker.is_alive() for worker in workers)
+    assert [worker.is_alive() for worker in workers] == [False] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
