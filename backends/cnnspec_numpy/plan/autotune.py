@@ -11,6 +11,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,7 +37,12 @@ FILE = "numpy-methods.json"
 """In the cache folder: {machine and versions: {operation, samples and method: seconds}}."""
 RUNS = 7
 SECONDS = 4e-3
-"""No further run is begun when so much time has passed, after the second."""
+"""No further run is begun when the runs took so much time, after the second."""
+LARGE = 1 << 18
+"""Bytes of weights from which on a run finds them in main memory, as it does in a network whose weights exceed the
+cache; smaller ones stay in the cache from one batch to the next."""
+CACHE_BYTES = 1 << 25
+"""Writing so much displaces what was in the cache."""
 
 Times = dict[str, dict[str, float]]
 
@@ -63,17 +69,17 @@ class Autotuner:
     def method_seconds(self, operation: Operation, method: Method, n: int) -> float:
         """Return the seconds of a method for n samples: those in the cache, or else measured."""
         key = f"{described(operation)}; {n} samples; {method}, {method.layout.value}"
-        return self._cached(key, lambda: plan_of(operation, method, n, self.dtype).run)
+        return self._cached(key, lambda: least_time(*calls_of(operation, method, n, self.dtype)))
 
     def conversion_seconds(self, operation: Operation, n: int) -> float:
         """Return the seconds to bring the output from one layout to the other, there and back halved."""
         shape = operation.last.shape
         key = f"conversion of {list(shape)}; {n} samples"
-        return self._cached(key, lambda: conversions_of(shape, n, self.dtype)) / 2
+        return self._cached(key, lambda: least_time(conversions_of(shape, n, self.dtype))) / 2
 
-    def _cached(self, key: str, prepare: Callable[[], Callable[[], Any]]) -> float:
+    def _cached(self, key: str, measure: Callable[[], float]) -> float:
         if key not in self._times:
-            self._times[key] = self._new[key] = least_time(prepare())
+            self._times[key] = self._new[key] = measure()
         return self._times[key]
 
     def _save(self) -> None:
@@ -112,10 +118,11 @@ def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
 
 
-def least_time(call: Callable[[], Any]) -> float:
-    """Return the least seconds of a few calls, the first of which touches memory for the first time."""
+def least_time(call: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> float:
+    """Return the least seconds of a few calls, each after a call of `before`, which is not timed."""
     times: list[float] = []
     while len(times) < 2 or (len(times) < RUNS and sum(times) < SECONDS):
+        before()
         begin = perf_counter()
         call()
         times.append(perf_counter() - begin)
@@ -140,8 +147,10 @@ def _described(node: Node) -> str:
     return " ".join(parts) + (" of one input" if len(set(node.inputs)) < len(node.inputs) else "")
 
 
-def plan_of(operation: Operation, method: Method, n: int, dtype: np.dtype[Any]) -> Plan:
-    """Return a plan of an operation alone by a method, with random inputs in the method's layout."""
+def calls_of(
+    operation: Operation, method: Method, n: int, dtype: np.dtype[Any]
+) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Return a call that computes an operation alone by a method, and one that puts random inputs into the cache."""
     nodes = [operation.node, *([operation.pool] if operation.pool else []), *(s.node for s in operation.stages)]
     made = {node.name for node in nodes}
     shapes = {
@@ -152,8 +161,25 @@ def plan_of(operation: Operation, method: Method, n: int, dtype: np.dtype[Any]) 
     choices = [Choice(Operation(node), NOTHING[method.layout], 0.0) for node in inputs]
     prepared = Prepared(_weights(graph), dtype)
     plan = Plan(graph, [*choices, Choice(operation, method, 0.0)], n, prepared, dtype)
-    plan.load({name: _random((n, *shape), dtype) for name, shape in shapes.items()})
-    return plan
+    x = {name: _random((n, *shape), dtype) for name, shape in shapes.items()}
+
+    def before() -> None:
+        if prepared.size > LARGE:
+            _displace()
+        plan.load(x)
+
+    return plan.run, before
+
+
+@cache
+def _other_memory() -> Array:
+    return np.zeros(CACHE_BYTES, np.uint8)
+
+
+def _displace() -> None:
+    """Displace what was in the processor's cache."""
+    memory = _other_memory()
+    np.add(memory, 1, out=memory)
 
 
 def _weights(graph: Graph) -> Callable[[str], Array]:
