@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,8 @@ from cnnspec.graph.graph import Graph
 from cnnspec.runtime.model import PlanStep
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.autotune import Autotuner
-from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost
+from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost, estimated
 from cnnspec_numpy.plan.lower import lower
-from cnnspec_numpy.plan.method import Method
 from cnnspec_numpy.plan.plan import Plan
 from cnnspec_numpy.plan.weights import Prepared
 from cnnspec_numpy.threads import Team, default_threads, one_blas_thread
@@ -83,7 +81,7 @@ class Executor:
         """Return the method of each operation for n samples."""
         if n not in self._choices:
             if self._tuner is not None:
-                self._choices[n] = self._tuner.choose(self.operations, n, self.fast)
+                self._choices[n] = self._tuner.choose(self.graph, self.operations, n, self.fast)
             else:
                 self._choices[n] = choose(self.operations, n, self.fast, estimated, conversion_cost)
         return self._choices[n]
@@ -216,11 +214,6 @@ class Executor:
                 yield self._team
         finally:
             self._team_lock.release()
-
-
-def estimated(operation: Any, method: Method, n: int) -> float:
-    """Return the estimated seconds of a method."""
-    return method.cost(operation, n)
 
 
 def chunks_of(share: slice, most: int) -> list[slice]:
