@@ -185,7 +185,7 @@ class Plan:
             _, inputs, others, y = job
             x = inputs[0]
             free = x.parent is None and y.parent is None and not any(x.border) and not any(y.border)
-            alone = inputs.count(x) == 1 and x not in others.values()
+            alone = not any(other.root is x for other in (*inputs[1:], *others.values()))
             if free and alone and x.region.last == index and x.image == y.image:
                 y.parent = x
                 x.region.extend(y.region.last)

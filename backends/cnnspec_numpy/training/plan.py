@@ -203,7 +203,7 @@ class TrainingPlan:
         value, d = self._values[output], self._gradients.get(output)
         if d is None:
             d = Value(f"d {output}", BATCH_LAST, value.shape, self.n, value.shape)
-            d.bind(np.zeros(value.stored, self.dtype))
+            d.bind(np.zeros(d.stored, self.dtype))
         function = LOSSES.get(loss.kind, by_definition)
         calls += function(loss, value, d, self.target, self.value, self.batch)
         for i in range(length - 1, -1, -1):
@@ -238,13 +238,16 @@ class TrainingPlan:
     def _job(self, operation: Operation, work: Callable[[str], Array]) -> Job:
         node = operation.node
         arrays = self._arrays(operation)
-        gradients = {}
+        gradients: Arrays = {}
+        writers = [op for op in self.operations if op is not None and op.node.name in self._gradients]
+        names: set[str] = set()
         for key, name in arrays.items():
             if name in self.gradients:
-                shared = [op for op in self.operations if op is not None and name in self._arrays(op).values()]
+                shared = [op for op in writers if name in self._arrays(op).values()]
                 # All but the first to run backwards write beside, and are added.
-                own = shared[-1] is operation
+                own = bool(shared) and shared[-1] is operation and name not in names
                 gradients[key] = self.gradients[name] if own else np.zeros_like(self.gradients[name])
+                names.add(name)
         kept = {key: np.zeros(shape, self.dtype) for key, shape in operation.kept(self.n).items()}
         if isinstance(operation, Dropout):
             self.masks[node.name] = kept["mask"]
@@ -252,7 +255,9 @@ class TrainingPlan:
         dx, adds, seen = [], [], set()
         for name in node.inputs:
             gradient = self._gradients.get(name) if dy is not None else None
-            later = self._readers[name][-1] != self._index[node.name] or name in seen or name in self.graph.outputs
+            # Those behind which no output lies have no gradient to write.
+            readers = [i for i in self._readers[name] if self.graph.nodes[i].name in self._gradients]
+            later = readers[-1:] != [self._index[node.name]] or name in seen or name in self.graph.outputs
             dx.append(gradient)
             adds.append(later)
             seen.add(name)

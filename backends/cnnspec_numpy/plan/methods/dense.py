@@ -61,6 +61,7 @@ class Dense(InLayout):
             return y[:, first:end] if last else y[first:end]
 
         place = view(job.y.inner)
+        # The order of the features is that of the layout.
         key = f"dense {self.layout.value} {x.image}"
         weights = job.prepared(key, lambda read: permuted(read("weight"), x.image, self.layout))[first:end]
         if n == 1:

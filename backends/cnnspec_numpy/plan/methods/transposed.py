@@ -26,7 +26,7 @@ class Transposed(OverOutput):
         """Whether the windows have two axes and the channels are one group, with the channels last."""
         node = operation.node
         groups: int = node.layer.groups  # type: ignore[attr-defined]
-        return self.layout is CHANNELS_LAST and len(node.windows) == 2 and groups == 1 and operation.pool is None
+        return self.layout is CHANNELS_LAST and len(node.windows) == 2 and groups == 1
 
     def cost(self, operation: Operation, n: int) -> float:
         """Estimate the product and the taps."""

@@ -15,7 +15,7 @@ from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.method import CALL, PASS, Block, Job
 from cnnspec_numpy.plan.methods.pool import InLayout
-from cnnspec_numpy.plan.value import CHANNELS_LAST, from_nchw
+from cnnspec_numpy.plan.value import CHANNELS_LAST, from_nchw, shape_in
 
 
 class OverOutput(InLayout):
@@ -39,9 +39,14 @@ class OverOutput(InLayout):
         """Yield the calls of `fill`, and the finish."""
         if job.lane:
             return
-        place, y = job.y.inner, job.y
-        direct = place.flags.c_contiguous
-        result = place if direct else job.work("product")[: place.size].reshape(place.shape)
+        place, y, operation = job.y.inner, job.y, job.operation
+        result = place
+        if operation.pool is not None:
+            # The layer's own output, of which the finish takes the maximum.
+            shape = shape_in(self.layout, operation.node.shape, y.n)
+            result = job.work("product")[: math.prod(shape)].reshape(shape)
+        elif not place.flags.c_contiguous:
+            result = job.work("product")[: place.size].reshape(place.shape)
         yield from self.fill(job, result)
         axis = self.channel_axis if len(y.image) == 3 else (-1 if self.layout is CHANNELS_LAST else -2)
         yield from job.finish(result, lambda z: z, job.work("spare"), channel_axis=axis, bias=not self.adds_bias)

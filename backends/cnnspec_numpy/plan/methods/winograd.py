@@ -230,7 +230,8 @@ class Winograd(Method):
             yield partial(np.maximum, half[:, 0::2], half[:, 1::2], out=results)
         h, w = job.operation.last.shape[1:]
         r0, r1 = block.r0 * m, block.r1 * m
-        if r1 <= h and tw * m <= w:
+        whole = r1 <= h and tw * m <= w
+        if whole:
             parts = [(results, slice(None), slice(None))]
         else:
             parts = [
@@ -240,7 +241,7 @@ class Winograd(Method):
             ]
         axis = -1 if last else -4
         for part, at_rows, at_columns in parts:
-            if len(parts) > 1:
+            if not whole:
                 i, j = at_rows.start, at_columns.start
                 kept_rows = len(range(i, min(r1, h) - r0, m))
                 kept_columns = len(range(j, w, m))

@@ -1,0 +1,119 @@
+"""A plan lays out its memory beforehand, in no more than `check` predicts, and allocates nothing when it runs."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import cnnspec_numpy
+import numpy as np
+import pytest
+from cnnspec_numpy.plan.memory import Region, aligned, place
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plan_comparison import batch, bundled, network, prepare, targets
+
+from cnnspec.graph.costs import peak_activation_bytes
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.training import CrossEntropy
+
+regions = st.builds(
+    lambda size, first, length: Region(size, first, first + length),
+    st.one_of(st.integers(1, 500), st.sampled_from([64, 128, 4096])),
+    st.integers(-1, 12),
+    st.integers(0, 6),
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(regions, max_size=14))
+def test_regions_in_use_at_the_same_time_never_overlap(found: list[Region]) -> None:
+    total = place(found)
+    for i, one in enumerate(found):
+        assert one.offset % 64 == 0
+        assert 0 <= one.offset <= one.offset + one.size <= total
+        for other in found[:i]:
+            together = one.first <= other.last and other.first <= one.last
+            assert not (together and one.overlaps(other))
+    least = max((sum(aligned(r.size) for r in found if r.first <= t <= r.last) for t in range(-1, 20)), default=0)
+    assert least <= total <= sum(aligned(r.size) for r in found)
+
+
+SIZES: dict[str, int | None] = {
+    "lenet": None, "lenet5": None, "mlp": None, "resnet20": None, "allconv28": None, "separable28": None, "nin": None,
+    "mobilenet_v2": 64, "densenet121": 64, "googlenet": 64, "squeezenet1_0": 64, "squeezenet1_1": 64, "resnet18": 64,
+    "shufflenet_v2_x1_0": 64, "efficientnet_b0": 64, "resnet50": 64, "resnext50_32x4d": 64, "unet_padded": 64,
+    "convnext_tiny": 64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_values_take_what_check_predicts(name: str) -> None:
+    """Of the network as it is written: rewrites save memory, borders of zeros take some."""
+    graph = bundled(name, SIZES[name])
+    model = prepare(graph, dtype="float32", weights=zeros(graph))
+    model._planned().new_plan(1)  # prepares the weights
+    tracemalloc.start()
+    plan = model._planned().new_plan(1)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert plan.value_bytes <= 1.15 * peak_activation_bytes(graph, 1, 4)
+    # Beside values and workspace there are only the calls themselves, and their views of arrays.
+    calls = sum(len(lane) for step in plan.steps for lane in step.lanes)
+    assert taken - plan.value_bytes - plan.workspace_bytes <= 2048 * calls + 32_000
+
+
+def zeros(graph: Graph) -> dict[str, np.ndarray]:
+    return {name: np.zeros(p.shape, np.float32) for name, p in graph.parameters.items()}
+
+
+def test_the_listing_states_the_workspace() -> None:
+    graph = bundled("resnet20")
+    model = prepare(graph)
+    plan = model._planned().new_plan(1)
+    assert max(step.workspace for step in model.plan(1)) == plan.workspace_bytes > 0
+
+
+BUFFERS = 3 * 8192
+"""Numbers that NumPy itself buffers during a call that is not over contiguous arrays: `numpy.getbufsize()` for each of
+its three arrays."""
+
+
+def allocated(call: Callable[[], object]) -> int:
+    """The most bytes that a call holds beyond those before it, when it is made once more."""
+    call()
+    call()
+    tracemalloc.start()
+    call()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak - before
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("name", "size", "n"), [("lenet", None, 128), ("resnet20", None, 16), ("mobilenet_v2", 64, 8)])
+def test_a_prediction_allocates_its_output_alone(name: str, size: int | None, n: int, threads: int) -> None:
+    graph = bundled(name, size)
+    model = prepare(graph, dtype="float32", threads=threads)
+    x = batch(graph, n)["input"].astype(np.float32)
+    limit = 2 * model.predict(x).nbytes + threads * 4 * BUFFERS + 24_000
+    assert allocated(lambda: model.predict(x)) <= limit < peak_activation_bytes(graph, n, 4) / 4
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("name", "n"), [("lenet", 128), ("resnet20", 16), ("googlenet-like", 32)])
+def test_a_step_allocates_its_output_alone(name: str, n: int, threads: int) -> None:
+    """Where each layer has an operation of its own: a kernel works on copies."""
+    branches = (
+        "concat: {a: [conv: {channels: 8, kernel: 1}], b: [max_pool: {kernel: 3, stride: 1, padding: same}]}, relu"
+    )
+    layers = f"conv: {{channels: 8, kernel: 3}}, {branches}, avg_pool: 2, {branches}, global_avg_pool, dense: 10"
+    graph = network(layers, (3, 32, 32)) if name == "googlenet-like" else bundled(name)
+    model = prepare(graph, dtype="float32", threads=threads)
+    x, target = batch(graph, n)["input"].astype(np.float32), targets(graph, CrossEntropy(), n)
+    model.step(x, target)
+    limit = 2 * model.outputs.nbytes + threads * 4 * BUFFERS + 24_000
+    assert allocated(lambda: model.step(x, target)) <= limit < peak_activation_bytes(graph, n, 4) / 4
