@@ -175,13 +175,13 @@ def test_every_candidate_can_be_timed() -> None:
           - relu
           - concat: {a: [conv: {channels: 4, kernel: 3, padding: same, groups: 4}], b: []}
           - channel_shuffle: 2
-          - avg_pool: {kernel: 3, padding: 1, stride: 1}
+          - avg_pool: {kernel: 3, padding: same, stride: 1}
           - silu
           - upsample: 2
           - conv_transpose: {channels: 4, kernel: 2, stride: 2}
           - layer_norm
           - pad: 1
-          - crop: [16, 16]
+          - crop: [12, 12]
           - global_avg_pool
           - dense: 3
           - log_softmax
@@ -197,7 +197,7 @@ def test_every_candidate_can_be_timed() -> None:
                 before()
                 run()
                 timed += 1
-    assert timed > 30
+    assert timed >= 30
 
 
 def test_what_an_operation_is_described_by() -> None:
