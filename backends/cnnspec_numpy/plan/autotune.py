@@ -73,6 +73,7 @@ class Autotuner:
             ]
             found = min(plans, key=lambda choices: self.plan_seconds(graph, choices, n))
             self._save()
+            _other_memory.cache_clear()
         return found
 
     def method_seconds(self, operation: Operation, method: Method, n: int) -> float:
