@@ -57,7 +57,7 @@ class Runner(ABC):
 
     def plan(self, batch: int) -> list[PlanStep]:
         """Return the steps by which inference of a batch is computed; raise BackendError where there is no plan."""
-        raise BackendError("it has no plan that can be listed")
+        raise BackendError("it lists no steps")
 
     @abstractmethod
     def forward(self, x: Array) -> Array:

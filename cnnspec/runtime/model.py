@@ -84,7 +84,7 @@ class Model(ABC):
 
     def plan(self, batch: int = 1) -> list[PlanStep]:
         """Return the steps by which `predict` computes a batch; raise BackendError where the backend makes no plan."""
-        raise BackendError("this backend runs layer by layer, without a plan")
+        raise BackendError("this backend lists no steps")
 
     def state(self) -> Arrays:
         """Return a copy of every array by its name `<layer>.<parameter>`, running statistics included."""

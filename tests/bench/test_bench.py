@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pickle
 import re
 import signal
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ from conftest import Cnnspec
 import cnnspec as package
 from cnnspec import machine
 from cnnspec.bench import run
-from cnnspec.bench.options import BenchError, Network, Options, Peer, Workload
+from cnnspec.bench.options import BenchError, Network, Options, Peer, Workload, usable_cpus
 from cnnspec.bench.processes import PeerFailed, Worker
 from cnnspec.bench.results import BenchResult, LeftOut, Measurement, Round, WorkloadResult
 from cnnspec.bench.text import bench_lines, left_out_lines
 from cnnspec.bench.worker import Session, answer, timed
-from cnnspec.graph.training import Train
+from cnnspec.graph.training import MeanSquaredError, Train
 from cnnspec.view.table import duration
+from cnnspec.weights.initial import initial
 from cnnspec.wording import cells
 
 TINY = "input: [1, 4, 4]\nlayers:\n  - conv: {channels: 2, kernel: 3, norm: batch_norm}\n  - flatten\n  - dense: 3\n"
@@ -93,6 +95,43 @@ class TestCommand:
             {"peer": "onnxruntime", "mode": "step", "batch": 2, "reason": "it runs networks, and trains none"}
         ]
 
+    def test_plans(self, cnnspec: Cnnspec, tiny: str) -> None:
+        for name in ("onnx", "onnxruntime"):
+            pytest.importorskip(name)
+        arguments = ("bench", tiny, "--backend=numpy", "--against=onnxruntime", "--batch=1,3", "--training", "--plan")
+        result = cnnspec(*arguments, "--numerics", "fast", *QUICK)
+        assert result.exit_code == 0, result.output
+        lines = result.stdout.splitlines()
+        assert [line for line in lines if "plan of" in line] == [
+            "numpy, plan of forward, batch 1", "numpy, plan of forward, batch 3",
+        ]  # fmt: skip
+        first = lines.index("numpy, plan of forward, batch 1")
+        assert lines[first + 1].split()[:3] == ["name", "layers", "method"]
+        assert lines[first - 2].startswith(("numpy ", "onnxruntime "))
+        assert "no plan: onnxruntime (forward, batch 1; forward, batch 3): it lists no steps" in lines
+        found = json.loads(cnnspec(*arguments, "--format=json", *QUICK).stdout)
+        assert [(plan["peer"], plan["batch"], plan["chunk"]) for plan in found["plans"]] == [
+            ("numpy", 1, 1), ("numpy", 3, 3),
+        ]  # fmt: skip
+        assert [entry["peer"] for entry in found["without_plan"]] == ["onnxruntime"] * 2
+
+    def test_no_plans_unless_they_are_asked_for(self, cnnspec: Cnnspec, tiny: str) -> None:
+        found = json.loads(cnnspec("bench", tiny, "--backend", "numpy", "--format", "json", *QUICK).stdout)
+        assert found["plans"] == found["without_plan"] == []
+
+    @pytest.mark.skipif(usable_cpus() < 2, reason="BLAS has one thread on one CPU")
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_threads_of_blas_are_those_of_the_plan(self, tmp_path: Path, threads: int) -> None:
+        """The NumPy backend uses as many threads as BLAS, which the worker's environment sets."""
+        layers = "[conv: {channels: 64, kernel: 3, padding: same}, conv: {channels: 64, kernel: 3}]"
+        graph = package.loads(f"input: [64, 48, 48]\nlayers: {layers}\n").graph
+        file = tmp_path / "network.pickle"
+        network = Network(graph, initial(graph, 0), Train(loss=MeanSquaredError()), "float32", 0, threads)
+        file.write_bytes(pickle.dumps(network))
+        with Worker(NUMPY, file, threads) as worker:
+            worker.ask("start", NUMPY)
+            assert max(step.threads for step in worker.ask("plan", 1)) == threads
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -100,6 +139,7 @@ class TestCommand:
             (["--against", "x"], "there is no peer `x`: there are torch-eager, torch-compile, onnxruntime"),
             (["--backend", "nunpy"], "there is no backend `nunpy`; did you mean `numpy`?"),
             (["--backend", "numpy", "--option", "compile=true"], "none of `numpy` has an option `compile`"),
+            (["--backend", "torch", "--autotune"], "none of `torch` has an option `autotune`"),
             (["--backend", "numpy", "--option", "torch.compile=true"], "`torch` is not among the backends `numpy`"),
             (["--memory-limit", "100B"], "; the limit is 100 B"),
             (["--backend", "numpy", "--dtype", "float12"], "has no dtype `float12`"),
@@ -112,6 +152,12 @@ class TestCommand:
         assert result.stderr.startswith("error: ")
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+    def test_an_option_has_one_value(self, cnnspec: Cnnspec, tiny: str) -> None:
+        for option in ("numerics=strict", "numpy.numerics=strict"):
+            result = cnnspec("bench", tiny, "--backend", "numpy", "--numerics", "fast", "--option", option, *QUICK)
+            assert result.exit_code == 2
+            assert "the option `numerics` is given twice: as the text `fast` and as the text `strict`" in result.stderr
 
     def test_batches_are_numbers(self, cnnspec: Cnnspec, tiny: str) -> None:
         result = cnnspec("bench", tiny, "--batch", "1,x")

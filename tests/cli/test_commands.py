@@ -524,6 +524,108 @@ class TestRun:
         assert cnnspec("check", name).exit_code == 0
 
 
+class TestOptionsOfTheBackend:
+    """`--threads`, `--numerics` and `--autotune` are options of the backend, as `--option` is."""
+
+    def test_they_reach_the_backend(self, cnnspec: Cnnspec) -> None:
+        flags = ("--threads", "2", "--numerics", "fast", "--option", "autotune=false")
+        found = read_json(cnnspec("run", "lenet", "--plan", "--format", "json", *flags).stdout)
+        assert found["options"] == {"threads": 2, "numerics": "fast", "autotune": False}
+        assert read_json(cnnspec("run", "lenet", "--plan", "--format", "json").stdout)["options"] == {}
+
+    def test_a_run_keeps_them(self, cnnspec: Cnnspec, spec: Callable[..., str], tmp_path: Path) -> None:
+        name = spec("input: [4]\nlayers: [dense: 3]\ntrain: {epochs: 1}\n")
+        np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(30, 4)), y=np.arange(30) % 3)
+        flags = ("--data", "data.npz", "--threads", "1", "--numerics", "strict", "--autotune")
+        assert cnnspec("train", name, *flags, "--out", "out").exit_code == 0
+        expected = {"threads": 1, "numerics": "strict", "autotune": True}
+        assert read_json((tmp_path / "out" / "run.json").read_text())["options"] == expected
+        assert cnnspec("evaluate", name, *flags, "--split", "train").exit_code == 0
+        refused = cnnspec("train", "--resume", "out", "--threads", "2")
+        assert refused.exit_code == 2
+        assert "leave out --threads" in refused.stderr
+
+    @pytest.mark.parametrize(
+        ("args", "status", "says"),
+        [
+            (["--threads", "2", "--option", "threads=3"], 2, "the option `threads` is given twice: as 2 and as 3"),
+            (["--option", "threads=2", "--option", "threads=3"], 2, "`threads` is given twice: as 2 and as 3"),
+            (["--threads", "1", "--option", "threads=true"], 2, "`threads` is given twice: as 1 and as true"),
+            (["--autotune", "--option", "autotune=false"], 2, "`autotune` is given twice: as true and as false"),
+            (["--numerics", "odd"], 2, "'odd' is not one of 'strict', 'default', 'fast'"),
+            (["--threads", "0"], 2, "0 is not in the range x>=1"),
+            (["--threads", "2", "--option", "threads=2"], 0, ""),
+        ],
+    )
+    def test_two_values(self, cnnspec: Cnnspec, args: list[str], status: int, says: str) -> None:
+        result = cnnspec("run", "lenet", *args)
+        assert result.exit_code == status
+        assert says in result.stderr
+
+    def test_a_backend_without_the_option_is_named(self, cnnspec: Cnnspec) -> None:
+        pytest.importorskip("torch")
+        result = cnnspec("run", "lenet", "--backend", "torch", "--autotune")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: the backend torch has no option `autotune`; it has compile, ")
+
+
+class TestPlan:
+    def test_table(self, cnnspec: Cnnspec) -> None:
+        result = cnnspec("run", "lenet", "--plan", "--batch", "4")
+        assert result.exit_code == 0
+        heading, _, columns, _, *rows = result.stdout.splitlines()
+        assert heading == "lenet: plan for 4 samples; numpy on cpu, float32"
+        assert columns.split() == [
+            "name", "layers", "method", "layout", "shape", "memory", "workspace", "threads", "estimated", "measured",
+        ]  # fmt: skip
+        assert re.match(r"max_pool1 +conv \+ max_pool \+ sigmoid +\S+.* +(nhwc|hcwn) +[\d×]+ .* [mµ]s$", rows[0])
+        assert re.fullmatch(
+            r"total: \d+ steps, [\d.]+ [mµ]s estimated, [\d.]+ [mµ]s measured, [\d.]+ kB of workspace, which the steps "
+            r"share", rows[-1],
+        )  # fmt: skip
+
+    def test_columns_that_fit_the_terminal(self, cnnspec: Cnnspec) -> None:
+        lines = cnnspec("run", "lenet", "--plan", env={"COLUMNS": "80"}).stdout.splitlines()
+        assert max(map(cells, lines[2:-1])) <= 80
+        assert {"name", "method", "measured"} <= set(lines[2].split())
+
+    def test_json(self, cnnspec: Cnnspec) -> None:
+        found = read_json(cnnspec("run", "lenet", "--plan", "--batch", "3", "--format", "json").stdout)
+        assert list(found) == ["spec", "backend", "device", "dtype", "options", "batch", "chunk", "steps", "total"]
+        assert (found["batch"], found["chunk"]) == (3, 3)
+        last = found["steps"][-1]
+        assert list(last) == [
+            "name", "layers", "method", "layout", "shape", "memory", "workspace", "threads", "estimated", "measured",
+        ]  # fmt: skip
+        assert (last["name"], last["layers"], last["memory"]) == ("dense3", "dense", 3 * 10 * 4)
+        total = found["total"]
+        assert total["measured"] == pytest.approx(sum(step["measured"] for step in found["steps"]))
+        assert total["workspace"] == max(step["workspace"] for step in found["steps"])
+
+    def test_chunks(self, cnnspec: Cnnspec) -> None:
+        lines = cnnspec("run", "lenet", "--plan", "--batch", "1000", "--threads", "1").stdout.splitlines()
+        assert re.fullmatch(
+            r"the batch of 1,000 is computed in chunks of at most \d+: figures are of one chunk", lines[-1]
+        )
+
+    def test_the_batch_is_that_of_the_files(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
+        np.save(tmp_path / "x.npy", np.zeros((5, 1, 28, 28), np.float32))
+        assert cnnspec("run", "lenet", "x.npy", "--plan").stdout.startswith("lenet: plan for 5 samples; ")
+
+    def test_without_a_plan(self, cnnspec: Cnnspec) -> None:
+        result = cnnspec("run", "lenet", "--plan", "--numerics", "strict")
+        assert (result.exit_code, result.stdout) == (1, "")
+        says = "with strict numerics the numpy backend runs layer by layer, without a plan"
+        assert result.stderr == f"error: numpy has no plan to show: {says}\n"
+
+    @pytest.mark.parametrize("option", [["--output", "y.npy"], ["--trace", "t"], ["--profile"]])
+    def test_nothing_else_is_written(self, cnnspec: Cnnspec, tmp_path: Path, option: list[str]) -> None:
+        result = cnnspec("run", "lenet", "--plan", *option)
+        assert result.exit_code == 2
+        assert "leave out --output, --trace and --profile" in result.stderr
+        assert not list(tmp_path.iterdir())
+
+
 class TestWeights:
     @pytest.fixture
     def state(self) -> dict[str, np.ndarray]:

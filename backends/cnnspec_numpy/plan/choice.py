@@ -63,6 +63,11 @@ class _Nothing(Method):
 NOTHING = {layout: _Nothing(layout) for layout in LAYOUTS}
 
 
+def estimated(operation: Operation, method: Method, n: int) -> float:
+    """Return the estimated seconds of a method."""
+    return method.cost(operation, n)
+
+
 def conversion_cost(operation: Operation, n: int) -> float:
     """Return the time to bring the output of an operation from one layout to the other."""
     size = n * math.prod(operation.last.shape)

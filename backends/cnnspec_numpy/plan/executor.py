@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,8 @@ from cnnspec.graph.graph import Graph
 from cnnspec.runtime.model import PlanStep
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.autotune import Autotuner
-from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost
+from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost, estimated
 from cnnspec_numpy.plan.lower import lower
-from cnnspec_numpy.plan.method import Method
 from cnnspec_numpy.plan.plan import Plan
 from cnnspec_numpy.plan.weights import Prepared
 from cnnspec_numpy.threads import Team, default_threads, one_blas_thread
@@ -41,12 +39,12 @@ class Schedule:
     shares: list[list[slice]]
     lanes: int
     is_short: bool = False
-    """Whether it is so little work that BLAS starts no threads by itself."""
+    """Whether it is one chunk of so little work that BLAS starts no threads by itself."""
 
     @property
     def sizes(self) -> set[int]:
         """The numbers of samples of its chunks."""
-        return {chunk.stop - chunk.start for share in self.shares for chunk in share}
+        return set().union(*map(sizes_of, self.shares))
 
 
 class Executor:
@@ -83,20 +81,27 @@ class Executor:
         """Return the method of each operation for n samples."""
         if n not in self._choices:
             if self._tuner is not None:
-                self._choices[n] = self._tuner.choose(self.operations, n, self.fast)
+                self._choices[n] = self._tuner.choose(self.graph, self.operations, n, self.fast)
             else:
                 self._choices[n] = choose(self.operations, n, self.fast, estimated, conversion_cost)
         return self._choices[n]
 
-    def _take(self, n: int, lanes: int = 1) -> Plan:
-        """Return a plan for n samples that no other thread uses, until `_give_back`."""
+    @contextmanager
+    def _plans(self, schedule: Schedule) -> Iterator[list[dict[int, Plan]]]:
+        """Yield plans for each share of a batch, by chunk size, that no other thread uses meanwhile."""
         with self._lock:
-            free = self._free.setdefault((n, lanes), [])
-            return free.pop() if free else self.new_plan(n, lanes)
+            found = [{n: self._take(n, schedule.lanes) for n in sizes_of(chunks)} for chunks in schedule.shares]
+        try:
+            yield found
+        finally:
+            with self._lock:
+                for plans in found:
+                    for n, plan in plans.items():
+                        self._free[n, schedule.lanes].append(plan)
 
-    def _give_back(self, plan: Plan) -> None:
-        with self._lock:
-            self._free[plan.n, plan.lanes].append(plan)
+    def _take(self, n: int, lanes: int) -> Plan:
+        free = self._free.setdefault((n, lanes), [])
+        return free.pop() if free else self.new_plan(n, lanes)
 
     def new_plan(self, n: int, lanes: int = 1) -> Plan:
         """Return a plan for n samples, each of whose longer steps is divided into lanes."""
@@ -125,7 +130,7 @@ class Executor:
             else:
                 threads = max(1, min(self.threads, n, int(seconds / SHARE_SECONDS)))
                 shares = [slice(i * n // threads, (i + 1) * n // threads) for i in range(threads)]
-                found = Schedule([chunks_of(share, most) for share in shares], 1, seconds < SHARE_SECONDS)
+                found = Schedule([chunks_of(share, most) for share in shares], 1, n <= most and seconds < SHARE_SECONDS)
             for chunk in found.sizes:
                 self.choices(chunk)  # not from threads side by side, which would disturb each other's measurements
             self._schedules[n] = found
@@ -137,45 +142,24 @@ class Executor:
         outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in self.graph.outputs}
         schedule = self.schedule(n)
         if schedule.is_short:
-            self._run_chunk(n, inputs, outputs)
-        elif schedule.lanes > 1:
-            with self._members() as team:
-                self._run_chunks(schedule.shares[0], inputs, outputs, self.threads if team else 1, team)
-        elif len(schedule.shares) == 1:
-            with one_blas_thread():
-                self._run_chunks(schedule.shares[0], inputs, outputs)
+            with self._plans(schedule) as (plans,):
+                run_chunk(plans[n], inputs, outputs)
+        elif len(schedule.shares) == 1 and schedule.lanes == 1:
+            with one_blas_thread(), self._plans(schedule) as (plans,):
+                run_chunks(schedule.shares[0], plans, inputs, outputs)
         else:
-            tasks = [partial(self._run_chunks, chunks, inputs, outputs) for chunks in schedule.shares]
-            with self._members() as team:
+            with self._members() as team, self._plans(schedule) as all_plans:
+                if schedule.lanes > 1:
+                    run_chunk(all_plans[0][n], inputs, outputs, team)
+                    return outputs
+                shares = zip(schedule.shares, all_plans, strict=True)
+                tasks = [partial(run_chunks, chunks, plans, inputs, outputs) for chunks, plans in shares]
                 if team is not None:
                     team.run(tasks)
                 else:
                     for task in tasks:
                         task()
         return outputs
-
-    def _run_chunks(
-        self,
-        chunks: list[slice],
-        inputs: Mapping[str, Array],
-        outputs: Arrays,
-        lanes: int = 1,
-        team: Team | None = None,
-    ) -> None:
-        for chunk in chunks:
-            x = {name: x[chunk] for name, x in inputs.items()}
-            y = {name: y[chunk] for name, y in outputs.items()}
-            self._run_chunk(chunk.stop - chunk.start, x, y, lanes, team)
-
-    def _run_chunk(
-        self, n: int, inputs: Mapping[str, Array], outputs: Arrays, lanes: int = 1, team: Team | None = None
-    ) -> None:
-        plan = self._take(n, lanes)
-        with np.errstate(all="ignore"):
-            plan.load(inputs)
-            plan.run(team)
-            plan.store(outputs)
-        self._give_back(plan)
 
     def listing(self, n: int) -> list[PlanStep]:
         """Return the steps for a batch of n samples (for one of its chunks, where it is cut), timed on random input."""
@@ -218,9 +202,25 @@ class Executor:
             self._team_lock.release()
 
 
-def estimated(operation: Any, method: Method, n: int) -> float:
-    """Return the estimated seconds of a method."""
-    return method.cost(operation, n)
+def run_chunks(chunks: list[slice], plans: Mapping[int, Plan], inputs: Mapping[str, Array], outputs: Arrays) -> None:
+    """Run chunks of a batch, one after the other, by the plans of their sizes."""
+    for chunk in chunks:
+        x = {name: x[chunk] for name, x in inputs.items()}
+        y = {name: y[chunk] for name, y in outputs.items()}
+        run_chunk(plans[chunk.stop - chunk.start], x, y)
+
+
+def run_chunk(plan: Plan, inputs: Mapping[str, Array], outputs: Arrays, team: Team | None = None) -> None:
+    """Run a plan from inputs to outputs; a team's threads divide its longer steps."""
+    with np.errstate(all="ignore"):
+        plan.load(inputs)
+        plan.run(team)
+        plan.store(outputs)
+
+
+def sizes_of(chunks: list[slice]) -> set[int]:
+    """Return the different sizes of chunks."""
+    return {chunk.stop - chunk.start for chunk in chunks}
 
 
 def chunks_of(share: slice, most: int) -> list[slice]:
