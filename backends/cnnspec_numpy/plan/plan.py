@@ -16,7 +16,6 @@ from cnnspec_numpy.plan.arena import Arena
 from cnnspec_numpy.plan.choice import Choice
 from cnnspec_numpy.plan.finish import Constants, Finish, nchw
 from cnnspec_numpy.plan.functions import Call
-from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.memory import aligned, allocate, carve
 from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
@@ -39,7 +38,6 @@ class Step:
     shape: tuple[int, ...]
     seconds: float
     """Estimated, for all lanes together."""
-    y: Value
     lanes: list[list[Call]] = field(default_factory=list)
     workspace: int = 0
     """Bytes of all lanes."""
@@ -60,6 +58,41 @@ def _run_lane(calls: list[Call]) -> None:
             call()
 
 
+@dataclass(frozen=True)
+class Computation:
+    """An operation by a method, with the values that it reads and the one that it makes."""
+
+    choice: Choice
+    inputs: list[Value]
+    others: dict[str, Value]
+    """What its stages add, by name."""
+    y: Value
+    lanes: int
+
+    def workspace(self) -> dict[str, int]:
+        """Return how many numbers of memory each lane needs, by name."""
+        return self.choice.method.workspace(self.choice.operation, self.y.n, self.lanes)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A copy of a value in the other layout, or of a flattened image as a plain vector."""
+
+    x: Value
+    y: Value
+
+    def call(self) -> Call:
+        """Return the copy."""
+        if self.x.image == self.y.image:
+            return partial(np.copyto, nchw(self.y), nchw(self.x))
+        # The features of a vector are in the order of [c, h, w].
+        c, h, w = self.x.image
+        target = self.y.inner
+        if self.y.layout is Layout.CHANNELS_LAST:
+            return partial(np.copyto, target.reshape(self.y.n, c, h, w), nchw(self.x))
+        return partial(np.copyto, target.reshape(c, h, w, self.y.n).transpose(3, 0, 1, 2), nchw(self.x))
+
+
 class Plan:
     """The steps of a graph for `n` samples, and the memory that they work in. One thread at a time may run it."""
 
@@ -75,8 +108,7 @@ class Plan:
         self._prepared = prepared
         self._values: dict[tuple[str, Layout], Value] = {}
         self._layout_of: dict[str, Layout] = {}
-        self._jobs: list[tuple[Choice, list[Value], dict[str, Value], Value] | tuple[Value, Value]] = []
-        self._lanes: list[int] = []
+        self._tasks: list[Computation | Conversion] = []
         for choice in choices:
             self._add(choice, lanes)
         self._outputs = {name: self._as_written(name) for name in graph.outputs}
@@ -113,18 +145,14 @@ class Plan:
         for x in inputs:
             x.ask_border(border)
         count = lanes if choice.seconds >= LANE_SECONDS else 1
-        self._append(choice.operation, str(choice.method), y, choice.seconds, [*inputs, *others.values()], count)
-        self._jobs.append((choice, inputs, others, y))
+        self._live(*inputs, *others.values(), y)
+        self.steps.append(Step(y.name, operation.kinds, str(choice.method), layout, y.inner_shape, choice.seconds))
+        self._tasks.append(Computation(choice, inputs, others, y, count))
 
-    def _append(
-        self, operation: Operation | None, method: str, y: Value, seconds: float, reads: list[Value], lanes: int
-    ) -> None:
-        index = len(self.steps)
-        for value in (*reads, y):
-            value.root.region.extend(index)
-        kinds = operation.kinds if operation is not None else "convert"
-        self.steps.append(Step(y.name, kinds, method, y.layout, y.inner_shape, seconds, y))
-        self._lanes.append(lanes)
+    def _live(self, *values: Value) -> None:
+        """Keep the memory of values in use at the next step."""
+        for value in values:
+            value.root.region.extend(len(self.steps))
 
     def _new(self, name: str, layout: Layout, shape: tuple[int, ...], image: tuple[int, ...]) -> Value:
         value = Value(name, layout, shape, self.n, image)
@@ -147,13 +175,16 @@ class Plan:
         value = Value(origin.name, layout, origin.shape, self.n, image)
         self._values[key or origin.name, layout] = value
         seconds = self.n * math.prod(origin.shape) * 1e-9
-        self._append(None, f"from {origin.layout.value}", value, seconds, [origin], 1)
-        self._jobs.append((origin, value))
+        self._live(origin, value)
+        self.steps.append(
+            Step(value.name, "convert", f"from {origin.layout.value}", layout, value.inner_shape, seconds)
+        )
+        self._tasks.append(Conversion(origin, value))
         return value
 
     def _as_written(self, name: str) -> Value:
         value = self._values[name, self._layout_of[name]]
-        value.root.region.extend(len(self.steps))
+        self._live(value)
         return value
 
     # Memory
@@ -163,10 +194,10 @@ class Plan:
 
         Exact: the concatenation holds its branches one after the other, and reads nothing else.
         """
-        for job in self._jobs:
-            if len(job) == 2 or not isinstance(job[0].method, Concat) or job[0].operation.stages:
+        for task in self._tasks:
+            if isinstance(task, Conversion) or not isinstance(task.choice.method, Concat):
                 continue
-            _, inputs, _, y = job
+            inputs, y = task.inputs, task.y
             first = 0
             for x in inputs:
                 alone = x.parent is None and inputs.count(x) == 1 and len(y.shape) == 3 and x.image == x.shape
@@ -179,10 +210,10 @@ class Plan:
 
     def _place_in_place(self) -> None:
         """Let elementwise operations write over their input, where that is its last reader."""
-        for index, job in enumerate(self._jobs):
-            if len(job) == 2 or not job[0].method.in_place:
+        for index, task in enumerate(self._tasks):
+            if isinstance(task, Conversion) or not task.choice.method.in_place:
                 continue
-            _, inputs, others, y = job
+            inputs, others, y = task.inputs, task.others, task.y
             x = inputs[0]
             free = x.parent is None and y.parent is None and not any(x.border) and not any(y.border)
             alone = not any(other.root is x for other in (*inputs[1:], *others.values()))
@@ -197,44 +228,35 @@ class Plan:
         self.value_bytes = self._arena.bytes
 
     def _bind(self) -> None:
-        works = []
-        for job, lanes in zip(self._jobs, self._lanes, strict=True):
-            choice = job[0]
-            works.append(choice.method.workspace(choice.operation, self.n, lanes) if isinstance(choice, Choice) else {})
-        sizes = [
-            sum(aligned(size * self.dtype.itemsize) for size in work.values()) * lanes
-            for work, lanes in zip(works, self._lanes, strict=True)
-        ]
-        self.workspace_bytes = max(sizes, default=0)
+        works = [task.workspace() if isinstance(task, Computation) else {} for task in self._tasks]
+        for step, task, work in zip(self.steps, self._tasks, works, strict=True):
+            lanes = task.lanes if isinstance(task, Computation) else 1
+            step.workspace = lanes * sum(aligned(size * self.dtype.itemsize) for size in work.values())
+        self.workspace_bytes = max((step.workspace for step in self.steps), default=0)
         memory = allocate(self.workspace_bytes)
-        self._workspace = memory
-        for index, (step, job, lanes) in enumerate(zip(self.steps, self._jobs, self._lanes, strict=True)):
-            step.workspace = sizes[index]
-            if len(job) == 2:
-                origin, value = job
-                step.lanes = [[partial(np.copyto, *_conversion(origin, value))]]
+        for index, (step, task, work) in enumerate(zip(self.steps, self._tasks, works, strict=True)):
+            if isinstance(task, Conversion):
+                step.lanes = [[task.call()]]
             else:
-                step.lanes = [list(self._calls_of(job, works[index], lane, lanes)) for lane in range(lanes)]
+                step.lanes = [list(self._calls_of(task, memory, work, lane)) for lane in range(task.lanes)]
             step.lanes[0][:0] = self._arena.zeros.get(index, ())
         self._parts = self._divided()
         self._calls = [call for step in self.steps for calls in step.lanes for call in calls]
 
-    def _calls_of(self, job: Any, work: dict[str, int], lane: int, lanes: int) -> Iterator[Call]:
-        choice, inputs, others, y = job
-        operation: Operation = choice.operation
+    def _calls_of(self, task: Computation, memory: Array, work: dict[str, int], lane: int) -> Iterator[Call]:
+        """Yield the calls of one lane of a computation, each lane in memory of its own."""
+        operation = task.choice.operation
         arrays: dict[str, Array] = {}
         offset = 0
         for key, size in work.items():
             step = aligned(size * self.dtype.itemsize)
-            arrays[key] = carve(self._workspace, offset + lane * step, (size,), self.dtype)
-            offset += step * lanes
+            arrays[key] = carve(memory, offset + lane * step, (size,), self.dtype)
+            offset += step * task.lanes
         has_bias = "bias" in operation.node.parameters and operation.node.layer.folds_affine
-        finish = Finish(operation, y, others, self._prepared.vector, self.constants, has_bias)
+        finish = Finish(operation, task.y, task.others, self._prepared.vector, self.constants, has_bias)
         prepared = partial(self._prepared.get, operation.node)
-        calls: Iterator[Call] = choice.method.calls(
-            Job(operation, inputs, y, finish, prepared, arrays.__getitem__, lane, lanes)
-        )
-        return calls
+        job = Job(operation, task.inputs, task.y, finish, prepared, arrays.__getitem__, lane, task.lanes)
+        yield from task.choice.method.calls(job)
 
     # Running
 
@@ -287,15 +309,3 @@ class Plan:
                     parts[lane].append(list(calls))
             alone = len(step.lanes) == 1
         return parts
-
-
-def _conversion(origin: Value, value: Value) -> tuple[Array, Array]:
-    """Return the arrays that a conversion copies to and from."""
-    target, source = value.inner, nchw(origin)
-    if value.image == origin.image:
-        return nchw(value), source
-    # A flattened image becomes a plain vector, whose features are in the order of [c, h, w].
-    c, h, w = origin.image
-    if value.layout is Layout.CHANNELS_LAST:
-        return target.reshape(value.n, c, h, w), source
-    return target.reshape(c, h, w, value.n).transpose(3, 0, 1, 2), source

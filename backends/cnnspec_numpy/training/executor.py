@@ -12,7 +12,8 @@ import numpy.typing as npt
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.executor import chunks_of
 from cnnspec_numpy.threads import Barrier, Team, default_threads, one_blas_thread
-from cnnspec_numpy.training.plan import TrainingPlan, divides
+from cnnspec_numpy.training.layers import Dropout
+from cnnspec_numpy.training.plan import TrainingPlan, class_of, divides
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.graph import Graph
@@ -42,7 +43,7 @@ class TrainingExecutor:
         self.threads = options.threads or default_threads()
         self.divides = divides(graph)
         self.exchanges = any(node.layer.needs_batch_statistics for node in graph.nodes)
-        self.dropouts = [node for node in graph.nodes if node.layer.stochastic]
+        self.dropouts = [node for node in graph.nodes if class_of(node) is Dropout]
         self._plans: dict[tuple[Any, ...], TrainingPlan] = {}
         self._totals: list[Array] = []
         self._sums: dict[str, list[Array]] = {}
@@ -144,7 +145,7 @@ class TrainingExecutor:
         """Return the factor of each element of each dropout layer, for the whole batch."""
         found = {}
         for node in self.dropouts:
-            rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
+            rate: float = node.layer.rate  # type: ignore[attr-defined]
             kept = dropout_mask(seed, step, node.name, (n, *node.shape), rate)
             found[node.name] = kept.astype(self.dtype) / (1 - rate)
         return found

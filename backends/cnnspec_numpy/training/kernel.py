@@ -38,9 +38,8 @@ class Kernel(Operation):
             # Copies: the closure reads them after their memory has been used for something else.
             y, self._backward[id(job)] = self._kernel(context, *(np.array(nchw(x), order="C") for x in job.x))
             nchw(job.y)[...] = y
-            for key, name in self.node.arrays.items():
-                if name in state:
-                    job.state[key][...] = state[name]
+            for key, place in job.state.items():
+                place[...] = state.get(self.node.arrays[key], job.weights[key])
 
         yield call
 

@@ -154,9 +154,9 @@ def force(monkeypatch: Any, layout: Layout, index: int) -> None:
     """Let plans use one layout alone, and for each operation its candidate of that index, modulo their number."""
     choose = executor.choose
 
-    def forced(operations: list[Operation], n: int, fast: bool, measure: Any) -> list[Choice]:
+    def forced(operations: list[Operation], n: int, *rest: Any) -> list[Choice]:
         found = []
-        for chosen in choose(operations, n, fast, measure):
+        for chosen in choose(operations, n, *rest):
             operation = chosen.operation
             if str(chosen.method) == "view":
                 found.append(replace(chosen, method=type(chosen.method)(layout)))
@@ -191,12 +191,14 @@ NETWORKS: dict[str, tuple[tuple[int, ...], str]] = {
     "concat of one twice": ((4, 6, 6), "relu, concat: {a: [], b: [], c: [sigmoid]}, conv: {channels: 2, kernel: 3}"),
     "concat of slices": ((4, 6, 6), "conv: {channels: 6, kernel: 1}, concat: {a: [slice: [2, 6]], b: [slice: [0, 3]]}, "
                          "channel_shuffle: 7"),
-    "in place beside a view": ((4, 3, 3), "sigmoid, add: {a: [tanh], b: [slice: [0, 4]]}"),
-    "sum of a view": ((4, 3, 3), "tanh, add: {a: [], b: [slice: [0, 4]], c: [slice: [0, 4]]}"),
-    "vector in place beside a view": ((6,), "tanh, add: {a: [relu], b: [flatten]}"),
+    "in place beside a view": ((4, 3, 3), "conv: {channels: 4, kernel: 1}, add: {a: [slice: [0, 4]], b: [tanh]}"),
+    "sum of a view": ((4, 3, 3), "conv: {channels: 4, kernel: 1}, add: {a: [], b: [slice: [0, 4]], c: [slice: [0, 4"
+                      "]]}"),
+    "vector in place beside a view": ((6,), "dense: 6, add: {a: [flatten], b: [relu]}"),
     "gate": ((4, 6, 6), "conv: {channels: 6, kernel: 3}, multiply: {a: [], b: [global_avg_pool, dense: 6, sigmoid]}"),
-    "pools": ((4, 9, 9), "max_pool: {kernel: 3, stride: 2, padding: 3}, avg_pool: {kernel: 3, stride: 1, padding: same},"
-              " adaptive_avg_pool: [2, 3], upsample: {scale: [3, 2], mode: bilinear}, upsample: 2, global_max_pool"),
+    "pools": ((4, 9, 9), "max_pool: {kernel: 3, stride: 2, padding: 3}, avg_pool: {kernel: 3, stride: 1, padding: "
+              "same}, adaptive_avg_pool: [2, 3], upsample: {scale: [3, 2], mode: bilinear}, upsample: 2, "
+              "global_max_pool"),
     "norms": ((6, 4, 5), "layer_norm, group_norm: 3, local_response_norm: 3, layer_norm: {axes: all}, prelu, mish"),
     "moves": ((4, 6, 7), "pad: {padding: 3, value: 1.5}, crop: [4, 5], channel_shuffle: 2, pad: {padding: 2, mode: "
               "reflect}, slice: [1, 3]"),

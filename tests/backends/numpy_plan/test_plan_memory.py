@@ -5,7 +5,6 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 
-import cnnspec_numpy
 import numpy as np
 import pytest
 from cnnspec_numpy.plan.memory import Region, aligned, place

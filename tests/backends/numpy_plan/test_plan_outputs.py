@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cnnspec_numpy.plan import executor, plan
 from cnnspec_numpy.plan.lower import lower
+from cnnspec_numpy.plan.methods import columns, pool, slab, winograd
 from cnnspec_numpy.plan.methods.table import FAST, METHODS
 from cnnspec_numpy.plan.methods.whole import Elementwise, Kernel
 from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Layout
@@ -50,6 +51,22 @@ def test_every_method_in_every_layout(name: str) -> None:
             with pytest.MonkeyPatch.context() as patch:
                 force(patch, layout, index)
                 assert_same_outputs(prepare(graph), strict, (3,))
+
+
+@pytest.mark.parametrize("size", [1, 300, 2000])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_blocks(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each method divides its output into blocks that stay in the cache."""
+    for module in (columns, pool, slab):
+        monkeypatch.setattr(module, "CACHE", size)
+    monkeypatch.setattr(winograd, "TILES", size)
+    graph = GRAPHS[name]()
+    strict = prepare(graph, "strict")
+    for layout in LAYOUTS:
+        for index in range(max(map(len, methods(graph, layout)))):
+            with pytest.MonkeyPatch.context() as patch:
+                force(patch, layout, index)
+                assert_same_outputs(prepare(graph), strict, (1, 3))
 
 
 def test_the_networks_exercise_every_method() -> None:
@@ -188,9 +205,9 @@ def test_shared_arrays() -> None:
 def test_new_weights_are_used(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `load` and after `step`, by every method that prepares its weights."""
     graph = network(
-        "conv: {channels: 8, kernel: 3, padding: same, norm: batch_norm, activation: relu}, conv: {channels: 8, kernel: "
-        "3, padding: same, groups: 8}, conv: {channels: 8, kernel: 3}, max_pool: 2, batch_norm, relu, layer_norm, prelu, "
-        "conv_transpose: {channels: 4, kernel: 2}, group_norm: 2, sigmoid, flatten, dense: 4"
+        "conv: {channels: 8, kernel: 3, padding: same, norm: batch_norm, activation: relu}, conv: {channels: 8, "
+        "kernel: 3, padding: same, groups: 8}, conv: {channels: 8, kernel: 3}, max_pool: 2, batch_norm, relu, "
+        "layer_norm, prelu, conv_transpose: {channels: 4, kernel: 2}, group_norm: 2, sigmoid, flatten, dense: 4"
     )
     for index in range(5):
         with monkeypatch.context() as patch:

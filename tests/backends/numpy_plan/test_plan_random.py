@@ -23,8 +23,9 @@ from cnnspec.layers.merge import Add, Concat, Multiply
 
 LAYERS = [
     "relu", "sigmoid", "tanh", "relu6", "leaky_relu: 0.3", "silu", "gelu", "gelu: tanh", "elu", "prelu", "hard_swish",
-    "softplus", "mish", "softmax", "scale", "scale: {value: 0.5, learn: false}", "batch_norm", "dropout: 0.4", "flatten",
-    "conv: {channels: 4, kernel: 3, padding: same}", "conv: {channels: 8, kernel: 3, padding: same, bias: false}",
+    "softplus", "mish", "softmax", "scale", "scale: {value: 0.5, learn: false}", "batch_norm", "dropout: 0.4",
+    "flatten", "conv: {channels: 4, kernel: 3, padding: same}",
+    "conv: {channels: 8, kernel: 3, padding: same, bias: false}",
     "conv: {channels: 8, kernel: 3}", "conv: {channels: 6, kernel: 1}", "conv: {channels: 3, kernel: 1, stride: 2}",
     "conv: {channels: 4, kernel: [2, 3], stride: [2, 1], padding: 1}", "conv: {channels: 4, kernel: 2, dilation: 2}",
     "conv: {channels: 8, kernel: 3, groups: 2, padding: same}", "conv: {channels: 8, kernel: 3, groups: 8}",
@@ -33,8 +34,9 @@ LAYERS = [
     "conv_transpose: {channels: 4, kernel: 3, padding: 2, groups: 2}", "dense: 8", "dense: 3", "max_pool: 2",
     "max_pool: {kernel: 3, stride: 1, padding: same}", "max_pool: {kernel: 3, stride: 2, rounding: ceil}",
     "avg_pool: 2", "avg_pool: {kernel: 3, stride: 1, padding: same, count_padding: false}", "global_avg_pool",
-    "global_max_pool", "adaptive_avg_pool: [2, 3]", "adaptive_avg_pool: 1", "layer_norm", "group_norm: 2", "upsample: 2",
-    "upsample: {scale: 2, mode: bilinear}", "pad: {padding: 2, value: 1.5}", "pad: {padding: 2, mode: edge}",
+    "global_max_pool", "adaptive_avg_pool: [2, 3]", "adaptive_avg_pool: 1", "layer_norm", "group_norm: 2",
+    "upsample: 2", "upsample: {scale: 2, mode: bilinear}",
+    "pad: {padding: 2, value: 1.5}", "pad: {padding: 2, mode: edge}",
     "crop: [3, 3]", "channel_shuffle: 2", "slice: [1, 3]", "slice: [0, 4]",
 ]  # fmt: skip
 

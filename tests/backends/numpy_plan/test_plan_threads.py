@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cnnspec_numpy
 import numpy as np
 import pytest
 import threadpoolctl
-from cnnspec_numpy import threads as threads_module
 from cnnspec_numpy.plan import executor, plan
 from cnnspec_numpy.threads import Team
 from cnnspec_numpy.training import executor as training
@@ -150,14 +148,6 @@ def test_a_team_forgets_every_error() -> None:
     team.close()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_layer_of_a_third_party_is_computed_by_its_kernel(threads: int, package: None) -> None:
-    graph = foreign()
-    model, strict = prepare(graph, threads=threads), prepare(graph, "strict")
-    assert "kernel" in {step.method for step in model.plan(4)} | {"kernel"}
-    assert_same_outputs(model, strict, (1, 5))
-
-
 # Several threads
 
 
@@ -191,15 +181,16 @@ def test_models_side_by_side() -> None:
 
 
 def test_the_team_of_a_model_ends_with_it() -> None:
-    before = threading.active_count()
     model = prepare(network(LAYERS), threads=4)
     model.predict(batch(model.graph, 8)["input"])
-    assert threading.active_count() == before + 3
-    workers = [thread for thread in threading.enumerate() if thread.name == "cnnspec"]
-    del model
-    for worker in workers[-3:]:
+    team = model._planned()._team
+    workers = list(team._workers)
+    assert [worker.is_alive() for worker in workers] == [True] * 3
+    del model, team
+    gc.collect()
+    for worker in workers:
         worker.join(5)
-    assert threading.active_count() == before
+    assert [worker.is_alive() for worker in workers] == [False] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cnnspec_numpy.training import executor
+from cnnspec_numpy.training import conv, executor
 from plan_comparison import (
     NETWORKS,
     assert_same_training,
@@ -37,18 +37,20 @@ GRAPHS |= {
 LEARNS: dict[str, tuple[tuple[int, ...], str]] = {
     "lenet-like": ((1, 12, 12), "conv: {channels: 3, kernel: 3}, sigmoid, max_pool: 2, conv: {channels: 4, kernel: 2}, "
                    "relu, avg_pool: 2, flatten, dense: 6, tanh, dense: 3"),
-    "residual": ((2, 8, 8), "conv: {channels: 4, kernel: 3, padding: same, norm: batch_norm, activation: relu}, add: {a: "
-                 "[conv: {channels: 4, kernel: 3, padding: same, norm: batch_norm}], b: []}, relu, conv: {channels: 6, "
-                 "kernel: 3, stride: 2, padding: same, norm: batch_norm}, relu6, global_avg_pool, dense: 3"),
-    "inverted": ((4, 8, 7), "conv: {channels: 8, kernel: 1, bias: false}, batch_norm, relu6, conv: {channels: 8, kernel: 3, "
-                 "groups: 8, padding: same}, batch_norm, conv: {channels: 4, kernel: 1}, global_avg_pool, dense: 3"),
+    "residual": ((2, 8, 8), "conv: {channels: 4, kernel: 3, padding: same, norm: batch_norm, activation: relu}, add: {"
+                 "a: [conv: {channels: 4, kernel: 3, padding: same, norm: batch_norm}], b: []}, relu, "
+                 "conv: {channels: 6, kernel: 3, stride: 2, padding: same, norm: batch_norm}, relu6, "
+                 "global_avg_pool, dense: 3"),
+    "inverted": ((4, 8, 7), "conv: {channels: 8, kernel: 1, bias: false}, batch_norm, relu6, conv: {channels: 8, "
+                 "kernel: 3, groups: 8, padding: same}, batch_norm, conv: {channels: 4, kernel: 1}, "
+                 "global_avg_pool, dense: 3"),
     "dense block": ((3, 6, 6), "concat: {a: [], b: [batch_norm, relu, conv: {channels: 2, kernel: 3, padding: same}]}, "
                     "concat: {a: [], b: [batch_norm, relu, conv: {channels: 2, kernel: 3, padding: same}]}, max_pool: {"
                     "kernel: 3, stride: 2, padding: same}, flatten, dense: 3"),
     "dropouts": ((2, 6, 6), "conv: {channels: 4, kernel: 3}, dropout: 0.3, relu, dropout: 0.2, flatten, dropout: 0.5, "
                  "dense: 5, relu, dropout: 0.5, dense: 3"),
-    "bias behind a pool": ((2, 9, 9), "conv: {channels: 3, kernel: 2}, max_pool: 2, relu, conv: {channels: 4, kernel: 3, "
-                           "stride: 2, padding: 2}, max_pool: 2, flatten, dense: 3"),
+    "bias behind a pool": ((2, 9, 9), "conv: {channels: 3, kernel: 2}, max_pool: 2, relu, conv: {channels: 4, "
+                           "kernel: 3, stride: 2, padding: 2}, max_pool: 2, flatten, dense: 3"),
     "vector norm": ((5,), "dense: 6, batch_norm, leaky_relu: 0.1, dense: 3"),
     "no parameters": ((4,), "relu"),
     "strides": ((3, 11, 10), "conv: {channels: 4, kernel: [3, 2], stride: [2, 3], padding: 1}, leaky_relu: 0.2, conv: {"
@@ -200,6 +202,15 @@ def test_graphs_that_no_text_describes(built) -> None:  # type: ignore[no-untype
     model, strict = prepare(graph), prepare(graph, "strict")
     for n in (2, 5):
         assert_same_training(model, strict, n, MeanSquaredError())
+
+
+@pytest.mark.parametrize("size", [1, 500])
+@pytest.mark.parametrize("name", LEARNS)
+def test_blocks(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convolution divides its output into blocks that stay in the cache."""
+    monkeypatch.setattr(conv, "CACHE", size)
+    graph = learns(name)
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 3, CrossEntropy())
 
 
 # Bundled networks, in both data types
