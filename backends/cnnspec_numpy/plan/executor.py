@@ -142,8 +142,11 @@ class Executor:
         outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in self.graph.outputs}
         schedule = self.schedule(n)
         if schedule.is_short:
-            with self._plans(schedule) as (plans,):
-                run_chunk(plans[n], inputs, outputs)
+            with self._lock:
+                plan = self._take(n, 1)
+            run_chunk(plan, inputs, outputs)
+            with self._lock:
+                self._free[n, 1].append(plan)
         elif len(schedule.shares) == 1 and schedule.lanes == 1:
             with one_blas_thread(), self._plans(schedule) as (plans,):
                 run_chunks(schedule.shares[0], plans, inputs, outputs)
