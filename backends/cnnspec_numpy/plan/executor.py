@@ -171,7 +171,8 @@ class Executor:
         rng = np.random.default_rng(0)
         shapes = {name: self.graph.by_name[name].shape for name in self.graph.inputs}
         with self._members() as team, np.errstate(all="ignore"):
-            plan = self.new_plan(chunk, schedule.lanes)
+            with self._lock:
+                plan = self.new_plan(chunk, schedule.lanes)
             plan.load({name: rng.standard_normal((chunk, *shape)).astype(self.dtype) for name, shape in shapes.items()})
             least = [math.inf] * len(plan.steps)
             for _ in range(5):

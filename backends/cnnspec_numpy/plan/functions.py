@@ -38,6 +38,9 @@ def relu6(layer: Layer, x: Array, out: Array, spare: Array, constant: Constant) 
 
 def leaky_relu(layer: LeakyRelu, x: Array, out: Array, spare: Array, constant: Constant) -> Iterator[Call]:
     """max(x, slope·x) for a slope up to 1, and the minimum above."""
+    if not layer.slope:
+        yield from relu(layer, x, out, spare, constant)  # 0 · ∞ is no number
+        return
     yield partial(np.multiply, x, layer.slope, out=spare)
     yield partial(np.maximum if layer.slope <= 1 else np.minimum, x, spare, out=out)
 
