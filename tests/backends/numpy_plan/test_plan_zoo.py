@@ -13,6 +13,7 @@ from test_plan_outputs import SIZES
 import cnnspec
 from cnnspec import bundled
 from cnnspec.arrays import Arrays
+from cnnspec.graph.costs import peak_activation_bytes
 from cnnspec.graph.graph import Graph
 
 SHALLOW = {"depths": [1, 1, 2, 1]}
@@ -67,3 +68,17 @@ def test_outputs(name: str) -> None:
     for numerics, tolerance in FLOAT32.items():
         found = prepare(graph, numerics, "float32", weights=weights).run(inputs)
         assert worst(found, exact) <= tolerance, numerics
+
+
+FEW_BYTES = 1024
+"""Of cache lines that small values do not fill, and of borders around small images."""
+
+
+@pytest.mark.parametrize("name", [name for name in REST if name != "unet_padded"])
+def test_values_take_what_check_predicts(name: str) -> None:
+    """Beside the networks of `test_plan_memory`, where unet_padded has an image that its borders are small against."""
+    graph = graph_of(name)
+    executor = prepare(graph, dtype="float32", weights=weights_of(graph))._planned()
+    for n in (1, 3):
+        limit = 1.15 * peak_activation_bytes(graph, n, 4) + n * FEW_BYTES
+        assert executor.new_plan(n).value_bytes <= limit
