@@ -35,31 +35,40 @@ def default_threads() -> int:
 
 
 _lock = threading.Lock()
-_users = 0
+_users: set[object] = set()
 _before: list[tuple[Any, int]] = []
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keep BLAS at one thread while any thread is inside; the last one out restores the setting."""
-    global _users
-    with _lock:
-        if _users == 0:
-            for lib in _blas():
-                threads = lib.num_threads
-                if threads != 1:
-                    _before.append((lib, threads))
-                    lib.set_num_threads(1)
-        _users += 1
+    user = object()
     try:
+        with _lock:
+            if not _users:
+                for lib in _blas():
+                    threads = lib.num_threads
+                    if threads != 1:
+                        _before.append((lib, threads))
+                        lib.set_num_threads(1)
+            _users.add(user)
         yield
     finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                while _before:
-                    lib, threads = _before.pop()
-                    lib.set_num_threads(threads)
+        try:
+            _leave(user)
+        except BaseException:  # an interrupt
+            _leave(user)
+            raise
+
+
+def _leave(user: object) -> None:
+    """Restore the setting of BLAS behind the last user. To repeat it changes nothing."""
+    with _lock:
+        _users.discard(user)
+        if not _users:
+            for lib, threads in _before:
+                lib.set_num_threads(threads)
+            _before.clear()
 
 
 class BrokenBarrier(Exception):
