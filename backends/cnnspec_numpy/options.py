@@ -16,7 +16,7 @@ class Options:
     """The options of `prepare`."""
 
     numerics: str = "default"
-    """"strict" runs the graph layer by layer; "default" a plan whose rewrites round no worse than that; "fast" allows
+    """"strict" runs the graph layer by layer; "default" a plan that rounds about as much as that; "fast" allows
     methods with more rounding."""
     threads: int | None = None
     """How many threads compute; None for as many as BLAS is set to use, which its environment variables limit."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NUMERICS = ("strict", "default", "fast")
-"""The option `numerics` of the built-in backends: the reference, rewrites that round no worse, and those that do."""
+"""The option `numerics` of the built-in backends: the reference, what rounds about as much, and what rounds more."""
 
 
 @dataclass(frozen=True)

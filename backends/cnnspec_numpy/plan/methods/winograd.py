@@ -5,7 +5,7 @@
 for each tile d of (m + 2)×(m + 2) inputs, which makes m×m outputs. Summed over the channels, ⊙ is one matrix product
 for each of the (m + 2)² elements; the two-sided products with B and A are one product with a Kronecker square, since
 vec(Bᵀ d B) = (Bᵀ ⊗ Bᵀ) vec(d). F(2×2) takes 16 multiplications where the definition takes 36, and its matrices hold
-0, ±1 and ±½, so that it rounds no worse than the definition; F(4×4) takes 36 for 144, with more rounding.
+0, ±1 and ±½, so that it rounds about as much as the definition; F(4×4) takes 36 for 144, with more rounding.
 """
 
 from __future__ import annotations
