@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from queue import SimpleQueue
 from typing import Any
 
 import threadpoolctl
@@ -34,31 +35,40 @@ def default_threads() -> int:
 
 
 _lock = threading.Lock()
-_users = 0
+_users: set[object] = set()
 _before: list[tuple[Any, int]] = []
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keep BLAS at one thread while any thread is inside; the last one out restores the setting."""
-    global _users
-    with _lock:
-        if _users == 0:
-            for lib in _blas():
-                threads = lib.num_threads
-                if threads != 1:
-                    _before.append((lib, threads))
-                    lib.set_num_threads(1)
-        _users += 1
+    user = object()
     try:
+        with _lock:
+            if not _users:
+                for lib in _blas():
+                    threads = lib.num_threads
+                    if threads != 1:
+                        _before.append((lib, threads))
+                        lib.set_num_threads(1)
+            _users.add(user)
         yield
     finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                while _before:
-                    lib, threads = _before.pop()
-                    lib.set_num_threads(threads)
+        try:
+            _leave(user)
+        except BaseException:  # an interrupt
+            _leave(user)
+            raise
+
+
+def _leave(user: object) -> None:
+    """Restore the setting of BLAS behind the last user. To repeat it changes nothing."""
+    with _lock:
+        _users.discard(user)
+        if not _users:
+            for lib, threads in _before:
+                lib.set_num_threads(threads)
+            _before.clear()
 
 
 class BrokenBarrier(Exception):
@@ -92,31 +102,51 @@ class Barrier:
         self._broken = True
 
 
+class _Job:
+    """A task that is handed to a worker, and how it ended."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._begin, self._end = threading.Lock(), threading.Lock()
+        self._end.acquire()
+        self.is_done = False
+        self.error: BaseException | None = None
+
+    def cancel(self) -> None:
+        """Never run the task, unless it has begun."""
+        if self._begin.acquire(blocking=False):
+            self.is_done = True
+
+    def run(self) -> None:
+        """Run the task, unless it is cancelled, and report that it is done."""
+        if not self._begin.acquire(blocking=False):
+            return
+        try:
+            self._task()
+        except BaseException as error:  # handed to the thread that waits
+            self.error = error
+        self.is_done = True
+        self._end.release()
+
+    def wait(self) -> None:
+        """Wait for the end of the task. An interrupted wait may be repeated."""
+        if not self.is_done:
+            self._end.acquire()
+
+
 class _Worker(threading.Thread):
-    """A thread that waits for a task, runs it, and reports that it is done."""
+    """A thread that waits for jobs and runs them, one after the other; None ends it."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True, name="cnnspec")
-        self.task: Task | None = None
-        self.error: BaseException | None = None
-        self.start_lock, self.done_lock = threading.Lock(), threading.Lock()
-        self.start_lock.acquire()
-        self.done_lock.acquire()
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.start()
 
     def run(self) -> None:
-        """Run tasks, one after the other."""
-        while True:
-            self.start_lock.acquire()
-            task = self.task
-            if task is None:
-                return
-            try:
-                task()
-            except BaseException as error:  # handed to the thread that waits
-                self.error = error
-            self.task = task = None
-            self.done_lock.release()
+        """Run the jobs."""
+        while (job := self.jobs.get()) is not None:
+            job.run()
+            del job  # while it waits, the thread keeps no model alive
 
 
 class Team:
@@ -131,22 +161,35 @@ class Team:
         """Whether its threads are in this process; a fork leaves them behind."""
         return self._process == os.getpid()
 
-    def run(self, tasks: Sequence[Task]) -> None:
-        """Run the tasks, at most as many as there are threads, and wait for all; raise the first error."""
-        busy = self._workers[: len(tasks) - 1]
-        for worker, task in zip(busy, tasks[1:], strict=True):
-            worker.task = task
-            worker.start_lock.release()
+    def run(self, tasks: Sequence[Task], abort: Callable[[], None] = lambda: None) -> None:
+        """Run the tasks, at most as many as there are threads, and wait for all; raise the first error.
+
+        `abort` is called after an error in the caller's thread, for tasks that would wait for the first one. An
+        interrupt (Ctrl-C) is an error, too: it is raised when no thread works on the caller's arrays any more.
+        """
+        jobs = [_Job(task) for task in tasks[1:]]
         errors: list[BaseException] = []
+        are_handed_out = False
         try:
+            for worker, job in zip(self._workers[: len(jobs)], jobs, strict=True):
+                worker.jobs.put(job)
+            are_handed_out = True
             tasks[0]()
         except BaseException as error:
+            if not are_handed_out:  # an interrupt, behind which it is not known which of them a worker has
+                for job in jobs:
+                    job.cancel()
+            abort()
             errors.append(error)
-        for worker in busy:
-            worker.done_lock.acquire()
-        errors += [worker.error for worker in busy if worker.error is not None]
-        for worker in busy:
-            worker.error = None
+        while True:
+            try:
+                while not all(job.is_done for job in jobs):
+                    for job in jobs:
+                        job.wait()
+                break
+            except BaseException as error:  # an interrupt, at any place of the loop
+                errors.append(error)
+        errors += [job.error for job in jobs if job.error is not None]
         if errors:
             # One that only waited for another says less than the other's.
             raise min(errors, key=lambda error: isinstance(error, BrokenBarrier))
@@ -155,4 +198,4 @@ class Team:
         """End the threads."""
         if self.is_alive:
             for worker in self._workers:
-                worker.start_lock.release()
+                worker.jobs.put(None)

@@ -73,7 +73,8 @@ class Executor:
         self._free: dict[tuple[int, int], list[Plan]] = {}
         self._lock = threading.Lock()
         self._team: Team | None = None
-        self._team_lock = threading.Lock()
+        # Re-entrant: an interrupt right behind its acquisition leaves it to the thread that has it already.
+        self._team_lock = threading.RLock()
 
     # Plans
 

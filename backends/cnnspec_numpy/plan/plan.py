@@ -278,7 +278,7 @@ class Plan:
         """Run every step, on a team's threads where its lanes are several."""
         if team is not None:
             barrier = Barrier(self.lanes)
-            team.run([partial(self._run_lane, lane, barrier) for lane in range(self.lanes)])
+            team.run([partial(self._run_lane, lane, barrier) for lane in range(self.lanes)], barrier.abort)
         else:
             for call in self._calls:
                 call()

@@ -103,7 +103,7 @@ class TrainingExecutor:
                 run(0)
             else:
                 self._barrier = Barrier(len(shards))
-                self._members().run([partial(run, i) for i in range(len(shards))])
+                self._members().run([partial(run, i) for i in range(len(shards))], self._barrier.abort)
         total = self._totals[0]
         for other in self._totals[1 : len(shards)]:
             np.add(total, other, out=total)
