@@ -46,6 +46,17 @@ def format_shape(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
+def noun(shape: Sequence[int]) -> str:
+    """Return what a tensor of this shape is called: vector, sequence, image or volume."""
+    return ("vector", "sequence", "image", "volume")[len(shape) - 1]
+
+
+def a_noun(shape: Sequence[int]) -> str:
+    """Return what a tensor of this shape is called, with the article: an image."""
+    word = noun(shape)
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 def product(factors: Sequence[int]) -> str:
     """Return a product as formulas write it: 6·24·24."""
     return "·".join(map(str, factors))

@@ -16,6 +16,7 @@ from cnnspec.graph.liveness import released_after
 from cnnspec.graph.rewrites import Rewritten, for_inference, for_training
 from cnnspec.layers import Layer
 from cnnspec.runtime.model import Hook, Model, PlanStep
+from cnnspec.wording import a_noun
 from cnnspec_numpy import losses, optimizers
 from cnnspec_numpy.kernels import Context, kernels_of
 from cnnspec_numpy.kernels.base import Backward
@@ -78,6 +79,15 @@ class NumpyModel(Model):
         return found
 
     @cached_property
+    def _by_layers(self) -> str | None:
+        """In which case the network runs layer by layer; None where it runs by a plan."""
+        if self.options.numerics == "strict":
+            return "with strict numerics"
+        # The layouts of a plan are those of images and vectors.
+        other = next((node for node in self.graph.nodes if len(node.shape) not in (1, 3)), None)
+        return None if other is None else f"since `{other.name}` is {a_noun(other.shape)},"
+
+    @cached_property
     def _rewritten(self) -> Rewritten:
         return for_inference(self.graph)
 
@@ -103,7 +113,7 @@ class NumpyModel(Model):
         return self._weights[name].astype(np.float64)
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
-        if hook is None and self.options.numerics != "strict":
+        if hook is None and self._by_layers is None:
             return self._planned().run(inputs)
         outputs = self._forward(inputs, self._program, hook=hook)
         # A network of views alone would hand out the caller's own array.
@@ -114,8 +124,8 @@ class NumpyModel(Model):
 
     def plan(self, batch: int = 1) -> list[PlanStep]:
         """Return the steps by which a batch is computed, each with its estimated and its measured time."""
-        if self.options.numerics == "strict":
-            raise BackendError("with strict numerics the numpy backend runs layer by layer, without a plan")
+        if self._by_layers is not None:
+            raise BackendError(f"{self._by_layers} the numpy backend runs layer by layer, without a plan")
         return self._planned().listing(batch)
 
     @_QUIET
@@ -186,7 +196,7 @@ class NumpyModel(Model):
     def _in_training(self, x: Array, target: Array) -> tuple[float, Array, Array, Arrays]:
         """Return the loss, the output, the gradients as one vector, and the next state by array name."""
         self.check_batch_statistics(len(x))
-        if self.options.numerics == "strict":
+        if self._by_layers is not None:
             return self._interpreted(x, target)
         if self._training is None:
             from cnnspec_numpy.training.executor import TrainingExecutor

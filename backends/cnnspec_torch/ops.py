@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from importlib.metadata import entry_points
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -73,11 +74,19 @@ def pads_before(windows: Sequence[Window]) -> list[int]:
     return [w.before for w in windows]
 
 
+def _avg_pool1d(
+    x: Tensor, kernel: list[int], stride: list[int], padding: Sequence[int] = (0,), **kwargs: Any
+) -> Tensor:
+    # F.avg_pool1d takes no divisor: the axis is one row of an image.
+    return F.avg_pool2d(x[:, :, None], (1, *kernel), (1, *stride), (0, *padding), **kwargs)[:, :, 0]
+
+
 # Torch has one function for each number of spatial axes.
 _CONV: dict[int, Op] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _CONV_TRANSPOSE: dict[int, Op] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _MAX_POOL: dict[int, Op] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVG_POOL: dict[int, Op] = {2: F.avg_pool2d, 3: F.avg_pool3d}
+_AVG_POOL: dict[int, Op] = {1: _avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_ADAPTIVE_MAX_POOL: dict[int, Op] = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 _ADAPTIVE_AVG_POOL: dict[int, Op] = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 
 
@@ -151,7 +160,7 @@ def global_avg_pool(module: AnyLayer, x: Tensor) -> Tensor:
 
 def global_max_pool(module: AnyLayer, x: Tensor) -> Tensor:
     # As max_pool does, and amax does not: among equals, the gradient goes to the first.
-    return F.adaptive_max_pool2d(x, 1).flatten(1)
+    return _ADAPTIVE_MAX_POOL[x.ndim - 2](x, 1).flatten(1)
 
 
 def adaptive_avg_pool(module: LayerModule[AdaptiveAvgPool], x: Tensor) -> Tensor:
@@ -213,10 +222,13 @@ def scale(module: LayerModule[Scale], x: Tensor, weight: Tensor | None = None) -
 
 def upsample(module: LayerModule[Upsample], x: Tensor) -> Tensor:
     size = module.node.shape[1:]
-    if module.layer.mode == "bilinear":
-        return F.interpolate(x, size, mode="bilinear", align_corners=False)
+    if module.layer.mode != "nearest":
+        return F.interpolate(x, size, mode=_LINEAR[len(size)], align_corners=False)
     # Torch's `nearest` finds the source by a rounded float32 product; `nearest-exact` stays clear of the edges.
     return F.interpolate(x, size, mode="nearest-exact")
+
+
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def pad(module: LayerModule[Pad], x: Tensor) -> Tensor:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from cnnspec.arrays import Array
+from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers.geometry import Window
@@ -26,14 +27,14 @@ BATCH = "batch"
 
 def to_onnx(graph: Graph, arrays: Mapping[str, Array], dtype: str = "float32") -> onnx.ModelProto:
     """Return the network as an ONNX model with the weights; raise BackendError for a layer without counterpart."""
-    emitter = _Emitter(np.dtype(dtype), arrays)
+    emitter = Emitter(np.dtype(dtype), arrays)
     values: dict[str, str] = {}
     for node in graph.nodes:
         if not node.inputs:
             values[node.name] = node.name
             continue
         emit = EMITTERS.get(node.kind)
-        if emit is None or any(len(shape) not in (1, 3) for shape in (*node.in_shapes, node.shape)):
+        if emit is None:
             raise BackendError(f"no operator of ONNX stands for the layer `{node.name}` ({node.kind})")
         values[node.name] = emit(emitter, node, [values[name] for name in node.inputs], node.arrays)
     output = emitter.add("Identity", [values[graph.output.name]], result="output")
@@ -42,53 +43,6 @@ def to_onnx(graph: Graph, arrays: Mapping[str, Array], dtype: str = "float32") -
     outputs = [helper.make_tensor_value_info(output, element, [BATCH, *graph.output.shape])]
     proto = helper.make_graph(emitter.nodes, graph.name, inputs, outputs, emitter.constants)
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-
-
-class _Emitter:
-    """The nodes and constants of the model so far."""
-
-    def __init__(self, dtype: np.dtype[Any], arrays: Mapping[str, Array]) -> None:
-        self.dtype = dtype
-        self.arrays = arrays
-        """The arrays of the network; those that are asked for become constants of the model, once each."""
-        self.stored: set[str] = set()
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(self, op: str, inputs: Sequence[str], *, result: str = "", **attributes: Any) -> str:
-        """Append a node, and return the name of its output."""
-        result = result or f"{op}:{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [result], **attributes))
-        return result
-
-    def constant(self, value: Any, name: str = "", dtype: Any = None) -> str:
-        """Append a constant in the data type of the model, and return its name."""
-        name = name or f"constant:{len(self.constants)}"
-        array = np.ascontiguousarray(value, dtype or self.dtype)
-        self.constants.append(numpy_helper.from_array(array.reshape(np.shape(value)), name))
-        return name
-
-    def numbers(self, values: Sequence[int]) -> str:
-        """Append a list of integers, such as a shape, and return its name."""
-        return self.constant(np.array(values), dtype=np.int64)
-
-    def reshape(self, x: str, *shape: int) -> str:
-        """Append a reshape that keeps the batch."""
-        return self.add("Reshape", [x, self.numbers((0, *shape))])
-
-    def arrays_of(self, own: Mapping[str, str], *keys: str) -> list[str]:
-        """Append those arrays of a layer that it has, and return their names."""
-        names = [own[key] for key in keys if key in own]
-        for name in names:
-            if name not in self.stored:
-                self.stored.add(name)
-                self.constant(self.arrays[name], name)
-        return names
-
-
-Names = Sequence[str]
-Own = Mapping[str, str]
-Emit = Callable[[_Emitter, Node, Names, Own], str]
 
 
 # Windows
@@ -107,15 +61,16 @@ def _window(windows: Sequence[Window]) -> dict[str, Any]:
     }
 
 
-def _conv(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _conv(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
-    flipped = [e.constant(e.arrays[own["weight"]][:, :, ::-1, ::-1])] if layer.flip else []
+    weight = e.arrays[own["weight"]]
+    flipped = [e.constant(np.flip(weight, tuple(range(2, weight.ndim))))] if layer.flip else []
     inputs = [*xs, *(flipped or e.arrays_of(own, "weight")), *e.arrays_of(own, "bias")]
     dilations = [w.dilation for w in node.windows]
     return e.add("Conv", inputs, group=layer.groups, dilations=dilations, **_window(node.windows))
 
 
-def _conv_transpose(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _conv_transpose(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     windows = node.windows
     if any(w.extra and w.extra >= w.stride for w in windows):
@@ -128,11 +83,11 @@ def _conv_transpose(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("ConvTranspose", [*xs, *e.arrays_of(own, "weight", "bias")], group=layer.groups, **fields)
 
 
-def _max_pool(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _max_pool(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("MaxPool", xs, **_window(node.windows))
 
 
-def _avg_pool(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _avg_pool(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     windows = node.windows
     counts = layer.count_padding
@@ -144,21 +99,25 @@ def _avg_pool(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
     for w, n in zip(windows, node.in_shapes[0][1:], strict=True):
         starts = np.arange(w.out) * w.stride
         corrections.append(w.kernel / np.minimum(w.kernel, w.before + n + w.after - starts))
-    return e.add("Mul", [y, e.constant(np.multiply.outer(*corrections))])
+    return e.add("Mul", [y, e.constant(reduce(np.multiply.outer, corrections))])
 
 
 def _global_pool(op: str) -> Emit:
     return lambda e, node, xs, own: e.add("Flatten", [e.add(op, xs)])
 
 
-def _adaptive_avg_pool(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
-    if node.shape[1:] == (1, 1):
+def _adaptive_avg_pool(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    if math.prod(node.shape[1:]) == 1:
         return e.add("GlobalAveragePool", xs)
     if all(end - start == w.stride for w in node.windows for start, end in w.bounds):
         return e.add("AveragePool", xs, **_window(node.windows))
-    # Windows of several sizes: rows and columns are averaged by a product each.
-    rows, columns = (_averages(w, n) for w, n in zip(node.windows, node.in_shapes[0][1:], strict=True))
-    return e.add("MatMul", [e.add("MatMul", [e.constant(rows), *xs]), e.constant(columns.T)])
+    # Windows of several sizes: each axis is averaged by a product, after which it is the first of the spatial axes.
+    (x,), rank = xs, len(node.windows)
+    for w, n in zip(reversed(node.windows), reversed(node.in_shapes[0][1:]), strict=True):
+        x = e.add("MatMul", [x, e.constant(_averages(w, n).T)])
+        if rank > 1:
+            x = e.add("Transpose", [x], perm=[0, 1, rank + 1, *range(2, rank + 1)])
+    return x
 
 
 def _averages(window: Window, n: int) -> Array:
@@ -172,22 +131,24 @@ def _averages(window: Window, n: int) -> Array:
 # Normalisation
 
 
-def _batch_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _batch_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     arrays = e.arrays_of(own, "weight", "bias", "running_mean", "running_var")
     return e.add("BatchNormalization", [*xs, *arrays], epsilon=layer.eps)
 
 
-def _layer_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _layer_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     inputs, fields = e.arrays_of(own, "weight", "bias"), {"epsilon": layer.eps}
     if layer.axes == "all" or len(node.shape) == 1:
         return e.add("LayerNormalization", [*xs, *inputs], axis=1, **fields)
-    x = e.add("Transpose", xs, perm=[0, 2, 3, 1])
-    return e.add("Transpose", [e.add("LayerNormalization", [x, *inputs], axis=-1, **fields)], perm=[0, 3, 1, 2])
+    rank = len(node.shape) - 1
+    x = e.add("Transpose", xs, perm=[0, *range(2, rank + 2), 1])
+    y = e.add("LayerNormalization", [x, *inputs], axis=-1, **fields)
+    return e.add("Transpose", [y], perm=[0, rank + 1, *range(1, rank + 1)])
 
 
-def _group_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _group_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     groups, ones = layer.groups, [1] * (len(node.shape) - 1)
     unit = [e.constant(np.ones(groups)), e.constant(np.zeros(groups))]
@@ -196,14 +157,14 @@ def _group_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("Add", [e.add("Mul", [e.reshape(x, *node.shape), weight]), bias])
 
 
-def _local_response_norm(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _local_response_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     if not layer.size & 1:
         raise BackendError(f"ONNX has no local_response_norm over an even number of channels (`{node.name}`)")
     return e.add("LRN", xs, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
 
 
-def _scale(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _scale(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     factor = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1)) if own else np.array(layer.value)
     return e.add("Mul", [*xs, e.constant(factor)])
@@ -212,47 +173,47 @@ def _scale(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
 # Rearranging
 
 
-def _flatten(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _flatten(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return xs[0] if len(node.in_shapes[0]) == 1 else e.add("Flatten", xs)
 
 
-def _dense(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _dense(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("Gemm", [*xs, *e.arrays_of(own, "weight", "bias")], transB=1)
 
 
-def _upsample(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _upsample(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
-    scales = e.constant((1, 1, *layer.scale), dtype=np.float32)
+    scales = e.constant((1, 1, *layer.scales(node.shape)), dtype=np.float32)
     fields = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    if layer.mode == "bilinear":
+    if layer.mode != "nearest":
         fields = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     return e.add("Resize", [*xs, "", scales], **fields)
 
 
-def _pad(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _pad(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     before, after = ([getattr(w, side) for w in node.windows] for side in ("before", "after"))
     pads = e.numbers([0, 0, *before, 0, 0, *after])
     return e.add("Pad", [*xs, pads, e.constant(np.array(layer.value))], mode=layer.mode)
 
 
-def _crop(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _crop(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     starts = [-w.before for w in node.windows]
     ends = [w.out - w.before for w in node.windows]
-    return e.add("Slice", [*xs, e.numbers(starts), e.numbers(ends), e.numbers([2, 3])])
+    return e.add("Slice", [*xs, e.numbers(starts), e.numbers(ends), e.numbers(range(2, 2 + len(ends)))])
 
 
-def _slice(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _slice(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     first, end = layer.channels
     return e.add("Slice", [*xs, e.numbers([first]), e.numbers([end]), e.numbers([1])])
 
 
-def _channel_shuffle(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _channel_shuffle(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     c, *sizes = node.shape
     x = e.reshape(xs[0], layer.groups, c // layer.groups, *sizes)
-    return e.reshape(e.add("Transpose", [x], perm=[0, 2, 1, 3, 4]), *node.shape)
+    return e.reshape(e.add("Transpose", [x], perm=[0, 2, 1, *range(3, 3 + len(sizes))]), *node.shape)
 
 
 # Activations
@@ -267,20 +228,20 @@ def _with(op: str, **fields: str) -> Emit:
     return lambda e, node, xs, own: e.add(op, xs, **{key: getattr(node.layer, name) for key, name in fields.items()})
 
 
-def _relu6(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _relu6(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("Clip", [*xs, e.constant(np.array(0.0)), e.constant(np.array(6.0))])
 
 
-def _prelu(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _prelu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     slope = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1))
     return e.add("PRelu", [*xs, e.constant(slope)])
 
 
-def _silu(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _silu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("Mul", [*xs, e.add("Sigmoid", xs)])
 
 
-def _softplus(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _softplus(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     if layer.beta == 1:
         return e.add("Softplus", xs)
@@ -291,11 +252,11 @@ def _softplus(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
 # Merges
 
 
-def _add(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _add(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return reduce(lambda a, b: e.add("Add", [a, b]), xs)
 
 
-def _multiply(e: _Emitter, node: Node, xs: Names, own: Own) -> str:
+def _multiply(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     rank = len(node.shape)
     full = [
         x if len(shape) == rank else e.reshape(x, math.prod(shape), *[1] * (rank - 1))

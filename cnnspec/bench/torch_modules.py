@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from cnnspec.arrays import Array
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
+from cnnspec.layers import Shape
 from cnnspec.layers.geometry import Window
 
 
@@ -74,8 +75,8 @@ class _ChannelsLast(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.module(x.permute(0, 2, 3, 1))
-        return y.permute(0, 3, 1, 2)
+        y: Tensor = self.module(x.movedim(1, -1))
+        return y.movedim(-1, 1)
 
 
 Parameters = Mapping[str, nn.Parameter]
@@ -83,7 +84,7 @@ Parameters = Mapping[str, nn.Parameter]
 
 def _module(node: Node, parameters: Parameters) -> nn.Module:
     make = MODULES.get(node.kind)
-    if make is None or any(len(shape) not in (1, 3) for shape in (*node.in_shapes, node.shape)):
+    if make is None:
         raise BackendError(f"no module of torch.nn stands for the layer `{node.name}` ({node.kind})")
     return make(node, {key: parameters[name] for key, name in node.arrays.items()})
 
@@ -99,6 +100,12 @@ def _loaded(module: nn.Module, own: Parameters) -> nn.Module:
 
 
 # Windows
+
+
+def _nn(name: str, shape: Shape, *arguments: Any, **fields: Any) -> nn.Module:
+    """Return a module of torch.nn that is there for each number of spatial axes: Conv1d, Conv2d, Conv3d."""
+    made: nn.Module = getattr(nn, f"{name}{len(shape) - 1}d")(*arguments, **fields)
+    return made
 
 
 def _of(windows: Sequence[Window], field: str) -> tuple[int, ...]:
@@ -118,38 +125,32 @@ def _conv(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     windows = node.windows
     symmetric = _symmetric(windows)
-    conv = nn.Conv2d(
-        node.in_shapes[0][0],
-        node.shape[0],
-        _of(windows, "kernel"),  # type: ignore[arg-type]
-        _of(windows, "stride"),  # type: ignore[arg-type]
-        _of(windows, "before") if symmetric else 0,  # type: ignore[arg-type]
-        _of(windows, "dilation"),  # type: ignore[arg-type]
-        layer.groups,
-        "bias" in own,
-    )
+    padding = _of(windows, "before") if symmetric else 0
+    conv = _nn("Conv", node.shape, *_sizes(node), padding=padding, **_fields(node, own))
     if layer.flip:
-        own = {**own, "weight": nn.Parameter(own["weight"].detach().flip(2, 3))}
+        weight = own["weight"].detach()
+        own = {**own, "weight": nn.Parameter(weight.flip(tuple(range(2, weight.ndim))))}
     _loaded(conv, own)
-    return conv if symmetric else nn.Sequential(nn.ZeroPad2d(_pads(windows)), conv)  # type: ignore[arg-type]
+    return conv if symmetric else nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), conv)
+
+
+def _sizes(node: Node) -> tuple[Any, ...]:
+    """Return input channels, output channels and kernel, as torch's convolutions take them."""
+    return node.in_shapes[0][0], node.shape[0], _of(node.windows, "kernel")
+
+
+def _fields(node: Node, own: Parameters) -> dict[str, Any]:
+    layer: Any = node.layer
+    stride, dilation = _of(node.windows, "stride"), _of(node.windows, "dilation")
+    return {"stride": stride, "dilation": dilation, "groups": layer.groups, "bias": "bias" in own}
 
 
 def _conv_transpose(node: Node, own: Parameters) -> nn.Module:
-    layer: Any = node.layer
     windows = node.windows
     symmetric = _symmetric(windows)
-    conv = nn.ConvTranspose2d(
-        node.in_shapes[0][0],
-        node.shape[0],
-        _of(windows, "kernel"),  # type: ignore[arg-type]
-        _of(windows, "stride"),  # type: ignore[arg-type]
-        _of(windows, "before") if symmetric else 0,  # type: ignore[arg-type]
-        _of(windows, "extra"),  # type: ignore[arg-type]
-        layer.groups,
-        "bias" in own,
-        _of(windows, "dilation"),  # type: ignore[arg-type]
-    )
-    _loaded(conv, own)
+    padding, extra = _of(windows, "before") if symmetric else 0, _of(windows, "extra")
+    fields = _fields(node, own) | {"padding": padding, "output_padding": extra}
+    conv = _loaded(_nn("ConvTranspose", node.shape, *_sizes(node), **fields), own)
     if symmetric:
         return conv
     kept = tuple(slice(w.before, w.before + w.out) for w in windows)
@@ -166,9 +167,10 @@ def _max_pool(node: Node, own: Parameters) -> nn.Module:
     windows = node.windows
     kernel, stride = _of(windows, "kernel"), _of(windows, "stride")
     if _torch_pads(node):
-        return nn.MaxPool2d(kernel, stride, _of(windows, "before"), ceil_mode=layer.rounding == "ceil")
-    pad = nn.ConstantPad2d(_pads(windows), -torch.inf)  # type: ignore[arg-type]
-    return nn.Sequential(pad, nn.MaxPool2d(kernel, stride))
+        ceil = layer.rounding == "ceil"
+        return _nn("MaxPool", node.shape, kernel, stride, _of(windows, "before"), ceil_mode=ceil)
+    pad = _nn("ConstantPad", node.shape, _pads(windows), -torch.inf)
+    return nn.Sequential(pad, _nn("MaxPool", node.shape, kernel, stride))
 
 
 def _avg_pool(node: Node, own: Parameters) -> nn.Module:
@@ -177,23 +179,26 @@ def _avg_pool(node: Node, own: Parameters) -> nn.Module:
     kernel, stride = _of(windows, "kernel"), _of(windows, "stride")
     if _torch_pads(node):
         ceil = layer.rounding == "ceil"
-        return nn.AvgPool2d(kernel, stride, _of(windows, "before"), ceil, counts)  # type: ignore[arg-type]
-    # The sum of each window by the number of its elements that count, which is computed once.
+        return _nn("AvgPool", node.shape, kernel, stride, _of(windows, "before"), ceil, counts)
+    # The mean of each window by the share of its elements that count, which is computed once.
     ones = torch.ones(1, 1, *node.in_shapes[0][1:], dtype=torch.float64)
     counted = F.pad(ones, [n for w in reversed(windows) for n in (w.before, w.after)], value=float(counts))
     counted = F.pad(counted, [n for w in reversed(windows) for n in (0, w.extra)])
-    count = F.avg_pool2d(counted, kernel, stride, divisor_override=1)
-    pads = _pads(windows)
-    pool = nn.AvgPool2d(kernel, stride, divisor_override=1)  # type: ignore[arg-type]
-    return nn.Sequential(nn.ZeroPad2d(pads), pool, _Apply(lambda x: x / count.to(x.dtype)))  # type: ignore[arg-type]
+    pool = _nn("AvgPool", node.shape, kernel, stride)
+    share = pool(counted)
+    return nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), pool, _Apply(lambda x: x / share.to(x.dtype)))
+
+
+def _global_pool(name: str) -> Callable[[Node, Parameters], nn.Module]:
+    return lambda node, own: nn.Sequential(_nn(name, node.in_shapes[0], 1), nn.Flatten())
 
 
 def _pad(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     pads: Any = _pads(node.windows)
     if layer.mode == "constant":
-        return nn.ConstantPad2d(pads, layer.value)
-    return nn.ReflectionPad2d(pads) if layer.mode == "reflect" else nn.ReplicationPad2d(pads)
+        return _nn("ConstantPad", node.shape, pads, layer.value)
+    return _nn("ReflectionPad" if layer.mode == "reflect" else "ReplicationPad", node.shape, pads)
 
 
 def _crop(node: Node, own: Parameters) -> nn.Module:
@@ -216,14 +221,15 @@ def _dense(node: Node, own: Parameters) -> nn.Module:
 
 def _batch_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    norm = nn.BatchNorm1d if len(node.shape) == 1 else nn.BatchNorm2d
-    return _loaded(norm(node.shape[0], layer.eps, layer.momentum), own)
+    # BatchNorm1d is that of vectors, too.
+    shape = node.shape if len(node.shape) > 1 else (*node.shape, 1)
+    return _loaded(_nn("BatchNorm", shape, node.shape[0], layer.eps, layer.momentum), own)
 
 
 def _layer_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     norm = _loaded(nn.LayerNorm(own["weight"].shape, layer.eps), own)
-    return _ChannelsLast(norm) if layer.axes == "channels" and len(node.shape) == 3 else norm
+    return _ChannelsLast(norm) if layer.axes == "channels" and len(node.shape) > 1 else norm
 
 
 def _group_norm(node: Node, own: Parameters) -> nn.Module:
@@ -244,7 +250,8 @@ def _scale(node: Node, own: Parameters) -> nn.Module:
 
 def _upsample(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    return nn.Upsample(scale_factor=tuple(map(float, layer.scale)), mode=layer.mode)
+    mode = "nearest" if layer.mode == "nearest" else ("linear", "bilinear", "trilinear")[len(node.shape) - 2]
+    return nn.Upsample(scale_factor=tuple(map(float, layer.scales(node.shape))), mode=mode)
 
 
 def _prelu(node: Node, own: Parameters) -> nn.Module:
@@ -288,9 +295,9 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "dense": _dense,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
-    "global_avg_pool": _plain(lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())),
-    "global_max_pool": _plain(lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())),
-    "adaptive_avg_pool": _with(nn.AdaptiveAvgPool2d, "size"),
+    "global_avg_pool": _global_pool("AdaptiveAvgPool"),
+    "global_max_pool": _global_pool("AdaptiveMaxPool"),
+    "adaptive_avg_pool": lambda node, own: _nn("AdaptiveAvgPool", node.shape, node.shape[1:]),
     "flatten": _plain(nn.Flatten),
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,

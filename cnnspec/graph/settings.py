@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from cnnspec.layers.fields import Natural, NumbersField, Positive, fault, numbers
+from cnnspec.layers.geometry import AXES
 from cnnspec.wording import describe
 
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
@@ -28,11 +29,13 @@ class Choice(Settings):
     main: ClassVar[str | None] = None
 
 
+MOST_SIZES = 1 + max(AXES)
+"""The channels, and the size along each spatial axis."""
+
+
 def _shape(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or len(value) not in (1, 3):
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_SIZES:
         remedy = f"`[{value}]`" if isinstance(value, int) else ""
-        if isinstance(value, list) and len(value) == 4:
-            remedy = f"`{value[1:]}`: the batch is never written"
         raise fault("wrong-type", f"takes [channels, height, width] or [features], not {describe(value)}", help=remedy)
     for i, size in enumerate(value):
         if isinstance(size, bool) or not isinstance(size, int):
@@ -53,7 +56,9 @@ InputShape = Annotated[
     tuple[int, ...],
     PlainValidator(_shape),
     PlainSerializer(list),
-    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 3}),
+    WithJsonSchema(
+        {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": MOST_SIZES}
+    ),
 ]
 
 
@@ -72,7 +77,7 @@ class Input(Settings):
     """The shape of one sample, and the preprocessing of pixels (0 to 255): (pixel · scale − mean) / std."""
 
     shape: InputShape
-    """[channels, height, width], or [features]."""
+    """[channels, height, width], [features], or [channels, ...] of one or three spatial axes."""
     scale: Positive = 1 / 255
     """Factor of the pixels."""
     mean: PerChannel = (0.0,)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from pydantic import ValidationError
-
 from cnnspec.diagnostics import Label, Source, Span, SpecError
 from cnnspec.graph.settings import Expect, Input
 from cnnspec.graph.training import Train
@@ -16,6 +14,7 @@ from cnnspec.language.blocks import Block, read_blocks
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, UnknownKeys, read_model, suggestion, unknown_keys
+from cnnspec.language.inputs import read_input
 from cnnspec.language.params import read_params
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
@@ -194,7 +193,7 @@ def _layers_and_input(document: Document, chain: list[YamlNode], unknown: Unknow
         node = _child(holder, key)
         if key == "input":
             document.input_span = holder.keys[key]
-            document.input = _input(scope, node, holder.keys[key])
+            document.input = read_input(scope, key, node, holder.keys[key])
         elif not node.is_list or not node.elements():
             shown = "an empty list" if node.value == () else describe(node.plain())
             message = f"`layers` takes a list of layers, not {shown}"
@@ -216,31 +215,6 @@ _MISSING = {
     "input": "`input: [1, 28, 28]`: channels, height, width; the batch is never written",
     "layers": "`layers:`, and a list of layers",
 }
-
-
-def _input(scope: Scope, node: YamlNode, span: Span) -> Input | None:
-    found = read_model(Input, Entry("input", span, node, scope), main="shape")
-    if found is None:
-        return _shape_alone(node)
-    for key in ("mean", "std"):
-        numbers = getattr(found, key)
-        if len(numbers) not in (1, found.shape[0]):
-            message = f"`{key}` has {len(numbers)} numbers for {found.shape[0]} channels"
-            scope.error("invalid-value", message, node.at((key,)), help="one number, or one for each channel")
-    if 0 in found.std:
-        scope.error("invalid-value", "`std` takes no zero: it divides", node.at(("std",)))
-    return found
-
-
-def _shape_alone(node: YamlNode) -> Input | None:
-    """Return the shape of an input that is otherwise invalid, so that the layers can be checked."""
-    shape = node.get("shape")
-    if shape is None:
-        return None
-    try:
-        return Input(shape=shape.plain())
-    except ValidationError:
-        return None
 
 
 def _classes(document: Document, node: YamlNode, span: Span) -> None:

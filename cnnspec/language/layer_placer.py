@@ -8,6 +8,7 @@ from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Node
 from cnnspec.language.entry import Entry
+from cnnspec.language.inputs import flow_of
 from cnnspec.language.limits import LayerCounter
 from cnnspec.language.names import Output
 from cnnspec.language.remedies import alternatives, as_image, smallest_input
@@ -59,7 +60,7 @@ class LayerPlacer:
         self.consumed.update(output.node for output in inputs)
         shapes = [output.shape for output in inputs if output.shape is not None]
         if len(shapes) < len(inputs):
-            _warn_of_padding(layer, entry)
+            _warn_of_padding(layer, entry, _IMAGE_AXES)
             return self.unknown_output(name, entry.span, layer.fixed_shape)
         reads = [output.node for output in inputs]
         try:
@@ -67,7 +68,7 @@ class LayerPlacer:
         except ShapeError as error:
             self._report(error, layer, name, entry, inputs)
             return self.unknown_output(name, entry.span, layer.fixed_shape)
-        _warn_of_padding(layer, entry)
+        _warn_of_padding(layer, entry, len(node.windows))
         if self.builder.accepts(node):
             self.builder.append(node)
         return Output(name, node.shape, entry.span)
@@ -78,7 +79,8 @@ class LayerPlacer:
         label, notes, remedies = error.label, list(error.notes), list(error.remedies)
         others = [made_by(output) for output in inputs]
         if error.code == "needs-image" and inputs[0].node == INPUT:
-            remedies = [f"`input: {as_image(inputs[0].shape)}`"]
+            features = (inputs[0].shape or ())[0]
+            remedies = [f"`input: {as_image(inputs[0].shape)}`", f"`input: {flow_of((1, features))}` for a sequence"]
         if layer.arity is None and error.input_index is not None:
             notes.append(label)
             span, label = others.pop(error.input_index)
@@ -97,9 +99,13 @@ def made_by(output: Output) -> Label:
     return Label(output.span, f"{verb} {format_shape(output.shape or ())}")
 
 
-def _warn_of_padding(layer: Layer, entry: Entry) -> None:
-    """Warn of a total padding that looks like one on each side; this needs no shape."""
-    per_side = looks_per_side(layer)
+_IMAGE_AXES = 2
+"""The spatial axes that are assumed where the input's shape is unknown."""
+
+
+def _warn_of_padding(layer: Layer, entry: Entry, rank: int) -> None:
+    """Warn of a total padding that looks like one on each side."""
+    per_side = looks_per_side(layer, rank)
     if per_side and entry.config is not None:
         message, remedy = per_side
         span = entry.span_of("padding")

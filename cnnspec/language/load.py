@@ -11,6 +11,7 @@ from typing import Any
 
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
 from cnnspec.graph.graph import Graph
+from cnnspec.graph.settings import MOST_SIZES
 from cnnspec.graph.spec import Spec
 from cnnspec.language.build import build
 from cnnspec.language.files import open_base, read_spec
@@ -37,7 +38,7 @@ def check(
     """Check a spec without running anything; never raises for an invalid spec or an unreadable file.
 
     `spec` is a path, the name of a bundled spec, or a `Source(name, text)`; `params` override the spec's,
-    `input_shape` (channels, height, width) its input.
+    `input_shape` (channels, height, width; one or three spatial axes likewise) its input.
     """
     if input_shape is not None:
         input_shape = _shape(input_shape)
@@ -98,6 +99,9 @@ def graph_of(spec: str | Path | Source | Spec | Graph) -> Graph:
 def _shape(shape: Sequence[int]) -> Shape:
     """Return an input shape as a tuple; raise ValueError for anything else."""
     found = tuple(shape)
-    if len(found) not in (1, 3) or not all(type(n) is int and n > 0 for n in found):
-        raise ValueError(f"an input shape is (channels, height, width) or (features,), each at least 1, not {shape!r}")
+    if not 1 <= len(found) <= MOST_SIZES or not all(type(n) is int and n > 0 for n in found):
+        raise ValueError(
+            "an input shape is (channels, height, width), (channels, length), (channels, depth, height, width) or "
+            f"(features,), each at least 1, not {shape!r}"
+        )
     return found

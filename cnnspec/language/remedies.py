@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from cnnspec.graph.graph import Node
 from cnnspec.layers import Layer, Shape, ShapeError
@@ -29,17 +30,17 @@ def as_image(shape: Shape | None) -> str:
 
 
 def smallest_input(nodes: Sequence[Node], layer: Layer, inputs: Iterable[str]) -> Shape | None:
-    """The smallest input image for which `layer` fits behind these nodes, if there is one."""
+    """The smallest input of spatial axes for which `layer` fits behind these nodes, if there is one."""
     shape = nodes[0].shape
-    if len(shape) != 3:
+    if len(shape) < 2:
         return None
     names = list(inputs)
     ancestors = _ancestors(nodes, names)
     if not {name for node in ancestors for name in node.inputs} | {*names} <= {node.name for node in nodes}:
         return None  # behind a fault
 
-    def fits(h: int, w: int) -> bool:
-        shapes: dict[str, Shape] = {INPUT: (shape[0], h, w)}
+    def fits(*sizes: int) -> bool:
+        shapes: dict[str, Shape] = {INPUT: (shape[0], *sizes)}
         try:
             for node in ancestors:
                 shapes[node.name] = node.layer.infer(*(shapes[name] for name in node.inputs)).shape
@@ -48,14 +49,19 @@ def smallest_input(nodes: Sequence[Node], layer: Layer, inputs: Iterable[str]) -
             return False
         return True
 
-    enough = max(shape[1:])
-    while not fits(enough, enough):
-        enough *= 2
-        if enough > LARGEST:
+    sizes = [max(shape[1:])] * (len(shape) - 1)
+    while not fits(*sizes):
+        sizes = [2 * n for n in sizes]
+        if sizes[0] > LARGEST:
             return None
-    h = _least(lambda n: fits(n, enough), enough)
-    w = _least(lambda n: fits(h, n), enough)
-    return (shape[0], h, w)
+    for axis, enough in enumerate(sizes):
+        before, after = sizes[:axis], sizes[axis + 1 :]
+        sizes[axis] = _least(partial(_fits_at, fits, before, after), enough)
+    return (shape[0], *sizes)
+
+
+def _fits_at(fits: Callable[..., bool], before: list[int], after: list[int], n: int) -> bool:
+    return fits(*before, n, *after)
 
 
 def _ancestors(nodes: Sequence[Node], names: Iterable[str]) -> list[Node]:

@@ -16,6 +16,7 @@ from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Choice, Input
 from cnnspec.graph.spec import Spec
+from cnnspec.language.inputs import SHORT_FORMS, by_name
 from cnnspec.language.load import spec_of
 from cnnspec.language.yaml_tree import resolve
 from cnnspec.layers.base import DEFAULT_SCHEME
@@ -66,8 +67,10 @@ def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
 
 
 def _input(given: Input) -> Any:
-    values = given.model_dump(exclude_defaults=True)
-    return values if len(values) > 1 else values["shape"]
+    values = given.model_dump(exclude_defaults=True, exclude={"shape"})
+    if len(given.shape) in SHORT_FORMS:
+        return {"shape": given.shape, **values} if values else given.shape
+    return {**by_name(given.shape), **values}
 
 
 def _plain(value: Any) -> Any:

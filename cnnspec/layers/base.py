@@ -201,19 +201,6 @@ class Elementwise(SameShape):
     elementwise = True
 
 
-def spatial(kind: str, shape: Shape) -> Shape:
-    """Return the sizes of the spatial axes, [c, h, w] -> [h, w]; a flat vector is a ShapeError."""
-    if len(shape) != 3:
-        raise ShapeError(
-            "needs-image",
-            f"`{{name}}` takes an image, and gets a flat vector of {shape[0]}",
-            label="needs channels × height × width",
-            remedies=(f"put `{kind}` before the layer that flattens",),
-            input_index=0,
-        )
-    return shape[1:]
-
-
 def whole_field(seen: Fields) -> Fields:
     """Return the receptive field of an element of a layer that reads every position."""
     return tuple(field.whole() for field in seen)

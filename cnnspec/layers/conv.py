@@ -1,11 +1,12 @@
-"""Convolutions: a window of weights slides over the image, from every input channel to every output channel."""
+"""Convolutions: a window of weights slides over the input, from every input channel to every output channel."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Literal, Self
 
-from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError, spatial
+from cnnspec.layers.axes import along_axes, padding_along, spatial
+from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
 from cnnspec.layers.geometry import AXES, Axis, TransposedAxis, transposed_window, window
 from cnnspec.layers.window import does_not_fit, slide
@@ -66,7 +67,7 @@ def divide(groups: int, *channels: tuple[int, str]) -> None:
 
 
 class Conv(Weighted):
-    """Cross-correlation of the image with learned kernels; `flip: true` makes it the mathematical convolution.
+    """Cross-correlation of the input with learned kernels; `flip: true` makes it the mathematical convolution.
 
     x [n, c, h, w] -> y [n, o, oh, ow]
 
@@ -80,12 +81,12 @@ class Conv(Weighted):
     channels: Count
     """Output channels."""
     kernel: Size
-    """Height and width of the window."""
-    stride: Size = (1, 1)
+    """Size of the window."""
+    stride: Size = 1
     """Step of the window."""
     padding: PaddingField = "valid"
-    """Zeros around the image; a number is the total of both sides."""
-    dilation: Size = (1, 1)
+    """Zeros around the input; a number is the total of both sides."""
+    dilation: Size = 1
     """Distance between the taps of the window."""
     groups: Count = 1
     """Number of groups that the channels are split into; each reads only its own."""
@@ -94,10 +95,10 @@ class Conv(Weighted):
 
     def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
         """Return the window along each axis."""
-        return tuple(
-            window(n, self.kernel[i], self.stride[i], self.padding, i, self.dilation[i])
-            for i, n in enumerate(shape[1:])
-        )
+        rank = len(shape) - 1
+        kernel, stride = _kernel(self, shape), along_axes(self.stride, rank, "stride")
+        padding, dilation = padding_along(self.padding, rank), along_axes(self.dilation, rank, "dilation")
+        return tuple(map(window, shape[1:], kernel, stride, padding, dilation))
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [o, oh, ow] for [c, h, w]."""
@@ -112,18 +113,18 @@ class Conv(Weighted):
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return weight [o, c/g, kh, kw] and bias [o]."""
-        c = inputs[0][0] // self.groups
-        taps = math.prod(self.kernel)
-        shape = (self.channels, c, *self.kernel)
+        c, kernel = inputs[0][0] // self.groups, _kernel(self, inputs[0])
+        taps = math.prod(kernel)
+        shape = (self.channels, c, *kernel)
         return self.weight_and_bias(shape, c * taps, self.channels // self.groups * taps, self.channels)
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return o·oh·ow · (c/g)·kh·kw."""
-        return math.prod(shape) * (inputs[0][0] // self.groups) * math.prod(self.kernel)
+        return math.prod(shape) * (inputs[0][0] // self.groups) * math.prod(_kernel(self, shape))
 
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
         """Return o·oh·ow × (c/g)·kh·kw with the numbers."""
-        return f"{product(shape)} × {product((inputs[0][0] // self.groups, *self.kernel))}"
+        return f"{product(shape)} × {product((inputs[0][0] // self.groups, *_kernel(self, shape)))}"
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the window."""
@@ -146,26 +147,25 @@ class ConvTranspose(Weighted):
     channels: Count
     """Output channels."""
     kernel: Size
-    """Height and width of the window."""
-    stride: Size = (1, 1)
+    """Size of the window."""
+    stride: Size = 1
     """Step between the windows of neighbouring elements."""
     padding: PaddingField = "valid"
-    """Rows and columns cut from the output; a number is the total of both sides."""
-    output_padding: Offset = (0, 0)
-    """Rows and columns added at the bottom and right."""
-    dilation: Size = (1, 1)
+    """What is cut from the output; a number is the total of both sides."""
+    output_padding: Offset = 0
+    """Elements added at the end of each axis."""
+    dilation: Size = 1
     """Distance between the taps of the window."""
     groups: Count = 1
     """Number of groups that the channels are split into."""
 
     def window_axes(self, shape: Shape) -> tuple[TransposedAxis, ...]:
         """Return the window along each axis."""
-        return tuple(
-            transposed_window(
-                n, self.kernel[i], self.stride[i], self.padding, i, self.dilation[i], self.output_padding[i]
-            )
-            for i, n in enumerate(shape[1:])
-        )
+        rank = len(shape) - 1
+        kernel, stride = _kernel(self, shape), along_axes(self.stride, rank, "stride")
+        padding, dilation = padding_along(self.padding, rank), along_axes(self.dilation, rank, "dilation")
+        extra = along_axes(self.output_padding, rank, "output_padding")
+        return tuple(map(transposed_window, shape[1:], kernel, stride, padding, dilation, extra))
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [o, oh, ow] for [c, h, w]; the windows' `extra` is what output_padding adds."""
@@ -193,10 +193,10 @@ class ConvTranspose(Weighted):
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return weight [c, o/g, kh, kw] and bias [o]."""
-        c, o = inputs[0][0], self.channels // self.groups
-        taps = math.prod(self.kernel)
+        c, o, kernel = inputs[0][0], self.channels // self.groups, _kernel(self, inputs[0])
+        taps = math.prod(kernel)
         # As in PyTorch, which takes the fan-in from the second axis here too.
-        return self.weight_and_bias((c, o, *self.kernel), o * taps, c // self.groups * taps, self.channels)
+        return self.weight_and_bias((c, o, *kernel), o * taps, c // self.groups * taps, self.channels)
 
     def scaled_weight(self, weight: Any, scale: Any) -> Any:
         """Return the weight [c, o/g, kh, kw] with each output channel times its scale [o]."""
@@ -206,11 +206,11 @@ class ConvTranspose(Weighted):
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return c·h·w · (o/g)·kh·kw."""
-        return math.prod(inputs[0]) * (self.channels // self.groups) * math.prod(self.kernel)
+        return math.prod(inputs[0]) * (self.channels // self.groups) * math.prod(_kernel(self, shape))
 
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
         """Return c·h·w × (o/g)·kh·kw with the numbers."""
-        return f"{product(inputs[0])} × {product((self.channels // self.groups, *self.kernel))}"
+        return f"{product(inputs[0])} × {product((self.channels // self.groups, *_kernel(self, shape)))}"
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the elements whose windows overlap at one position."""
@@ -218,3 +218,8 @@ class ConvTranspose(Weighted):
             field.transposed(window.span, window.stride, window.out)
             for field, window in zip(seen, inferred.windows, strict=True)
         )
+
+
+def _kernel(layer: Conv | ConvTranspose, shape: Shape) -> tuple[int, ...]:
+    """Return the size of the window along each spatial axis of an input (or output) of this shape."""
+    return along_axes(layer.kernel, len(shape) - 1, "kernel")

@@ -7,7 +7,7 @@ import math
 from cnnspec.layers.base import Elementwise, Fields, Inferred, Parameter, Shape, ShapeError, WithoutMacs, whole_field
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.fields import Count, Fraction01
-from cnnspec.wording import format_shape, product
+from cnnspec.wording import a_noun, format_shape, product
 
 
 class Dense(Weighted):
@@ -31,7 +31,7 @@ class Dense(Weighted):
         if len(inputs[0]) != 1:
             raise ShapeError(
                 "needs-vector",
-                f"`{{name}}` takes a vector, and gets an image of {format_shape(inputs[0])}",
+                f"`{{name}}` takes a vector, and gets {a_noun(inputs[0])} of {format_shape(inputs[0])}",
                 label="needs a flat vector",
                 remedies=("put `flatten` or `global_avg_pool` before it",),
                 input_index=0,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from cnnspec.layers.geometry import AUTO, SIDES, Padding, Pads, Total
+from cnnspec.layers.geometry import AUTO, AXES, SIDES, EachSide, Padding, Sides, Sizes, Total
 from cnnspec.wording import describe, quoted, yaml11_hint
 
 Count = Annotated[int, Field(ge=1)]
@@ -40,48 +40,47 @@ def _whole(value: Any, least: int, *at: str | int) -> int:
     return value
 
 
-def _pair(value: Any, least: int) -> tuple[int, ...]:
+def _sizes(value: Any, least: int) -> Sizes:
     if isinstance(value, list | tuple):
-        if len(value) != 2:
-            raise fault("invalid-value", f"takes one number or a pair [height, width], not {describe(value)}")
-        return _whole(value[0], least, 0), _whole(value[1], least, 1)
+        if len(value) not in AXES:
+            raise fault("invalid-value", f"takes one number or one for each axis, not {describe(value)}")
+        return tuple(_whole(size, least, i) for i, size in enumerate(value))
     if isinstance(value, dict | str) or value is None:
-        raise fault("wrong-type", f"takes a whole number or a pair [height, width], not {describe(value)}")
-    number = _whole(value, least)
-    return number, number
+        raise fault("wrong-type", f"takes a whole number or one for each axis, not {describe(value)}")
+    return _whole(value, least)
 
 
-def _short(value: tuple[int, ...]) -> Any:
-    return value[0] if len(set(value)) == 1 else list(value)
+def _written(sizes: Sizes) -> Any:
+    return sizes if isinstance(sizes, int) else list(sizes)
 
 
-def _pair_schema(least: int) -> dict[str, Any]:
+def _sizes_schema(least: int) -> dict[str, Any]:
     whole = {"type": "integer", "minimum": least}
-    return {"anyOf": [whole, {"type": "array", "items": whole, "minItems": 2, "maxItems": 2}]}
+    return {"anyOf": [whole, {"type": "array", "items": whole, "minItems": min(AXES), "maxItems": max(AXES)}]}
 
 
 Size = Annotated[
-    tuple[int, ...],
-    PlainValidator(lambda v: _pair(v, 1)),
-    PlainSerializer(_short),
-    WithJsonSchema(_pair_schema(1)),
+    Sizes,
+    PlainValidator(lambda v: _sizes(v, 1)),
+    PlainSerializer(_written),
+    WithJsonSchema(_sizes_schema(1)),
 ]
-"""One number for both axes, or [height, width]."""
+"""One number for every spatial axis, or a list with one for each: [height, width]."""
 
 Offset = Annotated[
-    tuple[int, ...],
-    PlainValidator(lambda v: _pair(v, 0)),
-    PlainSerializer(_short),
-    WithJsonSchema(_pair_schema(0)),
+    Sizes,
+    PlainValidator(lambda v: _sizes(v, 0)),
+    PlainSerializer(_written),
+    WithJsonSchema(_sizes_schema(0)),
 ]
 """As Size, and 0 is allowed."""
 
-_SIDES = SIDES[2]
+_SIDES = SIDES[max(SIDES)]
 
 
 def _padding(value: Any) -> Padding:
     match value:
-        case Pads() | Total():
+        case Total() | EachSide() | Sides():
             return value
         case str():
             if value not in AUTO:
@@ -95,13 +94,16 @@ def _padding(value: Any) -> Padding:
             raise fault(
                 "invalid-value",
                 "takes no list of four, which every framework orders differently",
-                help="`{top: …, bottom: …, left: …, right: …}`",
+                help=_BY_SIDE,
             )
         case dict():
             return _padding_mapping(value)
         case None:
-            raise fault("wrong-type", "takes a number, a pair, a word or a mapping, not nothing")
-    return Total(_pair(value, 0))
+            raise fault("wrong-type", "takes a number, a list, a word or a mapping, not nothing")
+    return Total(_sizes(value, 0))
+
+
+_BY_SIDE = "`{top: …, bottom: …, left: …, right: …}`"
 
 
 def _padding_hint(word: str) -> str:
@@ -113,32 +115,30 @@ def _padding_hint(word: str) -> str:
     return f"without quotes: `{word}`" if word.isdecimal() else ""
 
 
-def _padding_mapping(value: dict[str, Any]) -> Pads:
+def _padding_mapping(value: dict[str, Any]) -> EachSide | Sides:
     if "each_side" in value:
         if len(value) > 1:
             raise fault("invalid-value", "takes `each_side` alone or any of top, bottom, left, right")
         try:
-            height, width = _pair(value["each_side"], 0)
+            return EachSide(_sizes(value["each_side"], 0))
         except PydanticCustomError as error:
             at = (error.context or {}).get("at", ())
             raise fault(error.type, error.message(), "each_side", *at) from None
-        return Pads(((height, height), (width, width)))
     for key in value:
         if key not in _SIDES:
             takes = "it takes each_side, or top, bottom, left and right"
             raise fault("unknown-key", f"has no {quoted(key)}", key, help=takes, known=(*_SIDES, "each_side"))
-    top, bottom, left, right = (_whole(value.get(side, 0), 0, side) for side in _SIDES)
-    return Pads(((top, bottom), (left, right)))
+    return Sides(tuple((side, _whole(value[side], 0, side)) for side in _SIDES if side in value))
 
 
 def _write_padding(value: Padding) -> Any:
     match value:
         case Total():
-            return _short(value.axes)
-        case Pads():
-            if value.symmetric:
-                return {"each_side": _short(tuple(before for before, _ in value.axes))}
-            return value.by_side()
+            return _written(value.sizes)
+        case EachSide():
+            return {"each_side": _written(value.sizes)}
+        case Sides():
+            return dict(value.elements)
     return value
 
 
@@ -149,11 +149,11 @@ PaddingField = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                *_pair_schema(0)["anyOf"],
+                *_sizes_schema(0)["anyOf"],
                 {"enum": list(AUTO)},
                 {
                     "type": "object",
-                    "properties": {"each_side": _pair_schema(0)},
+                    "properties": {"each_side": _sizes_schema(0)},
                     "additionalProperties": False,
                     "required": ["each_side"],
                 },

@@ -48,13 +48,33 @@ class Pads(NamedTuple):
         return dict(zip(SIDES[len(self.axes)], self.flat, strict=True))
 
 
+Sizes = int | tuple[int, ...]
+"""One number for every axis, or one for each."""
+
+
 class Total(NamedTuple):
     """The textbook's padding: elements added on both sides of each axis together."""
 
-    axes: tuple[int, ...]
+    sizes: Sizes
 
 
-Padding = Auto | Total | Pads
+class EachSide(NamedTuple):
+    """Padding of the same size before and after along each axis."""
+
+    sizes: Sizes
+
+
+class Sides(NamedTuple):
+    """Padding by the names of the sides; a side that is not named has none."""
+
+    elements: tuple[tuple[str, int], ...]
+
+
+Padding = Auto | Total | EachSide | Sides
+"""Padding as it is written."""
+
+AxisPadding = Auto | tuple[int, int]
+"""Padding along one axis: by a rule, or the elements before and after."""
 
 
 class Window(NamedTuple):
@@ -164,16 +184,14 @@ def number(value: int) -> str:
     return f"−{-value}" if value < 0 else str(value)
 
 
-def window(
-    n: int, kernel: int, stride: int, padding: Padding, axis: int, dilation: int = 1, ceil: bool = False
-) -> Axis:
-    """Return the window along `axis` (0 is the first) with its padding resolved."""
+def window(n: int, kernel: int, stride: int, padding: AxisPadding, dilation: int = 1, ceil: bool = False) -> Axis:
+    """Return the window along an axis of n elements with its padding resolved."""
     k = effective_kernel(kernel, dilation)
-    before, after = _resolve(n, k, stride, padding, axis)
+    before, after = _resolve(n, k, stride, padding)
     return Axis(n, kernel, stride, before, after, dilation, ceil)
 
 
-def _resolve(n: int, k: int, stride: int, padding: Padding, axis: int) -> tuple[int, int]:
+def _resolve(n: int, k: int, stride: int, padding: AxisPadding) -> tuple[int, int]:
     match padding:
         case "valid":
             return 0, 0
@@ -184,10 +202,7 @@ def _resolve(n: int, k: int, stride: int, padding: Padding, axis: int) -> tuple[
             p = max(0, (-(-n // stride) - 1) * stride + k - n)
             extra_first = split_total(p)
             return extra_first if padding == "same_lower" else (extra_first[1], extra_first[0])
-        case Pads():
-            return padding.axes[axis]
-        case Total():
-            return split_total(padding.axes[axis])
+    return padding
 
 
 class TransposedAxis(NamedTuple):
@@ -227,9 +242,9 @@ class TransposedAxis(NamedTuple):
 
 
 def transposed_window(
-    n: int, kernel: int, stride: int, padding: Padding, axis: int, dilation: int = 1, extra: int = 0
+    n: int, kernel: int, stride: int, padding: AxisPadding, dilation: int = 1, extra: int = 0
 ) -> TransposedAxis:
-    """Return the transposed window along `axis`; `same` cuts so that out = n·s."""
+    """Return the transposed window along an axis of n elements; `same` cuts so that out = n·s."""
     k = effective_kernel(kernel, dilation)
     if padding in ("same", "same_upper", "same_lower"):
         before, after = split_total(max(0, k - stride))
@@ -237,7 +252,7 @@ def transposed_window(
             before, after = after, before
         extra += max(0, stride - k)
     else:
-        before, after = _resolve(n, k, stride, padding, axis)
+        before, after = _resolve(n, k, stride, padding)
     return TransposedAxis(n, kernel, stride, before, after, dilation, extra)
 
 

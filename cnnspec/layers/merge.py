@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs
 from cnnspec.layers.geometry import AXES
-from cnnspec.wording import format_shape
+from cnnspec.wording import a_noun, format_shape
 
 
 class Merge(WithoutMacs):
@@ -40,14 +40,10 @@ def _usual(shapes: Iterable[Shape]) -> Shape:
 
 def _differences(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
     if len(a) != len(b):
-        return (f"one is {_form(a)}, the other {_form(b)}",)
+        return (f"one is {a_noun(a)}, the other {a_noun(b)}",)
     names = ("channels", *AXES[len(a) - 1]) if len(a) > 1 else ("length",)
     axes = [*zip(names, a, b, strict=True)][1 if kind == "concat" else 0 :]
     return tuple(f"{name}: {m} and {n}" for name, m, n in axes if m != n)
-
-
-def _form(shape: Shape) -> str:
-    return "an image" if len(shape) == 3 else "a vector"
 
 
 def _remedies(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
@@ -72,10 +68,10 @@ def _remedies(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
     also = f" and {conv}" if widen else ""
     if not factors and factor > 1:
         return (f"`upsample: {factor}`{also} at the end of that branch",)
-    if b[1] >= a[1] and b[2] >= a[2]:
-        return ("`padding: same` in the other branches", f"`crop: [{a[1]}, {a[2]}]`{also} at the end of that one")
-    if a[1] >= b[1] and a[2] >= b[2]:
-        crop = f"`crop: [{b[1]}, {b[2]}]` at the end of the other branches"
+    if all(n >= m for m, n in zip(a[1:], b[1:], strict=True)):
+        return ("`padding: same` in the other branches", f"`crop: {list(a[1:])}`{also} at the end of that one")
+    if all(m >= n for m, n in zip(a[1:], b[1:], strict=True)):
+        crop = f"`crop: {list(b[1:])}` at the end of the other branches"
         return (f"`padding: same`{also} in that branch",) if widen else ("`padding: same` in that branch", crop)
     return (f"`padding: same`{also} in the branches",)
 

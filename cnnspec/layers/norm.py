@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from cnnspec.layers.base import Elementwise, Inferred, Parameter, SameShape, Shape, spatial
+from cnnspec.layers.axes import spatial
+from cnnspec.layers.base import Elementwise, Inferred, Parameter, SameShape, Shape
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, Positive
 

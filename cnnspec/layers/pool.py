@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, spatial, whole_field
+from cnnspec.layers.axes import along_axes, padding_along, spatial
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, whole_field
 from cnnspec.layers.fields import PaddingField, Size
 from cnnspec.layers.geometry import Axis, adaptive_window, window
 from cnnspec.layers.window import does_not_fit, slide
@@ -19,18 +20,21 @@ class Pool(WithoutMacs):
     main = "kernel"
 
     kernel: Size
-    """Height and width of the window."""
+    """Size of the window."""
     stride: Size | None = None
     """Step of the window; by default its own size."""
     padding: PaddingField = "valid"
-    """Border around the image; a number is the total of both sides."""
+    """Border around the input; a number is the total of both sides."""
     rounding: Literal["floor", "ceil"] = "floor"
     """Whether a last window that is only partly filled is left out (floor) or kept (ceil)."""
 
     def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
         """Return the window along each axis; it moves by its own size where no stride is given."""
-        stride, ceil = self.stride or self.kernel, self.rounding == "ceil"
-        return tuple(window(n, self.kernel[i], stride[i], self.padding, i, ceil=ceil) for i, n in enumerate(shape[1:]))
+        rank, ceil = len(shape) - 1, self.rounding == "ceil"
+        kernel = along_axes(self.kernel, rank, "kernel")
+        stride = kernel if self.stride is None else along_axes(self.stride, rank, "stride")
+        axes = zip(shape[1:], kernel, stride, padding_along(self.padding, rank), strict=True)
+        return tuple(window(n, k, s, padding, ceil=ceil) for n, k, s, padding in axes)
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, oh, ow] for [c, h, w]."""
@@ -91,7 +95,7 @@ class AvgPool(Pool):
 
 
 class GlobalPool(WithoutMacs):
-    """Pooling over the whole image; the output is a vector."""
+    """Pooling over all positions; the output is a vector."""
 
     elementwise = False
     monotone = False
@@ -153,13 +157,13 @@ class AdaptiveAvgPool(WithoutMacs):
     piecewise = False
 
     size: Size
-    """Height and width of the output."""
+    """Size of the output."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, oh, ow] for [c, h, w]."""
         sizes = spatial(self.kind, inputs[0])
-        windows = tuple(adaptive_window(n, out) for n, out in zip(sizes, self.size, strict=True))
-        return Inferred((inputs[0][0], *self.size), windows)
+        out = along_axes(self.size, len(sizes), "size")
+        return Inferred((inputs[0][0], *out), tuple(map(adaptive_window, sizes, out)))
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the largest window, or of every position where there is one window alone."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, spatial
+from cnnspec.layers.axes import along_axes, padding_along, spatial
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, PaddingField, Range, Size
 from cnnspec.layers.geometry import AXES, centred_crop, window
 from cnnspec.layers.window import slide
-from cnnspec.wording import format_shape
+from cnnspec.wording import format_shape, noun
 
 
 class Rearranged(WithoutMacs):
@@ -26,42 +27,58 @@ class Rearranged(WithoutMacs):
 
 
 class Upsample(Rearranged):
-    """The image enlarged by an integer factor.
+    """The input enlarged by an integer factor.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
 
         - upsample: {scale: 2, mode: bilinear}
 
-    `bilinear` samples at half-pixel centres (PyTorch's align_corners=False).
+    `linear` (on images also called `bilinear`, on volumes `trilinear`) samples at half-pixel centres (PyTorch's
+    align_corners=False).
     """
 
     kind = "upsample"
     main = "scale"
 
     scale: Size
-    """The factors for height and width."""
-    mode: Literal["nearest", "bilinear"] = "nearest"
+    """The factor along each axis."""
+    mode: Literal["nearest", "linear", "bilinear", "trilinear"] = "nearest"
     """Repeat each number, or interpolate."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, h·scale, w·scale] for [c, h, w]."""
         sizes = spatial(self.kind, inputs[0])
-        return Inferred((inputs[0][0], *(n * scale for n, scale in zip(sizes, self.scale, strict=True))))
+        if (rank := _INTERPOLATED_AXES.get(self.mode, len(sizes))) != len(sizes):
+            raise ShapeError(
+                "wrong-rank",
+                f"`{self.mode}` interpolates {rank} axes, and the input of `{{name}}` has {len(sizes)}",
+                field="mode",
+                remedies=("`linear`",),
+            )
+        return Inferred((inputs[0][0], *(n * scale for n, scale in zip(sizes, self.scales(inputs[0]), strict=True))))
+
+    def scales(self, shape: Shape) -> tuple[int, ...]:
+        """Return the factor along each spatial axis of an input (or output) of this shape."""
+        return along_axes(self.scale, len(shape) - 1, "scale")
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of one element, or of the two that are interpolated."""
-        kernel = [scale if self.mode == "nearest" or scale == 1 else 2 * scale for scale in self.scale]
-        axes = zip(seen, kernel, self.scale, inferred.shape[1:], strict=True)
+        scales = self.scales(inferred.shape)
+        kernel = [scale if self.mode == "nearest" or scale == 1 else 2 * scale for scale in scales]
+        axes = zip(seen, kernel, scales, inferred.shape[1:], strict=True)
         return tuple(field.transposed(k, scale, n) for field, k, scale, n in axes)
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the products."""
-        sizes = zip(AXES[len(self.scale)], inputs[0][1:], self.scale, shape[1:], strict=True)
+        sizes = zip(AXES[len(shape) - 1], inputs[0][1:], self.scales(shape), shape[1:], strict=True)
         return [(name, f"{n} · {scale} = {out}") for name, n, scale, out in sizes]
 
 
+_INTERPOLATED_AXES = {"bilinear": 2, "trilinear": 3}
+
+
 class Pad(Rearranged):
-    """The image with a border of zeros (or another number), of its mirror image, or of its outermost numbers.
+    """The input with a border of zeros (or another number), of its mirror image, or of its outermost numbers.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
 
@@ -88,16 +105,18 @@ class Pad(Rearranged):
                 field="padding",
                 label="takes numbers here",
             )
-        axes = [window(n, 1, 1, self.padding, i) for i, n in enumerate(sizes)]
+        pads = padding_along(self.padding, len(sizes))
+        axes = [window(n, 1, 1, pad) for n, pad in zip(sizes, pads, strict=True)]
         windows = tuple(axis.resolved for axis in axes)
         found = Inferred((inputs[0][0], *(axis.out for axis in axes)), windows)
         if self.mode == "reflect" and any(max(axis.before, axis.after) >= axis.n for axis in axes):
+            near = zip(sizes, AXES[len(sizes)], strict=True)
             raise ShapeError(
                 "size-too-large",
-                "a mirror image cannot be wider than the image",
+                f"a mirror image cannot be wider than the {noun(inputs[0])}",
                 field="padding",
-                label=f"pads {found.pads}, of a {format_shape(sizes)} image",
-                remedies=(f"at most {sizes[0] - 1} rows and {sizes[1] - 1} columns on each side",),
+                label=f"pads {found.pads}, of a {format_shape(sizes)} {noun(inputs[0])}",
+                remedies=(f"at most {' and '.join(f'{n - 1} in {axis}' for n, axis in near)} on each side",),
                 larger_input=True,
             )
         return found
@@ -113,7 +132,7 @@ class Pad(Rearranged):
 
 
 class Crop(Rearranged):
-    """The middle of the image.
+    """The middle of the input.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
 
@@ -126,22 +145,22 @@ class Crop(Rearranged):
     main = "size"
 
     size: Size
-    """Height and width of what is kept."""
+    """Size of what is kept."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, *size] for [c, h, w]."""
         sizes = spatial(self.kind, inputs[0])
-        if any(size > n for size, n in zip(self.size, sizes, strict=True)):
+        kept = along_axes(self.size, len(sizes), "size")
+        if any(size > n for size, n in zip(kept, sizes, strict=True)):
             raise ShapeError(
                 "size-too-large",
-                "a crop cannot be larger than the image",
+                f"a crop cannot be larger than the {noun(inputs[0])}",
                 field="size",
-                label=f"{format_shape(self.size)} of a {format_shape(sizes)} image",
+                label=f"{format_shape(kept)} of a {format_shape(sizes)} {noun(inputs[0])}",
                 remedies=(f"at most {list(sizes)}",),
                 larger_input=True,
             )
-        windows = tuple(centred_crop(n, size) for n, size in zip(sizes, self.size, strict=True))
-        return Inferred((inputs[0][0], *self.size), windows)
+        return Inferred((inputs[0][0], *kept), tuple(map(centred_crop, sizes, kept)))
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input, at as many positions as there are now."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from cnnspec.layers.axes import along_axes
 from cnnspec.layers.base import Fields, Inferred, Layer, ShapeError
 from cnnspec.layers.geometry import AXES, Axis, Pads, Total, effective_kernel, split_total
 from cnnspec.wording import format_shape
@@ -28,33 +29,42 @@ def does_not_fit(axes: Sequence[Axis]) -> ShapeError:
     needed = [max(0, axis.k - axis.n) for axis in axes]
     shown = str(needed[0]) if len(set(needed)) == 1 else str(needed)
     spans, sizes = format_shape([axis.k for axis in axes]), format_shape([axis.n for axis in axes])
+    fit = (
+        f"{spans} window{dilated}, {sizes} input" if len(axes) > 1 else f"window of {spans}{dilated}, input of {sizes}"
+    )
     return ShapeError(
         "kernel-too-large",
         "`{name}` window does not fit its input",
         field="kernel",
-        label=f"{spans} window{dilated}, {sizes} input, {padded}",
+        label=f"{fit}, {padded}",
         notes=tuple(f"{name}: {axis.formula()}" for name, axis in bad),
         remedies=(f"a kernel of at most {largest}{across}", f"`padding: same` (or {shown} in total)"),
         larger_input=True,
     )
 
 
-def looks_per_side(layer: Layer) -> tuple[str, str] | None:
-    """Return a message and a remedy where a total padding is what other frameworks would write for each side."""
+def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
+    """Return a message and a remedy where a total padding is what other frameworks would write for each side.
+
+    `rank` is the number of spatial axes; sizes that are written for another number are not compared.
+    """
     if not _pads_its_input(type(layer)):
         return None
     padding: Any = getattr(layer, "padding")  # noqa: B009
     if not isinstance(padding, Total):
         return None
-    kernel: Any = getattr(layer, "kernel")  # noqa: B009
-    dilation = getattr(layer, "dilation", (1,) * len(kernel))
+    try:
+        kernel, dilation = (along_axes(getattr(layer, name, 1), rank, name) for name in ("kernel", "dilation"))
+        pads = along_axes(padding.sizes, rank, "padding")
+    except ShapeError:
+        return None
     spans = [effective_kernel(k, d) for k, d in zip(kernel, dilation, strict=True)]
-    axes = [*zip(spans, padding.axes, strict=True)]
+    axes = [*zip(spans, pads, strict=True)]
     if not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
         return None
-    written = str(padding.axes[0]) if len(set(padding.axes)) == 1 else str(list(padding.axes))
+    written = str(pads[0]) if len(set(pads)) == 1 else str(list(pads))
     same = all(2 * p == k - 1 for k, p in axes)
-    sides = Pads(tuple(split_total(p) for p in padding.axes)).by_side()
+    sides = Pads(tuple(split_total(p) for p in pads)).by_side()
     listed = [f"{n} {_WHERE[side]}" for side, n in sides.items()]
     message = f"`padding: {written}` is {', '.join(listed[:-1])} and {listed[-1]}"
     explicit = ", ".join(f"{side}: {n}" for side, n in sides.items())

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
+from cnnspec.language.inputs import flow_of
 from cnnspec.language.load import loads
 from cnnspec.rng import stream
 from cnnspec.testing.definitions import Array
@@ -40,7 +41,8 @@ class Case:
         """Return the spec as text."""
         train = f"train: {self.train}\n" if self.train else ""
         return (
-            f"cnnspec: 1\nname: {self.name}\ninput: {list(self.input)}\n{train}layers:\n{indent(self.layers, '  ')}\n"
+            f"cnnspec: 1\nname: {self.name}\ninput: {flow_of(self.input)}\n{train}layers:\n"
+            f"{indent(self.layers, '  ')}\n"
         )
 
     @cache  # noqa: B019  (a case is frozen, and there are few)
@@ -84,6 +86,11 @@ class Case:
                 drawn = numbers.uniform(0.5, 1.5, parameter.shape)
             weights[name] = rounded(drawn)
         return weights
+
+
+def rows(kind: str, input: tuple[int, ...], **layers: str) -> list[Case]:
+    """Return cases of one kind on one input, from the name of each variant and its layer."""
+    return [Case(f"{kind}-{name}".replace("_", "-"), kind, f"- {layer}", input) for name, layer in layers.items()]
 
 
 def rounded(a: Array) -> Array:

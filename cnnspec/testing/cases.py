@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from cnnspec.testing.case import Case
-
-
-def _rows(kind: str, input: tuple[int, ...], **layers: str) -> list[Case]:
-    """Return cases of one kind on one input, from the name of each variant and its layer."""
-    return [Case(f"{kind}-{name}".replace("_", "-"), kind, f"- {layer}", input) for name, layer in layers.items()]
-
+from cnnspec.testing import cases_ranks
+from cnnspec.testing.case import Case, rows
 
 IMAGE = (4, 6, 5)
 VECTOR = (7,)
 
-CONV = _rows(
+CONV = rows(
     "conv",
     (3, 7, 6),
     plain="conv: {channels: 4, kernel: 3}",
@@ -44,7 +39,7 @@ CONV = _rows(
     flip_same_even="conv: {channels: 2, kernel: 2, padding: same, flip: true}",
     depthwise="conv: {channels: 3, kernel: 3, groups: 3, padding: same}",
     depthwise_multiplier="conv: {channels: 6, kernel: 3, groups: 3, stride: 2}",
-) + _rows(
+) + rows(
     "conv",
     (4, 5, 6),
     groups="conv: {channels: 6, kernel: 3, groups: 2, padding: same}",
@@ -54,9 +49,9 @@ CONV = _rows(
 )
 
 # Enough channels for the algorithms that are only used for many.
-CONV_WIDE = _rows("conv", (16, 5, 4), wide="conv: {channels: 16, kernel: 3, padding: same}")
+CONV_WIDE = rows("conv", (16, 5, 4), wide="conv: {channels: 16, kernel: 3, padding: same}")
 
-CONV_TRANSPOSE = _rows(
+CONV_TRANSPOSE = rows(
     "conv_transpose",
     (3, 4, 5),
     plain="conv_transpose: {channels: 2, kernel: 3}",
@@ -76,13 +71,13 @@ CONV_TRANSPOSE = _rows(
     dilation="conv_transpose: {channels: 2, kernel: [2, 3], dilation: 2, stride: [1, 2], padding: 1}",
     dilated_output_padding="conv_transpose: {channels: 2, kernel: 2, dilation: 2, output_padding: 1}",
     depthwise="conv_transpose: {channels: 3, kernel: 2, stride: 2, groups: 3}",
-) + _rows(
+) + rows(
     "conv_transpose",
     (4, 3, 4),
     groups="conv_transpose: {channels: 6, kernel: 3, stride: 2, groups: 2, padding: {each_side: 1}}",
 )
 
-DENSE = _rows("dense", VECTOR, plain="dense: 4", no_bias="dense: {units: 3, bias: false}", one="dense: 1")
+DENSE = rows("dense", VECTOR, plain="dense: 4", no_bias="dense: {units: 3, bias: false}", one="dense: 1")
 
 FORMS = {
     "plain": "kernel: 2",
@@ -104,9 +99,9 @@ FORMS = {
 }
 
 POOL = [
-    *_rows("max_pool", (2, 6, 5), **{name: f"max_pool: {{{fields}}}" for name, fields in FORMS.items()}),
-    *_rows("avg_pool", (2, 6, 5), **{name: f"avg_pool: {{{fields}}}" for name, fields in FORMS.items()}),
-    *_rows(
+    *rows("max_pool", (2, 6, 5), **{name: f"max_pool: {{{fields}}}" for name, fields in FORMS.items()}),
+    *rows("avg_pool", (2, 6, 5), **{name: f"avg_pool: {{{fields}}}" for name, fields in FORMS.items()}),
+    *rows(
         "avg_pool",
         (2, 6, 5),
         **{
@@ -114,9 +109,9 @@ POOL = [
             for name in ("padding", "padding_four_sides", "same", "ceil_overhang", "ceil_padding")
         },
     ),
-    *_rows("global_avg_pool", IMAGE, image="global_avg_pool"),
-    *_rows("global_max_pool", IMAGE, image="global_max_pool"),
-    *_rows(
+    *rows("global_avg_pool", IMAGE, image="global_avg_pool"),
+    *rows("global_max_pool", IMAGE, image="global_max_pool"),
+    *rows(
         "adaptive_avg_pool",
         (2, 7, 5),
         one="adaptive_avg_pool: 1",
@@ -127,18 +122,18 @@ POOL = [
 ]
 
 NORM = [
-    *_rows("batch_norm", IMAGE, image="batch_norm", eps="batch_norm: {eps: 0.1, momentum: 0.3}"),
-    *_rows("batch_norm", VECTOR, vector="batch_norm"),
-    *_rows("layer_norm", IMAGE, channels="layer_norm", all="layer_norm: {axes: all, eps: 0.1}"),
-    *_rows("layer_norm", VECTOR, vector="layer_norm", vector_all="layer_norm: {axes: all}"),
-    *_rows(
+    *rows("batch_norm", IMAGE, image="batch_norm", eps="batch_norm: {eps: 0.1, momentum: 0.3}"),
+    *rows("batch_norm", VECTOR, vector="batch_norm"),
+    *rows("layer_norm", IMAGE, channels="layer_norm", all="layer_norm: {axes: all, eps: 0.1}"),
+    *rows("layer_norm", VECTOR, vector="layer_norm", vector_all="layer_norm: {axes: all}"),
+    *rows(
         "group_norm",
         IMAGE,
         two="group_norm: 2",
         one="group_norm: {groups: 1, eps: 0.1}",
         each="group_norm: 4",
     ),
-    *_rows(
+    *rows(
         "local_response_norm",
         (6, 3, 4),
         odd="local_response_norm: {size: 5, alpha: 0.5, k: 2}",
@@ -146,16 +141,16 @@ NORM = [
         wider_than_channels="local_response_norm: {size: 13, alpha: 2.0}",
         one="local_response_norm: 1",
     ),
-    *_rows("scale", IMAGE, learned="scale: 0.5", fixed="scale: {value: -0.5, learn: false}"),
-    *_rows("scale", VECTOR, vector="scale", vector_fixed="scale: {value: 3.0, learn: false}"),
+    *rows("scale", IMAGE, learned="scale: 0.5", fixed="scale: {value: -0.5, learn: false}"),
+    *rows("scale", VECTOR, vector="scale", vector_fixed="scale: {value: 3.0, learn: false}"),
 ]
 
 MOVED = [
-    *_rows("flatten", (2, 3, 4), image="flatten"),
-    *_rows("flatten", VECTOR, vector="flatten"),
-    *_rows("dropout", IMAGE, image="dropout: 0.5"),
-    *_rows("dropout", VECTOR, vector="dropout: 0.0"),
-    *_rows(
+    *rows("flatten", (2, 3, 4), image="flatten"),
+    *rows("flatten", VECTOR, vector="flatten"),
+    *rows("dropout", IMAGE, image="dropout: 0.5"),
+    *rows("dropout", VECTOR, vector="dropout: 0.0"),
+    *rows(
         "upsample",
         (2, 4, 3),
         nearest="upsample: [2, 3]",
@@ -164,8 +159,8 @@ MOVED = [
         bilinear_uneven="upsample: {scale: [3, 4], mode: bilinear}",
         bilinear_one="upsample: {scale: [1, 3], mode: bilinear}",
     ),
-    *_rows("upsample", (2, 1, 1), bilinear_pixel="upsample: {scale: 3, mode: bilinear}"),
-    *_rows(
+    *rows("upsample", (2, 1, 1), bilinear_pixel="upsample: {scale: 3, mode: bilinear}"),
+    *rows(
         "pad",
         (2, 4, 5),
         zeros="pad: 3",
@@ -175,12 +170,12 @@ MOVED = [
         each_side="pad: {padding: {each_side: [1, 2]}, mode: reflect}",
         nothing="pad: 0",
     ),
-    *_rows("crop", (2, 6, 5), odd="crop: [3, 2]", even="crop: [4, 3]", whole="crop: [6, 5]"),
-    *_rows(
+    *rows("crop", (2, 6, 5), odd="crop: [3, 2]", even="crop: [4, 3]", whole="crop: [6, 5]"),
+    *rows(
         "channel_shuffle", (6, 2, 3), two="channel_shuffle: 2", three="channel_shuffle: 3", each="channel_shuffle: 6"
     ),
-    *_rows("slice", IMAGE, middle="slice: [1, 3]", first="slice: [0, 1]"),
-    *_rows("slice", VECTOR, vector="slice: [2, 7]"),
+    *rows("slice", IMAGE, middle="slice: [1, 3]", first="slice: [0, 1]"),
+    *rows("slice", VECTOR, vector="slice: [2, 7]"),
 ]
 
 FUNCTIONS = {
@@ -309,5 +304,6 @@ CASES: tuple[Case, ...] = (
     *ACTIVATION,
     *MERGE,
     *TRAINING,
+    *cases_ranks.CASES,
 )
 """Every layer in every variant of its fields."""

@@ -7,6 +7,7 @@ without a batch axis, as at inference. Sizes and padding are not computed here: 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,41 +62,42 @@ def conv(layer: Conv, node: Node, params: Params, x: Array) -> Array:
 
     Textbook 1.1.1 for one channel, 1.2 for the stride s and the padding, 1.3 for the channels.
     """
-    weight = params["weight"][:, :, ::-1, ::-1] if layer.flip else params["weight"]
+    weight = params["weight"]
+    if layer.flip:
+        weight = np.flip(weight, tuple(range(2, weight.ndim)))
     x = bordered(node, x, 0.0, 0.0)
     y = np.zeros(node.shape)
-    outputs, oh, ow = node.shape
+    outputs, *positions = node.shape
     inputs_to_each = weight.shape[1]
-    for i, j in np.ndindex(oh, ow):
-        seen = x[under(node, i, j)]
+    for at in np.ndindex(*positions):
+        seen = x[under(node, *at)]
         for o in range(outputs):
             group = o // (outputs // layer.groups)
             own = seen[group * inputs_to_each : (group + 1) * inputs_to_each]
-            y[o, i, j] = (weight[o] * own).sum()
+            y[o, *at] = (weight[o] * own).sum()
     return y + over_channels(params["bias"], y) if "bias" in params else y
 
 
 @defines
 def conv_transpose(layer: ConvTranspose, node: Node, params: Params, x: Array) -> Array:
     """Each x[c, i, j] adds x[c, i, j] · weight[c] to the window of the output at (i, j); the padding is cropped."""
-    (top, bottom), (left, right) = ((w.before, w.after) for w in node.windows)
-    o, oh, ow = node.shape
-    y = np.zeros((o, top + oh + bottom, left + ow + right))
-    inputs, h, w = x.shape
+    o = node.shape[0]
+    y = np.zeros((o, *(w.before + w.out + w.after for w in node.windows)))
+    inputs = len(x)
     outputs_of_each = o // layer.groups
-    for c, i, j in np.ndindex(inputs, h, w):
+    for c, *at in np.ndindex(*x.shape):
         group = c // (inputs // layer.groups)
         own = y[group * outputs_of_each : (group + 1) * outputs_of_each]
-        own[under(node, i, j)] += x[c, i, j] * params["weight"][c]
-    y = y[:, top : top + oh, left : left + ow]
+        own[under(node, *at)] += x[c, *at] * params["weight"][c]
+    y = y[:, *(slice(w.before, w.before + w.out) for w in node.windows)]
     return y + over_channels(params["bias"], y) if "bias" in params else y
 
 
 def pooled(node: Node, x: Array, reduce: Callable[[Array], float]) -> Array:
     """Return one number for every window of every channel."""
     y = np.zeros(node.shape)
-    for c, i, j in np.ndindex(*node.shape):
-        y[c, i, j] = reduce(x[c][under(node, i, j)])
+    for c, *at in np.ndindex(*node.shape):
+        y[c, *at] = reduce(x[c][under(node, *at)])
     return y
 
 
@@ -128,10 +130,9 @@ def global_max_pool(layer: GlobalMaxPool, node: Node, params: Params, x: Array) 
 @defines
 def adaptive_avg_pool(layer: AdaptiveAvgPool, node: Node, params: Params, x: Array) -> Array:
     """The mean of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
-    rows, columns = (window.bounds for window in node.windows)
     y = np.zeros(node.shape)
-    for c, i, j in np.ndindex(*node.shape):
-        y[c, i, j] = x[c, slice(*rows[i]), slice(*columns[j])].mean()
+    for c, *at in np.ndindex(*node.shape):
+        y[c, *at] = x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))].mean()
     return y
 
 
@@ -164,40 +165,38 @@ def dropout(layer: Dropout, node: Node, params: Params, x: Array) -> Array:
 def upsample(layer: Upsample, node: Node, params: Params, x: Array) -> Array:
     """Each number repeated, or linear interpolation between the numbers, which lie at half-pixel centres."""
     y = np.zeros(node.shape)
-    for c, i, j in np.ndindex(*node.shape):
+    scales = layer.scales(node.shape)
+    for c, *at in np.ndindex(*node.shape):
         if layer.mode == "nearest":
-            y[c, i, j] = x[c, i // layer.scale[0], j // layer.scale[1]]
+            y[c, *at] = x[c, *(i // scale for i, scale in zip(at, scales, strict=True))]
             continue
-        (top, bottom, down), (left, right, across) = (
-            between(place, factor, n) for place, factor, n in zip((i, j), layer.scale, x.shape[1:], strict=True)
-        )
-        above = (1 - across) * x[c, top, left] + across * x[c, top, right]
-        below = (1 - across) * x[c, bottom, left] + across * x[c, bottom, right]
-        y[c, i, j] = (1 - down) * above + down * below
+        places = zip(at, scales, x.shape[1:], strict=True)
+        for corner in itertools.product(*(between(i, scale, n) for i, scale, n in places)):
+            y[c, *at] += math.prod(share for _, share in corner) * x[c, *(i for i, _ in corner)]
     return y
 
 
-def between(place: int, factor: int, n: int) -> tuple[int, int, float]:
-    """Return the two of n numbers between which the centre of an enlarged pixel lies, and its fractional position."""
+def between(place: int, factor: int, n: int) -> list[tuple[int, float]]:
+    """Return the two of n numbers between which the centre of an enlarged pixel lies, with the share of each."""
     centre = min(max((place + 0.5) / factor - 0.5, 0.0), n - 1.0)
     first = math.floor(centre)
-    return first, min(first + 1, n - 1), centre - first
+    return [(first, 1 - (centre - first)), (min(first + 1, n - 1), centre - first)]
 
 
 @defines
 def pad(layer: Pad, node: Node, params: Params, x: Array) -> Array:
-    """The image with a border."""
-    top, left = (w.before for w in node.windows)
-    _, h, w = x.shape
+    """The input with a border."""
     y = np.zeros(node.shape)
-    for c, i, j in np.ndindex(*node.shape):
-        row, column = i - top, j - left
+    sizes = x.shape[1:]
+    for c, *at in np.ndindex(*node.shape):
+        places = [i - w.before for i, w in zip(at, node.windows, strict=True)]
         if layer.mode == "reflect":
-            y[c, i, j] = x[c, mirrored(row, h), mirrored(column, w)]
+            y[c, *at] = x[c, *map(mirrored, places, sizes)]
         elif layer.mode == "edge":
-            y[c, i, j] = x[c, min(max(row, 0), h - 1), min(max(column, 0), w - 1)]
+            y[c, *at] = x[c, *(min(max(i, 0), n - 1) for i, n in zip(places, sizes, strict=True))]
         else:
-            y[c, i, j] = x[c, row, column] if 0 <= row < h and 0 <= column < w else layer.value
+            inside = all(0 <= i < n for i, n in zip(places, sizes, strict=True))
+            y[c, *at] = x[c, *places] if inside else layer.value
     return y
 
 
@@ -208,7 +207,7 @@ def mirrored(place: int, n: int) -> int:
 
 @defines
 def crop(layer: Crop, node: Node, params: Params, x: Array) -> Array:
-    """The middle of the image."""
+    """The middle of the input."""
     return x[:, *(slice(-w.before, w.out - w.before) for w in node.windows)]
 
 

@@ -15,8 +15,12 @@ from cnnspec.wording import cells, format_shape
 
 GAP = "  "
 
+PADS = "pads"
+_ARROWS = {1: "←→", 2: "↑↓←→", 3: "↙↗↑↓←→"}
+"""The sides before and after each axis, by the number of axes: front and back of a volume are ↙ and ↗."""
+
 # The order in which columns are kept on a narrow terminal.
-_FIRST = ("name", "output", "parameters", "reads", "pads ↑↓←→", "receptive field", "MACs", "step", "layer", "memory")
+_FIRST = ("name", "output", "parameters", "reads", PADS, "receptive field", "MACs", "step", "layer", "memory")
 
 Columns = Mapping[str, Sequence[str]]
 
@@ -54,8 +58,9 @@ def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Pain
     """Return the table of a network, a row for each layer, with the columns that fit; None is an unlimited width."""
     columns = _columns(graph, summary.rows)
     if width is not None:
-        fitting = {name: columns[name] for name in _FIRST[:3] if name in columns}
-        for name in _FIRST[3:]:
+        first = [_pads_heading(summary.rows) if name == PADS else name for name in _FIRST]
+        fitting = {name: columns[name] for name in first[:3] if name in columns}
+        for name in first[3:]:
             if name in columns and width_of({**fitting, name: columns[name]}) <= width:
                 fitting[name] = columns[name]
         columns = {name: texts for name, texts in columns.items() if name in fitting}
@@ -72,7 +77,7 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
         "layer": ["" if node.kind == node.name else describe(node) for node in graph.nodes],
         "reads": ["", *(_reads(row, before) for before, row in pairwise(rows))],
         "output": [format_shape(row.output) for row in rows],
-        "pads ↑↓←→": [" ".join(map(str, row.pads.flat)) if row.pads else "" for row in rows],
+        _pads_heading(rows): [" ".join(map(str, row.pads.flat)) if row.pads else "" for row in rows],
         "parameters": [f"{row.parameters:,}" if row.parameters else "" for row in rows],
         "MACs": [f"{row.macs:,}" if row.macs else "" for row in rows],
         "receptive field": [format_shape(row.receptive_field) if row.receptive_field else "" for row in rows],
@@ -80,6 +85,12 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
         "memory": [size_of(row.activation_bytes) for row in rows],
     }
     return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def _pads_heading(rows: Sequence[Row]) -> str:
+    """Return the heading of the pads, with an arrow for each side."""
+    axes = max((len(row.pads.axes) for row in rows if row.pads), default=0)
+    return f"{PADS} {_ARROWS[axes]}" if axes else PADS
 
 
 def _reads(row: Row, before: Row) -> str:
@@ -91,22 +102,20 @@ def _reads(row: Row, before: Row) -> str:
 
 
 def _step(row: Row) -> str:
-    if row.step is None or len(row.output) != 3:
+    if row.step is None or len(row.output) == 1:
         return ""
-    h, w = row.step
-    return str(h) if h == w else f"{h}×{w}"
+    return str(row.step[0]) if len(set(row.step)) == 1 else "×".join(map(str, row.step))
 
 
 def describe(node: Node) -> str:
     """Return the layer's kind with its main fields: `conv 5×5 /2`."""
     layer: Any = node.layer
     parts = [node.kind]
-    kernel = getattr(layer, "kernel", None)
-    stride = getattr(layer, "stride", None)
-    if kernel:
-        parts.append(format_shape(kernel))
-    if stride and stride != (1, 1):
-        parts.append(f"/{stride[0]}" if stride[0] == stride[1] else f"/{format_shape(stride)}")
+    if hasattr(layer, "kernel"):
+        parts.append(format_shape([window.kernel for window in node.windows]))
+    stride = [window.stride for window in node.windows]
+    if getattr(layer, "stride", None) and set(stride) != {1}:
+        parts.append(f"/{stride[0]}" if len(set(stride)) == 1 else f"/{format_shape(stride)}")
     if getattr(layer, "groups", 1) != 1 and node.kind != "group_norm":
         parts.append(f"in {layer.groups} groups")
     return " ".join(parts)

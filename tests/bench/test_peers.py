@@ -33,7 +33,12 @@ ZOO = {
     "squeezenet1_1": (3, 32, 32),
     "efficientnet_b0": (3, 32, 32),
 }
-UNSUPPORTED = {"conv-transpose-dilated-output-padding", "local-response-norm-even"}
+UNSUPPORTED = {
+    "conv-transpose-dilated-output-padding",
+    "local-response-norm-even",
+    "local-response-norm-sequence",
+    "local-response-norm-volume",
+}
 """What ONNX Runtime has no operator for."""
 
 

@@ -722,7 +722,7 @@ class TestReference:
     def test_one_layer(self, cnnspec: Cnnspec) -> None:
         page = cnnspec("layers", "max_pool").stdout
         assert page.startswith("max_pool\n\nThe largest number of each window.\n\nx [n, c, h, w] -> y [n, c, oh, ow]\n")
-        assert "kernel    Height and width of the window. (required; `max_pool: …` sets it)" in page
+        assert "kernel    Size of the window. (required; `max_pool: …` sets it)" in page
         entry = read_json(cnnspec("layers", "conv", "--format", "json").stdout)
         assert entry["fields"]["stride"]["default"] == 1
         assert entry["fields"]["kernel"]["required"] is True

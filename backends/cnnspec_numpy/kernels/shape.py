@@ -32,8 +32,8 @@ def _along_axes(x: Array, matrices: Sequence[Array]) -> Array:
 
 def upsample(context: Context[Upsample], x: Array) -> Result:
     """Each number repeated, or interpolated between half-pixel centres."""
-    scales, sizes = context.layer.scale, x.shape[2:]
-    if context.layer.mode == "bilinear":
+    scales, sizes = context.layer.scales(context.node.shape), x.shape[2:]
+    if context.layer.mode != "nearest":
         return weighted_sums(x, [interpolation(n, s, x.dtype) for n, s in zip(sizes, scales, strict=True)])
     # Each spatial axis is followed by one of the repetitions: [n, c, h, sh, w, sw].
     separate = (*x.shape[:2], *(n for pair in zip(sizes, scales, strict=True) for n in pair))

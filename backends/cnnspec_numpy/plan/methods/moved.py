@@ -59,7 +59,7 @@ def _shuffle(node: Any, x: Array, y: Array) -> Iterator[Call]:
 
 
 def _upsample(node: Any, x: Array, y: Array) -> Iterator[Call]:
-    sh, sw = node.layer.scale
+    sh, sw = node.layer.scales(node.shape)
     n, c, h, w = x.shape
     yield partial(np.copyto, y.reshape(n, c, h, sh, w, sw), x[:, :, :, None, :, None])
 

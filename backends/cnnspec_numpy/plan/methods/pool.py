@@ -248,6 +248,8 @@ def sums_of(node: Any) -> tuple[Array, Array] | None:
     if node.kind == "upsample" and node.layer.mode == "bilinear":
         from cnnspec_numpy.kernels.shape import interpolation
 
-        rows, columns = (interpolation(n, s, np.dtype(float)) for n, s in zip(sizes, node.layer.scale, strict=True))
+        rows, columns = (
+            interpolation(n, s, np.dtype(float)) for n, s in zip(sizes, node.layer.scales(node.shape), strict=True)
+        )
         return rows, columns
     return None

@@ -1,0 +1,67 @@
+"""The spatial axes of a layer's input, of which there are one, two or three, and what a layer says of each."""
+
+from __future__ import annotations
+
+from cnnspec.layers.base import Shape, ShapeError
+from cnnspec.layers.geometry import AXES, SIDES, AxisPadding, EachSide, Padding, Sides, Sizes, Total, split_total
+from cnnspec.wording import names
+
+# The number of spatial axes is called the rank here.
+
+
+def spatial(kind: str, shape: Shape) -> Shape:
+    """Return the sizes of the spatial axes, [c, h, w] -> [h, w]; a flat vector is a ShapeError."""
+    if len(shape) < 2:
+        raise ShapeError(
+            "needs-image",
+            f"`{{name}}` takes an image, and gets a flat vector of {shape[0]}",
+            label="needs channels × height × width",
+            remedies=(f"put `{kind}` before the layer that flattens",),
+            input_index=0,
+        )
+    return shape[1:]
+
+
+def along_axes(sizes: Sizes, rank: int, field: str) -> tuple[int, ...]:
+    """Return the size along each of `rank` axes; raise ShapeError where the field has one for another number."""
+    if isinstance(sizes, int):
+        return (sizes,) * rank
+    if len(sizes) != rank:
+        raise wrong_rank(field, f"has {_counted(len(sizes), 'size')}", rank, f"takes one number or {axis_list(rank)}")
+    return sizes
+
+
+def padding_along(padding: Padding, rank: int, field: str = "padding") -> tuple[AxisPadding, ...]:
+    """Return the padding along each of `rank` axes; raise ShapeError where it is written for another number."""
+    match padding:
+        case Total():
+            return tuple(map(split_total, along_axes(padding.sizes, rank, field)))
+        case EachSide():
+            return tuple((n, n) for n in along_axes(padding.sizes, rank, field))
+        case Sides():
+            return _by_side(dict(padding.elements), rank, field)
+    return (padding,) * rank
+
+
+def _by_side(elements: dict[str, int], rank: int, field: str) -> tuple[tuple[int, int], ...]:
+    sides = SIDES[rank]
+    if absent := [side for side in elements if side not in sides]:
+        raise wrong_rank(field, f"names `{absent[0]}`", rank, f"takes {names(sides)}")
+    sizes = [elements.get(side, 0) for side in sides]
+    return tuple(zip(sizes[::2], sizes[1::2], strict=True))
+
+
+def wrong_rank(field: str, what: str, rank: int, label: str) -> ShapeError:
+    """Return the error of a field that is written for another number of axes than the input has."""
+    message = f"`{field}` of `{{name}}` {what}, and its input has {_counted(rank, 'spatial axis')}: {axis_list(rank)}"
+    return ShapeError("wrong-rank", message, field=field, label=label)
+
+
+def axis_list(rank: int) -> str:
+    """Return the axes as a list in a message: [height, width]."""
+    return f"[{', '.join(AXES[rank])}]"
+
+
+def _counted(n: int, noun: str) -> str:
+    plural = noun.replace("axis", "axe") + "s"
+    return f"{n} {noun if n == 1 else plural}"
