@@ -161,6 +161,8 @@ def _local_response_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     if not layer.size & 1:
         raise BackendError(f"ONNX has no local_response_norm over an even number of channels (`{node.name}`)")
+    if len(node.shape) != 3:
+        raise BackendError(f"ONNX Runtime has no local_response_norm of anything but images (`{node.name}`)")
     return e.add("LRN", xs, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
 
 
