@@ -15,6 +15,7 @@ import click
 
 from cnnspec.diagnostics import Diagnostic, Paint, SpecError, format_diagnostic
 from cnnspec.errors import CnnspecError
+from cnnspec.graph.settings import MOST_SIZES
 from cnnspec.layers import Shape
 from cnnspec.sizes import parse_size
 
@@ -107,8 +108,10 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shape:
         """Return the shape."""
         parts = str(value).lower().replace("×", "x").replace(",", "x").split("x")
-        if len(parts) not in (1, 3) or not all(p.strip().isdecimal() and 0 < int(p) < 2**31 for p in parts):
-            self.fail(f"{value!r} is not a shape: write channels, height and width as 3x64x64", param, ctx)
+        fits = 1 <= len(parts) <= MOST_SIZES
+        if not fits or not all(p.strip().isdecimal() and 0 < int(p) < 2**31 for p in parts):
+            remedy = "write channels, height and width as 3x64x64, channels and length as 1x16000"
+            self.fail(f"{value!r} is not a shape: {remedy}", param, ctx)
         return tuple(map(int, parts))
 
 

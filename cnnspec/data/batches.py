@@ -14,6 +14,7 @@ from cnnspec.errors import DataError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Augment
 from cnnspec.layers import Shape
+from cnnspec.wording import format_shape, noun
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Array:
@@ -56,7 +57,9 @@ def check_augment(augment: Augment, shape: Shape) -> None:
     if not augment.shift and augment.flip == "none":
         return
     if len(shape) != 3:
-        raise DataError(f"`augment` shifts and mirrors images, and the network takes vectors of {shape[0]} features")
+        raise DataError(
+            f"`augment` shifts and mirrors images, and the network takes {noun(shape)}s of {format_shape(shape)}"
+        )
     if augment.shift >= min(shape[1:]):
         raise DataError(f"`augment: {{shift: {augment.shift}}}` can move images of {shape[1]}×{shape[2]} out of sight")
 

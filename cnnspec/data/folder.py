@@ -15,7 +15,7 @@ from cnnspec.data import images, inputs
 from cnnspec.data.targets import are_classes
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.spec import Spec
-from cnnspec.wording import format_shape
+from cnnspec.wording import format_shape, noun
 
 PICTURES = (".png", ".jpg", ".jpeg")
 _TRAIN, _TESTS = "train", ("test", "val")
@@ -80,9 +80,9 @@ def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None
         raise DataError(f"`{root}` holds classes, and mean squared error compares numbers: use `loss: cross_entropy`")
     if len(spec.input.shape) != 3:
         raise DataError(
-            f"`{root}` is a folder of images, and `{spec.name}` takes vectors of "
-            f"{format_shape(spec.input.shape)} features: "
-            "let the spec's input be an image, and begin with `flatten`"
+            f"`{root}` is a folder of images, and `{spec.name}` takes {noun(spec.input.shape)}s of "
+            f"{format_shape(spec.input.shape)}: let the spec's input be an image"
+            + (", and begin with `flatten`" if len(spec.input.shape) == 1 else "")
         )
     parts, notes = _parts(root)
     train, *tests = [ImageFiles(folder, _by_class(folder)) for folder in parts]

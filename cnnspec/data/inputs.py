@@ -52,7 +52,8 @@ def read(files: Iterable[str | Path], graph_input: Input, *, limit: int | None =
 
     Pixels (images, and arrays of uint8) are scaled as the spec's `input` says; arrays of floats are taken as they are.
     For x [c, h, w] a file holds that or [n, c, h, w]; an axis of one channel may be left out; a vector may be written
-    as an image. Pixels of another size or colour are converted as `graph_input.fit` says (`images.fit`).
+    as an image. Sequences [c, l] and volumes [c, d, h, w] likewise. Pixels of another size or colour are converted as
+    `graph_input.fit` says (`images.fit`).
     """
     if limit is not None and limit < 1:
         raise InputError(f"a batch has at least one sample, not {limit}")
@@ -148,7 +149,7 @@ def as_samples(array: Array, shape: Shape) -> Array | None:
     """Return an array as samples [n, *shape] where possible: one channel may be left out, a vector be an image."""
     if array.shape[1:] == shape:
         return array
-    if len(shape) == 3 and shape[0] == 1 and array.shape[1:] == shape[1:]:
+    if len(shape) > 1 and shape[0] == 1 and array.shape[1:] == shape[1:]:
         return array[:, None]
     if len(shape) == 1 and array.ndim in (3, 4) and math.prod(array.shape[1:]) == shape[0]:
         return array.reshape(len(array), -1)
@@ -159,7 +160,7 @@ def _as_batch(array: Array, shape: Shape) -> Array | None:
     """Return the array as [n, *shape] where possible; one sample of the exact shape takes precedence over a batch."""
     if array.shape == shape:
         return array[None]
-    if len(shape) == 3 and shape[0] == 1 and array.shape == shape[1:]:
+    if len(shape) > 1 and shape[0] == 1 and array.shape == shape[1:]:
         return array[None, None]
     if len(shape) == 1 and array.ndim in (2, 3) and array.size == shape[0]:
         return array.reshape(1, -1)

@@ -15,6 +15,7 @@ from cnnspec.language.document import Document, Opener, read_document
 from cnnspec.language.examples import read_examples
 from cnnspec.language.expand import Expansion
 from cnnspec.layers import Shape
+from cnnspec.wording import a_noun, format_shape
 
 
 def build(
@@ -46,6 +47,8 @@ def build(
 
 def _expand(document: Document, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
     """Expand a document and check the whole; None where an error leaves out layers."""
+    if input_shape is not None and not _same_rank(document, input_shape):
+        return None
     shape = input_shape or (document.input.shape if document.input else None)
     builder = GraphBuilder(document.name, init=document.init)
     expansion = Expansion(document, builder, check_expected=as_written)
@@ -67,3 +70,14 @@ def _expand(document: Document, input_shape: Shape | None, *, as_written: bool) 
     preprocessing = document.input.model_copy(update={"shape": nodes[0].shape})
     about = (document.classes, document.init, examples, document.train)
     return Spec(document.name, builder.graph(), preprocessing, *about)
+
+
+def _same_rank(document: Document, shape: Shape) -> bool:
+    """Report an input shape from outside that has another number of axes than the spec's own."""
+    own, span = document.input, document.input_span
+    if own is None or span is None or len(own.shape) == len(shape):
+        return True
+    message = f"an input of {format_shape(shape)} is {a_noun(shape)}, and the spec takes {a_noun(own.shape)}"
+    remedy = f"{len(own.shape)} sizes, as in {format_shape(own.shape)}"
+    document.scope.error("wrong-rank", message, span, f"is {format_shape(own.shape)}", help=remedy)
+    return False

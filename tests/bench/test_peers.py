@@ -74,7 +74,7 @@ def agrees(run: Run, graph: Graph, arrays: Arrays, x: Array, tolerance: float = 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_layer_in_every_variant(run: Run, case: Any) -> None:
     if run is run_onnx and case.name in UNSUPPORTED:
-        with pytest.raises(BackendError, match="ONNX( Runtime)? has no"):
+        with pytest.raises(BackendError, match=r"ONNX( Runtime)? has no"):
             run(case.graph(), case.weights(), case.x().astype(np.float32))
         return
     agrees(run, case.graph(), case.weights(), case.x())

@@ -173,7 +173,13 @@ class TestCheck:
         assert larger[0]["output"] == [3, 32, 32]
         assert larger[1]["output"] == [6, 28, 28]
 
-    @pytest.mark.parametrize("shape", ["3x32", "0x8x8", "axbxc", "-1x8x8", "1x2x3x4", ""])
+    @pytest.mark.parametrize(("shape", "noun"), [("784", "vector"), ("3x32", "sequence"), ("1x2x3x4", "volume")])
+    def test_a_shape_of_another_rank(self, cnnspec: Cnnspec, shape: str, noun: str) -> None:
+        result = cnnspec("check", "lenet", f"--input={shape}")
+        assert result.exit_code == 1
+        assert f"is a {noun}, and the spec takes an image" in result.stdout
+
+    @pytest.mark.parametrize("shape", ["0x8x8", "axbxc", "-1x8x8", "1x2x3x4x5", ""])
     def test_no_shape(self, cnnspec: Cnnspec, shape: str) -> None:
         result = cnnspec("check", "lenet", f"--input={shape}")
         assert result.exit_code == 2
