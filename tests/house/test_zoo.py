@@ -47,6 +47,15 @@ LITERATURE: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "convnext_tiny": (28_589_128, 4_455_531_264, (1000,)),
     "unet": (31_030_658, 150_428_424_448, (2, 388, 388)),
     "unet_padded": (31_030_658, 192_384_335_872, (2, 512, 512)),
+    "mobilenet_v3_small": (2_542_856, 56_510_400, (1000,)),
+    "mnasnet1_0": (4_383_312, 314_415_872, (1000,)),
+    "regnet_y_400mf": (4_344_144, 401_842_848, (1000,)),
+    "seresnet50": (28_088_024, 4_091_699_200, (1000,)),
+    "efficientnet_v2_s": (21_458_488, 8_365_617_152, (1000,)),
+    "inception_v3": (23_834_568, 5_713_216_096, (1000,)),
+    "attention_unet": (34_878_573, 66_424_930_304, (1, 256, 256)),
+    "m5": (558_090, 278_533_120, (10,)),
+    "r3d_18": (33_371_472, 40_696_553_472, (400,)),
     "resnet20": (272_474, 40_813_184, (10,)),
     "allconv28": (38_570, 5_795_904, (10,)),
     "separable28": (10_474, 842_656, (10,)),
@@ -54,13 +63,17 @@ LITERATURE: dict[str, tuple[int, int, tuple[int, ...]]] = {
 
 # What makes a forward run small: the input, and parameters of the spec. VGG and AlexNet keep their convolutions; most
 # of their weights are dense ones that would tell nothing more.
-SMALL: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
+SMALL: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), ((3, 32, 32), {"hidden": 64})),
     **dict.fromkeys(("nin", "resnet20", "resnet101", "resnet152"), ((3, 32, 32), {})),
     **dict.fromkeys(("allconv28", "separable28"), ((1, 28, 28), {})),
     "alexnet": ((3, 64, 64), {"hidden": 64}),
     "unet": ((1, 188, 188), {"crops": [8, 8, 8, 8]}),
     "unet_padded": ((1, 32, 32), {}),
+    "attention_unet": ((3, 32, 32), {}),
+    "inception_v3": ((3, 107, 107), {}),
+    "m5": ((1, 1600), {}),
+    "r3d_18": ((3, 8, 32, 32), {}),
 }
 
 
@@ -98,11 +111,11 @@ def test_backends_agree(name: str) -> None:  # vgg and resnet are vgg16 and resn
     graph = cnnspec.load(name, input_shape=shape, params=params).graph
     weights = random_weights(graph)
     x = rng.stream(0, "zoo", "input").standard_normal((1, *shape), np.float32)
-    a, b = (build(graph, backend, weights).predict(x) for backend in ("numpy", "torch"))
+    a, b = (build(graph, backend, weights, dtype="float64").predict(x) for backend in ("numpy", "torch"))
     assert np.isfinite(a).all()
     scale = np.abs(a).max()
     assert np.std(a) > 1e-2 * scale  # an output that is alike everywhere would compare nothing
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * scale)
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * scale)
 
 
 def test_the_padded_unet_takes_any_multiple_of_16() -> None:
