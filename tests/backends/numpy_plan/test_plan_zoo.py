@@ -20,7 +20,7 @@ SHALLOW = {"depths": [1, 1, 2, 1]}
 REST: dict[str, tuple[int | None, dict[str, Any]]] = {
     "alexnet": (64, {"hidden": 32}),
     "attention_unet": (32, {}),
-    "efficientnet_v2_s": (32, {"depths": [1, 2, 2, 2, 2]}),
+    "efficientnet_v2_s": (64, {"depths": [1, 2, 2, 2, 2]}),
     "inception_v3": (80, {}),
     **dict.fromkeys(("mobilenet_v3_small", "mnasnet1_0", "regnet_y_400mf"), (64, {})),
     "seresnet50": (32, SHALLOW),
