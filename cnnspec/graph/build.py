@@ -28,6 +28,7 @@ class GraphBuilder:
         self.init = init
         self.nodes: list[Node] = []
         self._by_name: dict[str, Node] = {}
+        self._arrays: dict[str, Parameter] = {}
 
     def input(self, shape: Shape, name: str = INPUT, *, span: Span | None = None) -> Node:
         """Add an input of the network: [c, ...] or [f], without the batch."""
@@ -72,6 +73,8 @@ class GraphBuilder:
         """
         inferred = layer.infer(*in_shapes)
         parameters = layer.parameters(*in_shapes)
+        if arrays:
+            self._check_shared(parameters, arrays)
         names = {}
         for key, parameter in parameters.items():
             names[key] = f"{name}.{key}"
@@ -93,7 +96,25 @@ class GraphBuilder:
             raise ValueError(f"`{node.name}` is in the graph already, or reads a node that is not ({node.inputs})")
         self.nodes.append(node)
         self._by_name[node.name] = node
+        for key, parameter in node.parameters.items():
+            self._arrays.setdefault(node.arrays[key], parameter)
         return node
+
+    def _check_shared(self, parameters: Mapping[str, Parameter], arrays: Mapping[str, str]) -> None:
+        """Raise ShapeError where a layer's parameters cannot be the arrays of another layer that they are to share."""
+        for key, name in arrays.items():
+            own, shared = parameters.get(key), self._arrays.get(name)
+            if own is None or shared is None:
+                continue
+            if own.numbers is not None or own.scheme is not None:
+                what = "carries numbers for" if own.numbers is not None else "has a scheme that draws"
+                message = f"`{{name}}` {what} its {key}, and shares that of another layer"
+            elif shared.shape != own.shape:
+                sizes = f"{format_shape(own.shape)}, and would share one of {format_shape(shared.shape)}"
+                message = f"`{{name}}` has a {key} of {sizes}"
+            else:
+                continue
+            raise ShapeError("share-mismatch", message, field="share")
 
     def graph(self, outputs: Iterable[str] | None = None) -> Graph:
         """Return the graph; its output is the last node where no `outputs` are named."""

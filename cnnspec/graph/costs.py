@@ -22,7 +22,7 @@ from cnnspec.layers.geometry import Pads, ReceptiveField
 
 
 class Row(NamedTuple):
-    """One layer of the table."""
+    """One layer of the table; its parameters are those that it does not share with an earlier one."""
 
     name: str
     kind: str
@@ -66,8 +66,11 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
     """Return the table and the totals of a graph for a batch of samples, with `itemsize` bytes for each number."""
     fields = receptive_fields(graph)
     rows = []
+    counted: set[str] = set()
     for node in graph.nodes:
         seen = fields[node.name]
+        own = [p for key, p in node.parameters.items() if node.arrays[key] not in counted]
+        counted.update(node.arrays.values())
         rows.append(
             Row(
                 node.name,
@@ -75,7 +78,7 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
                 node.inputs,
                 node.shape,
                 node.inferred.pads if _has_padding(node) else None,
-                sum(p.size for p in node.parameters.values() if p.trainable),
+                sum(p.size for p in own if p.trainable),
                 node.layer.macs(node.in_shapes, node.shape),
                 tuple(field.size for field in seen) if seen else None,
                 tuple(field.step for field in seen) if seen else None,

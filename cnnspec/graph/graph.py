@@ -36,6 +36,12 @@ class Node:
         return self.layer.kind
 
     @property
+    def shares_with(self) -> str | None:
+        """The node whose arrays these are, where they are not its own."""
+        owners = {name.rpartition(".")[0] for name in self.arrays.values()}
+        return next(iter(owners - {self.name}), None)
+
+    @property
     def inferred(self) -> Inferred:
         """The result of the layer's shape rule."""
         return Inferred(self.shape, self.windows)

@@ -7,9 +7,9 @@ from typing import Any
 
 from cnnspec.diagnostics import Label, Span
 from cnnspec.language.entry import Entry
-from cnnspec.language.expressions import UNRESOLVED
+from cnnspec.language.expressions import UNRESOLVED, mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
-from cnnspec.language.names import NAME_RULE, PARAM_RULE, is_name, is_param_name
+from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_name, with_article
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
@@ -19,7 +19,7 @@ from cnnspec.wording import describe, names, quoted
 _REQUIRED = object()
 RESERVED = ("repeat", "from", "input")
 """Words of the language, which no block may be called."""
-COMMON_KEYS = ("name", "expect")
+COMMON_KEYS = ("name", "expect", "share")
 """Keys that every use of a block takes."""
 
 
@@ -29,6 +29,7 @@ class Param:
 
     type: str | None
     default: Any
+    """The value; the text of an expression of `$in`, which is evaluated at each use."""
     span: Span
 
     @property
@@ -96,12 +97,15 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
     for name, item in node.items():
         span = node.keys[name]
         if not is_param_name(name) or name in COMMON_KEYS:
-            remedy = f"every use of a block takes a `{name}`" if name in COMMON_KEYS else PARAM_RULE
+            remedy = f"every use of a block takes a `{name}`" if name in COMMON_KEYS else param_rule(name)
             scope.error("invalid-name", f"a parameter cannot be called {quoted(name)}", span, help=remedy)
             params[name.split("-")[0]] = Param(None, UNRESOLVED, span)
             continue
         if isinstance(item.value, str) and item.value in TYPES:
             params[name] = Param(item.value, _REQUIRED, span)
+            continue
+        if isinstance(item.value, str) and mentions_arriving(item.value):
+            params[name] = Param(None, item, span)
             continue
         try:
             default = scope.value(item)
@@ -141,6 +145,8 @@ def arguments(block: Block, entry: Entry) -> dict[str, Any]:
 
 def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope: Scope) -> Any:
     """Return the value of one parameter of a block."""
+    if item is None and isinstance(param.default, YamlNode):
+        item = param.default
     if item is None:
         return UNRESOLVED if param.required else param.default
     try:

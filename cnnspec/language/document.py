@@ -13,6 +13,7 @@ from cnnspec.graph.training import Train
 from cnnspec.language.blocks import Block, read_blocks
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.entry import Entry
+from cnnspec.language.expressions import mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, UnknownKeys, read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import read_input
 from cnnspec.language.params import read_params
@@ -51,6 +52,8 @@ class Document:
     expect: Expect | None = None
     expect_node: YamlNode | None = None
     examples: YamlNode | None = None
+    uses_arriving: bool = False
+    """Whether a text may refer to `$in`."""
 
 
 Opener = Callable[[str, Source], Source]
@@ -70,6 +73,7 @@ def read_document(
     scope = scope.replace(values=values)
     spec = chain[0]
     document = Document(_name(scope, spec, source), scope)
+    document.uses_arriving = any(mentions_arriving(level.span.source.text) for level in chain)
     _layers_and_input(document, chain, unknown)
     document.blocks = read_blocks(scope, chain)
     for key, reader in _READERS.items():

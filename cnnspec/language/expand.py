@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.build import GraphBuilder
@@ -12,11 +13,12 @@ from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
-from cnnspec.language.layer_placer import LayerPlacer
+from cnnspec.language.layer_placer import LayerPlacer, made_by
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
-from cnnspec.language.repeat import format_bindings, repeat_bindings, unresolved_bindings
+from cnnspec.language.repeat import first_number, format_bindings, repeat_bindings, unresolved_bindings
 from cnnspec.language.scope import Scope
+from cnnspec.language.sharing import Sharing
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import NORMS, Layer, Shape, find, known_kinds
 from cnnspec.layers.activation import Activation
@@ -25,6 +27,8 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import describe, quoted
 
 MAX_BLOCK_DEPTH = 30
+LIKE = "like"
+"""The key that names a layer whose spatial sizes are taken."""
 SUGAR = ("norm", "activation")
 """Fields of layers with weights that stand for further layers, in the order in which these follow."""
 
@@ -40,6 +44,7 @@ class Expansion:
         self.names = Names()
         self.counter = LayerCounter()
         self.placer = LayerPlacer(builder, self.counter)
+        self.sharing = Sharing(self.names, self.placer)
         self._check_expected = check_expected
         self._used_blocks: set[str] = set()
 
@@ -73,8 +78,14 @@ class Expansion:
 
     def _list(self, items: tuple[YamlNode, ...], scope: Scope, current: Output) -> Output:
         for item in items:
-            current = self._item(item, scope, current)
+            current = self._item(item, self._at(scope, current), current)
         return current
+
+    def _at(self, scope: Scope, current: Output) -> Scope:
+        """Return the scope with the channels that arrive, where the spec asks for them."""
+        if not self.document.uses_arriving:
+            return scope
+        return scope.replace(arriving=UNRESOLVED if current.shape is None else current.shape[0])
 
     def _item(self, item: YamlNode, scope: Scope, current: Output) -> Output:
         """Expand one item of a list: a layer, a merge, a block or a repeat."""
@@ -112,7 +123,7 @@ class Expansion:
         entry.scope.error("unknown-kind", message, entry.span, help=remedy)
         certain = find(suggest(entry.kind, known, certain=True) or "")
         if certain is not None and certain.arity is not None:
-            _read_layer(certain, Entry(certain.kind, entry.span, entry.config, entry.scope))
+            self._read_layer(certain, Entry(certain.kind, entry.span, entry.config, entry.scope))
         self._skip(entry)
 
     def _skip(self, entry: Entry) -> None:
@@ -128,11 +139,43 @@ class Expansion:
     def _layer(self, cls: type[Layer], entry: Entry, current: Output) -> Output:
         """Place one layer, and those that its `norm` and `activation` stand for."""
         name = self.names.of_layer(entry)
-        output = self._place(_read_layer(cls, entry), name, entry, [current])
+        output = self._place(self._read_layer(cls, entry), name, entry, [current])
         for key in SUGAR:
             if (item := entry.get(key)) is not None and issubclass(cls, Weighted):
-                output = self._sugar_layer(key, item, entry.scope, output)
+                output = self._sugar_layer(key, item, self._at(entry.scope, output), output)
         return self._finish(name, entry, output)
+
+    def _read_layer(self, cls: type[Layer], entry: Entry) -> Layer | None:
+        """Return a layer with its fields; with a `norm` behind it, `bias` is false where it is left out."""
+        sugar = SUGAR if issubclass(cls, Weighted) else ()
+        keys = (*sugar, "name", "expect", "share")
+        overrides: dict[str, Any] = {}
+        if sugar and entry.get("norm") is not None and entry.get("bias") is None:
+            overrides["bias"] = False
+        if cls.like is not None:
+            keys = (*keys, LIKE)
+            if (node := entry.get(LIKE)) is not None:
+                sizes = self._sizes_of(cls.like, node, entry)
+                if sizes is None:
+                    return None
+                overrides[cls.like] = sizes
+        return read_model(cls, entry, main=cls.main, overrides=overrides, extra_keys=keys)
+
+    def _sizes_of(self, field: str, node: YamlNode, entry: Entry) -> list[int] | None:
+        """Return the spatial sizes of the layer that `like` names; None where they are not known."""
+        scope = entry.scope
+        if (own := entry.get(field)) is not None:
+            message, remedy = f"`{LIKE}` stands beside `{field}`", "leave one of the two out"
+            scope.error("not-allowed-here", message, node.span, "", Label(own.span, "says it, too"), help=remedy)
+            return None
+        named = self.names.look_up(LIKE, node, scope)
+        if named is None or named.shape is None:
+            return None
+        if len(named.shape) == 1:
+            message = f"{quoted(named.node)} is a vector, and `{LIKE}` takes the sizes of spatial axes"
+            scope.error("needs-image", message, node.span, "", made_by(named))
+            return None
+        return list(named.shape[1:])
 
     def _sugar_layer(self, key: str, item: YamlNode, scope: Scope, current: Output) -> Output:
         """Place the layer that `norm` or `activation` stands for."""
@@ -158,7 +201,8 @@ class Expansion:
         """Place a layer under its name; the output is unknown where its fields are not valid."""
         if layer is None:
             return self.placer.unknown_output(name.full, entry.span)
-        output = self.placer.place(layer, name.full, entry, inputs, branches)
+        arrays = self.sharing.arrays(layer, name.full, entry)
+        output = self.placer.place(layer, name.full, entry, inputs, branches, arrays)
         if output.shape is not None:
             self.names.outputs[name.full] = output
         return output
@@ -186,7 +230,7 @@ class Expansion:
             remedy = f"`{kind}: {{main: [...], skip: []}}`"
             scope.error("wrong-type", f"`{kind}` takes branches by name, not {found}", entry.span, help=remedy)
             return self.placer.unknown_output(name.full, entry.span)
-        fields = {*cls.model_fields, "name", "expect"}
+        fields = {*cls.model_fields, "name", "expect", "share"}
         branches = {key: item for key, item in config.items() if key not in fields}
         own = YamlNode({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
         layer = read_model(cls, Entry(kind, entry.span, own, scope), extra_keys=config.keys)
@@ -207,7 +251,7 @@ class Expansion:
             return self.placer.unknown_output(current.node, span)
         items = item.elements()
         if items and (source := items[0].get("from")) is not None and len(items[0].keys) == 1:
-            named = self.names.look_up(source, scope)
+            named = self.names.look_up("from", source, scope)
             current = named or self.placer.unknown_output(current.node, items[0].span)
             items = items[1:]
         end = self._list(items, scope, current)
@@ -222,7 +266,7 @@ class Expansion:
             remedy = "`repeat: {times: 3, layers: [...]}`"
             scope.error("wrong-type", "`repeat` takes `times` or `each`, and `layers`", span, help=remedy)
             return self.placer.unknown_output(current.node, span)
-        unknown = unknown_keys(scope, config, ("times", "each", "layers", "name"), "`repeat`")
+        unknown = unknown_keys(scope, config, ("times", "each", "layers", "name", "first"), "`repeat`")
         layers = config.get("layers")
         if layers is None or not layers.is_list:
             if not unknown.explain("layers"):
@@ -232,14 +276,14 @@ class Expansion:
         bindings = repeat_bindings(entry, unknown, most + 1)
         if bindings and len(bindings) > most:
             self.counter.fail(entry.span_of("times"), scope)
-        name = self.names.of_group(entry)
-        for i, values in enumerate([unresolved_bindings(config)] if bindings is None else bindings, 1):
+        name, first = self.names.of_group(entry), first_number(entry)
+        for i, values in enumerate([unresolved_bindings(config)] if bindings is None else bindings):
             self.counter.add(span, scope)
-            shown = values or i > 1
+            shown = values or i > 0
             inner = scope.replace(
                 values={**scope.values, **values},
-                stack=(Label(span, f"round {i}{format_bindings(values)}"), *scope.stack) if shown else scope.stack,
-                prefix=f"{name.full}{i}." if name else scope.prefix,
+                stack=(Label(span, f"round {i + 1}{format_bindings(values)}"), *scope.stack) if shown else scope.stack,
+                prefix=f"{name.full}{first + i}." if name else scope.prefix,
             )
             current = self._list(layers.elements(), inner, current)
         if bindings is None:
@@ -272,16 +316,10 @@ class Expansion:
             open_blocks=(block.name, *scope.open_blocks),
             prefix=f"{name.full}." if name else scope.prefix,
         )
+        if (node := entry.get("share")) is not None:
+            inner = inner.replace(shared=self.sharing.of_block(node, name, entry))
         end = self._list(block.layers.elements(), inner, current)
         if name:
             self.names.define(name, end)
         end = self._expect(name.given or block.name if name else block.name, entry, end)
         return Output(end.node, end.shape, span)
-
-
-def _read_layer(cls: type[Layer], entry: Entry) -> Layer | None:
-    """Return a layer with its fields; with a `norm` behind it, `bias` is false where it is left out."""
-    sugar = SUGAR if issubclass(cls, Weighted) else ()
-    no_bias = bool(sugar) and entry.get("norm") is not None and entry.get("bias") is None
-    overrides = {"bias": False} if no_bias else {}
-    return read_model(cls, entry, main=cls.main, overrides=overrides, extra_keys=(*sugar, "name", "expect"))

@@ -13,6 +13,9 @@ Values = Mapping[str, Any]
 LARGEST = 2**63 - 1
 LONGEST = 1_000
 
+ARRIVING = "in"
+"""The name that stands for the number of channels that arrive where it is written."""
+
 UNRESOLVED: Any = object()
 """Stands for a value that an error hides, which is reported."""
 
@@ -41,6 +44,14 @@ class UnresolvedValue(Exception):
 def has_reference(text: str) -> bool:
     """Return whether there is anything to evaluate."""
     return "$" in text
+
+
+_ARRIVING = re.compile(rf"\${ARRIVING}\b|\$\([^$]*\b{ARRIVING}\b")
+
+
+def mentions_arriving(text: str) -> bool:
+    """Return whether a text may refer to `$in`."""
+    return _ARRIVING.search(text) is not None
 
 
 def evaluate(text: str, values: Values) -> Any:

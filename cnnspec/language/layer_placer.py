@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.build import GraphBuilder
@@ -53,7 +53,13 @@ class LayerPlacer:
         return Output(node, shape, span)
 
     def place(
-        self, layer: Layer, name: str, entry: Entry, inputs: Sequence[Output], branches: tuple[str, ...] = ()
+        self,
+        layer: Layer,
+        name: str,
+        entry: Entry,
+        inputs: Sequence[Output],
+        branches: tuple[str, ...] = (),
+        arrays: Mapping[str, str] | None = None,
     ) -> Output:
         """Place a layer that reads `inputs` and return its output; report an error where it does not fit them."""
         self.counter.add(entry.span, entry.scope)
@@ -64,7 +70,7 @@ class LayerPlacer:
             return self.unknown_output(name, entry.span, layer.fixed_shape)
         reads = [output.node for output in inputs]
         try:
-            node = self.builder.infer(name, layer, reads, shapes, branches=branches, span=entry.span)
+            node = self.builder.infer(name, layer, reads, shapes, branches=branches, arrays=arrays, span=entry.span)
         except ShapeError as error:
             self._report(error, layer, name, entry, inputs)
             return self.unknown_output(name, entry.span, layer.fixed_shape)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cnnspec.diagnostics import Label, Span
 from cnnspec.language.entry import Entry
+from cnnspec.language.expressions import ARRIVING
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
@@ -16,7 +17,7 @@ from cnnspec.wording import describe, nearest, quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 NAME_RULE = "letters a to z, digits, `_` and `-`, with a letter or `_` first"
-PARAM_RULE = "letters a to z, digits and `_`, with a letter or `_` first"
+_PARAM_RULE = "letters a to z, digits and `_`, with a letter or `_` first"
 """As a name, without the `-`, which `$a-b` would read as minus."""
 
 
@@ -27,7 +28,12 @@ def is_name(text: str) -> bool:
 
 def is_param_name(text: str) -> bool:
     """Return whether a parameter may be called this."""
-    return is_name(text) and "-" not in text
+    return is_name(text) and "-" not in text and text != ARRIVING
+
+
+def param_rule(text: str) -> str:
+    """Return help for a parameter that may not be called this."""
+    return f"`${ARRIVING}` is the number of channels that arrive" if text == ARRIVING else _PARAM_RULE
 
 
 class Output(NamedTuple):
@@ -56,7 +62,7 @@ class Names:
         """The place of each taken name."""
         self._unresolved_prefixes: set[str] = set()
         """What names begin with that an error hides; references to them are not reported."""
-        self._unresolved: list[tuple[str, Span, Scope]] = []
+        self._unresolved: list[tuple[str, str, Span, Scope]] = []
         """References to names that are not defined yet."""
 
     def define(self, name: LayerName, output: Output) -> None:
@@ -127,8 +133,13 @@ class Names:
         self.outputs[name] = output
         self._spans[name] = output.span
 
-    def look_up(self, node: YamlNode, scope: Scope) -> Output | None:
-        """Return the output that a `from` refers to, by a name here or in the blocks around; None where there is none.
+    def look_up(self, key: str, node: YamlNode, scope: Scope) -> Output | None:
+        """Return the output of the layer that the value of a key (`from`) names; None where there is none."""
+        full = self.find(key, node, scope)
+        return None if full is None else self.outputs[full]
+
+    def find(self, key: str, node: YamlNode, scope: Scope) -> str | None:
+        """Return the full name that the value of a key refers to, here or in the blocks around; None where it is none.
 
         A name that is not there is reported by `report_unresolved`, when it is known whether it comes later.
         """
@@ -137,23 +148,23 @@ class Names:
         except InvalidValue:
             return None
         if not isinstance(name, str):
-            scope.error("wrong-type", f"`from` takes the name of a layer, not {describe(name)}", node.span)
+            scope.error("wrong-type", f"`{key}` takes the name of a layer, not {describe(name)}", node.span)
             return None
         prefixes = scope.prefix.split(".")
         for depth in range(len(prefixes), 0, -1):
             full = ".".join([*prefixes[: depth - 1], name])
             if full in self.outputs:
-                return self.outputs[full]
+                return full
         if not f"{scope.prefix}{name}".startswith(tuple(self._unresolved_prefixes)):
-            self._unresolved.append((name, node.span, scope))
+            self._unresolved.append((key, name, node.span, scope))
         return None
 
     def report_unresolved(self) -> None:
         """Report the references to names that no layer before them has."""
-        for name, span, scope in self._unresolved:
+        for key, name, span, scope in self._unresolved:
             later = self.outputs.get(scope.prefix + name)
             if later is not None:
-                message = f"{quoted(name)} comes later, and `from` reaches back only"
+                message = f"{quoted(name)} comes later, and `{key}` reaches back only"
                 scope.error("unknown-layer", message, span, "", Label(later.span, "stands here"))
             else:
                 near = nearest(name, self.outputs)

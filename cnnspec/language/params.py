@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnspec.diagnostics import Label, Source, Span
 from cnnspec.language.expressions import UNRESOLVED
-from cnnspec.language.names import PARAM_RULE, is_param_name
+from cnnspec.language.names import is_param_name, param_rule
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import MAX_DIGITS, YamlNode
 from cnnspec.wording import describe, nearest, quoted
@@ -56,7 +56,9 @@ def _read_param(
 ) -> None:
     """Add one parameter to `values`; `inherited` are those of the extended spec, if there is one."""
     if not is_param_name(name):
-        scope.error("invalid-name", f"{quoted(name)} cannot be written as {quoted('$' + name)}", span, help=PARAM_RULE)
+        scope.error(
+            "invalid-name", f"{quoted(name)} cannot be written as {quoted('$' + name)}", span, help=param_rule(name)
+        )
         values.setdefault(name.split("-")[0], UNRESOLVED)
         return
     if inherited is not None and name not in inherited:

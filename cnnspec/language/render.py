@@ -244,6 +244,8 @@ def _list(items: Iterable[Item | str], named: set[str], defaults: bool, level: i
             continue
         node = item.node
         fields = ({"name": node.name} if node.name in named else {}) | _fields(node, defaults)
+        if (owner := node.shares_with) is not None:
+            fields["share"] = owner
         if not item.branches:
             lines.append(f"{indent}- {node.kind}: {flow(fields)}" if fields else f"{indent}- {node.kind}")
             continue

@@ -9,9 +9,11 @@ from cnnspec.diagnostics import Label
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.fields import UnknownKeys
+from cnnspec.language.names import is_param_name, param_rule
 from cnnspec.language.scope import InvalidValue
 from cnnspec.language.yaml_tree import YamlNode
-from cnnspec.wording import describe
+from cnnspec.layers.fields import LARGEST
+from cnnspec.wording import describe, quoted
 
 Bindings = dict[str, Any]
 
@@ -25,6 +27,27 @@ def repeat_bindings(entry: Entry, unknown: UnknownKeys, most: int) -> list[Bindi
             scope.error("missing-key", "`repeat` takes either `times` or `each`", entry.span, help=remedy)
         return None
     return _times(entry, times, most) if times is not None else _each(entry, each) if each is not None else None
+
+
+def first_number(entry: Entry) -> int:
+    """Return the number of a repeat's first round in the names of its layers; report one that is not valid."""
+    node = entry.get("first")
+    if node is None:
+        return 1
+    try:
+        first = entry.scope.value(node)
+    except InvalidValue:
+        return 1
+    if isinstance(first, bool) or not isinstance(first, int):
+        entry.scope.error("wrong-type", f"`first` takes a whole number, not {describe(first)}", node.span)
+    elif not 0 <= first <= LARGEST:
+        entry.scope.error("invalid-value", f"`first` takes 0 or more, not {describe(first)}", node.span)
+    elif entry.get("name") is None:
+        remedy = "add a `name`, which the number is written behind"
+        entry.scope.error("not-allowed-here", "`first` numbers the rounds of a named repeat", node.span, help=remedy)
+    else:
+        return first
+    return 1
 
 
 def _times(entry: Entry, times: YamlNode, most: int) -> list[Bindings] | None:
@@ -47,6 +70,11 @@ def _each(entry: Entry, each: YamlNode) -> list[Bindings] | None:
         lists = {key: scope.value(item) for key, item in each.items()}
     except InvalidValue:
         return None
+    for key in lists:
+        if not is_param_name(key):
+            message = f"{quoted(key)} cannot be written as {quoted('$' + key)}"
+            scope.error("invalid-name", message, each.keys[key], help=param_rule(key))
+            return None
     if not lists or not all(isinstance(values, list) for values in lists.values()):
         remedy = "`each: {c: [64, 128], n: [1, 2]}`"
         scope.error("wrong-type", "`each` takes names and lists of values", each.span, help=remedy)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnspec.diagnostics import Diagnostic, Label, Severity, Span
 from cnnspec.language.collector import DiagnosticCollector
-from cnnspec.language.expressions import ExpressionError, UnresolvedValue, evaluate, has_reference
+from cnnspec.language.expressions import ARRIVING, ExpressionError, UnresolvedValue, evaluate, has_reference
 from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
@@ -36,6 +36,10 @@ class Scope:
     """The names of the blocks that are being expanded, innermost first."""
     prefix: str = ""
     """The prefix of the names of layers, `stage2.`."""
+    arriving: Any = None
+    """The value of `$in`: the channels that arrive here, UNRESOLVED where an error hides them, None outside layers."""
+    shared: tuple[str, str] | None = None
+    """The prefix of the layers of a block, and that of the layers whose weights they use."""
     inserted: ValueCounter = field(default_factory=ValueCounter)
 
     def error(
@@ -86,7 +90,7 @@ class Scope:
 
     def _evaluate(self, node: YamlNode, text: str) -> Any:
         try:
-            value = evaluate(text, self.values)
+            value = evaluate(text, self._all_values)
         except UnresolvedValue:
             raise InvalidValue from None
         except ExpressionError as error:
@@ -97,8 +101,14 @@ class Scope:
             self._count(value, node)
         return value
 
+    @property
+    def _all_values(self) -> Mapping[str, Any]:
+        return self.values if self.arriving is None else {**self.values, ARRIVING: self.arriving}
+
     def _known(self, name: str) -> str:
-        near = nearest(name, self.values)
+        if name == ARRIVING:
+            return f"`${ARRIVING}` is the number of channels that arrive at a layer, and is there in `layers:` alone"
+        near = nearest(name, self._all_values)
         if near:
             return f"did you mean `${near}`?"
         names = ", ".join(f"`{name}`" for name in self.values)

@@ -99,6 +99,8 @@ class Layer(BaseModel):
     """The YAML key, and the name of the kernel in every backend."""
     main: ClassVar[str | None] = None
     """The field that `kind: value` sets."""
+    like: ClassVar[str | None] = None
+    """The field that `like: name` sets to the spatial sizes of a named layer."""
 
     arity: ClassVar[int | None] = 1
     """How many inputs it reads; None for the branches of a merge, of which there are two or more."""

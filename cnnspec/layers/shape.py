@@ -138,11 +138,13 @@ class Crop(Rearranged):
 
         - crop: [12, 12]
 
-    As much is cut before as after; an odd rest is cut after. Ronneberger et al. 2015 (U-Net) crop their skips so.
+    `crop: {like: name}` takes the size of the layer of that name. As much is cut before as after; an odd rest is cut
+    after. Ronneberger et al. 2015 (U-Net) crop their skips so.
     """
 
     kind = "crop"
     main = "size"
+    like = "size"
 
     size: Size
     """Size of what is kept."""

@@ -274,8 +274,20 @@ MERGE = [
     _case("concat-nested", "- concat: {a: [add: {x: [], y: [relu]}], b: [concat: {x: [slice: [0, 1]], y: []}]}"),
 ]
 
+TOWERS = """
+- concat:
+    a: [slice: [0, 2], conv: {name: one, channels: 2, kernel: 2}, batch_norm: {name: norm}, relu]
+    b: [slice: [2, 4], conv: {share: one, channels: 2, kernel: 2}, batch_norm: {share: norm}, relu]
+- flatten
+- dense: {name: first, units: 3}
+- tanh
+- dense: {name: second, units: 3}
+- dense: {share: second, units: 3}
+"""
+
 # Layers that differ in training, and losses.
 TRAINING = [
+    _case("conv-shared", TOWERS, IMAGE, "{loss: cross_entropy, seed: 2}"),
     _case(
         "batch_norm-training",
         "- conv: {channels: 3, kernel: 2}\n- batch_norm: {momentum: 0.3}\n- relu\n- flatten\n- dense: 4",

@@ -59,7 +59,7 @@ def run_training(graph: Graph, weights: Mapping[str, Array], x: Array, seed: int
         inputs = [values[name] for name in node.inputs]
         if node.layer.needs_batch_statistics:
             definition = TRAINING_DEFINITIONS[node.kind]
-            values[node.name], state = definition(node.layer, params_of(node, weights), inputs[0])
+            values[node.name], state = definition(node.layer, params_of(node, {**weights, **statistics}), inputs[0])
             statistics |= {node.arrays[key]: array for key, array in state.items()}
         elif node.layer.stochastic:
             rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one

@@ -118,6 +118,8 @@ def describe(node: Node) -> str:
         parts.append(f"/{stride[0]}" if len(set(stride)) == 1 else f"/{format_shape(stride)}")
     if getattr(layer, "groups", 1) != 1 and node.kind != "group_norm":
         parts.append(f"in {layer.groups} groups")
+    if (owner := node.shares_with) is not None:
+        parts.append(f"as {owner}")
     return " ".join(parts)
 
 

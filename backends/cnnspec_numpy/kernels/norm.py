@@ -50,7 +50,9 @@ def _update_running_statistics(context: Context[BatchNorm], x: Array, mean: Arra
     count = x.size // x.shape[1]
     momentum = context.layer.momentum
     for key, batch in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
-        context.state[context.node.arrays[key]] = (1 - momentum) * context.params[key] + momentum * batch.reshape(-1)
+        name = context.node.arrays[key]
+        running = context.state.get(name, context.params[key])  # of another layer with the same arrays, if there is one
+        context.state[name] = (1 - momentum) * running + momentum * batch.reshape(-1)
 
 
 def layer_norm(context: Context[LayerNorm], x: Array) -> Result:
