@@ -13,7 +13,8 @@ from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.executor import chunks_of
 from cnnspec_numpy.threads import Barrier, Team, default_threads, one_blas_thread
 from cnnspec_numpy.training.layers import Dropout
-from cnnspec_numpy.training.plan import TrainingPlan, class_of, divides
+from cnnspec_numpy.training.plan import TrainingPlan, divides
+from cnnspec_numpy.training.table import class_of
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.graph import Graph

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from cnnspec_numpy.plan.functions import Call, function_of
 from cnnspec_numpy.plan.value import BATCH_LAST, Value, channels_of
-from cnnspec_numpy.training.conv import put
+from cnnspec_numpy.training.calls import as_integers, put
 from cnnspec_numpy.training.operation import Job, Operation
-from cnnspec_numpy.training.pool import as_integers
 
 from cnnspec.arrays import Array
 
@@ -73,8 +72,8 @@ class Activation(Operation):
     keeps_output = True
     in_place = True
 
-    @staticmethod
-    def applies(node: Any) -> bool:
+    @classmethod
+    def applies(cls, node: Any) -> bool:
         """Whether the derivative is known."""
         if node.kind == "leaky_relu":
             return bool(0 < node.layer.slope <= 1)

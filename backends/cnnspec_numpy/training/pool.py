@@ -14,23 +14,11 @@ from typing import Any
 import numpy as np
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.methods.pool import along, counts_of
-from cnnspec_numpy.training.conv import channel_sums, put
+from cnnspec_numpy.training.calls import channel_sums, keep_where_negative, put, taps_inside
 from cnnspec_numpy.training.operation import Job, Operation
 
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Node
-
-
-def is_halving(node: Node) -> bool:
-    """Whether the window is 2×2 and moves by 2, without padding."""
-    return len(node.windows) == 2 and all(
-        (w.kernel, w.stride, w.dilation, w.before, w.after, w.extra) == (2, 2, 1, 0, 0, 0) for w in node.windows
-    )
-
-
-def as_integers(x: Array) -> Array:
-    """Return the bits of numbers as integers, as a view."""
-    return x.view(np.int32 if x.itemsize == 4 else np.int64)
 
 
 class HalvingMaxPool(Operation):
@@ -102,10 +90,8 @@ class HalvingMaxPool(Operation):
 
 def _choose(a: Array, b: Array, d: Array, db: Array, mask: Array) -> Iterator[Call]:
     """Yield db = d where a < b, and 0 elsewhere."""
-    bits = as_integers(mask)
     yield partial(np.subtract, a, b, out=mask)
-    yield partial(np.right_shift, bits, bits.itemsize * 8 - 1, out=bits)
-    yield partial(np.bitwise_and, bits, as_integers(d), out=as_integers(db))
+    yield from keep_where_negative(mask, d, db)
 
 
 def _divide(a: Array, b: Array, d: Array, da: Array, db: Array, mask: Array) -> Iterator[Call]:
@@ -119,6 +105,11 @@ class MaxPool(Operation):
 
     keeps_input = True
     keeps_output = True
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the windows have two axes."""
+        return len(node.windows) == 2
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the rows of the forward pass, and for masks and what is left of dy."""
@@ -139,35 +130,28 @@ class MaxPool(Operation):
         """Yield, for each tap in order, the part of dy whose maximum it is."""
         if job.dx[0] is None or job.dy is None:
             return
-        h, w = self.node.windows
         x, y, dx = job.x[0].inner, job.y.inner, job.dx[0].inner
         left, mask, share = (job.work(key).reshape(y.shape) for key in ("left", "mask", "share"))
         yield partial(np.copyto, left, job.dy.inner)
         if not job.adds[0]:
             yield partial(dx.fill, 0)
-        height, width = self.node.in_shapes[0][1:]
-        for i in range(h.kernel):
-            for j in range(w.kernel):
-                (r0, r1), (c0, c1) = h.inside(i, height), w.inside(j, width)
-                if r0 >= r1 or c0 >= c1:
-                    continue
-                top, first = h.element(r0, i), w.element(c0, j)
-                rows = slice(top, top + (r1 - r0 - 1) * h.stride + 1, h.stride)
-                columns = slice(first, first + (c1 - c0 - 1) * w.stride + 1, w.stride)
-                under, at = x[rows, :, columns], (slice(r0, r1), slice(None), slice(c0, c1))
-                bits = as_integers(mask)[at]
-                yield partial(np.subtract, under, y[at], out=mask[at])
-                yield partial(np.right_shift, bits, bits.itemsize * 8 - 1, out=bits)
-                rest = as_integers(left)[at]
-                yield partial(np.bitwise_and, bits, rest, out=bits)  # what stays, as its element is not the largest
-                yield partial(np.subtract, left[at], mask[at], out=share[at])
-                place = dx[rows, :, columns]
-                yield partial(np.add, place, share[at], out=place)
-                yield partial(np.copyto, left[at], mask[at])
+        for tap in taps_inside(self.node.windows, self.node.in_shapes[0][1:]):
+            at, place = tap.at, dx[tap.under]
+            yield partial(np.subtract, x[tap.under], y[at], out=mask[at])
+            # What stays, as its element is not the largest.
+            yield from keep_where_negative(mask[at], left[at], mask[at])
+            yield partial(np.subtract, left[at], mask[at], out=share[at])
+            yield partial(np.add, place, share[at], out=place)
+            yield partial(np.copyto, left[at], mask[at])
 
 
 class AvgPool(Operation):
     """The mean of windows of any size."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the windows have two axes."""
+        return len(node.windows) == 2
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the rows of the forward pass, and for a window's part of dy."""
@@ -192,28 +176,23 @@ class AvgPool(Operation):
         """Yield a window's part of dy, added to each of its elements."""
         if job.dx[0] is None or job.dy is None:
             return
-        h, w = self.node.windows
         dy, dx = job.dy.inner, job.dx[0].inner
         share = job.work("share").reshape(dy.shape)
         yield partial(np.multiply, dy, self._factor(dy.dtype), out=share)
         if not job.adds[0]:
             yield partial(dx.fill, 0)
-        height, width = self.node.in_shapes[0][1:]
-        for i in range(h.kernel):
-            for j in range(w.kernel):
-                (r0, r1), (c0, c1) = h.inside(i, height), w.inside(j, width)
-                if r0 < r1 and c0 < c1:
-                    top, first = h.element(r0, i), w.element(c0, j)
-                    place = dx[
-                        top : top + (r1 - r0 - 1) * h.stride + 1 : h.stride,
-                        :,
-                        first : first + (c1 - c0 - 1) * w.stride + 1 : w.stride,
-                    ]
-                    yield partial(np.add, place, share[r0:r1, :, c0:c1], out=place)
+        for tap in taps_inside(self.node.windows, self.node.in_shapes[0][1:]):
+            place = dx[tap.under]
+            yield partial(np.add, place, share[tap.at], out=place)
 
 
 class GlobalAvgPool(Operation):
     """The mean of each channel, as a vector or as an image of one element."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the input is an image, and the windows (of adaptive pooling) are one."""
+        return len(node.in_shapes[0]) == 3 and all(w.out == 1 for w in node.windows)
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the part of each element."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cnnspec_numpy.training import conv, executor
+from cnnspec_numpy.training import correlation, executor
+from cnnspec_numpy.training.kernel import Kernel
+from cnnspec_numpy.training.table import class_of
 from plan_comparison import (
     NETWORKS,
     assert_same_training,
@@ -57,6 +59,15 @@ LEARNS: dict[str, tuple[tuple[int, ...], str]] = {
                 "channels: 3, kernel: 2, stride: 2}, flatten, dense: 3"),
 }  # fmt: skip
 
+CONVOLUTIONS = [
+    "kernel: 3, stride: 2, padding: same", "kernel: 3, stride: [3, 1], padding: 1", "kernel: [3, 1], stride: [1, 2]",
+    "kernel: 2, stride: 3", "kernel: 3, dilation: 2, padding: same", "kernel: 3, dilation: [2, 1], stride: [1, 2]",
+    "kernel: 3, dilation: [1, 3], stride: 2, padding: 4", "kernel: [3, 1], dilation: [2, 1], padding: same",
+    "kernel: 2, padding: {top: 3, left: 1}", "kernel: 3, padding: {bottom: 3, right: 2}", "kernel: 1, padding: 3",
+    "kernel: [1, 4], bias: false", "kernel: 1, stride: 2",
+]  # fmt: skip
+"""Windows over 6×7 images."""
+
 LOSSES: list[Loss] = [CrossEntropy(), CrossEntropy(label_smoothing=0.2), MeanSquaredError()]
 
 
@@ -75,6 +86,20 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_layer(name: str) -> None:
     graph = GRAPHS[name]()
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 3, MeanSquaredError())
+
+
+@pytest.mark.parametrize("size", [1, 1 << 17])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+@pytest.mark.parametrize("fields", CONVOLUTIONS)
+def test_convolutions(fields: str, kind: str, groups: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between layers that are trained and ask for borders of their own, in one block of rows or in one for each."""
+    monkeypatch.setattr(correlation, "CACHE", size)
+    layer = f"{kind}: {{channels: {8 if groups == 2 else 4}, groups: {groups}, {fields}}}"
+    graph = network(f"conv: {{channels: 4, kernel: 3, padding: same}}, add: {{a: [{layer}], b: [{layer}]}}, conv: "
+                    "{channels: 2, kernel: [3, 2], padding: same}", (3, 6, 7))  # fmt: skip
+    assert not any(class_of(node) is Kernel for node in graph.nodes if node.inputs)
     assert_same_training(prepare(graph), prepare(graph, "strict"), 3, MeanSquaredError())
 
 
@@ -208,7 +233,7 @@ def test_graphs_that_no_text_describes(built) -> None:  # type: ignore[no-untype
 @pytest.mark.parametrize("name", LEARNS)
 def test_blocks(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A convolution divides its output into blocks that stay in the cache."""
-    monkeypatch.setattr(conv, "CACHE", size)
+    monkeypatch.setattr(correlation, "CACHE", size)
     graph = learns(name)
     assert_same_training(prepare(graph), prepare(graph, "strict"), 3, CrossEntropy())
 
