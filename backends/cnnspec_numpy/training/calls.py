@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -55,6 +55,22 @@ def in_blocks(*arrays: Array) -> Iterator[list[Array]]:
     rows = max(1, block_size(arrays[0].shape) // max(1, arrays[0][0].size))
     for first in range(0, len(arrays[0]), rows):
         yield [array[first : first + rows] for array in arrays]
+
+
+def add_up(source: Array, shape: tuple[int, ...], memory: Array) -> Generator[Call, None, Array]:
+    """Yield the sums along the axes that have one element in `shape`, one after the other, and return the last.
+
+    Each is in the order that the source has in memory, of which as much is needed as the source has.
+    """
+    for axis, size in enumerate(shape):
+        if size < source.shape[axis]:
+            order = sorted(range(source.ndim), key=lambda i: -source.strides[i])
+            sizes = [1 if i == axis else source.shape[i] for i in order]
+            total, memory = np.split(memory, [source.size // source.shape[axis]])
+            total = total.reshape(sizes).transpose([order.index(i) for i in range(source.ndim)])
+            yield partial(np.add.reduce, source, axis=axis, keepdims=True, out=total)
+            source = total
+    return source
 
 
 # Signs as masks

@@ -9,8 +9,9 @@ from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.methods.columns import correlation_weight, groups_of
 from cnnspec_numpy.plan.value import Border
 from cnnspec_numpy.training.calls import channel_sums
-from cnnspec_numpy.training.correlation import Columns, Gather, Geometry, Map, Spread, Target, Turned
+from cnnspec_numpy.training.correlation import Columns, Spread
 from cnnspec_numpy.training.depthwise import DepthwiseGather, DepthwiseSpread
+from cnnspec_numpy.training.maps import Gather, Geometry, Map, Target, Turned
 from cnnspec_numpy.training.operation import Job, Operation
 
 from cnnspec.arrays import Array

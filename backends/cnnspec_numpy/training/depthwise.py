@@ -10,7 +10,7 @@ from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.slabs import depthwise_rows, depthwise_taps, takes_rows
 from cnnspec_numpy.plan.value import Value
 from cnnspec_numpy.training.calls import taps_inside
-from cnnspec_numpy.training.correlation import Gather, Geometry, Map, Target, Work, most_rows
+from cnnspec_numpy.training.maps import Gather, Geometry, Map, Target, Work, most_rows
 
 from cnnspec.arrays import Array
 

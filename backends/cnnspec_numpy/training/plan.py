@@ -78,8 +78,8 @@ class TrainingPlan:
         self._lay_out()
         self._allocate_gradients()
         self.target = target_array(loss, self._values[graph.output.name], dtype)
-        self.masks: dict[str, Array] = {}
-        """Where the factors of each dropout layer go, in the layout of the values."""
+        self.masks: dict[str, tuple[Array, Any]] = {}
+        """The factors of each dropout layer's elements, in the layout of the values, and the factor of those kept."""
         self.calls = self._bind(loss)
 
     def _place_biases(self) -> None:
@@ -225,7 +225,8 @@ class TrainingPlan:
                 names.add(name)
         kept = {key: np.zeros(shape, self.dtype) for key, shape in operation.kept(self.n).items()}
         if isinstance(operation, Dropout):
-            self.masks[node.name] = kept["mask"]
+            one = self.dtype.type(1)
+            self.masks[node.name] = kept["mask"], one / (1 - node.layer.rate)  # type: ignore[attr-defined]
         dy = self._gradients.get(node.name)
         dx, adds, seen = [], [], set()
         for name in node.inputs:
@@ -258,13 +259,14 @@ class TrainingPlan:
     # Running
 
     def load(self, x: Array, target: Array, masks: Mapping[str, Array]) -> None:
-        """Copy a shard [n, c, h, w], its targets and the factors of dropout into the plan."""
+        """Copy a shard [n, c, h, w], its targets and the masks of dropout into the plan."""
         for call in self._before:
             call()
         np.copyto(self._values[self.graph.input.name].inner, from_nchw(BATCH_LAST, x))
         np.copyto(self.target, target)
         for name, mask in masks.items():
-            np.copyto(self.masks[name], from_nchw(BATCH_LAST, mask))
+            factors, factor = self.masks[name]
+            np.multiply(from_nchw(BATCH_LAST, mask), factor, out=factors)
 
     def run(self) -> None:
         """Compute the loss and the gradients."""

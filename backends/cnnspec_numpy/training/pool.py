@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from cnnspec_numpy.plan.functions import Call
-from cnnspec_numpy.plan.methods.pool import along, counts_of
+from cnnspec_numpy.plan.lower import halves
+from cnnspec_numpy.plan.methods.pool import along, counts_of, sums_of
 from cnnspec_numpy.training.calls import channel_sums, keep_where_negative, put, taps_inside
 from cnnspec_numpy.training.operation import Job, Operation
 
@@ -31,6 +32,11 @@ class HalvingMaxPool(Operation):
     keeps_input = True
     bias: str | None = None
     """The array of the bias that it adds."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the windows are 2×2 and move by 2."""
+        return halves(node)
 
     def _half(self, n: int) -> tuple[int, int, int, int]:
         c, h, w = self.node.shape
@@ -212,3 +218,48 @@ class GlobalAvgPool(Operation):
         share = job.work("share").reshape(c, job.n)
         yield partial(np.multiply, job.dy.inner.reshape(c, job.n), 1 / math.prod(self.node.in_shapes[0][1:]), out=share)
         yield put(share[:, None, :], job.dx[0].inner, job.adds[0])
+
+
+class WeightedSums(Operation):
+    """Sums along each axis with given weights, as two matrix products: adaptive pooling, bilinear upsampling."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether there are weights for the layer."""
+        return len(node.in_shapes[0]) == 3 and sums_of(node) is not None
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return an image in one piece, and its rows after the first product."""
+        (c, h, w), (_, oh, ow) = self.node.in_shapes[0], self.node.shape
+        return {"image": max(h * w, oh * ow) * c * n, "between": max(oh * w, h * ow) * c * n}
+
+    def _calls(self, job: Job, x: Array, rows: Array, columns: Array, y: Array, adds: bool) -> Iterator[Call]:
+        """Yield y [oh, c, ow, n] = the weights of rows [oh, h] and of columns [ow, w] times x [h, c, w, n]."""
+        h, c, w, n = x.shape
+        if not x.flags.c_contiguous:
+            image = job.work("image")[: x.size].reshape(x.shape)
+            yield partial(np.copyto, image, x)
+            x = image
+        between = job.work("between")[: len(rows) * c * w * n].reshape(len(rows), c, w, n)
+        yield partial(np.matmul, rows, x.reshape(h, -1), out=between.reshape(len(rows), -1))
+        result = job.work("image")[: y.size].reshape(y.shape)
+        yield partial(np.matmul, columns, between, out=result)
+        yield put(result, y, adds)
+
+    def _weights(self, x: Array) -> tuple[Array, Array]:
+        found = sums_of(self.node)
+        assert found is not None
+        return found[0].astype(x.dtype), found[1].astype(x.dtype)
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield the products."""
+        x = job.x[0].inner
+        yield from self._calls(job, x, *self._weights(x), job.y.inner, False)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield the products with the transposed weights."""
+        if job.dx[0] is None or job.dy is None:
+            return
+        dy = job.dy.inner
+        rows, columns = self._weights(dy)
+        yield from self._calls(job, dy, rows.T, columns.T, job.dx[0].inner, job.adds[0])
