@@ -18,4 +18,12 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 
 def dropout_mask(seed: int, step: int, layer: str, shape: tuple[int, ...], rate: float) -> npt.NDArray[np.bool_]:
     """Return which numbers a dropout layer keeps in one step: True with probability 1 − rate, [n, ...]."""
-    return stream(seed, "dropout", layer, step).random(shape, np.float32) >= rate
+    return draw_dropout_mask(seed, step, layer, rate, np.empty(shape, np.float32), np.empty(shape, np.bool_))
+
+
+def draw_dropout_mask(
+    seed: int, step: int, layer: str, rate: float, numbers: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Write the mask that `dropout_mask` returns to an array, and return that; `numbers` is memory of its shape."""
+    stream(seed, "dropout", layer, step).random(dtype=np.float32, out=numbers)
+    return np.greater_equal(numbers, rate, out=mask)

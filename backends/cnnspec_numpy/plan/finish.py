@@ -13,7 +13,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Node
 from cnnspec_numpy.kernels import Context, kernels_of_kinds
-from cnnspec_numpy.plan.functions import PASSES, Call, function_of, sigmoid_of_negated
+from cnnspec_numpy.plan.functions import PASSES, Call, function_of, sigmoid_of_negated, spares_of
 from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.value import CHANNELS_LAST, Layout, Value, to_nchw
 
@@ -86,8 +86,8 @@ class Finish:
         """Yield the calls for a block of results, whose place `view` selects.
 
         `block` may be overwritten, and may be the place itself. `bias` and `pooled` are false and true where the method
-        has added the bias or taken the maximum itself. `spare` holds at least as many elements as the block. `channels`
-        are those of the block, where it has not all.
+        has added the bias or taken the maximum itself. `spare` holds `spares(operation)` times as many elements as the
+        block. `channels` are those of the block, where it has not all.
         """
         vectors = partial(self._vector, channel_axis=channel_axis, channels=channels)
         place = view(self.y.inner)
@@ -154,7 +154,8 @@ class Finish:
             if "bias" in node.parameters:
                 yield partial(np.add, out, vectors(node, "shift", x), out=out)
         elif function is not None:
-            work = spare[: x.size].reshape(x.shape)
+            count = spares_of(node.layer)
+            work = spare[: count * x.size].reshape(count, *x.shape)
             yield from function(node.layer, x, out, work, partial(self.constants.like, x))
         else:
             kernel = kernels_of_kinds([node.kind])[node.kind]
@@ -191,6 +192,11 @@ def _flat(x: Array) -> Array | None:
 def stages_cost(operation: Operation, size: int) -> float:
     """Return the passes over `size` elements that the stages take."""
     return size * sum(1 if stage.other else PASSES.get(stage.node.kind, 8) for stage in operation.stages)
+
+
+def spares(operation: Operation) -> int:
+    """Return how many arrays of a block's shape the elementwise layers of an operation work in."""
+    return max(spares_of(node.layer) for node in (operation.node, *(stage.node for stage in operation.stages)))
 
 
 def nchw(value: Value) -> Array:

@@ -88,7 +88,7 @@ def _host(
         return None
     if host.node.kind in VIEWS:
         return None
-    if node.layer.takes_maximum and host.pool is None and not host.stages and _halves(node) and host.node.layer.linear:
+    if node.layer.takes_maximum and host.pool is None and not host.stages and halves(node) and host.node.layer.linear:
         return name if len(host.node.shape) == 3 and host.node.layer.folds_affine else None
     if _is_stage(node) or (node.kind == "add" and len(node.inputs) == 2 and len(set(node.inputs)) == 2):
         return name
@@ -99,9 +99,9 @@ def _is_stage(node: Node) -> bool:
     return len(node.inputs) == 1 and node.layer.elementwise and (not node.parameters or node.layer.affine_by_channel)
 
 
-def _halves(node: Node) -> bool:
+def halves(node: Node) -> bool:
     """Whether it is a window of 2×2 that moves by 2, without padding."""
-    return bool(node.windows) and all(
+    return len(node.windows) == 2 and all(
         (w.kernel, w.stride, w.dilation, w.before, w.after, w.extra) == (2, 2, 1, 0, 0, 0) for w in node.windows
     )
 

@@ -14,7 +14,7 @@ from cnnspec.arrays import Array
 from cnnspec.graph.graph import Graph
 from cnnspec_numpy.plan.arena import Arena
 from cnnspec_numpy.plan.choice import Choice
-from cnnspec_numpy.plan.finish import Constants, Finish, nchw
+from cnnspec_numpy.plan.finish import Constants, Finish, nchw, spares
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.memory import aligned, allocate, carve
 from cnnspec_numpy.plan.method import Job
@@ -71,7 +71,10 @@ class Computation:
 
     def workspace(self) -> dict[str, int]:
         """Return how many numbers of memory each lane needs, by name."""
-        return self.choice.method.workspace(self.choice.operation, self.y.n, self.lanes)
+        found = self.choice.method.workspace(self.choice.operation, self.y.n, self.lanes)
+        if "spare" in found:
+            found["spare"] *= spares(self.choice.operation)
+        return found
 
 
 @dataclass(frozen=True)

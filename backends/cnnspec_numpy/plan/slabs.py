@@ -6,14 +6,16 @@ A slab is [g, h, c/g, kw, ow·n]; the elements under all windows of an output ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from cnnspec.arrays import Array
 from cnnspec.layers.geometry import Window
-from cnnspec_numpy.plan.value import Border
+from cnnspec_numpy.plan.value import Border, Value
 
 Windows = Sequence[Window]
 
@@ -88,3 +90,31 @@ def rows_by_group(y: Array, groups: int, together: int = 1) -> Array:
     sh, so = y.strides[:2]
     shape = (groups, rows // together, together * o // groups, ow * n)
     return as_strided(y, shape, (o // groups * so, sh * together, so, y.itemsize))
+
+
+def taps_by_row(full: Array, border: Border, windows: Windows, first: int, rows: int) -> Array:
+    """Return the elements under the windows of some output rows, as a view [rows, kh, c, kw, ow, n]."""
+    h, w = windows
+    start = full[border.top - h.before + first * h.stride :, :, border.left - w.before :]
+    sh, sc, sw, sn = full.strides
+    shape = (rows, h.kernel, full.shape[1], w.kernel, w.out, full.shape[3])
+    strides = (sh * h.stride, sh * h.dilation, sc, sw * w.dilation, sw * w.stride, sn)
+    return as_strided(start, shape, strides, writeable=False)
+
+
+def depthwise_taps(x: Value, windows: Windows, first: int, y: Array) -> tuple[Array, Array]:
+    """Return the elements under the windows of output rows y [rows, c, ow, n], and y: with ow·n as one axis if it is.
+
+    Loops over both are long, then.
+    """
+    taps = taps_by_row(x.full, x.border, windows, first, len(y))
+    if windows[1].stride != 1 or not takes_rows(x.full) or not takes_rows(y):
+        return taps, y
+    shape, strides = (*taps.shape[:4], taps.shape[4] * taps.shape[5]), (*taps.strides[:4], taps.strides[5])
+    return as_strided(taps, shape, strides, writeable=False), rows_by_group(y, 1)[0]
+
+
+def depthwise_rows(x: Value, windows: Windows, first: int, weights: Array, y: Array) -> Callable[[], Any]:
+    """Return the call that writes output rows y [rows, c, ow, n] of a depthwise convolution; weights [kh, kw, c]."""
+    taps, rows = depthwise_taps(x, windows, first, y)
+    return partial(np.einsum, "hicjk,ijc->hck" if rows.ndim == 3 else "hicjwn,ijc->hcwn", taps, weights, out=rows)

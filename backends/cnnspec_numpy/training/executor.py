@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,12 +14,13 @@ from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.executor import chunks_of
 from cnnspec_numpy.threads import Barrier, Team, default_threads, one_blas_thread
 from cnnspec_numpy.training.layers import Dropout
-from cnnspec_numpy.training.plan import TrainingPlan, class_of, divides
+from cnnspec_numpy.training.plan import TrainingPlan, divides
+from cnnspec_numpy.training.table import class_of
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Loss
-from cnnspec.rng import dropout_mask
+from cnnspec.rng import draw_dropout_mask
 
 CHUNK_BYTES = 3 << 20
 """What the values of a chunk may take, where a shard is cut into chunks."""
@@ -46,6 +48,8 @@ class TrainingExecutor:
         self.dropouts = [node for node in graph.nodes if class_of(node) is Dropout]
         self._plans: dict[tuple[Any, ...], TrainingPlan] = {}
         self._totals: list[Array] = []
+        self._kept = {node.name: np.empty((0, *node.shape), np.bool_) for node in self.dropouts}
+        self._numbers = np.empty(0, np.float32)
         self._sums: dict[str, list[Array]] = {}
         self._barrier = Barrier(1)
         self._team: Team | None = None
@@ -141,13 +145,15 @@ class TrainingExecutor:
 
         return call
 
-    def _masks(self, n: int, seed: int, step: int) -> Arrays:
-        """Return the factor of each element of each dropout layer, for the whole batch."""
-        found = {}
+    def _masks(self, n: int, seed: int, step: int) -> dict[str, npt.NDArray[np.bool_]]:
+        """Draw which elements each dropout layer keeps, for the whole batch."""
+        if any(len(mask) < n for mask in self._kept.values()):
+            self._numbers = np.empty(n * max(math.prod(node.shape) for node in self.dropouts), np.float32)
+            self._kept = {node.name: np.empty((n, *node.shape), np.bool_) for node in self.dropouts}
+        found = {name: mask[:n] for name, mask in self._kept.items()}
         for node in self.dropouts:
-            rate: float = node.layer.rate  # type: ignore[attr-defined]
-            kept = dropout_mask(seed, step, node.name, (n, *node.shape), rate)
-            found[node.name] = kept.astype(self.dtype) / (1 - rate)
+            mask, rate = found[node.name], node.layer.rate  # type: ignore[attr-defined]
+            draw_dropout_mask(seed, step, node.name, rate, self._numbers[: mask.size].reshape(mask.shape), mask)
         return found
 
     def _members(self) -> Team:

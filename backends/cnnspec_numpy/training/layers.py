@@ -1,4 +1,4 @@
-"""Dense layers, activations, batch normalization, merges and the rest of what a training plan computes itself."""
+"""Dense layers, dropout, factors, and layers that only move numbers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from cnnspec_numpy.plan.functions import Call, function_of
-from cnnspec_numpy.plan.value import BATCH_LAST, Value, channels_of
-from cnnspec_numpy.training.conv import put
+from cnnspec_numpy.plan.finish import nchw
+from cnnspec_numpy.plan.functions import Call
+from cnnspec_numpy.plan.methods.moved import moved, moves
+from cnnspec_numpy.training.calls import add_up, axes_of, over_channels, put
 from cnnspec_numpy.training.operation import Job, Operation
-from cnnspec_numpy.training.pool import as_integers
 
 from cnnspec.arrays import Array
+from cnnspec.graph.graph import Node
 
 
 class Dense(Operation):
@@ -67,159 +68,6 @@ class Flatten(Operation):
             yield put(self._image(job.dy.inner, job.n), job.dx[0].inner, job.adds[0])
 
 
-class Activation(Operation):
-    """An elementwise function whose derivative follows from its output."""
-
-    keeps_output = True
-    in_place = True
-
-    @staticmethod
-    def applies(node: Any) -> bool:
-        """Whether the derivative is known."""
-        if node.kind == "leaky_relu":
-            return bool(0 < node.layer.slope <= 1)
-        return node.kind in ("relu", "relu6", "sigmoid", "tanh")
-
-    def workspace(self, n: int) -> dict[str, int]:
-        """Return memory for the derivative."""
-        size = n * math.prod(self.node.shape)
-        return {"slope": size}
-
-    def forward(self, job: Job) -> Iterator[Call]:
-        """Yield the function."""
-        y = job.y.inner
-        function = function_of(self.node.layer)
-        assert function is not None
-        spare = job.work("slope").reshape(y.shape)
-        yield from function(self.node.layer, job.x[0].inner, y, spare, partial(job.constants.like, y))
-
-    def backward(self, job: Job) -> Iterator[Call]:
-        """Yield the derivative, and dx = dy · that."""
-        if job.dx[0] is None or job.dy is None:
-            return
-        y, dy, dx = job.y.inner, job.dy.inner, job.dx[0].inner
-        slope = job.work("slope").reshape(y.shape)
-        result = slope if job.adds[0] else dx
-        match self.node.kind:
-            case "sigmoid":
-                yield partial(np.subtract, 1.0, y, out=slope)
-                yield partial(np.multiply, slope, y, out=slope)
-                yield partial(np.multiply, dy, slope, out=result)
-            case "tanh":
-                yield partial(np.multiply, y, y, out=slope)
-                yield partial(np.subtract, 1.0, slope, out=slope)
-                yield partial(np.multiply, dy, slope, out=result)
-            case "leaky_relu":
-                layer: Any = self.node.layer
-                # 1 where y is positive, the slope elsewhere: their mean plus or minus half of the difference.
-                yield partial(np.subtract, 0.0, y, out=slope)
-                yield partial(np.copysign, (1 - layer.slope) / 2, slope, out=slope)
-                yield partial(np.subtract, (1 + layer.slope) / 2, slope, out=slope)
-                yield partial(np.multiply, dy, slope, out=result)
-            case _:
-                yield from self._masked(y, dy, result, slope, job)
-        if job.adds[0]:
-            yield put(result, dx, True)
-
-    def _masked(self, y: Array, dy: Array, out: Array, slope: Array, job: Job) -> Iterator[Call]:
-        """Yield dy where 0 < y (and y < 6), and 0 elsewhere: −y has the sign bit there."""
-        bits = as_integers(slope)
-        shift = bits.itemsize * 8 - 1
-        yield partial(np.subtract, 0.0, y, out=slope)
-        yield partial(np.right_shift, bits, shift, out=bits)
-        yield partial(np.bitwise_and, bits, as_integers(dy), out=as_integers(out))
-        if self.node.kind == "relu6":
-            yield partial(np.subtract, y, 6.0, out=slope)
-            yield partial(np.right_shift, bits, shift, out=bits)
-            yield partial(np.bitwise_and, bits, as_integers(out), out=as_integers(out))
-
-
-class BatchNorm(Operation):
-    """Each channel normalised by the mean and variance of the whole batch.
-
-    With c = x − mean and r = 1 / √(variance + eps), y = weight · r · c + bias, and
-
-        dbias = Σ dy,   dweight = r · Σ dy · c,   dx = weight · r · (dy − dbias / m − c · r · dweight / m)
-
-    over the m numbers of a channel (Ioffe & Szegedy 2015, section 3). Sums are those over all shards.
-    """
-
-    def kept(self, n: int) -> dict[str, tuple[int, ...]]:
-        """Return the centred input, and 1 / √(variance + eps)."""
-        shape = self.node.shape
-        c = shape[0]
-        return {"centred": (c, n) if len(shape) == 1 else (shape[1], c, shape[2], n), "inverse": (c,), "sums": (2, c)}
-
-    def workspace(self, n: int) -> dict[str, int]:
-        """Return memory for factors of each channel, and for a part of dx."""
-        return {"a": self.node.shape[0], "b": self.node.shape[0], "part": n * math.prod(self.node.shape)}
-
-    def _channels(self, v: Array) -> Array:
-        return v[:, None] if len(self.node.shape) == 1 else v[:, None, None]
-
-    @property
-    def _axes(self) -> str:
-        return "cn" if len(self.node.shape) == 1 else "hcwn"
-
-    def forward(self, job: Job) -> Iterator[Call]:
-        """Yield mean, centring, variance and the affine function; leave the next running statistics."""
-        layer: Any = self.node.layer
-        x, y, centred, inverse = job.x[0].inner, job.y.inner, job.kept["centred"], job.kept["inverse"]
-        mean, variance = job.kept["sums"]
-        count = job.batch * math.prod(self.node.shape[1:])
-        a, weight, bias = job.work("a"), job.weights["weight"], job.weights["bias"]
-        yield partial(np.einsum, f"{self._axes}->c", x, out=mean)
-        yield job.sync(f"{self.node.name} mean", mean)
-        yield partial(np.multiply, mean, 1 / count, out=mean)
-        yield partial(np.subtract, x, self._channels(mean), out=centred)
-        yield partial(np.einsum, f"{self._axes},{self._axes}->c", centred, centred, out=variance)
-        yield job.sync(f"{self.node.name} variance", variance)
-        yield partial(np.multiply, variance, 1 / count, out=variance)
-        for key, batch, factor in (("running_mean", mean, 1.0), ("running_var", variance, count / max(1, count - 1))):
-            # (1 − momentum) · running + momentum · batch
-            state = job.state[key]
-            yield partial(np.multiply, job.weights[key], 1 - layer.momentum, out=state)
-            yield partial(np.multiply, batch, layer.momentum * factor, out=a)
-            yield partial(np.add, state, a, out=state)
-        yield partial(np.add, variance, layer.eps, out=inverse)
-        yield partial(np.sqrt, inverse, out=inverse)
-        yield partial(np.reciprocal, inverse, out=inverse)
-        yield partial(np.multiply, weight, inverse, out=a)
-        yield partial(np.multiply, centred, self._channels(a), out=y)
-        yield partial(np.add, y, self._channels(bias), out=y)
-
-    def backward(self, job: Job) -> Iterator[Call]:
-        """Yield the gradients of weight and bias, and dx."""
-        assert job.dy is not None
-        dy, centred, inverse = job.dy.inner, job.kept["centred"], job.kept["inverse"]
-        dweight, dbias = job.gradients["weight"], job.gradients["bias"]
-        yield partial(np.einsum, f"{self._axes},{self._axes}->c", dy, centred, out=dweight)
-        yield partial(np.multiply, dweight, inverse, out=dweight)
-        yield partial(np.einsum, f"{self._axes}->c", dy, out=dbias)
-        if job.dx[0] is None:
-            return
-        sums, dx = job.kept["sums"], job.dx[0].inner
-        # The gradients stay those of this shard; dx takes the sums over all.
-        yield partial(np.copyto, sums[0], dweight)
-        yield partial(np.copyto, sums[1], dbias)
-        yield job.sync(f"{self.node.name} gradients", sums)
-        count = job.batch * math.prod(self.node.shape[1:])
-        a, b = job.work("a"), job.work("b")
-        yield partial(np.multiply, job.weights["weight"], inverse, out=a)
-        yield partial(np.multiply, a, inverse, out=b)
-        yield partial(np.multiply, b, sums[0], out=b)
-        yield partial(np.multiply, b, 1 / count, out=b)  # weight · r² · dweight / m
-        yield partial(np.multiply, centred, self._channels(b), out=centred)
-        yield partial(np.multiply, a, sums[1], out=b)
-        yield partial(np.multiply, b, 1 / count, out=b)
-        result = job.work("part").reshape(dx.shape) if job.adds[0] else dx
-        yield partial(np.multiply, dy, self._channels(a), out=result)
-        yield partial(np.subtract, result, centred, out=result)
-        yield partial(np.subtract, result, self._channels(b), out=result)
-        if job.adds[0]:
-            yield put(result, dx, True)
-
-
 class Dropout(Operation):
     """Elements are kept by a mask that the plan is given for each step, and scaled by 1 / (1 − rate)."""
 
@@ -249,42 +97,64 @@ class Dropout(Operation):
             yield put(result, dx, True)
 
 
-class Add(Operation):
-    """The sum of the branches; each has dy as its gradient."""
+class Scale(Operation):
+    """y = factor · x for each channel, or for all."""
+
+    keeps_input = True
+    in_place = True
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return memory for dx where another reader has written its part."""
+        return {"part": n * math.prod(self.node.shape)}
+
+    def _factor(self, job: Job) -> Any:
+        layer: Any = self.node.layer
+        return over_channels(job.weights["weight"], job.y.inner) if layer.learn else layer.value
 
     def forward(self, job: Job) -> Iterator[Call]:
-        """Yield an addition for each branch."""
-        first, *others = [x.inner for x in job.x]
-        y = job.y.inner
-        for other in others:
-            yield partial(np.add, first, other, out=y)
-            first = y
+        """Yield the product."""
+        yield partial(np.multiply, job.x[0].inner, self._factor(job), out=job.y.inner)
 
     def backward(self, job: Job) -> Iterator[Call]:
-        """Yield a copy or an addition of dy for each branch."""
+        """Yield the sums of dy · x, and dy · factor."""
         assert job.dy is not None
-        for dx, adds in zip(job.dx, job.adds, strict=True):
-            if dx is not None:
-                yield put(job.dy.inner, dx.inner, adds)
+        dy, axes = job.dy.inner, axes_of(job.dy.inner)
+        if "weight" in job.weights:
+            yield partial(np.einsum, f"{axes},{axes}->c", dy, job.x[0].inner, out=job.gradients["weight"])
+        if job.dx[0] is None:
+            return
+        dx = job.dx[0].inner
+        result = job.work("part").reshape(dx.shape) if job.adds[0] else dx
+        yield partial(np.multiply, dy, self._factor(job), out=result)
+        if job.adds[0]:
+            yield put(result, dx, True)
 
 
-class Concat(Operation):
-    """The channels of the branches, one after the other."""
+class Moved(Operation):
+    """A copy of a view of the input, which may repeat numbers, or be less than all."""
 
-    def _parts(self, whole: Value) -> Iterator[Array]:
-        first = 0
-        for shape in self.node.in_shapes:
-            yield channels_of(BATCH_LAST, whole.inner, first, first + shape[0])
-            first += shape[0]
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether there is such a view."""
+        return moves(node)
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return memory for the sums of what is repeated."""
+        return {"sums": n * math.prod(self.node.shape)}
 
     def forward(self, job: Job) -> Iterator[Call]:
-        """Yield a copy of each branch."""
-        for x, part in zip(job.x, self._parts(job.y), strict=True):
-            yield partial(np.copyto, part, x.inner)
+        """Yield the copy."""
+        source, place = moved(self.node, nchw(job.x[0]), nchw(job.y))
+        if place.size < job.y.size:
+            yield partial(job.y.inner.fill, self.node.layer.value)  # type: ignore[attr-defined]
+        yield partial(np.copyto, place, source)
 
     def backward(self, job: Job) -> Iterator[Call]:
-        """Yield a copy or an addition of each branch's channels of dy."""
-        assert job.dy is not None
-        for dx, part, adds in zip(job.dx, self._parts(job.dy), job.adds, strict=True):
-            if dx is not None:
-                yield put(part, dx.inner, adds)
+        """Yield zeros for what is not read, and dy, added up where it is a copy of one number."""
+        if job.dx[0] is None or job.dy is None:
+            return
+        place, source = moved(self.node, nchw(job.dx[0]), nchw(job.dy))
+        if place.size < job.dx[0].size and not job.adds[0]:
+            yield partial(job.dx[0].inner.fill, 0)
+        source = yield from add_up(source, place.shape, job.work("sums"))
+        yield put(source, place, job.adds[0])

@@ -72,6 +72,11 @@ class Operation:
         self.node = node
         self.needs_dx = needs_dx
 
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether it can compute a node of its kind."""
+        return True
+
     def border(self) -> Border:
         """Return the zeros that the forward pass needs around its input."""
         return Border()

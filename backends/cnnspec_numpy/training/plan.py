@@ -13,42 +13,17 @@ from cnnspec_numpy.plan.finish import Constants
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.memory import aligned, allocate, carve
 from cnnspec_numpy.plan.value import BATCH_LAST, Value, from_nchw
-from cnnspec_numpy.training.conv import Conv
+from cnnspec_numpy.training.conv import Convolution
 from cnnspec_numpy.training.kernel import Kernel
-from cnnspec_numpy.training.layers import Activation, Add, BatchNorm, Concat, Dense, Dropout, Flatten
+from cnnspec_numpy.training.layers import Dropout
 from cnnspec_numpy.training.loss import LOSSES, by_definition, target_array
 from cnnspec_numpy.training.operation import Job, Moment, Operation, Sync
-from cnnspec_numpy.training.pool import AvgPool, GlobalAvgPool, HalvingMaxPool, MaxPool, is_halving
+from cnnspec_numpy.training.pool import HalvingMaxPool
+from cnnspec_numpy.training.table import class_of
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Loss
-
-KINDS: dict[str, type[Operation]] = {
-    "dense": Dense,
-    "flatten": Flatten,
-    "batch_norm": BatchNorm,
-    "dropout": Dropout,
-    "add": Add,
-    "concat": Concat,
-    "avg_pool": AvgPool,
-    "global_avg_pool": GlobalAvgPool,
-}
-
-
-def class_of(node: Node) -> type[Operation]:
-    """Return what computes a node: its own operation, or its kernel."""
-    if node.kind == "conv":
-        return Conv if Conv.applies(node) else Kernel
-    if node.kind == "max_pool" and len(node.windows) == 2:
-        return HalvingMaxPool if is_halving(node) else MaxPool
-    if node.kind == "adaptive_avg_pool" and all(w.out == 1 for w in node.windows):
-        return GlobalAvgPool
-    if node.kind in ("avg_pool", "global_avg_pool") and len(node.in_shapes[0]) != 3:
-        return Kernel
-    if node.kind in KINDS:
-        return KINDS[node.kind]
-    return Activation if Activation.applies(node) else Kernel
 
 
 def divides(graph: Graph) -> bool:
@@ -103,8 +78,8 @@ class TrainingPlan:
         self._lay_out()
         self._allocate_gradients()
         self.target = target_array(loss, self._values[graph.output.name], dtype)
-        self.masks: dict[str, Array] = {}
-        """Where the factors of each dropout layer go, in the layout of the values."""
+        self.masks: dict[str, tuple[Array, Any]] = {}
+        """The factors of each dropout layer's elements, in the layout of the values, and the factor of those kept."""
         self.calls = self._bind(loss)
 
     def _place_biases(self) -> None:
@@ -115,7 +90,7 @@ class TrainingPlan:
             name = operation.node.inputs[0]
             before = self.operations[self._index[name]]
             alone = len(self._readers[name]) == 1 and name not in self.graph.outputs
-            if isinstance(before, Conv) and alone and "bias" in before.node.arrays and name in self._needs:
+            if isinstance(before, Convolution) and alone and "bias" in before.node.arrays and name in self._needs:
                 before.leaves_bias = True
                 operation.bias = before.node.arrays["bias"]
 
@@ -231,7 +206,7 @@ class TrainingPlan:
         arrays = dict(operation.node.arrays)
         if isinstance(operation, HalvingMaxPool) and operation.bias is not None:
             arrays["bias"] = operation.bias
-        if isinstance(operation, Conv) and operation.leaves_bias:
+        if isinstance(operation, Convolution) and operation.leaves_bias:
             del arrays["bias"]
         return arrays
 
@@ -250,7 +225,8 @@ class TrainingPlan:
                 names.add(name)
         kept = {key: np.zeros(shape, self.dtype) for key, shape in operation.kept(self.n).items()}
         if isinstance(operation, Dropout):
-            self.masks[node.name] = kept["mask"]
+            one = self.dtype.type(1)
+            self.masks[node.name] = kept["mask"], one / (1 - node.layer.rate)  # type: ignore[attr-defined]
         dy = self._gradients.get(node.name)
         dx, adds, seen = [], [], set()
         for name in node.inputs:
@@ -283,13 +259,14 @@ class TrainingPlan:
     # Running
 
     def load(self, x: Array, target: Array, masks: Mapping[str, Array]) -> None:
-        """Copy a shard [n, c, h, w], its targets and the factors of dropout into the plan."""
+        """Copy a shard [n, c, h, w], its targets and the masks of dropout into the plan."""
         for call in self._before:
             call()
         np.copyto(self._values[self.graph.input.name].inner, from_nchw(BATCH_LAST, x))
         np.copyto(self.target, target)
         for name, mask in masks.items():
-            np.copyto(self.masks[name], from_nchw(BATCH_LAST, mask))
+            factors, factor = self.masks[name]
+            np.multiply(from_nchw(BATCH_LAST, mask), factor, out=factors)
 
     def run(self) -> None:
         """Compute the loss and the gradients."""

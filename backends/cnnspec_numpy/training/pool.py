@@ -13,24 +13,13 @@ from typing import Any
 
 import numpy as np
 from cnnspec_numpy.plan.functions import Call
-from cnnspec_numpy.plan.methods.pool import along, counts_of
-from cnnspec_numpy.training.conv import channel_sums, put
+from cnnspec_numpy.plan.lower import halves
+from cnnspec_numpy.plan.methods.pool import along, counts_of, sums_of
+from cnnspec_numpy.training.calls import channel_sums, keep_where_negative, put, taps_inside
 from cnnspec_numpy.training.operation import Job, Operation
 
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Node
-
-
-def is_halving(node: Node) -> bool:
-    """Whether the window is 2×2 and moves by 2, without padding."""
-    return len(node.windows) == 2 and all(
-        (w.kernel, w.stride, w.dilation, w.before, w.after, w.extra) == (2, 2, 1, 0, 0, 0) for w in node.windows
-    )
-
-
-def as_integers(x: Array) -> Array:
-    """Return the bits of numbers as integers, as a view."""
-    return x.view(np.int32 if x.itemsize == 4 else np.int64)
 
 
 class HalvingMaxPool(Operation):
@@ -43,6 +32,11 @@ class HalvingMaxPool(Operation):
     keeps_input = True
     bias: str | None = None
     """The array of the bias that it adds."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the windows are 2×2 and move by 2."""
+        return halves(node)
 
     def _half(self, n: int) -> tuple[int, int, int, int]:
         c, h, w = self.node.shape
@@ -102,10 +96,8 @@ class HalvingMaxPool(Operation):
 
 def _choose(a: Array, b: Array, d: Array, db: Array, mask: Array) -> Iterator[Call]:
     """Yield db = d where a < b, and 0 elsewhere."""
-    bits = as_integers(mask)
     yield partial(np.subtract, a, b, out=mask)
-    yield partial(np.right_shift, bits, bits.itemsize * 8 - 1, out=bits)
-    yield partial(np.bitwise_and, bits, as_integers(d), out=as_integers(db))
+    yield from keep_where_negative(mask, d, db)
 
 
 def _divide(a: Array, b: Array, d: Array, da: Array, db: Array, mask: Array) -> Iterator[Call]:
@@ -119,6 +111,11 @@ class MaxPool(Operation):
 
     keeps_input = True
     keeps_output = True
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the windows have two axes."""
+        return len(node.windows) == 2
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the rows of the forward pass, and for masks and what is left of dy."""
@@ -139,35 +136,28 @@ class MaxPool(Operation):
         """Yield, for each tap in order, the part of dy whose maximum it is."""
         if job.dx[0] is None or job.dy is None:
             return
-        h, w = self.node.windows
         x, y, dx = job.x[0].inner, job.y.inner, job.dx[0].inner
         left, mask, share = (job.work(key).reshape(y.shape) for key in ("left", "mask", "share"))
         yield partial(np.copyto, left, job.dy.inner)
         if not job.adds[0]:
             yield partial(dx.fill, 0)
-        height, width = self.node.in_shapes[0][1:]
-        for i in range(h.kernel):
-            for j in range(w.kernel):
-                (r0, r1), (c0, c1) = h.inside(i, height), w.inside(j, width)
-                if r0 >= r1 or c0 >= c1:
-                    continue
-                top, first = h.element(r0, i), w.element(c0, j)
-                rows = slice(top, top + (r1 - r0 - 1) * h.stride + 1, h.stride)
-                columns = slice(first, first + (c1 - c0 - 1) * w.stride + 1, w.stride)
-                under, at = x[rows, :, columns], (slice(r0, r1), slice(None), slice(c0, c1))
-                bits = as_integers(mask)[at]
-                yield partial(np.subtract, under, y[at], out=mask[at])
-                yield partial(np.right_shift, bits, bits.itemsize * 8 - 1, out=bits)
-                rest = as_integers(left)[at]
-                yield partial(np.bitwise_and, bits, rest, out=bits)  # what stays, as its element is not the largest
-                yield partial(np.subtract, left[at], mask[at], out=share[at])
-                place = dx[rows, :, columns]
-                yield partial(np.add, place, share[at], out=place)
-                yield partial(np.copyto, left[at], mask[at])
+        for tap in taps_inside(self.node.windows, self.node.in_shapes[0][1:]):
+            at, place = tap.at, dx[tap.under]
+            yield partial(np.subtract, x[tap.under], y[at], out=mask[at])
+            # What stays, as its element is not the largest.
+            yield from keep_where_negative(mask[at], left[at], mask[at])
+            yield partial(np.subtract, left[at], mask[at], out=share[at])
+            yield partial(np.add, place, share[at], out=place)
+            yield partial(np.copyto, left[at], mask[at])
 
 
 class AvgPool(Operation):
     """The mean of windows of any size."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the windows have two axes."""
+        return len(node.windows) == 2
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the rows of the forward pass, and for a window's part of dy."""
@@ -192,28 +182,23 @@ class AvgPool(Operation):
         """Yield a window's part of dy, added to each of its elements."""
         if job.dx[0] is None or job.dy is None:
             return
-        h, w = self.node.windows
         dy, dx = job.dy.inner, job.dx[0].inner
         share = job.work("share").reshape(dy.shape)
         yield partial(np.multiply, dy, self._factor(dy.dtype), out=share)
         if not job.adds[0]:
             yield partial(dx.fill, 0)
-        height, width = self.node.in_shapes[0][1:]
-        for i in range(h.kernel):
-            for j in range(w.kernel):
-                (r0, r1), (c0, c1) = h.inside(i, height), w.inside(j, width)
-                if r0 < r1 and c0 < c1:
-                    top, first = h.element(r0, i), w.element(c0, j)
-                    place = dx[
-                        top : top + (r1 - r0 - 1) * h.stride + 1 : h.stride,
-                        :,
-                        first : first + (c1 - c0 - 1) * w.stride + 1 : w.stride,
-                    ]
-                    yield partial(np.add, place, share[r0:r1, :, c0:c1], out=place)
+        for tap in taps_inside(self.node.windows, self.node.in_shapes[0][1:]):
+            place = dx[tap.under]
+            yield partial(np.add, place, share[tap.at], out=place)
 
 
 class GlobalAvgPool(Operation):
     """The mean of each channel, as a vector or as an image of one element."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the input is an image, and the windows (of adaptive pooling) are one."""
+        return len(node.in_shapes[0]) == 3 and all(w.out == 1 for w in node.windows)
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the part of each element."""
@@ -233,3 +218,48 @@ class GlobalAvgPool(Operation):
         share = job.work("share").reshape(c, job.n)
         yield partial(np.multiply, job.dy.inner.reshape(c, job.n), 1 / math.prod(self.node.in_shapes[0][1:]), out=share)
         yield put(share[:, None, :], job.dx[0].inner, job.adds[0])
+
+
+class WeightedSums(Operation):
+    """Sums along each axis with given weights, as two matrix products: adaptive pooling, bilinear upsampling."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether there are weights for the layer."""
+        return len(node.in_shapes[0]) == 3 and sums_of(node) is not None
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return an image in one piece, and its rows after the first product."""
+        (c, h, w), (_, oh, ow) = self.node.in_shapes[0], self.node.shape
+        return {"image": max(h * w, oh * ow) * c * n, "between": max(oh * w, h * ow) * c * n}
+
+    def _calls(self, job: Job, x: Array, rows: Array, columns: Array, y: Array, adds: bool) -> Iterator[Call]:
+        """Yield y [oh, c, ow, n] = the weights of rows [oh, h] and of columns [ow, w] times x [h, c, w, n]."""
+        h, c, w, n = x.shape
+        if not x.flags.c_contiguous:
+            image = job.work("image")[: x.size].reshape(x.shape)
+            yield partial(np.copyto, image, x)
+            x = image
+        between = job.work("between")[: len(rows) * c * w * n].reshape(len(rows), c, w, n)
+        yield partial(np.matmul, rows, x.reshape(h, -1), out=between.reshape(len(rows), -1))
+        result = job.work("image")[: y.size].reshape(y.shape)
+        yield partial(np.matmul, columns, between, out=result)
+        yield put(result, y, adds)
+
+    def _weights(self, x: Array) -> tuple[Array, Array]:
+        found = sums_of(self.node)
+        assert found is not None
+        return found[0].astype(x.dtype), found[1].astype(x.dtype)
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield the products."""
+        x = job.x[0].inner
+        yield from self._calls(job, x, *self._weights(x), job.y.inner, False)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield the products with the transposed weights."""
+        if job.dx[0] is None or job.dy is None:
+            return
+        dy = job.dy.inner
+        rows, columns = self._weights(dy)
+        yield from self._calls(job, dy, rows.T, columns.T, job.dx[0].inner, job.adds[0])

@@ -37,6 +37,11 @@ LAYERS = [
     "global_max_pool", "adaptive_avg_pool: [2, 3]", "adaptive_avg_pool: 1", "layer_norm", "group_norm: 2",
     "upsample: 2", "upsample: {scale: 2, mode: bilinear}",
     "pad: {padding: 2, value: 1.5}", "pad: {padding: 2, mode: edge}",
+    "selu", "hard_sigmoid", "log_softmax", "leaky_relu: 1.5", "leaky_relu: -0.2", "prelu: {shared: true}",
+    "layer_norm: {axes: all}", "local_response_norm: {size: 4, alpha: 0.5}",
+    "conv: {channels: 8, kernel: 3, stride: 2, groups: 4, padding: same}",
+    "conv: {channels: 8, kernel: 3, stride: [1, 2], dilation: 2, groups: 8, padding: 4}",
+    "conv_transpose: {channels: 8, kernel: 3, stride: 2, dilation: 2, groups: 8}",
     "crop: [3, 3]", "channel_shuffle: 2", "slice: [1, 3]", "slice: [0, 4]",
 ]  # fmt: skip
 

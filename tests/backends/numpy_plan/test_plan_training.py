@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cnnspec_numpy.training import conv, executor
+from cnnspec_numpy.training import calls, executor, maps
+from cnnspec_numpy.training.kernel import Kernel
+from cnnspec_numpy.training.table import class_of
 from plan_comparison import (
     NETWORKS,
     assert_same_training,
@@ -57,6 +59,28 @@ LEARNS: dict[str, tuple[tuple[int, ...], str]] = {
                 "channels: 3, kernel: 2, stride: 2}, flatten, dense: 3"),
 }  # fmt: skip
 
+CONVOLUTIONS = [
+    "kernel: 3, stride: 2, padding: same", "kernel: 3, stride: [3, 1], padding: 1", "kernel: [3, 1], stride: [1, 2]",
+    "kernel: 2, stride: 3", "kernel: 3, dilation: 2, padding: same", "kernel: 3, dilation: [2, 1], stride: [1, 2]",
+    "kernel: 3, dilation: [1, 3], stride: 2, padding: 4", "kernel: [3, 1], dilation: [2, 1], padding: same",
+    "kernel: 2, padding: {top: 3, left: 1}", "kernel: 3, padding: {bottom: 3, right: 2}", "kernel: 1, padding: 3",
+    "kernel: [1, 4], bias: false", "kernel: 1, stride: 2",
+]  # fmt: skip
+"""Windows over 6×7 images."""
+
+SAME_SHAPE = [
+    "relu", "relu6", "leaky_relu: 0.3", "leaky_relu: 0", "leaky_relu: 2.5", "leaky_relu: -0.5", "prelu",
+    "prelu: {shared: true}", "elu", "elu: 0.7", "elu: -0.5", "selu", "gelu", "gelu: tanh", "silu", "mish", "sigmoid",
+    "hard_sigmoid", "tanh", "hard_swish", "softplus: 2.0", "softmax", "log_softmax", "batch_norm", "layer_norm",
+    "layer_norm: {axes: all}", "group_norm: 2", "local_response_norm: 3", "local_response_norm: {size: 4, alpha: 0.5}",
+    "scale: 0.7", "scale: {value: 0.7, learn: false}", "dropout: 0.4", "channel_shuffle: 2",
+    "pad: {padding: 2, value: 0.3}, crop: [5, 7]", "upsample: 2, avg_pool: 2", "slice: [1, 3]",
+    "upsample: {scale: 2, mode: bilinear}, adaptive_avg_pool: [4, 5]",
+    "multiply: {a: [], b: [global_avg_pool, dense: 4, hard_sigmoid], c: [adaptive_avg_pool: 1]}",
+    "conv: {channels: 4, kernel: 3, groups: 4, padding: same}", "conv_transpose: {channels: 4, kernel: 2, stride: 2}",
+]  # fmt: skip
+"""Layers of images [4, 5, 7], each with an operation of its own."""
+
 LOSSES: list[Loss] = [CrossEntropy(), CrossEntropy(label_smoothing=0.2), MeanSquaredError()]
 
 
@@ -75,6 +99,46 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_layer(name: str) -> None:
     graph = GRAPHS[name]()
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 3, MeanSquaredError())
+
+
+@pytest.mark.parametrize("block", [1, 1 << 15])
+@pytest.mark.parametrize("layer", SAME_SHAPE)
+def test_layers_that_share_their_input(layer: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One writes the gradient of the input, the other adds to it; beside a border."""
+    monkeypatch.setattr(calls, "BLOCK", block)
+    branches = f"add: {{a: [{layer}], b: [{layer}, tanh]}}"
+    border = "conv: {channels: 3, kernel: 3, padding: same}"
+    graph = network(f"conv: {{channels: 4, kernel: 1}}, scale: {{value: 2.5, learn: false}}, {branches}, {border}",
+                    (3, 5, 7))  # fmt: skip
+    assert not any(class_of(node) is Kernel for node in graph.nodes if node.inputs)
+    for threads in (1, 2):
+        model = prepare(graph, threads=threads)
+        assert_same_training(model, prepare(graph, "strict"), 16, MeanSquaredError())
+
+
+VECTORS = [layer for layer in SAME_SHAPE if "{" not in layer and "," not in layer and layer.split(":")[0] not in (
+    "group_norm", "local_response_norm", "upsample", "slice", "channel_shuffle")]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", [*VECTORS, "layer_norm: {axes: all}"])
+def test_layers_of_vectors(layer: str) -> None:
+    graph = network(f"dense: 6, add: {{a: [{layer}], b: [{layer}, tanh]}}, dense: 3", (5,))
+    assert not any(class_of(node) is Kernel for node in graph.nodes if node.inputs)
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 4, CrossEntropy())
+
+
+@pytest.mark.parametrize("size", [1, 1 << 17])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+@pytest.mark.parametrize("fields", CONVOLUTIONS)
+def test_convolutions(fields: str, kind: str, groups: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between layers that are trained and ask for borders of their own, in one block of rows or in one for each."""
+    monkeypatch.setattr(maps, "CACHE", size)
+    layer = f"{kind}: {{channels: {8 if groups == 2 else 4}, groups: {groups}, {fields}}}"
+    graph = network(f"conv: {{channels: 4, kernel: 3, padding: same}}, add: {{a: [{layer}], b: [{layer}]}}, conv: "
+                    "{channels: 2, kernel: [3, 2], padding: same}", (3, 6, 7))  # fmt: skip
+    assert not any(class_of(node) is Kernel for node in graph.nodes if node.inputs)
     assert_same_training(prepare(graph), prepare(graph, "strict"), 3, MeanSquaredError())
 
 
@@ -208,7 +272,7 @@ def test_graphs_that_no_text_describes(built) -> None:  # type: ignore[no-untype
 @pytest.mark.parametrize("name", LEARNS)
 def test_blocks(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A convolution divides its output into blocks that stay in the cache."""
-    monkeypatch.setattr(conv, "CACHE", size)
+    monkeypatch.setattr(maps, "CACHE", size)
     graph = learns(name)
     assert_same_training(prepare(graph), prepare(graph, "strict"), 3, CrossEntropy())
 
@@ -221,6 +285,11 @@ SIZES: dict[str, int | None] = {
     "mobilenet_v2": 64,
     "densenet121": 64,
     "separable28": None,
+    "efficientnet_b0": 64,
+    "shufflenet_v2_x1_0": 64,
+    "resnext50_32x4d": 64,
+    "convnext_tiny": 64,
+    "googlenet_2014": 64,
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cnnspec.arrays import Array
+from cnnspec.graph.graph import Node
 from cnnspec_numpy.plan.finish import nchw
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
@@ -25,49 +26,64 @@ class Moved(OverOutput):
 
     def applies(self, operation: Operation) -> bool:
         """Whether there is such a view."""
-        node = operation.node
-        if len(node.in_shapes[0]) != 3 or operation.pool is not None:
-            return False
-        mode = getattr(node.layer, "mode", "")
-        return (node.kind, mode) in MOVES
+        return operation.pool is None and moves(operation.node)
 
     def fill(self, job: Job, out: Array) -> Iterator[Call]:
         """Yield the copy."""
         node = job.operation.node
-        yield from MOVES[node.kind, getattr(node.layer, "mode", "")](node, nchw(job.x[0]), to_nchw(self.layout, out))
+        source, place = moved(node, nchw(job.x[0]), to_nchw(self.layout, out))
+        if place.size < out.size:
+            yield partial(out.fill, node.layer.value)  # type: ignore[attr-defined]
+        yield partial(np.copyto, place, source)
 
 
-def _crop(node: Any, x: Array, y: Array) -> Iterator[Call]:
-    kept = [slice(-w.before, w.out - w.before) for w in node.windows]
-    yield partial(np.copyto, y, x[:, :, kept[0], kept[1]])
+def moves(node: Node) -> bool:
+    """Whether a layer copies a view of an image."""
+    return len(node.in_shapes[0]) == 3 and _key(node) in VIEWS
 
 
-def _pad(node: Any, x: Array, y: Array) -> Iterator[Call]:
-    (top, _), (left, _) = ((w.before, w.after) for w in node.windows)
-    yield partial(y.fill, node.layer.value)
-    yield partial(np.copyto, y[:, :, top : top + x.shape[2], left : left + x.shape[3]], x)
+def moved(node: Node, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return views of x and y [n, c, h, w] of which y's is a copy of x's, where axes of size one are repeated."""
+    return VIEWS[_key(node)](node, x, y)
 
 
-def _shuffle(node: Any, x: Array, y: Array) -> Iterator[Call]:
+def _key(node: Node) -> tuple[str, str]:
+    return node.kind, getattr(node.layer, "mode", "")
+
+
+def _crop(node: Any, x: Array, y: Array) -> tuple[Array, Array]:
+    rows, columns = (slice(-w.before, w.out - w.before) for w in node.windows)
+    return x[:, :, rows, columns], y
+
+
+def _pad(node: Any, x: Array, y: Array) -> tuple[Array, Array]:
+    top, left = (w.before for w in node.windows)
+    return x, y[:, :, top : top + x.shape[2], left : left + x.shape[3]]
+
+
+def _shuffle(node: Any, x: Array, y: Array) -> tuple[Array, Array]:
     groups = node.layer.groups
     n, c, h, w = x.shape
-    yield partial(
-        np.copyto,
-        y.reshape(n, c // groups, groups, h, w),
-        x.reshape(n, groups, c // groups, h, w).transpose(0, 2, 1, 3, 4),
-    )
+    by_group = x.reshape(n, groups, c // groups, h, w).transpose(0, 2, 1, 3, 4)
+    return by_group, y.reshape(n, c // groups, groups, h, w)
 
 
-def _upsample(node: Any, x: Array, y: Array) -> Iterator[Call]:
+def _slice(node: Any, x: Array, y: Array) -> tuple[Array, Array]:
+    first, end = node.layer.channels
+    return x[:, first:end], y
+
+
+def _upsample(node: Any, x: Array, y: Array) -> tuple[Array, Array]:
     sh, sw = node.layer.scales(node.shape)
     n, c, h, w = x.shape
-    yield partial(np.copyto, y.reshape(n, c, h, sh, w, sw), x[:, :, :, None, :, None])
+    return x[:, :, :, None, :, None], y.reshape(n, c, h, sh, w, sw)
 
 
-MOVES: dict[tuple[str, str], Any] = {
+VIEWS: dict[tuple[str, str], Callable[[Any, Array, Array], tuple[Array, Array]]] = {
     ("crop", ""): _crop,
     ("pad", "constant"): _pad,
     ("channel_shuffle", ""): _shuffle,
+    ("slice", ""): _slice,
     ("upsample", "nearest"): _upsample,
 }
-"""By kind and mode: what copies x [n, c, h, w] to y, both views of arrays in some layout."""
+"""By kind and mode; x and y are views of arrays in some layout."""

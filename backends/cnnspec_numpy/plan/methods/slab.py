@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from cnnspec.arrays import Array
 from cnnspec_numpy.plan.finish import stages_cost
@@ -24,6 +23,7 @@ from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.method import CACHE, CALL, PASS, Block, Job, Method, blocks_of, copy_cost, product_cost
 from cnnspec_numpy.plan.methods.columns import border_of_windows, correlation_weight, groups_of, is_depthwise
 from cnnspec_numpy.plan.slabs import (
+    depthwise_rows,
     image_as_slab,
     is_slab,
     rows_by_group,
@@ -176,7 +176,6 @@ class DepthwiseRows(Method):
     def calls(self, job: Job) -> Iterator[Call]:
         """Yield the sums and the finish for each block."""
         operation, node, x, n = job.operation, job.operation.node, job.x[0], job.y.n
-        h, w = node.windows
         c, _, ow = node.shape
         weights = job.prepared(
             "depthwise rows", lambda read: correlation_weight(node, read("weight"))[:, 0].transpose(1, 2, 0)
@@ -188,15 +187,6 @@ class DepthwiseRows(Method):
             def view(y: Array, block: Block = block) -> Array:
                 return y[block.r0 // step : block.r1 // step]
 
-            start = x.full[x.border.top - h.before + block.r0 * h.stride :, :, x.border.left - w.before :]
-            sh, sc, sw, sn = x.full.strides
-            shape = (rows, h.kernel, c, w.kernel, ow, n)
-            strides = (sh * h.stride, sh * h.dilation, sc, sw * w.dilation, sw * w.stride, sn)
-            taps = as_strided(start, shape, strides, writeable=False)
             target = job.work("product")[: rows * c * ow * n].reshape(rows, c, ow, n)
-            if w.stride == 1 and takes_rows(x.full):
-                taps = as_strided(taps, (*shape[:4], ow * n), (*strides[:4], sn), writeable=False)
-                yield partial(np.einsum, "hicjk,ijc->hck", taps, weights, out=target.reshape(rows, c, ow * n))
-            else:
-                yield partial(np.einsum, "hicjwn,ijc->hcwn", taps, weights, out=target)
+            yield depthwise_rows(x, node.windows, block.r0, weights, target)
             yield from job.finish(target, view, job.work("spare"), channel_axis=-3)

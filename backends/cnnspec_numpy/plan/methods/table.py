@@ -9,7 +9,7 @@ from cnnspec_numpy.plan.methods.columns import Columns, Depthwise
 from cnnspec_numpy.plan.methods.dense import Dense
 from cnnspec_numpy.plan.methods.merge import Add, Concat, Multiply
 from cnnspec_numpy.plan.methods.moved import Moved
-from cnnspec_numpy.plan.methods.norm import LayerNorm
+from cnnspec_numpy.plan.methods.norm import LocalResponseNorm, Normalised, Softmax
 from cnnspec_numpy.plan.methods.slab import DepthwiseRows, Slab
 from cnnspec_numpy.plan.methods.transposed import Transposed
 from cnnspec_numpy.plan.methods.whole import Elementwise, Kernel
@@ -44,7 +44,11 @@ METHODS: dict[str, list[Method]] = {
     "crop": [Moved(layout) for layout in BOTH],
     "pad": [Moved(layout) for layout in BOTH],
     "channel_shuffle": [Moved(layout) for layout in BOTH],
-    "layer_norm": [LayerNorm(CHANNELS_LAST)],
+    "layer_norm": [Normalised(layout) for layout in BOTH],
+    "group_norm": [Normalised(layout) for layout in BOTH],
+    "local_response_norm": [LocalResponseNorm(layout) for layout in BOTH],
+    "softmax": [Softmax(layout) for layout in BOTH],
+    "log_softmax": [Softmax(layout) for layout in BOTH],
 }
 """By kind; elementwise layers have one of their own, and every layer can be computed by its kernel."""
 

@@ -11,22 +11,20 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
-from cnnspec_numpy.plan.method import Job
+from cnnspec_numpy.plan.method import Job, Read
+from cnnspec_numpy.plan.methods.columns import groups_of
 from cnnspec_numpy.plan.methods.whole import OverOutput
-from cnnspec_numpy.plan.value import CHANNELS_LAST
 
 
 class Transposed(OverOutput):
-    """Transposed convolution: one product, and each tap of it added to its place."""
+    """Transposed convolution: one product for each group, and each tap of it added to its place."""
 
     name = "product and taps"
     passes = 12.0
 
     def applies(self, operation: Operation) -> bool:
-        """Whether the windows have two axes and the channels are one group, with the channels last."""
-        node = operation.node
-        groups: int = node.layer.groups  # type: ignore[attr-defined]
-        return self.layout is CHANNELS_LAST and len(node.windows) == 2 and groups == 1
+        """Whether the windows have two axes."""
+        return len(operation.node.windows) == 2
 
     def cost(self, operation: Operation, n: int) -> float:
         """Estimate the product and the taps."""
@@ -50,26 +48,31 @@ class Transposed(OverOutput):
     def fill(self, job: Job, out: Array) -> Iterator[Call]:
         """Yield the product and the additions."""
         node, n, x = job.operation.node, job.y.n, job.x[0].inner
-        (c, h, w), o = node.in_shapes[0], node.shape[0]
+        (c, h, w), o, g = node.in_shapes[0], node.shape[0], groups_of(node)
         sizes, taps, positions = self._sizes(job.operation)
         wh, ww = node.windows
         if not x.flags.c_contiguous:
             image = job.work("image")[: x.size].reshape(x.shape)
             yield partial(np.copyto, image, x)
             x = image
-        weights = job.prepared(
-            "transposed", lambda read: read("weight").transpose(0, 2, 3, 1).reshape(c, -1)
-        )  # [c, kh·kw·o]
-        products = job.work("taps")[: n * positions * taps * o].reshape(n * positions, taps * o)
-        yield partial(np.matmul, x.reshape(n * positions, c), weights, out=products)
-        by_tap = products.reshape(n, h, w, wh.kernel, ww.kernel, o)
+
+        def weight(read: Read) -> Array:
+            by_group = read("weight").reshape(g, c // g, o // g, taps)
+            return by_group.transpose(0, 1, 3, 2).reshape(g, c // g, -1)
+
+        weights = job.prepared("transposed", weight)  # [g, c/g, kh·kw·o/g]
+        matrices = x.reshape(n * positions, g, c // g).transpose(1, 0, 2)
+        products = job.work("taps")[: n * positions * taps * o].reshape(g, n * positions, -1)
+        yield partial(np.matmul, matrices, weights, out=products)
+        # [n, h, w, kh, kw, g, o/g]
+        by_tap = products.reshape(g, n, h, w, wh.kernel, ww.kernel, o // g).transpose(1, 2, 3, 4, 5, 0, 6)
         padded = job.work("padded")[: n * math.prod(sizes) * o].reshape(n, *sizes, o)
         yield partial(padded.fill, 0)
         for i in range(wh.kernel):
             for j in range(ww.kernel):
                 rows = slice(i * wh.dilation, i * wh.dilation + (h - 1) * wh.stride + 1, wh.stride)
                 columns = slice(j * ww.dilation, j * ww.dilation + (w - 1) * ww.stride + 1, ww.stride)
-                place = padded[:, rows, columns]
+                place = padded[:, rows, columns].reshape(n, h, w, g, o // g)
                 yield partial(np.add, place, by_tap[:, :, :, i, j], out=place)
         inside = padded[:, wh.before : wh.before + wh.out, ww.before : ww.before + ww.out]
         yield partial(np.copyto, out, inside)
