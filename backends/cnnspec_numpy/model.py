@@ -13,7 +13,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import released_after
-from cnnspec.graph.rewrites import Rewritten, for_inference, for_training
+from cnnspec.graph.rewrites import Rewritten, for_inference, for_training, with_rescaled_activations
 from cnnspec.layers import Layer
 from cnnspec.runtime.model import Hook, Model, PlanStep
 from cnnspec.wording import a_noun
@@ -89,7 +89,7 @@ class NumpyModel(Model):
 
     @cached_property
     def _rewritten(self) -> Rewritten:
-        return for_inference(self.graph)
+        return with_rescaled_activations(for_inference(self.graph))
 
     def _planned(self) -> Executor:
         """Return the plans of the rewritten graph, whose arrays are computed anew after the weights have changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import click
 
 from cnnspec.cli.common import BytesType, packed, parse_values
 from cnnspec.data.options import DataOptions
+from cnnspec.runtime.backend import installed
 from cnnspec.runtime.options import NUMERICS, Execution
-from cnnspec.wording import describe
+from cnnspec.wording import describe, names
 
 device_option = click.option(
     "--device", default=Execution.device, show_default=True, help="Device to run on: cpu, cuda, cuda:1, mps."
@@ -55,6 +57,15 @@ def option_values(written: tuple[str, ...], **flags: Any) -> dict[str, Any]:
         for name, value in parse_values("--option", (text,)).items():
             set_once(found, name, value)
     return found
+
+
+def expect_taker(options: Iterable[str], backends: Collection[str]) -> None:
+    """Raise UsageError where none of the backends (all, where none is named) has one of the options."""
+    found = installed()
+    chosen = {name: found[name] for name in backends or found if name in found}
+    for option in options:
+        if chosen and not any(option in about.options for about in chosen.values() if not isinstance(about, str)):
+            raise click.UsageError(f"none of {names(list(chosen))} has an option `{option}`")
 
 
 def _execution(

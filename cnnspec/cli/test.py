@@ -9,18 +9,35 @@ import click
 import numpy as np
 
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, show
+from cnnspec.cli.execution import expect_taker, numerics_option, option_values, threads_option
 from cnnspec.language.load import Report, check
 from cnnspec.runtime.backend import available
+from cnnspec.runtime.options import Execution
 from cnnspec.testing.examples import Outcome, run_examples
 
 
 @click.command("test")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("--backend", "backends", multiple=True, help="Test only this backend; may be repeated.")
+@threads_option
+@numerics_option
 @format_option
-def command(specs: tuple[str, ...], backends: tuple[str, ...], output_format: str) -> None:
-    """Run the examples of SPEC on every installed backend, in float64."""
-    names = backends or tuple(available())
+def command(
+    specs: tuple[str, ...],
+    backends: tuple[str, ...],
+    threads: int | None,
+    numerics: str | None,
+    output_format: str,
+) -> None:
+    """Run the examples of SPEC on every installed backend, in float64.
+
+    --threads and --numerics reach the backends that have the option.
+    """
+    execution = Execution(options=option_values((), threads=threads, numerics=numerics))
+    expect_taker(execution.options, backends)
+    usable = available()
+    names = backends or tuple(usable)
+    options = {name: execution.on(name, "float64", usable[name].options).options for name in names if name in usable}
     found: list[dict[str, Any]] = []
     failed = False
     for spec in specs:
@@ -32,7 +49,11 @@ def command(specs: tuple[str, ...], backends: tuple[str, ...], output_format: st
             found.append({"spec": report.name, "ok": False, "diagnostics": _as_data(report), "examples": []})
             continue
         learns = report.spec.examples_are_training_data
-        outcomes = [] if learns else [outcome for name in names for outcome in run_examples(report.spec, name)]
+        outcomes = [
+            outcome
+            for name in (names if not learns else ())
+            for outcome in run_examples(report.spec, name, **options.get(name, {}))
+        ]
         failed = failed or not all(outcome.passed for outcome in outcomes)
         found.append(
             {

@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import ShapeType, format_option, packed, painter, params_option, print_json, print_lines
-from cnnspec.cli.execution import device_option, memory_option, seed_option
+from cnnspec.cli.execution import (
+    device_option,
+    expect_taker,
+    memory_option,
+    numerics_option,
+    option_values,
+    seed_option,
+    threads_option,
+)
 from cnnspec.language.load import graph_of, load
 from cnnspec.layers import Shape
 from cnnspec.runtime.options import Execution
@@ -17,8 +25,11 @@ from cnnspec.view.table import table_lines
 from cnnspec.wording import format_shape
 
 
-def _execution(device: str, seed: int, memory_limit: int | None) -> Execution:
-    return Execution(device=device, seed=seed, memory_limit=memory_limit)
+def _execution(
+    device: str, seed: int, memory_limit: int | None, threads: int | None, numerics: str | None
+) -> Execution:
+    options = option_values((), threads=threads, numerics=numerics)
+    return Execution(device=device, seed=seed, memory_limit=memory_limit, options=options)
 
 
 @click.command("verify")
@@ -28,7 +39,7 @@ def _execution(device: str, seed: int, memory_limit: int | None) -> Execution:
 @click.option("--tolerance", type=click.FloatRange(0), help="Largest relative difference. [1e-9 float64, 1e-4 float32]")
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Samples in the batch.")
-@packed("execution", _execution, device_option, seed_option, memory_option)
+@packed("execution", _execution, device_option, seed_option, memory_option, threads_option, numerics_option)
 @params_option
 @format_option
 def command(
@@ -44,9 +55,11 @@ def command(
 ) -> None:
     """Compare the backends on SPEC layer by layer, forward and backward, with the same weights and inputs.
 
-    Exit with status 1 where two backends differ by more than the tolerance, relative to the largest number of the
-    layer.
+    Outputs are also compared as `predict` computes them. --threads and --numerics reach the backends that have the
+    option. Exit with status 1 where two backends differ by more than the tolerance, relative to the largest number of
+    the layer.
     """
+    expect_taker(execution.options, backends)
     graph = graph_of(load(spec, params=params, input_shape=input_shape))
     found = verify_graph(graph, backends, dtypes or tuple(TOLERANCE), execution, batch, tolerance)
     mismatches = [comparison for comparison in found if comparison.first_mismatch is not None]

@@ -7,11 +7,12 @@ Nodes that a rewrite merges are known by the name of the last of them, so that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cnnspec.graph.graph import Graph, Node
+from cnnspec.layers import Layer
 
 Read = Callable[[str], Any]
 """Returns an array of the original graph by its name."""
@@ -37,6 +38,29 @@ class Rewritten:
 def for_inference(graph: Graph) -> Rewritten:
     """Return the graph after all rewrites; its outputs are equal up to rounding."""
     return _with_all_pools_before_activations(with_folded_affine_layers(without_identities(Rewritten(graph))))
+
+
+def with_rescaled_activations(given: Rewritten) -> Rewritten:
+    """Replace y = scale · f(factor · x) + shift by f, with its constants in the weights before it and behind it.
+
+    Exact up to rounding: factor · (Σ weight · x + bias) = Σ (factor · weight) · x + factor · bias, and
+    Σ weight · (scale · f + shift) + bias = Σ (scale · weight) · f + (bias + shift · Σ weight), where no padding takes
+    part in the sums as zeros. Layers between commute with the constants; only where nothing else reads a value on the
+    way. An activation near 0 is then rounded relative to `shift`, and no longer to itself.
+    """
+    graph, recipes = given.graph, dict(given.recipes)
+    nodes, only_readers = dict(graph.by_name), _only_readers(graph)
+    for node in graph.nodes:
+        rescaled = node.layer.rescaled
+        if rescaled is None:
+            continue
+        before = _weighted_before(node, nodes, only_readers)
+        behind = _weighted_behind(node, nodes, only_readers, rescaled.shift)
+        if before is not None and behind is not None:
+            nodes[node.name] = replace(node, layer=rescaled.layer)
+            nodes[before.name] = _with_factor(before, rescaled.factor, recipes)
+            nodes[behind.name] = _with_affine_input(behind, rescaled.scale, rescaled.shift, recipes)
+    return _rewritten(replace(graph, nodes=tuple(nodes.values())), recipes)
 
 
 def for_training(graph: Graph) -> Rewritten:
@@ -89,14 +113,11 @@ def with_folded_affine_layers(given: Rewritten) -> Rewritten:
             nodes[node.name] = node
             continue
         layer = before.layer.with_bias()  # type: ignore[attr-defined]  # the trait says that there is one
-        arrays = {key: f"{node.name}:{key}" for key in ("weight", "bias")}
-        for key, recipe in zip(arrays.values(), _folded(before, node, recipes), strict=True):
-            recipes[key] = recipe
+        arrays = _arrays_of(node.name, _folded(before, node, recipes), recipes)
         del nodes[before.name]
         parameters = layer.parameters(*before.in_shapes)
         nodes[node.name] = replace(before, name=node.name, layer=layer, parameters=parameters, arrays=arrays)
-    graph = replace(graph, nodes=tuple(nodes.values()))
-    return Rewritten(graph, {name: recipe for name, recipe in recipes.items() if name in graph.parameters})
+    return _rewritten(replace(graph, nodes=tuple(nodes.values())), recipes)
 
 
 def with_pools_before_activations(given: Rewritten) -> Rewritten:
@@ -130,6 +151,44 @@ def _readers(graph: Graph) -> dict[str, int]:
     return found
 
 
+def _only_readers(graph: Graph) -> dict[str, Node]:
+    """Return the reader of each value that one layer alone reads, once, and that is no output."""
+    readers = _readers(graph)
+    return {
+        name: node
+        for node in graph.nodes
+        for name in node.inputs
+        if readers[name] == 1 and name not in graph.outputs and len(node.inputs) == 1
+    }
+
+
+def _weighted_before(node: Node, nodes: Mapping[str, Node], only_readers: Mapping[str, Node]) -> Node | None:
+    """Return the layer before a node whose weights can take a factor of the node's input, if there is one."""
+    while node.inputs and node.inputs[0] in only_readers:
+        node = nodes[node.inputs[0]]
+        if node.layer.folds_affine:
+            return node
+        if not node.layer.commutes_with_affine:
+            return None
+    return None
+
+
+def _weighted_behind(
+    node: Node, nodes: Mapping[str, Node], only_readers: Mapping[str, Node], shift: float
+) -> Node | None:
+    """Return the layer behind a node whose weights can take a factor and a shift of its value, if there is one."""
+    while node.name in only_readers:
+        node = nodes[only_readers[node.name].name]
+        padded = any(window.before > 0 or window.after > 0 for window in node.windows)
+        if shift and padded and node.layer.pads_with_zeros:
+            return None
+        if node.layer.folds_affine_input:
+            return node
+        if not node.layer.commutes_with_affine:
+            return None
+    return None
+
+
 def _is_plain_monotone(node: Node) -> bool:
     # In training, dropout is not the function of its input that it is at inference.
     layer = node.layer
@@ -140,9 +199,26 @@ def _folds_into(graph: Graph, readers: Mapping[str, int], node: Node) -> bool:
     return node.layer.folds_affine and readers.get(node.name) == 1 and node.name not in graph.outputs
 
 
-def _folded(before: Node, node: Node, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Recipe]:
+def _rewritten(graph: Graph, recipes: Mapping[str, Recipe]) -> Rewritten:
+    """Return a graph with those recipes that it needs."""
+    return Rewritten(graph, {name: recipe for name, recipe in recipes.items() if name in graph.parameters})
+
+
+def _arrays_of(name: str, computed: Mapping[str, Recipe], recipes: dict[str, Recipe]) -> dict[str, str]:
+    """Add the recipes of a node's new arrays; return the names of the arrays."""
+    arrays = {key: f"{name}:{key}" for key in computed}
+    recipes |= {arrays[key]: recipe for key, recipe in computed.items()}
+    return arrays
+
+
+def _own(node: Node, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
+    """Return how a node's arrays are computed, by parameter."""
+    return {key: recipes.get(name) or _as_it_is(name) for key, name in node.arrays.items()}
+
+
+def _folded(before: Node, node: Node, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
     """Return the recipes of the weight and the bias of `before` with the affine layer `node` folded into them."""
-    own = {key: recipes.get(name) or _as_it_is(name) for key, name in before.arrays.items()}
+    own = _own(before, recipes)
     layer: Any = before.layer
     affine: Any = node.layer
 
@@ -157,10 +233,46 @@ def _folded(before: Node, node: Node, recipes: Mapping[str, Recipe]) -> tuple[Re
         scale, shift = scale_and_shift(read)
         return scale * own["bias"].compute(read) + shift if "bias" in own else shift
 
-    sources = tuple(
-        dict.fromkeys([*(name for recipe in own.values() for name in recipe.sources), *node.arrays.values()])
+    sources = _sources(own.values(), node.arrays.values())
+    return {"weight": Recipe(sources, weight), "bias": Recipe(sources, bias)}
+
+
+def _with_factor(node: Node, factor: float, recipes: dict[str, Recipe]) -> Node:
+    """Return a layer with weights whose output is that of the node times a factor."""
+
+    def times(recipe: Recipe) -> Recipe:
+        return Recipe(recipe.sources, lambda read: factor * recipe.compute(read))
+
+    scaled = {key: times(recipe) for key, recipe in _own(node, recipes).items()}
+    return replace(node, arrays=_arrays_of(node.name, scaled, recipes))
+
+
+def _with_affine_input(node: Node, scale: float, shift: float, recipes: dict[str, Recipe]) -> Node:
+    """Return a layer with weights whose output for x is that of the node for scale · x + shift."""
+    own = _own(node, recipes)
+    layer: Any = node.layer
+
+    def weight(read: Read) -> Any:
+        return scale * own["weight"].compute(read)
+
+    def bias(read: Read) -> Any:
+        moved = shift * layer.summed_weight(own["weight"].compute(read))
+        return own["bias"].compute(read) + moved if "bias" in own else moved
+
+    sources = _sources(own.values())
+    recomputed = {"weight": Recipe(sources, weight), "bias": Recipe(sources, bias)}
+    with_bias: Layer = layer.with_bias()
+    return replace(
+        node,
+        layer=with_bias,
+        parameters=with_bias.parameters(*node.in_shapes),
+        arrays=_arrays_of(node.name, recomputed, recipes),
     )
-    return Recipe(sources, weight), Recipe(sources, bias)
+
+
+def _sources(recipes: Iterable[Recipe], arrays: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the arrays that recipes depend on, and further ones, each once."""
+    return tuple(dict.fromkeys([*(name for recipe in recipes for name in recipe.sources), *arrays]))
 
 
 def _as_it_is(name: str) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.base import Parameter, SameShape, Shape
+from cnnspec.layers.base import Parameter, Rescaled, SameShape, Shape
 from cnnspec.layers.fields import Positive
 
 
@@ -205,6 +205,11 @@ class Sigmoid(Activation):
     kind = "sigmoid"
     monotone = True
     piecewise = False
+
+    @property
+    def rescaled(self) -> Rescaled:  # type: ignore[override]
+        """½ + ½ · tanh(x / 2)."""
+        return Rescaled(Tanh(), factor=0.5, scale=0.5, shift=0.5)
 
 
 class HardSigmoid(Activation):

@@ -83,6 +83,15 @@ class Parameter(NamedTuple):
         return math.prod(self.shape)
 
 
+class Rescaled(NamedTuple):
+    """A layer that is another one but for constants: y = scale · layer(factor · x) + shift; factor, scale > 0."""
+
+    layer: "Layer"
+    factor: float
+    scale: float
+    shift: float
+
+
 class Layer(BaseModel):
     """The base of all layers. A subclass declares everything else in one place.
 
@@ -122,6 +131,15 @@ class Layer(BaseModel):
     """Whether it is y = scale[c] · x + shift[c] at inference, with the method `scale_and_shift(arrays)`."""
     folds_affine: ClassVar[bool] = False
     """Whether such a layer behind it can be folded into its weight and bias: see `conv.Weighted`."""
+    folds_affine_input: ClassVar[bool] = False
+    """Whether y = scale · x + shift before it can be folded in, too, with the method `summed_weight(weight)`."""
+    commutes_with_affine: ClassVar[bool] = False
+    """Whether f(scale · x + shift) = scale · f(x) + shift for scale > 0, but for padding with zeros: a mean, a maximum,
+    or the input's numbers in another order."""
+    pads_with_zeros: ClassVar[bool] = False
+    """Whether the padding of its windows counts as zeros."""
+    rescaled: ClassVar[Rescaled | None] = None
+    """Another layer that takes less time and differs from it by constants alone, if there is one."""
     takes_maximum: ClassVar[bool] = False
     """Whether each output element is the maximum of input elements, so that it commutes with a monotone function."""
     normalises_classes: ClassVar[bool] = False

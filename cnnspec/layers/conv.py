@@ -49,6 +49,10 @@ class Weighted(Layer):
         """Return the weight (of NumPy or Torch) with each output channel times its scale [o]."""
         return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
 
+    def summed_weight(self, weight: Any) -> Any:
+        """Return the sum of the weight (of NumPy or Torch) of each output channel [o]."""
+        return weight.reshape(weight.shape[0], -1).sum(1)
+
 
 def divide(groups: int, *channels: tuple[int, str]) -> None:
     """Raise ShapeError where groups do not divide the channels, each given as a number and its name."""
@@ -77,6 +81,8 @@ class Conv(Weighted):
     """
 
     kind = "conv"
+    folds_affine_input = True
+    pads_with_zeros = True
 
     channels: Count
     """Output channels."""

@@ -21,6 +21,7 @@ class Dense(Weighted):
     """
 
     kind = "dense"
+    folds_affine_input = True
     main = "units"
 
     units: Count
@@ -74,6 +75,7 @@ class Flatten(WithoutMacs):
     monotone = False
     linear = True
     piecewise = False
+    commutes_with_affine = True
     aliases_input = True
 
     def infer(self, *inputs: Shape) -> Inferred:

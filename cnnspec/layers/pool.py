@@ -16,6 +16,7 @@ class Pool(WithoutMacs):
 
     elementwise = False
     monotone = False
+    commutes_with_affine = True
 
     main = "kernel"
 
@@ -93,12 +94,18 @@ class AvgPool(Pool):
     count_padding: bool = True
     """Whether the zeros of the padding count in the mean."""
 
+    @property
+    def pads_with_zeros(self) -> bool:  # type: ignore[override]
+        """Whether they do."""
+        return self.count_padding
+
 
 class GlobalPool(WithoutMacs):
     """Pooling over all positions; the output is a vector."""
 
     elementwise = False
     monotone = False
+    commutes_with_affine = True
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c] for [c, h, w]."""
@@ -155,6 +162,7 @@ class AdaptiveAvgPool(WithoutMacs):
     monotone = False
     linear = True
     piecewise = False
+    commutes_with_affine = True
 
     size: Size
     """Size of the output."""

@@ -20,6 +20,7 @@ class Rearranged(WithoutMacs):
     monotone = False
     linear = True
     piecewise = False
+    commutes_with_affine = True
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input."""
@@ -94,6 +95,11 @@ class Pad(Rearranged):
     """What the border is filled with."""
     value: float = 0.0
     """The number that a constant border is filled with."""
+
+    @property
+    def commutes_with_affine(self) -> bool:  # type: ignore[override]
+        """Whether the border repeats numbers of the image."""
+        return self.mode != "constant"
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, h + top + bottom, w + left + right] for [c, h, w]."""

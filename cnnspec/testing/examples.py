@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,11 @@ class Outcome:
     passed: bool
 
 
-def run_examples(spec: Spec, backend: str, seed: int = 0) -> list[Outcome]:
-    """Run every example on a backend, in float64."""
+def run_examples(spec: Spec, backend: str, seed: int = 0, **options: Any) -> list[Outcome]:
+    """Run every example on a backend, in float64; `options` are those of the backend."""
     if not spec.examples:
         return []  # without building a model, which may be too large
-    model: Model = build(spec, backend, seed=seed, dtype="float64")
+    model: Model = build(spec, backend, seed=seed, dtype="float64", **options)
     found = []
     for example in spec.examples:
         x = as_batch(example.input, spec.input.shape)

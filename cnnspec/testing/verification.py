@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,8 @@ class _Results:
 
     model: Model
     values: Arrays
+    outputs: Arrays
+    """As `predict` computes them, which may take another way than the values of the layers."""
     dx: Array
     gradients: Arrays
     loss: float | None = None
@@ -140,17 +142,20 @@ def verify(
     device: str = Execution.device,
     memory_limit: int | None = Execution.memory_limit,
     tolerance: float | None = None,
+    **options: Any,
 ) -> list[Comparison]:
     """Compare backends with the first of them, whose shapes are compared with the predicted ones.
 
     Without `backends`, all that are available and have the data type. Each gets the same seeded weights, batch and
-    output gradient. The gradients are those of the vector-Jacobian product at inference and, in float64, those of a
+    output gradient. Outputs are those of the layer-by-layer run and of `predict`, and the larger difference counts. The
+    gradients are those of the vector-Jacobian product at inference and, in float64, those of a
     training step. In float32 a training step of a deep network is not compared: rounding changes a batch's statistics,
     and moves numbers across a jump of an activation's derivative.
 
     `tolerance` takes the place of `TOLERANCE`, and is needed for other data types; BackendError where it is missing.
+    Each backend gets those of `options` that it has.
     """
-    execution = Execution(device=device, seed=seed, memory_limit=memory_limit)
+    execution = Execution(device=device, seed=seed, memory_limit=memory_limit, options=options)
     return verify_graph(graph_of(spec), backends, dtypes, execution, batch, tolerance)
 
 
@@ -164,8 +169,9 @@ def verify_graph(
 ) -> list[Comparison]:
     """Compare as `verify` does, with the options in one object, whose backend and data type are replaced."""
     found = []
+    usable = available()
     for dtype in dtypes:
-        names = backends or [name for name, backend in available().items() if dtype in backend.dtypes()]
+        names = backends or [name for name, backend in usable.items() if dtype in backend.dtypes()]
         if not names:
             raise BackendError(f"no backend has the dtype `{dtype}`")
         allowed = TOLERANCE.get(dtype) if tolerance is None else tolerance
@@ -174,7 +180,7 @@ def verify_graph(
             raise BackendError(f"no tolerance is known for the dtype `{dtype}`, only for {known}: give --tolerance")
         reference: _Results | None = None
         for name in names:
-            one = replace(execution, backend=name, dtype=dtype)
+            one = execution.on(name, dtype, usable[name].options if name in usable else ())
             # A backend keeps its activations for the gradients, and the reference's are kept to compare with.
             check_memory(graph, batch, itemsize(one), execution.memory_limit)
             results = _results(graph, one, batch)
@@ -190,8 +196,9 @@ def _results(graph: Graph, execution: Execution, batch: int) -> _Results:
     x = inputs.random(graph.input.shape, batch, seed).x
     dy = rng.stream(seed, "output gradient").standard_normal((batch, *graph.output.shape))
     values = model.trace(x)
+    outputs = model.run({graph.input.name: x})
     dx, gradients = model.vjp(x, dy)
-    results = _Results(model, values, dx, gradients)
+    results = _Results(model, values, outputs, dx, gradients)
     if model.dtype == "float64":
         shape = graph.output.shape
         classifies = len(shape) == 1 and shape[0] > 1
@@ -207,7 +214,8 @@ def _compared(graph: Graph, results: _Results, reference: _Results | None, compa
     for node in graph.nodes:
         value = results.values[node.name]
         layer = LayerDifference(node.name, node.shape, value.shape[1:])
-        layer.value = difference(expected.values[node.name], value)
+        found = [value, results.outputs[node.name]] if node.name in results.outputs else [value]
+        layer.value = max(difference(expected.values[node.name], array) for array in found)
         trainable = [node.arrays[key] for key, p in node.parameters.items() if p.trainable]
         if trainable:
             layer.gradient = _largest(expected.gradients, results.gradients, trainable)

@@ -584,7 +584,7 @@ class TestPlan:
         assert columns.split() == [
             "name", "layers", "method", "layout", "shape", "memory", "workspace", "threads", "estimated", "measured",
         ]  # fmt: skip
-        assert re.match(r"max_pool1 +conv \+ max_pool \+ sigmoid +\S+.* +(nhwc|hcwn) +[\d×]+ .* [mµ]s$", rows[0])
+        assert re.match(r"max_pool1 +conv \+ max_pool \+ tanh +\S+.* +(nhwc|hcwn) +[\d×]+ .* [mµ]s$", rows[0])
         assert re.fullmatch(
             r"total: \d+ steps, [\d.]+ [mµ]s estimated, [\d.]+ [mµ]s measured, [\d.]+ kB of workspace, which the steps "
             r"share", rows[-1],
@@ -711,6 +711,18 @@ examples:
     def test_nothing_to_test(self, cnnspec: Cnnspec, spec: Callable[..., str]) -> None:
         result = cnnspec("test", spec(SMALL))
         assert (result.exit_code, result.stdout) == (0, "net: no examples\n")
+
+    def test_options_of_the_backend(
+        self, cnnspec: Cnnspec, spec: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from cnnspec_numpy import options
+
+        given = []
+        checked = options.Options.checked
+        monkeypatch.setattr(options.Options, "checked", lambda found: given.append(found) or checked(found))
+        flags = ("--threads", "1", "--numerics", "strict")
+        assert cnnspec("test", spec(self.SPEC % 43), "--backend", "numpy", *flags).exit_code == 0
+        assert given == [{"threads": 1, "numerics": "strict"}]
 
     def test_unknown_backend(self, cnnspec: Cnnspec, spec: Callable[..., str]) -> None:
         result = cnnspec("test", spec(self.SPEC % 43), "--backend", "numpi")

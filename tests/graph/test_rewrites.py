@@ -11,7 +11,7 @@ from cnnspec_numpy import backend
 import cnnspec
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.rewrites import for_inference, for_training
+from cnnspec.graph.rewrites import for_inference, for_training, with_rescaled_activations
 from cnnspec.layers import LAYERS
 from cnnspec.runtime.model import Model
 from cnnspec.testing import CASES, Case
@@ -39,6 +39,7 @@ def prepare(graph: Graph, numerics: str, dtype: str = "float64") -> Model:
 
 
 def assert_equal_outputs(graph: Graph) -> None:
+    """Compare float64 outputs of the plan with those of the readable kernels, to 1e-12 of the largest."""
     x = np.random.default_rng(1).normal(size=(3, *graph.input.shape))
     expected = prepare(graph, "strict").predict(x)
     scale = np.abs(expected).max(initial=1e-300)
@@ -75,6 +76,71 @@ def assert_equal_outputs(graph: Graph) -> None:
 def test_a_rewrite_and_where_it_does_not_apply(layers: str, rewritten: list[str]) -> None:
     graph = network(layers, "[5]" if layers.startswith("dense") else "[3, 8, 8]")
     assert kinds(graph) == rewritten
+    assert_equal_outputs(graph)
+
+
+CONV, CONV2 = "conv: {channels: 4, kernel: 3}", "conv: {channels: 2, kernel: 2}"
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        f"{CONV}, sigmoid, {CONV2}",
+        f"{CONV}, sigmoid, {CONV2}, sigmoid, {CONV2}",  # the middle one takes the constants of both
+        f"{CONV}, sigmoid, max_pool: {{kernel: 2, padding: 1}}, {CONV2}",
+        f"{CONV}, sigmoid, avg_pool: {{kernel: 3, padding: 2, count_padding: false}}, {CONV2}",
+        f"{CONV}, sigmoid, avg_pool: {{kernel: 2, rounding: ceil}}, {CONV2}",
+        f"{CONV}, sigmoid, flatten, dense: 3, sigmoid, dense: 2",
+        f"{CONV}, sigmoid, global_avg_pool, dense: 3",
+        f"{CONV}, sigmoid, global_max_pool, dense: 3",
+        f"{CONV}, sigmoid, adaptive_avg_pool: 4, {CONV2}",
+        f"{CONV}, sigmoid, upsample: {{scale: 2, mode: bilinear}}, {CONV2}",
+        f"{CONV}, sigmoid, pad: {{padding: 2, mode: reflect}}, crop: 5, slice: [1, 3], {CONV2}",
+        f"{CONV}, channel_shuffle: 2, sigmoid, channel_shuffle: 4, {CONV2}",
+        f"{CONV}, avg_pool: {{kernel: 2, padding: 2}}, sigmoid, {CONV2}",  # a factor alone commutes with zeros
+        "conv: {channels: 4, kernel: 3, bias: false}, sigmoid, conv: {channels: 2, kernel: 3, bias: false}",
+        f"{CONV}, batch_norm, sigmoid, {CONV2}, batch_norm",
+        f"conv_transpose: {{channels: 4, kernel: 3, stride: 2}}, sigmoid, {CONV2}",
+        f"{CONV}, sigmoid, conv: {{channels: 4, kernel: 3, groups: 2, stride: 2, dilation: 2, flip: true}}",
+    ],
+)
+def test_a_sigmoid_between_layers_with_weights_is_a_tanh(layers: str) -> None:
+    graph = network(layers)
+    rewritten = [node.kind for node in with_rescaled_activations(for_inference(graph)).graph.nodes]
+    assert "sigmoid" not in rewritten
+    assert rewritten.count("tanh") == [node.kind for node in graph.nodes].count("sigmoid")
+    assert_equal_outputs(graph)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        f"sigmoid, {CONV2}",
+        f"{CONV}, sigmoid",
+        f"{CONV}, relu, sigmoid, {CONV2}",
+        f"{CONV}, sigmoid, relu, {CONV2}",
+        f"{CONV}, sigmoid, conv: {{channels: 2, kernel: 3, padding: same}}",  # ½ is not what the padding adds
+        f"{CONV}, sigmoid, avg_pool: {{kernel: 3, padding: 2}}, {CONV2}",
+        f"{CONV}, sigmoid, pad: 2, {CONV2}",
+        f"{CONV}, sigmoid, conv_transpose: {{channels: 2, kernel: 3}}",  # fewer taps at the edges
+        f"{CONV}, sigmoid, add: {{x: [{CONV2}], y: [{CONV2}]}}",  # read twice
+        f"{CONV}, sigmoid, add: {{x: [{CONV}], y: [crop: 4]}}",
+        f"{CONV}, add: {{x: [sigmoid], y: []}}, {CONV2}",
+    ],
+)
+def test_a_sigmoid_stays_where_a_neighbour_cannot_take_its_constants(layers: str) -> None:
+    graph = network(layers)
+    done = for_inference(graph)
+    assert with_rescaled_activations(done).graph == done.graph
+    assert_equal_outputs(graph)
+
+
+def test_lenet_has_a_tanh_for_each_sigmoid() -> None:
+    graph = cnnspec.load("lenet").graph
+    done = with_rescaled_activations(for_inference(graph))
+    assert Counter(node.kind for node in done.graph.nodes)["tanh"] == 4
+    assert [node.name for node in done.graph.nodes] == [node.name for node in for_inference(graph).graph.nodes]
+    assert {name for recipe in done.recipes.values() for name in recipe.sources} == graph.parameters.keys()
     assert_equal_outputs(graph)
 
 
@@ -148,7 +214,7 @@ def test_no_normalisation_by_running_statistics_is_left_in_a_resnet() -> None:
 
 
 def test_rewritten_arrays_follow_the_weights() -> None:
-    graph = network("conv: {channels: 2, kernel: 3, norm: batch_norm}, flatten, dense: 2")
+    graph = network("conv: {channels: 2, kernel: 3, norm: batch_norm}, sigmoid, flatten, dense: 2")
     default, strict = prepare(graph, "default"), prepare(graph, "strict")
     x = np.random.default_rng(2).normal(size=(4, 3, 8, 8))
     default.predict(x)
@@ -164,12 +230,15 @@ def test_rewritten_arrays_follow_the_weights() -> None:
 
 def test_recipes_compute_in_torch_too() -> None:
     torch = pytest.importorskip("torch")
-    graph = network("conv_transpose: {channels: 6, kernel: 3, groups: 3, bias: false}, batch_norm")
+    transposed = "conv_transpose: {channels: 6, kernel: 3, groups: 3, bias: false}"
+    graph = network(f"{transposed}, batch_norm, sigmoid, {CONV}, sigmoid, flatten, dense: 2")
     weights = random_weights(graph)
-    for recipe in for_inference(graph).recipes.values():
+    recipes = with_rescaled_activations(for_inference(graph)).recipes
+    assert len(recipes) == 6
+    for recipe in recipes.values():
         expected = recipe.compute(weights.__getitem__)
         found = recipe.compute(lambda name: torch.from_numpy(weights[name]))
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-14)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-14 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("kind", [kind for kind, cls in LAYERS.items() if cls.takes_maximum])

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from cnnspec_numpy import backend
 
+import cnnspec
 from cnnspec.layers import LAYERS, Layer
 from cnnspec.layers.activation import Elu, LeakyRelu
 from cnnspec.layers.base import Elementwise, undeclared
@@ -77,6 +78,40 @@ def test_a_negative_slope_is_not_monotone() -> None:
     assert not LeakyRelu(slope=-0.1).monotone
     assert Elu(alpha=1.0).monotone
     assert not Elu(alpha=-1.0).monotone
+
+
+@pytest.mark.parametrize("case", ALONE.values(), ids=str)
+def test_layers_that_commute_with_a_factor_and_a_shift(case: Case) -> None:
+    node, x = case.graph().output, case.x()
+    if not node.layer.commutes_with_affine:
+        return
+    padded = any(window.before > 0 or window.after > 0 for window in node.windows)
+    exact = not (padded and node.layer.pads_with_zeros)
+    y = output(case, x)
+    np.testing.assert_allclose(output(case, 0.25 * x), 0.25 * y, rtol=0, atol=1e-14 * np.abs(y).max())
+    assert np.allclose(output(case, 0.25 * x + 3), 0.25 * y + 3, rtol=0, atol=1e-13) == exact
+
+
+@pytest.mark.parametrize("case", [case for case in ALONE.values() if layer_of(case).rescaled], ids=str)
+def test_rescaled_layers_equal_another_but_for_constants(case: Case) -> None:
+    rescaled, shape = layer_of(case).rescaled, case.x().shape
+    assert rescaled is not None
+    other = cnnspec.loads(f"input: {list(shape[1:])}\nlayers: [{rescaled.layer.kind}]\n").graph
+    x = np.linspace(-40, 40, case.x().size).reshape(shape)
+    found = run(other, {}, rescaled.factor * x)[other.output.name]
+    np.testing.assert_allclose(rescaled.scale * found + rescaled.shift, output(case, x), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("case", ALONE.values(), ids=str)
+def test_layers_that_fold_their_input_sum_the_same_weights_everywhere(case: Case) -> None:
+    node, weights = case.graph().output, case.weights()
+    padded = any(window.before > 0 or window.after > 0 for window in node.windows)
+    if not node.layer.folds_affine_input or (padded and node.layer.pads_with_zeros):
+        return
+    ones, zeros = (output(case, np.full_like(case.x(), value)) for value in (1, 0))
+    summed = node.layer.summed_weight(weights[node.arrays["weight"]])  # type: ignore[attr-defined]
+    expected = zeros + summed.reshape(-1, *[1] * (zeros.ndim - 2))
+    np.testing.assert_allclose(ones, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("case", ALONE.values(), ids=str)

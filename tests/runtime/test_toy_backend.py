@@ -165,6 +165,10 @@ def test_a_data_type_or_an_option_that_it_lacks_is_an_error(folder: Path) -> Non
     assert (result.exit_code, result.stderr) == (1, "error: the backend toy has no dtype `float32`: it has int8\n")
     result = run("run", "small.yaml", "--dtype", "int8", "--option", "compile=true")
     assert (result.exit_code, result.stderr) == (1, "error: the backend toy has no option `compile`; it has steps\n")
+    for command in ("test", "verify"):
+        result = run(command, "small.yaml", "--numerics", "strict")
+        assert result.exit_code == 2
+        assert "Error: none of `toy` has an option `numerics`" in result.stderr
 
 
 def test_run_with_an_option(folder: Path) -> None:

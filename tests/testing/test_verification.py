@@ -67,6 +67,18 @@ def test_the_first_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) 
     assert {layer.name for layer in wrong.layers if layer.value > 1e-9} == {"dense2", "sigmoid4", "dense3"}
 
 
+def test_what_predict_computes_is_compared_with_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare_with_a_wrong_plan(graph, execution, weights):  # type: ignore[no-untyped-def]
+        model = prepare(graph, execution, weights)
+        run = model._run
+        model._run = lambda inputs, hook=None: {k: y + (hook is None) * 1e-6 for k, y in run(inputs, hook).items()}
+        return model
+
+    monkeypatch.setattr(verification, "prepare", prepare_with_a_wrong_plan)
+    (comparison,) = verify(cnnspec.load("lenet").graph, ["numpy"], dtypes=("float64",))
+    assert comparison.first_mismatch == "dense3"
+
+
 def test_the_measure() -> None:
     a = np.array([4.0, -2.0])
     assert difference(a, a) == 0
@@ -137,7 +149,24 @@ class TestCommand:
     def test_text(self) -> None:
         result = CliRunner().invoke(main, ["verify", "lenet", "--backend", "numpy"])
         assert result.exit_code == 0
-        assert "agree: largest difference 0 relative, tolerance 1e-09" in result.stdout
+        assert "agree: largest difference " in result.stdout
+        assert " relative, tolerance 1e-09" in result.stdout
+
+    def test_options_reach_the_backends_that_have_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given = {}
+
+        def prepare_and_note(graph, execution, weights):  # type: ignore[no-untyped-def]
+            given[execution.backend] = dict(execution.options)
+            return prepare(graph, execution, weights)
+
+        monkeypatch.setattr(verification, "prepare", prepare_and_note)
+        flags = ("--threads", "1", "--numerics", "fast", "--dtype", "float64")
+        assert CliRunner().invoke(main, ["verify", "lenet", *flags]).exit_code == 0
+        assert given == {name: {"threads": 1, "numerics": "fast"} for name in BACKENDS}
+        given.clear()
+        for comparison in verify(cnnspec.load("lenet"), dtypes=("float64",), autotune=False):
+            assert comparison.first_mismatch is None
+        assert given == {name: {"autotune": False} if name == "numpy" else {} for name in BACKENDS}
 
     def test_disagreement_exits_with_1(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(verification.TOLERANCE, "float64", -1.0)
