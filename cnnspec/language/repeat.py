@@ -29,15 +29,15 @@ def repeat_bindings(entry: Entry, unknown: UnknownKeys, most: int) -> list[Bindi
     return _times(entry, times, most) if times is not None else _each(entry, each) if each is not None else None
 
 
-def first_number(entry: Entry) -> int:
-    """Return the number of a repeat's first round in the names of its layers; report one that is not valid."""
+def first_number(entry: Entry) -> int | None:
+    """Return the number of a repeat's first round; report one that is not valid and return None."""
     node = entry.get("first")
     if node is None:
         return 1
     try:
         first = entry.scope.value(node)
     except InvalidValue:
-        return 1
+        return None
     if isinstance(first, bool) or not isinstance(first, int):
         entry.scope.error("wrong-type", f"`first` takes a whole number, not {describe(first)}", node.span)
     elif not 0 <= first <= LARGEST:
@@ -47,7 +47,7 @@ def first_number(entry: Entry) -> int:
         entry.scope.error("not-allowed-here", "`first` numbers the rounds of a named repeat", node.span, help=remedy)
     else:
         return first
-    return 1
+    return None
 
 
 def _times(entry: Entry, times: YamlNode, most: int) -> list[Bindings] | None:

@@ -111,7 +111,7 @@ class TestCheck:
         assert list(report) == ["spec", "ok", "diagnostics", "layers", "totals"]
         assert (report["spec"], report["ok"], report["diagnostics"]) == ("lenet", True, [])
         assert report["layers"][0] == {
-            "name": "input", "kind": "input", "inputs": [], "output": [1, 28, 28], "pads": None, "parameters": 0,
+            "name": "input", "kind": "input", "inputs": [], "output": [1, 28, 28], "pads": None, "parameters": 0, "shares": None,
             "macs": 0, "receptive_field": [1, 1], "activation_bytes": 3136,
         }  # fmt: skip
         assert report["layers"][4] == {
