@@ -105,7 +105,8 @@ class LayerPlacer:
         if layer.arity is None and error.input_index is not None:
             notes.append(label)
             span, label = others.pop(error.input_index)
-        if error.larger_input and self._trials < MAX_TRIALS:
+        like = error.field is not None and error.field == layer.like and entry.get(LIKE) is not None
+        if error.larger_input and not like and self._trials < MAX_TRIALS:
             self._trials += len(self.builder.nodes)
             larger = smallest_input(self.builder.nodes, layer, [output.node for output in inputs])
             if larger:

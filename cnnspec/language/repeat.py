@@ -9,11 +9,11 @@ from cnnspec.diagnostics import Label
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.fields import UnknownKeys
-from cnnspec.language.names import is_param_name, param_rule
+from cnnspec.language.names import check_param_name
 from cnnspec.language.scope import InvalidValue
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers.fields import LARGEST
-from cnnspec.wording import describe, quoted
+from cnnspec.wording import describe
 
 Bindings = dict[str, Any]
 
@@ -70,11 +70,9 @@ def _each(entry: Entry, each: YamlNode) -> list[Bindings] | None:
         lists = {key: scope.value(item) for key, item in each.items()}
     except InvalidValue:
         return None
-    for key in lists:
-        if not is_param_name(key):
-            message = f"{quoted(key)} cannot be written as {quoted('$' + key)}"
-            scope.error("invalid-name", message, each.keys[key], help=param_rule(key))
-            return None
+    valid = [check_param_name(key, each.keys[key], scope) for key in lists]
+    if not all(valid):
+        return None
     if not lists or not all(isinstance(values, list) for values in lists.values()):
         remedy = "`each: {c: [64, 128], n: [1, 2]}`"
         scope.error("wrong-type", "`each` takes names and lists of values", each.span, help=remedy)

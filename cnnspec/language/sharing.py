@@ -76,7 +76,7 @@ class Sharing:
             self._no_such_layer(other, entry)
             return None
         label = [Label(found.span, f"is `{found.kind}`")] if found.span else []
-        keys = _keys(layer, found)
+        keys = _keys(layer, found) if found.kind == entry.kind else set()
         if found.kind != entry.kind:
             message, remedy = f"`{entry.kind}` shares no weights with a layer of another kind, `{other}`", ""
         elif only := sorted(keys ^ found.arrays.keys()):
