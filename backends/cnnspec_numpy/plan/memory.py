@@ -38,7 +38,7 @@ def place(regions: list[Region]) -> int:
     """Set the offset of each region so that none in use at the same time overlap; return the bytes of all.
 
     One after the other, each into the lowest gap that is wide enough: the largest first (greedy by size; Pisarchyk and
-    Lee 2020, section 5.2). Where gaps stay empty, the region that reaches highest is placed before all others, and so on;
+    Lee 2020, section 5.2). Where gaps stay empty, the region that reaches highest goes before all others, and so on;
     the best of these orders is taken.
     """
     order = sorted(regions, key=lambda r: -r.size)
