@@ -345,6 +345,14 @@ def test_float32(name: str) -> None:
     assert gradient_difference(found, exact) <= max(FLOAT32, 4 * gradient_difference(strict, exact))
 
 
+@pytest.mark.parametrize("layer", SAME_SHAPE)
+def test_float32_of_layers(layer: str) -> None:
+    graph = network(f"conv: {{channels: 4, kernel: 1}}, {layer}, conv: {{channels: 2, kernel: 3}}", (3, 5, 7))
+    exact, _ = trained(prepare(graph, "strict"), 8, MeanSquaredError(), steps=1)
+    found, _ = trained(prepare(graph, "default", "float32"), 8, MeanSquaredError(), steps=1)
+    assert gradient_difference(found, exact) <= FLOAT32
+
+
 # Repeated, interrupted
 
 
