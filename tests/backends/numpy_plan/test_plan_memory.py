@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import tracemalloc
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_comparison import batch, bundled, network, prepare, targets
 
+import cnnspec
 from cnnspec.graph.costs import peak_activation_bytes
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import CrossEntropy
@@ -116,3 +120,26 @@ def test_a_step_allocates_its_output_alone(name: str, n: int, threads: int) -> N
     model.step(x, target)
     limit = 2 * model.outputs.nbytes + threads * 4 * BUFFERS + 24_000
     assert allocated(lambda: model.step(x, target)) <= limit < peak_activation_bytes(graph, n, 4) / 4
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["predict", "step"])
+@pytest.mark.parametrize("name", ["lenet", "resnet20"])  # shards by themselves, and shards that exchange sums
+def test_a_model_is_freed_at_once_and_not_by_the_garbage_collector(name: str, training: bool) -> None:
+    before = {*threading.enumerate()}
+    gc.collect()
+    gc.disable()
+    try:
+        model = cnnspec.build(name, "numpy", threads=2)
+        x = np.zeros((32, *model.graph.input.shape), np.float32)
+        model.predict(x)
+        if training:
+            model.step(x, np.zeros(32, np.int64))
+        parts = [model, model._flat, model._executor, *([model._training] if training else [])]  # type: ignore[attr-defined]
+        left = [weakref.ref(part) for part in parts]
+        del model, parts
+        assert [part() for part in left] == [None] * len(left)
+        for thread in {*threading.enumerate()} - before:
+            thread.join(10)
+            assert not thread.is_alive()
+    finally:
+        gc.enable()
