@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import tracemalloc
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -170,3 +173,26 @@ def test_the_workspace_holds_all_that_a_function_works_in(name: str) -> None:
     tracemalloc.stop()
     calls = sum(len(lane) for step in plan.steps for lane in step.lanes)
     assert taken - plan.value_bytes - plan.workspace_bytes <= 2048 * calls + 32_000
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["predict", "step"])
+@pytest.mark.parametrize("name", ["lenet", "resnet20"])  # shards by themselves, and shards that exchange sums
+def test_a_model_is_freed_at_once_and_not_by_the_garbage_collector(name: str, training: bool) -> None:
+    before = {*threading.enumerate()}
+    gc.collect()
+    gc.disable()
+    try:
+        model = cnnspec.build(name, "numpy", threads=2)
+        x = np.zeros((32, *model.graph.input.shape), np.float32)
+        model.predict(x)
+        if training:
+            model.step(x, np.zeros(32, np.int64))
+        parts = [model, model._flat, model._executor, *([model._training] if training else [])]  # type: ignore[attr-defined]
+        left = [weakref.ref(part) for part in parts]
+        del model, parts
+        assert [part() for part in left] == [None] * len(left)
+        for thread in {*threading.enumerate()} - before:
+            thread.join(10)
+            assert not thread.is_alive()
+    finally:
+        gc.enable()
