@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,8 @@ from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Choice, Input
 from cnnspec.graph.spec import Spec
+from cnnspec.graph.training import Loss
+from cnnspec.language.arrangement import Item, arrange
 from cnnspec.language.inputs import SHORT_FORMS, by_name
 from cnnspec.language.load import spec_of
 from cnnspec.language.yaml_tree import resolve
@@ -24,46 +25,67 @@ from cnnspec.layers.geometry import Pads
 from cnnspec.layers.input import INPUT
 
 
-@dataclass(slots=True)
-class Item:
-    """A layer of a list, the node whose output it takes there, and the branches of a merge.
-
-    A branch that does not start where its merge stands begins with the name that it starts from.
-    """
-
-    node: Node
-    reads: str
-    branches: dict[str, list[Item | str]] = field(default_factory=dict)
-
-
 def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
     """The spec's text; without `defaults`, only what differs from them."""
     spec = spec_of(spec)
     graph = spec.graph
-    lines = ["cnnspec: 1", f"name: {flow(spec.name)}", f"input: {flow(_input(spec.input))}"]
-    if spec.classes:
+    _check_arrays(graph)
+    lines = ["cnnspec: 1", f"name: {flow(spec.name)}"]
+    if graph.inputs == (INPUT,):
+        lines.append(f"input: {flow(_input(spec.input))}")
+    else:
+        lines += ["inputs:", *(f"  {name}: {flow(_input(given))}" for name, given in spec.inputs.items())]
+    if graph.outputs != (graph.nodes[-1].name,) or graph.aliases:
+        by_name = {name: node.name for name, node in graph.output_nodes.items()}
+        lines.append(f"outputs: {flow(by_name if graph.aliases else list(by_name))}")
+    if len(graph.outputs) > 1 and spec.classes_of:
+        lines += ["classes:", *(f"  {name}: {flow(list(names))}" for name, names in spec.classes_of.items())]
+    elif spec.classes_of:
         lines.append(f"classes: {flow(list(spec.classes))}")
     if spec.init != DEFAULT_SCHEME:
         lines.append(f"init: {spec.init}")
     lines.append("layers:")
-    items = _arrange(graph)
+    items = arrange(graph)
     lines += _list(items, _Style(_named(items, Counter()), graph.shares, defaults), 1)
-    totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), "output": list(graph.output.shape)}
+    shapes = {name: list(node.shape) for name, node in graph.output_nodes.items()}
+    totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), **_one_or_all("output", shapes)}
     lines.append(f"expect: {flow(totals)}")
     if spec.examples:
         lines.append("examples:")
     for example in spec.examples:
         lines.append(f"  - name: {flow(example.name)}")
-        lines.append(f"    input: {flow(example.input.nested())}")
-        lines.append(f"    output: {flow(example.output.nested())}")
+        for key, names, numbers in (
+            ("input", graph.inputs, example.inputs),
+            ("output", graph.output_names, example.outputs),
+        ):
+            nested = {name: value.nested() for name, value in numbers.items()}
+            ((written, value),) = _one_or_all(key, nested, len(names)).items()
+            lines.append(f"    {written}: {flow(value)}")
         lines.append(f"    tolerance: {flow(example.tolerance)}")
     if spec.train is not None:
         lines.append("train:")
         for name in type(spec.train).model_fields:
             value = getattr(spec.train, name)
-            if value is not None:
+            if value not in (None, {}):
                 lines.append(f"  {name}: {flow(_plain(value))}")
     return "\n".join(lines) + "\n"
+
+
+def _check_arrays(graph: Graph) -> None:
+    """Raise ValueError where a node has other arrays than its own or, all of them, another node's."""
+    for node in graph.nodes:
+        owner = graph.shares.get(node.name)
+        own = {key: f"{node.name}.{key}" for key in node.parameters}
+        if node.arrays != (graph.by_name[owner].arrays if owner else own):
+            reason = f"the arrays of `{node.name}` are neither its own nor those of one other layer"
+            raise ValueError(f"`{graph.name}` cannot be written as a spec: {reason}")
+
+
+def _one_or_all(key: str, by_name: dict[str, Any], count: int | None = None) -> dict[str, Any]:
+    """Return {key: value} for a network that has one of them, {keys: values by name} for any other."""
+    if (count or len(by_name)) == 1:
+        return {key: next(iter(by_name.values()))}
+    return {f"{key}s": by_name}
 
 
 def _input(given: Input) -> Any:
@@ -74,8 +96,12 @@ def _input(given: Input) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Loss):
+        return {value.kind: value.model_dump(exclude={"weight"} if value.weight == 1 else None)}
     if isinstance(value, Choice):
         return {value.kind: value.model_dump()}
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 
@@ -92,157 +118,6 @@ def _named(items: Iterable[Item | str], ordinals: Counter[str]) -> set[str]:
         for branch in item.branches.values():
             found |= _named(branch, ordinals)
     return found
-
-
-# From the DAG to lists in lists
-#
-# A list reads as it is written: each item takes the output of the item before it. A node that reads another one (a
-# jump) can only begin a branch, and the layers of a merge's branches are the nodes right before the merge, branch
-# after branch. So each merge takes its branches off the end of the list, the last branch first, and each branch goes
-# back to its jump, or to the end of an earlier branch. What no branch needs stays in the list, where `from` finds it.
-# Where a branch passes the end of a later merge's branch, both to go on and to leave it may be right: it is tried.
-
-_MOST_ATTEMPTS = 4096
-
-
-def _arrange(graph: Graph) -> list[Item]:
-    """Return the nodes as one list, with branches where a merge needs them, in the order of the nodes.
-
-    Raise ValueError for a graph that no list expresses, such as one with a jump that leads to no merge.
-    """
-    for node in graph.nodes:
-        if node.arrays != _arrays(graph, node):
-            reason = f"the arrays of `{node.name}` are neither its own nor those of one other layer"
-            raise ValueError(f"`{graph.name}` cannot be written as a spec: {reason}")
-    choices: list[bool] = []
-    for _ in range(_MOST_ATTEMPTS):
-        arrangement = _Arrangement(graph, choices)
-        if arrangement.fault is None:
-            return arrangement.items
-        choices = arrangement.choices
-        while choices and choices[-1]:
-            choices.pop()
-        if not choices:
-            break
-        choices[-1] = True
-    raise ValueError(f"`{graph.name}` cannot be written as a spec: {arrangement.fault}")
-
-
-class _Arrangement:
-    """One way to arrange the nodes; `choices` are made in the order in which they come up, False where none is left."""
-
-    def __init__(self, graph: Graph, choices: list[bool]) -> None:
-        self.given = choices
-        self.choices: list[bool] = []
-        self.items: list[Item] = []
-        self.readers = Counter(name for node in graph.nodes for name in node.inputs)
-        self.later_ends = Counter(name for node in graph.nodes if _is_merge(node) for name in node.inputs)
-        """How often branches of the merges that are still to come end in a node."""
-        for node in graph.nodes[1:]:
-            if _is_merge(node):
-                self.later_ends.subtract(node.inputs)
-                self.items.append(self.merge(node))
-            else:
-                self.items.append(Item(node, node.inputs[0]))
-        self.fault = self.find_fault(graph)
-
-    def find_fault(self, graph: Graph) -> str | None:
-        """Return what is wrong with the arrangement: its text would not be read as the graph."""
-        for i, item in enumerate(self.items):
-            if self.is_jump(i):
-                return f"`{item.node.name}` reads `{item.reads}`, not the layer before it, and leads to no merge"
-        defined = [INPUT]
-        for name, is_reference in _in_order(self.items):
-            if is_reference and name not in defined:
-                return f"a branch starts from `{name}`, which is defined behind it"
-            if not is_reference:
-                defined.append(name)
-        return None if defined == [node.name for node in graph.nodes] else "its layers come in another order"
-
-    def merge(self, node: Node) -> Item:
-        """Return a merge with its branches, whose items are taken off the end of the list."""
-        chains: list[list[Item]] = []
-        starts: list[str] = []
-        for i in range(len(node.inputs) - 1, -1, -1):
-            end, length = node.inputs[i], 0
-            if self.output(len(self.items)) == end:
-                length = self.needed(node.inputs[:i]) or (self.natural(starts) if i == 0 else 0)
-            chain = self.items[len(self.items) - length :]
-            del self.items[len(self.items) - length :]
-            chains.insert(0, chain)
-            starts.insert(0, chain[0].reads if chain else end)
-        here = self.output(len(self.items))
-        branches: dict[str, list[Item | str]] = {}
-        for key, start, chain in zip(node.branches, starts, chains, strict=True):
-            implied = start == here or (chain and not _takes_input(chain[0]))
-            branches[key] = [*([] if implied else [start]), *chain]
-        return Item(node, here, branches)
-
-    def output(self, i: int) -> str:
-        """Return the output of the items before the i-th, which that one takes."""
-        return self.items[i - 1].node.name if i else INPUT
-
-    def is_jump(self, i: int) -> bool:
-        """Return whether an item reads another node than the one before it."""
-        return self.items[i].reads != self.output(i)
-
-    def needed(self, earlier: tuple[str, ...]) -> int:
-        """Return how many of the last items a branch must hold; `earlier` are the ends of the branches before it."""
-        passed_an_end = False
-        length = len(self.items) if INPUT in earlier else 0
-        for i in range(len(self.items) - 1, -1, -1):
-            name = self.items[i].node.name
-            passed_an_end = passed_an_end or self.later_ends[name] > 0
-            if name in earlier or self.is_jump(i):
-                length = len(self.items) - i - (name in earlier)
-                break
-        return 0 if length and passed_an_end and self.choose() else length
-
-    def choose(self) -> bool:
-        """Return the next choice, which is False at first."""
-        made = len(self.choices)
-        self.choices.append(made < len(self.given) and self.given[made])
-        return self.choices[-1]
-
-    def natural(self, starts: list[str]) -> int:
-        """Return how many of the last items lead from where another branch starts to their end, and nowhere else."""
-        for length, item in enumerate(reversed(self.items), 1):
-            if self.readers[item.node.name] != 1 or not _takes_input(item):
-                return 0
-            if item.reads in starts:
-                return length
-        return 0
-
-
-def _arrays(graph: Graph, node: Node) -> Mapping[str, str]:
-    """Return the arrays that a node has in a spec: its own, or all those of the one whose weights it shares."""
-    owner = graph.shares.get(node.name)
-    return graph.by_name[owner].arrays if owner else {key: f"{node.name}.{key}" for key in node.parameters}
-
-
-def _is_merge(node: Node) -> bool:
-    return node.layer.arity is None
-
-
-def _takes_input(item: Item | str) -> bool:
-    """Return whether it matters where an item stands: not for a merge all of whose branches start elsewhere."""
-    if isinstance(item, str):
-        return False
-    return not item.branches or any(not branch or _takes_input(branch[0]) for branch in item.branches.values())
-
-
-def _in_order(items: Iterable[Item | str]) -> Iterator[tuple[str, bool]]:
-    """Yield the names as a reader of the text meets them: those of nodes, and those that branches start from."""
-    for item in items:
-        if isinstance(item, str):
-            yield item, True
-            continue
-        for branch in item.branches.values():
-            yield from _in_order(branch)
-        yield item.node.name, False
-
-
-# From lists to text
 
 
 class _Style(NamedTuple):
