@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -57,7 +57,7 @@ def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
         lines.append(f"init: {spec.init}")
     lines.append("layers:")
     items = _arrange(graph)
-    lines += _list(items, _named(items, Counter()), defaults, 1)
+    lines += _list(items, _Style(_named(items, Counter()), graph.shares, defaults), 1)
     shapes = {name: list(node.shape) for name, node in graph.output_nodes.items()}
     totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), **_one_or_all("output", shapes)}
     lines.append(f"expect: {flow(totals)}")
@@ -138,6 +138,10 @@ def _arrange(graph: Graph) -> list[Item | str]:
 
     With one output, a list without jumps is preferred.
     """
+    for node in graph.nodes:
+        if node.arrays != _arrays(graph, node):
+            reason = f"the arrays of `{node.name}` are neither its own nor those of one other layer"
+            raise ValueError(f"`{graph.name}` cannot be written as a spec: {reason}")
     choices: list[bool] = []
     with_jumps: list[Item | str] | None = None
     for _ in range(_MOST_ATTEMPTS):
@@ -267,6 +271,12 @@ class _Arrangement:
         return 0
 
 
+def _arrays(graph: Graph, node: Node) -> Mapping[str, str]:
+    """Return the arrays that a node has in a spec: its own, or all those of the one whose weights it shares."""
+    owner = graph.shares.get(node.name)
+    return graph.by_name[owner].arrays if owner else {key: f"{node.name}.{key}" for key in node.parameters}
+
+
 def _is_merge(node: Node) -> bool:
     return node.layer.arity is None
 
@@ -292,7 +302,15 @@ def _in_order(items: Iterable[Item | str]) -> Iterator[tuple[str, bool]]:
 # From lists to text
 
 
-def _list(items: Iterable[Item | str], named: set[str], defaults: bool, level: int) -> list[str]:
+class _Style(NamedTuple):
+    """The nodes whose names are written, those that share weights (and with which), and whether defaults are."""
+
+    named: set[str]
+    shares: Mapping[str, str]
+    defaults: bool
+
+
+def _list(items: Iterable[Item | str], style: _Style, level: int) -> list[str]:
     indent = "  " * level
     lines: list[str] = []
     for item in items:
@@ -300,16 +318,14 @@ def _list(items: Iterable[Item | str], named: set[str], defaults: bool, level: i
             lines.append(f"{indent}- from: {item}")
             continue
         node = item.node
-        fields = ({"name": node.name} if node.name in named else {}) | _fields(node, defaults)
-        if (owner := node.shares_with) is not None:
-            fields["share"] = owner
+        fields = _fields(node, style)
         if not item.branches:
             lines.append(f"{indent}- {node.kind}: {flow(fields)}" if fields else f"{indent}- {node.kind}")
             continue
         lines.append(f"{indent}- {node.kind}:")
         lines += [f"{indent}    {key}: {flow(value)}" for key, value in fields.items()]
         for key, branch in item.branches.items():
-            inner = _list(branch, named, defaults, level + 3)
+            inner = _list(branch, style, level + 3)
             if not inner:
                 lines.append(f"{indent}    {key}: []")
             elif len(branch) == 1 and isinstance(branch[0], str):
@@ -319,10 +335,12 @@ def _list(items: Iterable[Item | str], named: set[str], defaults: bool, level: i
     return lines
 
 
-def _fields(node: Node, defaults: bool) -> dict[str, Any]:
+def _fields(node: Node, style: _Style) -> dict[str, Any]:
     """The fields as a spec writes them."""
-    values = node.layer.model_dump(exclude_defaults=not defaults, exclude_none=True)
-    return {name: values[name] for name in node.layer.field_names() if name in values}
+    values = node.layer.model_dump(exclude_defaults=not style.defaults, exclude_none=True)
+    fields = {"name": node.name} if node.name in style.named else {}
+    fields |= {name: values[name] for name in node.layer.field_names() if name in values}
+    return fields | ({"share": style.shares[node.name]} if node.name in style.shares else {})
 
 
 def flow(value: Any) -> str:
