@@ -12,11 +12,11 @@ from pydantic import BaseModel
 
 from cnnspec.diagnostics import Source
 from cnnspec.graph.costs import macs, trainable
-from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.graph import Node
 from cnnspec.graph.settings import Choice, Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Loss
-from cnnspec.language.arrangement import Item, arrange
+from cnnspec.language.arrange import Item, arrange
 from cnnspec.language.inputs import SHORT_FORMS, by_name
 from cnnspec.language.load import spec_of
 from cnnspec.language.yaml_tree import resolve
@@ -29,7 +29,6 @@ def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
     """The spec's text; without `defaults`, only what differs from them."""
     spec = spec_of(spec)
     graph = spec.graph
-    _check_arrays(graph)
     lines = ["cnnspec: 1", f"name: {flow(spec.name)}"]
     if graph.inputs == (INPUT,):
         lines.append(f"input: {flow(_input(spec.input))}")
@@ -69,16 +68,6 @@ def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
             if value not in (None, {}):
                 lines.append(f"  {name}: {flow(_plain(value))}")
     return "\n".join(lines) + "\n"
-
-
-def _check_arrays(graph: Graph) -> None:
-    """Raise ValueError where a node has other arrays than its own or, all of them, another node's."""
-    for node in graph.nodes:
-        owner = graph.shares.get(node.name)
-        own = {key: f"{node.name}.{key}" for key in node.parameters}
-        if node.arrays != (graph.by_name[owner].arrays if owner else own):
-            reason = f"the arrays of `{node.name}` are neither its own nor those of one other layer"
-            raise ValueError(f"`{graph.name}` cannot be written as a spec: {reason}")
 
 
 def _one_or_all(key: str, by_name: dict[str, Any], count: int | None = None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The DAG as lists in lists: the layers in the order of the nodes, with the branches of each merge inside of it."""
+"""The nodes of a graph as lists in lists, with branches where a merge needs them: what a text of it says."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cnnspec.graph.graph import Graph, Node
@@ -36,6 +36,10 @@ def arrange(graph: Graph) -> list[Item | str]:
 
     With one output, a list without jumps is preferred.
     """
+    for node in graph.nodes:
+        if node.arrays != _arrays(graph, node):
+            reason = f"the arrays of `{node.name}` are neither its own nor those of one other layer"
+            raise ValueError(f"`{graph.name}` cannot be written as a spec: {reason}")
     choices: list[bool] = []
     with_jumps: list[Item | str] | None = None
     for _ in range(_MOST_ATTEMPTS):
@@ -163,6 +167,12 @@ class _Arrangement:
             if item.reads in starts:
                 return length
         return 0
+
+
+def _arrays(graph: Graph, node: Node) -> Mapping[str, str]:
+    """Return the arrays that a node has in a spec: its own, or all those of the one whose weights it shares."""
+    owner = graph.shares.get(node.name)
+    return graph.by_name[owner].arrays if owner else {key: f"{node.name}.{key}" for key in node.parameters}
 
 
 def _is_merge(node: Node) -> bool:
