@@ -61,6 +61,9 @@ class LayerModule(nn.Module, Generic[L]):
         return f"{self.node.kind}: {shapes} -> {list(self.node.shape)}"
 
 
+AnyLayer = LayerModule[Layer]
+
+
 def _allocated(parameter: Parameter, device: torch.device | None, dtype: torch.dtype) -> Tensor:
     tensor = torch.full(parameter.shape, parameter.fill or 0.0, device=device, dtype=dtype)
     return nn.Parameter(tensor) if parameter.trainable else tensor

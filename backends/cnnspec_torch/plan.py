@@ -20,7 +20,8 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import released_after
 from cnnspec.layers import Layer
 from cnnspec_torch.layer import LayerModule
-from cnnspec_torch.ops import ops_of, padded, pads_before, strides, symmetric
+from cnnspec_torch.ops import ops_of
+from cnnspec_torch.ops.padding import padded, pads_before, strides, symmetric
 
 Call = Callable[..., Tensor]
 

@@ -90,6 +90,7 @@ class Add(Merge):
 
     kind = "add"
     linear = True
+    sums_inputs = True
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape that all branches have."""
@@ -142,6 +143,7 @@ class Concat(Merge):
 
     kind = "concat"
     linear = True
+    joins_channels = True
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [sum of the channels, ...]."""

@@ -22,6 +22,9 @@ from cnnspec.testing.definitions import Array
 BATCH = 2
 SPREAD = 3.7
 
+IMAGE = (4, 6, 5)
+VECTOR = (7,)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -91,6 +94,11 @@ class Case:
 def rows(kind: str, input: tuple[int, ...], **layers: str) -> list[Case]:
     """Return cases of one kind on one input, from the name of each variant and its layer."""
     return [Case(f"{kind}-{name}".replace("_", "-"), kind, f"- {layer}", input) for name, layer in layers.items()]
+
+
+def network(name: str, layers: str, input: tuple[int, ...] = IMAGE, train: str = "") -> Case:
+    """Return a case of several layers, whose name begins with the kind that it tests."""
+    return Case(name, name.split("-")[0], layers.strip("\n"), input, train)
 
 
 def rounded(a: Array) -> Array:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from cnnspec.testing import cases_ranks
-from cnnspec.testing.case import Case, rows
-
-IMAGE = (4, 6, 5)
-VECTOR = (7,)
+from cnnspec.testing import cases_activation, cases_merge, cases_norm, cases_ranks
+from cnnspec.testing.case import IMAGE, VECTOR, Case, network, rows
 
 CONV = rows(
     "conv",
@@ -121,30 +118,6 @@ POOL = [
     ),
 ]
 
-NORM = [
-    *rows("batch_norm", IMAGE, image="batch_norm", eps="batch_norm: {eps: 0.1, momentum: 0.3}"),
-    *rows("batch_norm", VECTOR, vector="batch_norm"),
-    *rows("layer_norm", IMAGE, channels="layer_norm", all="layer_norm: {axes: all, eps: 0.1}"),
-    *rows("layer_norm", VECTOR, vector="layer_norm", vector_all="layer_norm: {axes: all}"),
-    *rows(
-        "group_norm",
-        IMAGE,
-        two="group_norm: 2",
-        one="group_norm: {groups: 1, eps: 0.1}",
-        each="group_norm: 4",
-    ),
-    *rows(
-        "local_response_norm",
-        (6, 3, 4),
-        odd="local_response_norm: {size: 5, alpha: 0.5, k: 2}",
-        even="local_response_norm: {size: 4, alpha: 0.5, beta: 0.5}",
-        wider_than_channels="local_response_norm: {size: 13, alpha: 2.0}",
-        one="local_response_norm: 1",
-    ),
-    *rows("scale", IMAGE, learned="scale: 0.5", fixed="scale: {value: -0.5, learn: false}"),
-    *rows("scale", VECTOR, vector="scale", vector_fixed="scale: {value: 3.0, learn: false}"),
-]
-
 MOVED = [
     *rows("flatten", (2, 3, 4), image="flatten"),
     *rows("flatten", VECTOR, vector="flatten"),
@@ -178,102 +151,6 @@ MOVED = [
     *rows("slice", VECTOR, vector="slice: [2, 7]"),
 ]
 
-FUNCTIONS = {
-    "relu": "relu",
-    "relu6": "relu6",
-    "leaky_relu": "leaky_relu",
-    "leaky_relu-slope": "leaky_relu: 0.3",
-    "prelu": "prelu",
-    "prelu-shared": "prelu: {shared: true, slope: 0.1}",
-    "elu": "elu",
-    "elu-alpha": "elu: 0.5",
-    "selu": "selu",
-    "gelu": "gelu",
-    "gelu-tanh": "gelu: tanh",
-    "silu": "silu",
-    "mish": "mish",
-    "sigmoid": "sigmoid",
-    "hard_sigmoid": "hard_sigmoid",
-    "tanh": "tanh",
-    "hard_swish": "hard_swish",
-    "softplus": "softplus",
-    "softplus-beta": "softplus: 3.0",
-    "softmax": "softmax",
-    "log_softmax": "log_softmax",
-}
-
-ACTIVATION = [
-    Case(f"{name}-{form}".replace("_", "-"), name.split("-")[0], f"- {layer}", shape)
-    for name, layer in FUNCTIONS.items()
-    for form, shape in (("image", IMAGE), ("vector", VECTOR))
-] + [Case("relu6-beyond-six", "relu6", "- scale: {value: 3.0, learn: false}\n- relu6", IMAGE)]
-
-
-def _case(name: str, layers: str, input: tuple[int, ...] = IMAGE, train: str = "") -> Case:
-    return Case(name, name.split("-")[0], layers.strip("\n"), input, train)
-
-
-MERGE = [
-    _case("add-vectors", "- add: {a: [dense: 7], b: [dense: 7]}", VECTOR),
-    _case(
-        "add-identity",
-        """
-- add:
-    main: [conv: {channels: 4, kernel: 3, padding: same}, relu]
-    skip: []
-- relu
-""",
-    ),
-    _case("add-three", "- add: {a: [conv: {channels: 4, kernel: 1}], b: [], c: [sigmoid]}"),
-    _case("add-twice-itself", "- tanh\n- add: {a: [], b: []}"),
-    _case(
-        "add-from-name",
-        """
-- conv: {name: early, channels: 3, kernel: 3, padding: same}
-- relu
-- conv: {channels: 3, kernel: 3, padding: same}
-- add: {main: [], skip: [from: early]}
-- add: {main: [], again: [from: early, sigmoid]}
-""",
-    ),
-    _case("multiply-same-shape", "- multiply: {a: [], b: [sigmoid], c: [tanh]}"),
-    _case(
-        "multiply-gate",
-        """
-- multiply:
-    main: []
-    gate: [adaptive_avg_pool: 1, conv: {channels: 4, kernel: 1, activation: sigmoid}]
-""",
-    ),
-    _case("multiply-vector-gate", "- multiply: {gate: [global_avg_pool, dense: 4, sigmoid], main: []}"),
-    _case("multiply-one-channel", "- multiply: {main: [], map: [conv: {channels: 1, kernel: 1, activation: sigmoid}]}"),
-    _case("multiply-both-stretch", "- multiply: {rows: [avg_pool: [1, 5]], columns: [avg_pool: [6, 1]]}"),
-    _case("multiply-vectors", "- multiply: {a: [], b: [dense: 7]}", VECTOR),
-    _case(
-        "concat-three",
-        """
-- concat:
-    one: [conv: {channels: 2, kernel: 1}]
-    three: [conv: {channels: 3, kernel: 3, padding: same}]
-    pool: [max_pool: {kernel: 3, stride: 1, padding: same}]
-- conv: {channels: 2, kernel: 1}
-""",
-    ),
-    _case(
-        "concat-long-skip",
-        """
-- conv: {name: encoder, channels: 2, kernel: 3, padding: same, activation: relu}
-- max_pool: {kernel: 2, rounding: ceil}
-- conv: {channels: 3, kernel: 1}
-- upsample: 2
-- crop: [6, 5]
-- concat: {up: [], skip: [from: encoder]}
-""",
-    ),
-    _case("concat-vectors", "- concat: {a: [dense: 2], b: [], c: [dense: 1]}", VECTOR),
-    _case("concat-nested", "- concat: {a: [add: {x: [], y: [relu]}], b: [concat: {x: [slice: [0, 1]], y: []}]}"),
-]
-
 TOWERS = """
 - concat:
     a: [slice: [0, 2], conv: {name: one, channels: 2, kernel: 2}, batch_norm: {name: norm}, relu]
@@ -287,22 +164,22 @@ TOWERS = """
 
 # Layers that differ in training, and losses.
 TRAINING = [
-    _case("conv-shared", TOWERS, IMAGE, "{loss: cross_entropy, seed: 2}"),
-    _case(
+    network("conv-shared", TOWERS, IMAGE, "{loss: cross_entropy, seed: 2}"),
+    network(
         "batch_norm-training",
         "- conv: {channels: 3, kernel: 2}\n- batch_norm: {momentum: 0.3}\n- relu\n- flatten\n- dense: 4",
         (2, 4, 3),
         "{loss: cross_entropy, seed: 1}",
     ),
-    _case("batch_norm-training-vector", "- batch_norm: {eps: 0.1}", VECTOR, "{loss: mean_squared_error}"),
-    _case(
+    network("batch_norm-training-vector", "- batch_norm: {eps: 0.1}", VECTOR, "{loss: mean_squared_error}"),
+    network(
         "dropout-training",
         "- dropout: 0.4\n- flatten\n- dense: 5\n- dropout: {rate: 0.3, name: last}",
         (2, 3, 4),
         "{loss: mean_squared_error, seed: 3}",
     ),
-    _case("dense-label-smoothing", "- dense: 5", VECTOR, "{loss: {cross_entropy: {label_smoothing: 0.1}}}"),
-    _case("conv-mean-squared-error", "- conv: {channels: 2, kernel: 3}", IMAGE, "{loss: mean_squared_error}"),
+    network("dense-label-smoothing", "- dense: 5", VECTOR, "{loss: {cross_entropy: {label_smoothing: 0.1}}}"),
+    network("conv-mean-squared-error", "- conv: {channels: 2, kernel: 3}", IMAGE, "{loss: mean_squared_error}"),
 ]
 
 CASES: tuple[Case, ...] = (
@@ -311,10 +188,10 @@ CASES: tuple[Case, ...] = (
     *CONV_TRANSPOSE,
     *DENSE,
     *POOL,
-    *NORM,
+    *cases_norm.CASES,
     *MOVED,
-    *ACTIVATION,
-    *MERGE,
+    *cases_activation.CASES,
+    *cases_merge.CASES,
     *TRAINING,
     *cases_ranks.CASES,
 )

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from cnnspec.graph.graph import Node
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.dense import Dense, Dropout, Flatten
-from cnnspec.layers.merge import Add, Concat, Multiply
 from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 
@@ -223,27 +222,3 @@ def slice_(layer: Slice, node: Node, params: Params, x: Array) -> Array:
     """The channels from the first up to, not including, the end."""
     first, end = layer.channels
     return x[first:end]
-
-
-# Merges
-
-
-@defines
-def add(layer: Add, node: Node, params: Params, *branches: Array) -> Array:
-    """The sum of the branches."""
-    return np.asarray(sum(branches))
-
-
-@defines
-def multiply(layer: Multiply, node: Node, params: Params, *branches: Array) -> Array:
-    """The product of the branches; a vector [c] stands for [c, 1, 1], and an axis of size one broadcasts."""
-    y = np.ones(node.shape)
-    for x in branches:
-        y = y * x.reshape(*x.shape, *[1] * (y.ndim - x.ndim))
-    return y
-
-
-@defines
-def concat(layer: Concat, node: Node, params: Params, *branches: Array) -> Array:
-    """The channels of the first branch, then those of the next, and so on."""
-    return np.stack([channel for x in branches for channel in x])

@@ -260,8 +260,9 @@ def _skip_gradients(comparison: Comparison, graph: Graph, results: _Results, ref
     for node in reversed(graph.nodes):
         if node.name in before:
             before.update(node.inputs)
-    for layer in comparison.layers:
-        layer.compared = layer.name not in before
+    arrays = {array for node in graph.nodes if node.name in before for array in node.arrays.values()}
+    for layer, node in zip(comparison.layers, graph.nodes, strict=True):
+        layer.compared = layer.name not in before and arrays.isdisjoint(node.arrays.values())
 
 
 def _derivative_differs(node: Node, comparison: Comparison, results: _Results, reference: _Results) -> bool:

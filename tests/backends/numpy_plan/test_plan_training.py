@@ -10,6 +10,7 @@ from cnnspec_numpy.training import calls, executor, maps
 from cnnspec_numpy.training.kernel import Kernel
 from cnnspec_numpy.training.table import class_of
 from plan_comparison import (
+    EXACT,
     NETWORKS,
     assert_same_training,
     batch,
@@ -394,7 +395,7 @@ def test_training_goes_on_where_its_state_was_taken(threads: int) -> None:
 def test_optimizers(optimizer: Sgd | Adam) -> None:
     graph = learns("residual")
     train = Train(loss=CrossEntropy(), optimizer=optimizer)
-    assert_same_training(prepare(graph), prepare(graph, "strict"), 4, train.loss, 1e-10, train)
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 4, train.loss, train=train)
 
 
 def test_inputs_and_targets_are_not_written_to() -> None:
@@ -432,5 +433,5 @@ def test_a_model_trains_between_predictions() -> None:
     x, target = batch(graph, 6)["input"], targets(graph, CrossEntropy(), 6)
     for _ in range(3):
         found, expected = ([m.predict(x), m.step(x, target)] for m in (model, strict))
-        np.testing.assert_allclose(found[0], expected[0], rtol=1e-9, atol=1e-10)
-        assert found[1] == pytest.approx(expected[1], rel=1e-10)
+        np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=EXACT)
+        assert found[1] == pytest.approx(expected[1], rel=EXACT)
