@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,20 +97,13 @@ class NumpyModel(Model):
             if self._executor is None:
                 from cnnspec_numpy.plan.executor import Executor
 
-                self._executor = Executor(self._rewritten.graph, self._rewritten_array, self.array_dtype, self.options)
+                # Bound to the arrays and not to the model, which would live on in a cycle with its executor.
+                read = partial(_rewritten_array, self._rewritten, self._weights)
+                self._executor = Executor(self._rewritten.graph, read, self.array_dtype, self.options)
             elif not self._executor_is_current:
                 self._executor.refresh()
             self._executor_is_current = True
             return self._executor
-
-    def _rewritten_array(self, name: str) -> Array:
-        """Return an array of the rewritten graph, in float64, so that the product of two factors is rounded once."""
-        recipe = self._rewritten.recipes.get(name)
-        found: Array = self._in_float64(name) if recipe is None else recipe.compute(self._in_float64)
-        return found
-
-    def _in_float64(self, name: str) -> Array:
-        return self._weights[name].astype(np.float64)
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
         if hook is None and self._by_layers is None:
@@ -252,6 +245,17 @@ class NumpyModel(Model):
         self._executor_is_current = False
         for name, array in self._weights.items():
             array[...] = state[name]
+
+
+def _rewritten_array(rewritten: Rewritten, weights: Mapping[str, Array], name: str) -> Array:
+    """Return an array of a rewritten graph, in float64, so that the product of two factors is rounded once."""
+
+    def in_float64(source: str) -> Array:
+        return weights[source].astype(np.float64)
+
+    recipe = rewritten.recipes.get(name)
+    found: Array = in_float64(name) if recipe is None else recipe.compute(in_float64)
+    return found
 
 
 def _accumulate(gradients: Arrays, name: str, gradient: Array) -> None:

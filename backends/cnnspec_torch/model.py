@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,8 +17,7 @@ from cnnspec.graph.graph import Graph
 from cnnspec.graph.rewrites import for_training
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.runtime.model import Hook, Model
-from cnnspec.runtime.options import NUMERICS
-from cnnspec.wording import one_of
+from cnnspec.runtime.options import checked_options
 from cnnspec_torch import devices, distributed
 from cnnspec_torch.inference import Inference
 from cnnspec_torch.losses import LOSSES
@@ -46,20 +45,8 @@ class Options:
 
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Options:
-        """Return the options; raise BackendError where one does not exist or has a wrong type."""
-        known = [field.name for field in fields(cls)]
-        for name, value in options.items():
-            if name not in known:
-                raise BackendError(f"the torch backend has no option `{name}`; it has {', '.join(known)}")
-            if name == "numerics":
-                if value not in NUMERICS:
-                    raise BackendError(f"the option `numerics` is {one_of(NUMERICS)}, not {value!r}")
-            elif name == "threads":
-                if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                    raise BackendError(f"the option `threads` is a number of at least 1, not {value!r}")
-            elif not isinstance(value, bool) and not (name == "channels_last" and value is None):
-                raise BackendError(f"the option `{name}` of the torch backend is true or false, not {value!r}")
-        return cls(**options)
+        """Return the options; raise BackendError where one does not exist or has a wrong value."""
+        return checked_options("torch", cls, options)
 
 
 class TorchModel(Model):

@@ -33,7 +33,8 @@ class BackendRunner(Runner):
 
     def forward(self, x: Array) -> Array:
         """Return the output for a batch, as at inference."""
-        return self.model.predict(x)
+        y: Array = self.model.predict(x)
+        return y
 
     def plan(self, batch: int) -> list[PlanStep]:
         """Return the steps by which the backend computes a batch."""

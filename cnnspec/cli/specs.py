@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from cnnspec import bundled
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
 from cnnspec.graph.costs import macs, trainable
+from cnnspec.graph.graph import Node
 from cnnspec.language.files import read_spec
 from cnnspec.language.load import load
 from cnnspec.view.table import table_lines, width_of
@@ -29,8 +31,8 @@ def command(output_format: str) -> None:
         found.append(
             {
                 "name": name,
-                "input": list(graph.input.shape),
-                "output": list(graph.output.shape),
+                "input": _shapes({name: graph.by_name[name] for name in graph.inputs}),
+                "output": _shapes(graph.output_nodes),
                 "parameters": trainable(graph.nodes),
                 "macs": macs(graph.nodes),
                 "about": _headline(read_spec(name).text),
@@ -41,7 +43,7 @@ def command(output_format: str) -> None:
         return
     columns = {
         "name": [entry["name"] for entry in found],
-        "input": [format_shape(tuple(entry["input"])) for entry in found],
+        "input": [_as_text(entry["input"]) for entry in found],
         "parameters": [f"{entry['parameters']:,}" for entry in found],
         "MACs": [f"{entry['macs']:,}" for entry in found],
         "about": [entry["about"] for entry in found],
@@ -52,6 +54,16 @@ def command(output_format: str) -> None:
         room = max(24, width - width_of({**columns, "about": []}) + len("about"))
         columns["about"] = [shorten(about, room, placeholder=" …") for about in columns["about"]]
     print_lines(table_lines(columns, painter(sys.stdout), left=("name", "about")))
+
+
+def _shapes(nodes: Mapping[str, Node]) -> list[int] | dict[str, list[int]]:
+    """Return the shape of the one node, or the shapes of several by name."""
+    shapes = {name: list(node.shape) for name, node in nodes.items()}
+    return shapes if len(shapes) > 1 else next(iter(shapes.values()))
+
+
+def _as_text(shapes: list[int] | dict[str, list[int]]) -> str:
+    return format_shape(shapes) if isinstance(shapes, list) else ", ".join(map(format_shape, shapes.values()))
 
 
 def _headline(text: str) -> str:

@@ -93,4 +93,5 @@ def _examples(spec: Spec) -> Part:
 
     if not spec.examples:
         raise DataError(f"the spec `{spec.name}` has no examples to train on")
-    return Part(EXAMPLES, *example_data(spec))
+    x, y = example_data(spec)
+    return Part(EXAMPLES, x[spec.graph.input.name], next(iter(y.values())))

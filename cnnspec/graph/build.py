@@ -116,10 +116,15 @@ class GraphBuilder:
                 continue
             raise ShapeError("share-mismatch", message, field="share")
 
-    def graph(self, outputs: Iterable[str] | None = None) -> Graph:
-        """Return the graph; its output is the last node where no `outputs` are named."""
+    def graph(self, outputs: Iterable[str] | Mapping[str, str] | None = None) -> Graph:
+        """Return the graph, with the nodes `outputs` as its outputs, and the last node where they are left out.
+
+        A mapping gives the name under which each is handed out: {"main": "dense1", "aux": "relu4"}.
+        """
         inputs = tuple(node.name for node in self.nodes if not node.inputs)
-        return Graph(self.name, tuple(self.nodes), inputs, tuple(outputs or [self.nodes[-1].name]))
+        named = outputs if isinstance(outputs, Mapping) else {name: name for name in outputs or ()}
+        aliases = {node: name for name, node in named.items() if name != node}
+        return Graph(self.name, tuple(self.nodes), inputs, tuple(named.values()) or (self.nodes[-1].name,), aliases)
 
 
 def _check_literal(key: str, parameter: Parameter) -> None:

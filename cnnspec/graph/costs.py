@@ -134,14 +134,19 @@ def peak_activation_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> in
 
 
 def receptive_fields(graph: Graph) -> dict[str, Fields]:
-    """Return the receptive field of each node along each axis; nothing where the input is a vector."""
+    """Return the receptive field of each node along each axis; nothing where the input is a vector.
+
+    Nothing, either, where inputs with different numbers of axes meet.
+    """
     fields: dict[str, Fields] = {}
     for node in graph.nodes:
         if not node.inputs:
             fields[node.name] = tuple(ReceptiveField.of(n) for n in node.shape[1:])
             continue
         seen, *others = [fields[name] for name in node.inputs]
-        if others:
+        if len({len(axes) for axes in (seen, *others)}) > 1:
+            seen = ()
+        elif others:
             seen = tuple(axes[0].merged(*axes[1:]) for axes in zip(seen, *others, strict=True))
         fields[node.name] = node.layer.receptive_field(seen, node.in_shapes, node.inferred) if seen else ()
     return fields

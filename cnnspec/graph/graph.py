@@ -55,6 +55,24 @@ class Graph:
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    """The nodes whose values the network hands out."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """The names under which outputs are handed out, by node, where these are not the nodes' own."""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names under which the outputs are handed out."""
+        return tuple(self.aliases.get(name, name) for name in self.outputs)
+
+    @property
+    def output_nodes(self) -> dict[str, Node]:
+        """The nodes whose values are the outputs, by the names under which these are handed out."""
+        return {name: self.by_name[node] for name, node in zip(self.output_names, self.outputs, strict=True)}
+
+    @property
+    def has_one_of_each(self) -> bool:
+        """Whether the network has one input and one output."""
+        return len(self.inputs) == len(self.outputs) == 1
 
     @cached_property
     def by_name(self) -> dict[str, Node]:

@@ -97,6 +97,8 @@ class Expect(Settings):
     """Multiply-accumulates of convolutions and dense layers, without bias."""
     output: InputShape | None = None
     """Shape of the output."""
+    outputs: dict[str, InputShape] = Field(default_factory=dict)
+    """Shapes of outputs by name."""
 
 
 class ExampleText(Settings):
@@ -104,9 +106,13 @@ class ExampleText(Settings):
 
     name: str | None = None
     """Name in reports."""
-    input: NumbersField
+    input: NumbersField | None = None
     """One sample, or a batch; leading axes of size one may be left out, and a single number fills it."""
-    output: NumbersField
+    output: NumbersField | None = None
     """The output of the network."""
+    inputs: dict[str, NumbersField] | None = None
+    """Every input by name, where there are several."""
+    outputs: dict[str, NumbersField] | None = None
+    """Outputs by name."""
     tolerance: Positive = 1e-6
     """Largest difference that counts as equal, relative where the number is above 1."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from cnnspec.diagnostics import Diagnostic, Span
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
-from cnnspec.graph.training import Optimizer, Train
+from cnnspec.graph.training import Loss, Optimizer, Train
 from cnnspec.layers.base import DEFAULT_SCHEME
 from cnnspec.layers.fields import Numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An input and the output that the network computes from it, both as written."""
+    """Inputs and the outputs that the network computes from them, by name and as written."""
 
     name: str
-    input: Numbers
-    output: Numbers
+    inputs: Mapping[str, Numbers]
+    outputs: Mapping[str, Numbers]
     tolerance: float
     span: Span
 
@@ -29,15 +30,31 @@ class Spec:
 
     name: str
     graph: Graph
-    input: Input
-    """Preprocessing of the input."""
-    classes: tuple[str, ...] = ()
-    """Names of the outputs."""
+    inputs: Mapping[str, Input]
+    """The shape and the preprocessing of each input."""
+    classes_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The names of the classes of each output that has some."""
     init: str = DEFAULT_SCHEME
     """The default scheme that draws the initial weights."""
     examples: tuple[Example, ...] = ()
     train: Train | None = None
     warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def input(self) -> Input:
+        """The input of a network that has one; ValueError for any other."""
+        return self.inputs[self.graph.input.name]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes of a network with one output, () where it has none; ValueError for any other."""
+        node = self.graph.output.name
+        return self.classes_of.get(self.graph.aliases.get(node, node), ())
+
+    @property
+    def losses(self) -> dict[str, Loss]:
+        """The loss of each output that is trained, by the output's name."""
+        return (self.train or Train()).by_output(self.graph.output_names)
 
     @property
     def examples_are_training_data(self) -> bool:
@@ -50,5 +67,6 @@ class Spec:
         return self.train.optimizer if self.train else None
 
     def resizing(self) -> Spec:
-        """Return the spec with an input that stretches images of another size, as `--resize` asks for."""
-        return replace(self, input=self.input.model_copy(update={"fit": "resize"}))
+        """Return the spec with inputs that stretch images of another size, as `--resize` asks for."""
+        inputs = {name: settings.model_copy(update={"fit": "resize"}) for name, settings in self.inputs.items()}
+        return replace(self, inputs=inputs)

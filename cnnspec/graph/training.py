@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -20,6 +21,9 @@ class Loss(Choice):
     """Whether a target is the index of a class, or an array of the output's shape."""
     takes_logits: ClassVar[bool] = False
     """Whether it applies a softmax to the output of the network itself."""
+
+    weight: Positive = 1.0
+    """Factor of it in the sum of the losses of all outputs."""
 
 
 class CrossEntropy(Loss):
@@ -192,7 +196,11 @@ class Train(Settings):
     data: str | None = None
     """A dataset's name, a directory or an .npz file; `examples` for the spec's own."""
     loss: CrossEntropy | MeanSquaredError = Field(default_factory=CrossEntropy)
-    """The function that is minimised."""
+    """The function that is minimised, of every output."""
+    losses: dict[str, CrossEntropy | MeanSquaredError] = Field(default_factory=dict)
+    """The losses of outputs by name, in place of `loss`; outputs that are not named are not trained."""
+    targets: dict[str, str] = Field(default_factory=dict)
+    """The array of the data that holds the targets of an output, by the output's name."""
     optimizer: Sgd | Adam | AdamW = Field(default_factory=Sgd)
     """The rule by which the parameters are updated."""
     schedule: Constant | Step | Cosine = Field(default_factory=Constant)
@@ -207,6 +215,10 @@ class Train(Settings):
     """Fraction of the training data held out to choose the best epoch; 0 for none."""
     augment: Augment = Field(default_factory=Augment)
     """Random augmentation of training images."""
+
+    def by_output(self, names: Iterable[str]) -> dict[str, Loss]:
+        """Return the loss of each output that is trained; of all, where no `losses` are given by name."""
+        return {name: self.losses.get(name, self.loss) for name in names if name in self.losses or not self.losses}
 
     choices: ClassVar[dict[str, dict[str, type[Choice]]]] = {
         "loss": LOSSES,

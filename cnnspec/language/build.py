@@ -8,14 +8,18 @@ from typing import Any
 
 from cnnspec.diagnostics import Diagnostic, Source, any_errors, in_order
 from cnnspec.graph.build import GraphBuilder
+from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Example, Spec
-from cnnspec.language.checks import check_classes, check_layers, check_loss, check_totals
+from cnnspec.language.checks import check_layers, check_losses, check_totals
+from cnnspec.language.classes import read_classes
 from cnnspec.language.collector import DiagnosticCollector, TooManyDiagnostics
 from cnnspec.language.document import Document, Opener, read_document
 from cnnspec.language.examples import read_examples
 from cnnspec.language.expand import Expansion
+from cnnspec.language.inputs import DeclaredInput
 from cnnspec.layers import Shape
-from cnnspec.wording import a_noun, format_shape
+from cnnspec.layers.input import INPUT
+from cnnspec.wording import a_noun, format_shape, names
 
 
 def build(
@@ -47,37 +51,45 @@ def build(
 
 def _expand(document: Document, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
     """Expand a document and check the whole; None where an error leaves out layers."""
-    if input_shape is not None and not _same_rank(document, input_shape):
+    inputs = document.inputs if input_shape is None else _with_shape(document, input_shape)
+    if inputs is None:
         return None
-    shape = input_shape or (document.input.shape if document.input else None)
     builder = GraphBuilder(document.name, init=document.init)
     expansion = Expansion(document, builder, check_expected=as_written)
-    end = expansion.network(shape)
+    outputs = expansion.network(inputs)
     nodes = expansion.placer.nodes
     examples: tuple[Example, ...] = ()
-    if end is not None:
+    classes = read_classes(document, outputs)
+    if outputs is not None:
         if nodes is not None:
-            check_layers(document, nodes, expansion.placer.consumed | {end.node})
+            check_layers(document, nodes, expansion.placer.consumed | {output.node for output in outputs.values()})
         if as_written:
-            check_totals(document, end, nodes)
-            examples = read_examples(document, shape, end.shape)
-        check_classes(document, end)
-        if nodes is not None:
-            check_loss(document, nodes[-1])
+            check_totals(document, outputs, nodes)
+            shapes = ({name: given.shape for name, given in inputs.items()}, {n: o.shape for n, o in outputs.items()})
+            examples = read_examples(document, *shapes)
+        check_losses(document, outputs, nodes)
     expansion.unused_blocks()
-    if end is None or nodes is None or document.input is None:
+    settings = {name: given.settings for name, given in inputs.items() if given.settings is not None}
+    if outputs is None or nodes is None or len(settings) < max(1, len(inputs)):
         return None
-    preprocessing = document.input.model_copy(update={"shape": nodes[0].shape})
-    about = (document.classes, document.init, examples, document.train)
-    return Spec(document.name, builder.graph(), preprocessing, *about)
+    graph = builder.graph({name: output.node for name, output in outputs.items()})
+    return Spec(document.name, graph, settings, classes, document.init, examples, document.train)
 
 
-def _same_rank(document: Document, shape: Shape) -> bool:
-    """Report an input shape from outside that has another number of axes than the spec's own."""
-    own, span = document.input, document.input_span
-    if own is None or span is None or len(own.shape) == len(shape):
-        return True
+def _with_shape(document: Document, shape: Shape) -> dict[str, DeclaredInput] | None:
+    """Return the one input with another shape, which must have as many axes; report where it cannot have it."""
+    if not document.inputs:
+        return {INPUT: DeclaredInput(Input(shape=shape), document.layers.span)} if document.layers else {}
+    if len(document.inputs) > 1:
+        (first, *_), scope = document.inputs.values(), document.scope
+        message = f"an input of {format_shape(shape)} is given, and the spec has {names(list(document.inputs))}"
+        scope.error("not-allowed-here", message, first.span, help="the shapes of several inputs stand in the spec")
+        return None
+    ((name, (own, span)),) = document.inputs.items()
+    if own is None or len(own.shape) == len(shape):
+        replaced = own.model_copy(update={"shape": shape}) if own else Input(shape=shape)
+        return {name: DeclaredInput(replaced, span)}
     message = f"an input of {format_shape(shape)} is {a_noun(shape)}, and the spec takes {a_noun(own.shape)}"
     remedy = f"{len(own.shape)} sizes, as in {format_shape(own.shape)}"
     document.scope.error("wrong-rank", message, span, f"is {format_shape(own.shape)}", help=remedy)
-    return False
+    return None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from cnnspec.diagnostics import Label
+from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
-from cnnspec.graph.training import Train
+from cnnspec.graph.training import Loss
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
-from cnnspec.language.scope import InvalidValue
-from cnnspec.wording import describe, format_shape
+from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.layers import Shape
+from cnnspec.wording import describe, format_shape, names, nearest, quoted
 
 
 def check_expected(name: str, entry: Entry, output: Output) -> Output:
@@ -37,18 +38,26 @@ def check_expected(name: str, entry: Entry, output: Output) -> Output:
 
 
 def check_layers(document: Document, nodes: Sequence[Node], consumed: Collection[str]) -> None:
-    """Report a network without layers, and warn of those whose output nothing reads."""
-    if len(nodes) == 1 and document.layers is not None:
+    """Report a network without layers, and warn of inputs and layers whose output nothing reads."""
+    if not any(node.inputs for node in nodes) and document.layers is not None:
         span = document.layers.elements()[0].span
         document.scope.error("invalid-value", "`layers` expands to no layer at all", span)
+        return
     for node in nodes:
-        if node.name not in consumed and node.span is not None:
-            message = f"nothing reads what `{node.name}` makes"
-            remedy = "leave it out, or let a branch of the merge behind it begin without `from`"
-            document.scope.warning("unread-layer", message, node.span, help=remedy)
+        if node.name in consumed or node.span is None:
+            continue
+        if not node.inputs:
+            message, remedy = f"nothing reads the input `{node.name}`", f"leave it out, or read it: `from: {node.name}`"
+            document.scope.warning("unread-input", message, node.span, help=remedy)
+            continue
+        message = f"nothing reads what `{node.name}` makes"
+        remedy = "leave it out, or let a branch of the merge behind it begin without `from`"
+        if document.outputs is not None:
+            remedy = "leave it out, read it with `from`, or name it in `outputs`"
+        document.scope.warning("unread-layer", message, node.span, help=remedy)
 
 
-def check_totals(document: Document, output: Output, nodes: Sequence[Node] | None) -> None:
+def check_totals(document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None) -> None:
     """Compare the network with the totals that its author states; `nodes` is None where some are missing."""
     scope, expect, text = document.scope, document.expect, document.expect_node
     if expect is None or text is None:
@@ -61,34 +70,55 @@ def check_totals(document: Document, output: Output, nodes: Sequence[Node] | Non
             message = f"the network has {found:,} {what}, and its author expects {expected:,}"
             label = f"it is {found}, {abs(found - expected):,} {'more' if found > expected else 'fewer'}"
             scope.error("expectation-failed", message, text.at((key,)), label, help=f"`{key}: {found}`")
-    if output.shape is not None and expect.output not in (None, output.shape):
-        shape, expected_shape = format_shape(output.shape), format_shape(expect.output or ())
-        message = f"the network makes {shape}, and its author expects {expected_shape}"
-        last = Label(output.span, f"makes {shape}")
-        remedy = f"`output: {list(output.shape)}`, or another last layer"
-        scope.error("expectation-failed", message, text.at(("output",)), "", last, help=remedy)
+    if expect.output is not None and len(outputs) > 1:
+        message = f"the network has the outputs {names(list(outputs))}, and `output` expects one"
+        remedy = "`outputs: {name: shape}`"
+        scope.error("not-allowed-here", message, text.key_at(("output",)), help=remedy)
+    elif expect.output is not None:
+        (output,) = outputs.values()
+        _check_shape(scope, text.at(("output",)), output, expect.output, "the network", "output")
+    for name, shape in expect.outputs.items():
+        if name in outputs:
+            _check_shape(scope, text.at(("outputs", name)), outputs[name], shape, f"the output `{name}`", name)
+        else:
+            no_output(scope, name, text.key_at(("outputs", name)), outputs)
 
 
-def check_classes(document: Document, output: Output) -> None:
-    """Compare the number of classes with the number of outputs."""
-    count, span = len(document.classes), document.classes_span
-    if output.shape is not None and count and span and count != output.shape[0]:
-        message = f"`classes` names {count} of the network's {output.shape[0]} outputs"
-        if count > output.shape[0]:
-            message = f"`classes` has {count} names, and the network {output.shape[0]} outputs"
-        last = Label(output.span, f"makes {format_shape(output.shape)}")
-        document.scope.error("invalid-value", message, span, f"{count} names", last)
+def _check_shape(scope: Scope, place: Span, output: Output, expected: Shape, what: str, key: str) -> None:
+    if output.shape is None or output.shape == expected:
+        return
+    shape, verb = format_shape(output.shape), "makes" if key == "output" else "is"
+    message = f"{what} {verb} {shape}, and its author expects {format_shape(expected)}"
+    remedy = f"`{key}: {list(output.shape)}`, or another last layer"
+    scope.error("expectation-failed", message, place, "", Label(output.span, f"makes {shape}"), help=remedy)
 
 
-def check_loss(document: Document, last: Node) -> None:
-    """Warn of a softmax at the end of what is trained with cross-entropy."""
-    if document.train is not None and last.span is not None and (message := softmax_before_loss(document.train, last)):
-        remedy = "leave it out; `cnnspec run` shows probabilities without it"
-        document.scope.warning("softmax-before-loss", message, last.span, help=remedy)
+def no_output(scope: Scope, name: str, place: Span, outputs: Iterable[str]) -> None:
+    """Report the name of an output that does not exist."""
+    near = nearest(name, outputs)
+    remedy = f"did you mean `{near}`?" if near else f"the outputs are {names(list(outputs))}"
+    scope.error("unknown-output", f"the network has no output {quoted(name)}", place, help=remedy)
 
 
-def softmax_before_loss(train: Train, last: Node) -> str:
-    """Return a warning about a network that ends in a softmax under cross-entropy, "" for any other."""
-    if last.kind != "softmax" or not train.loss.takes_logits:
+def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None) -> None:
+    """Report losses and targets of outputs that do not exist; warn of a softmax before cross-entropy."""
+    train, text, scope = document.train, document.train_node, document.scope
+    if train is None or text is None:
+        return
+    for key, named in (("losses", train.losses), ("targets", train.targets)):
+        for name in named:
+            if name not in outputs:
+                no_output(scope, name, text.key_at((key, name)), outputs)
+    by_name = {node.name: node for node in nodes or ()}
+    for name, loss in train.by_output(outputs).items():
+        last = by_name.get(outputs[name].node)
+        if last is not None and last.span is not None and (message := softmax_before_loss(loss, last)):
+            remedy = "leave it out; `cnnspec run` shows probabilities without it"
+            scope.warning("softmax-before-loss", message, last.span, help=remedy)
+
+
+def softmax_before_loss(loss: Loss, last: Node) -> str:
+    """Return a warning about an output that ends in a softmax under cross-entropy, "" for any other."""
+    if last.kind != "softmax" or not loss.takes_logits:
         return ""
     return f"`{last.name}` stands before cross-entropy, which takes logits and has a softmax of its own"

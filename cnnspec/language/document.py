@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from cnnspec.diagnostics import Label, Source, Span, SpecError
-from cnnspec.graph.settings import Expect, Input
+from cnnspec.graph.settings import Expect
 from cnnspec.graph.training import Train
 from cnnspec.language.blocks import Block, read_blocks
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, UnknownKeys, read_model, suggestion, unknown_keys
-from cnnspec.language.inputs import read_input
+from cnnspec.language.inputs import DeclaredInput, read_inputs
 from cnnspec.language.params import read_params
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
@@ -25,8 +25,8 @@ from cnnspec.layers.conv import Scheme
 from cnnspec.wording import describe, names, one_of, quoted
 
 KEYS = (
-    "cnnspec", "name", "extends", "input", "classes", "init", "params", "blocks", "layers", "expect", "examples",
-    "train",
+    "cnnspec", "name", "extends", "input", "inputs", "outputs", "classes", "init", "params", "blocks", "layers",
+    "expect", "examples", "train",
 )  # fmt: skip
 VERSION = 1
 MAX_EXTENDS = 10
@@ -38,17 +38,20 @@ class Document:
 
     name: str
     scope: Scope
-    input: Input | None = None
-    input_span: Span | None = None
+    inputs: dict[str, DeclaredInput] = field(default_factory=dict)
+    """The inputs by name; none where their declaration is missing or invalid as a whole."""
+    outputs: YamlNode | None = None
+    """The names of the layers that are outputs; None where the last layer is the output."""
     layers: YamlNode | None = None
     stack: tuple[Label, ...] = ()
     """The expansion stack of the layers: where they are another spec's, the `extends` that brings them in."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
     """The blocks by name; None for an invalid one."""
-    classes: tuple[str, ...] = ()
+    classes: YamlNode | None = None
     classes_span: Span | None = None
     init: str = DEFAULT_SCHEME
     train: Train | None = None
+    train_node: YamlNode | None = None
     expect: Expect | None = None
     expect_node: YamlNode | None = None
     examples: YamlNode | None = None
@@ -93,7 +96,7 @@ def _child(node: YamlNode, key: str) -> YamlNode:
     return child
 
 
-_ALL_HIDDEN = UnknownKeys(frozenset({"input", "layers", "params", "blocks"}))
+_ALL_HIDDEN = UnknownKeys(frozenset({"input", "inputs", "layers", "params", "blocks"}))
 """Where a text of the chain cannot be read, any of these may be missing because of that."""
 
 
@@ -185,24 +188,23 @@ def _name(scope: Scope, root: YamlNode, source: Source) -> str:
 
 def _layers_and_input(document: Document, chain: list[YamlNode], unknown: UnknownKeys) -> None:
     scope = document.scope
-    missing = [key for key in ("input", "layers") if not any(key in level.keys for level in chain)]
-    if missing and not unknown.explain(*missing):
+    declared = {key for level in chain for key in level.keys}
+    missing = [key for key in ("input", "layers") if key not in declared]
+    if "inputs" in declared:
+        missing = [key for key in missing if key != "input"]
+    if missing and not unknown.explain(*missing, *(["inputs"] if "input" in missing else [])):
         first = next(iter(chain[0].keys.values()), chain[0].span)
         remedy = "\n".join(_MISSING[key] for key in missing)
         scope.error("missing-key", f"the spec needs {names(missing)}", first, help=remedy)
-    for key in ("input", "layers"):
-        holder = next((level for level in chain if key in level.keys), None)
-        if holder is None:
-            continue
-        node = _child(holder, key)
-        if key == "input":
-            document.input_span = holder.keys[key]
-            document.input = read_input(scope, key, node, holder.keys[key])
-        elif not node.is_list or not node.elements():
+    if (holder := next((level for level in chain if {"input", "inputs"} & level.keys.keys()), None)) is not None:
+        document.inputs = read_inputs(scope, holder)
+    if (holder := next((level for level in chain if "layers" in level.keys), None)) is not None:
+        node = _child(holder, "layers")
+        if not node.is_list or not node.elements():
             shown = "an empty list" if node.value == () else describe(node.plain())
             message = f"`layers` takes a list of layers, not {shown}"
             remedy = "a network has at least one layer" if node.value == () else "begin each layer with `- `"
-            scope.error("wrong-type", message, holder.keys[key], help=remedy)
+            scope.error("wrong-type", message, holder.keys["layers"], help=remedy)
         else:
             document.layers = node
             if holder is not chain[0]:
@@ -222,18 +224,11 @@ _MISSING = {
 
 
 def _classes(document: Document, node: YamlNode, span: Span) -> None:
-    scope = document.scope
-    document.classes_span = span
-    if not node.is_list:
-        scope.error("wrong-type", f"`classes` takes a list of names, not {describe(node.plain())}", node.span)
-        return
-    names = []
-    for item in node.elements():
-        if isinstance(item.value, tuple | dict | bool | None):
-            remedy = "quote it" if isinstance(item.value, bool) else ""
-            scope.error("wrong-type", f"a class is named by text, not {describe(item.plain())}", item.span, help=remedy)
-        names.append(str(item.value))
-    document.classes = tuple(names)
+    document.classes, document.classes_span = node, span
+
+
+def _outputs(document: Document, node: YamlNode, span: Span) -> None:
+    document.outputs = node
 
 
 def _init(document: Document, node: YamlNode, span: Span) -> None:
@@ -246,7 +241,12 @@ def _init(document: Document, node: YamlNode, span: Span) -> None:
 
 
 def _train(document: Document, node: YamlNode, span: Span) -> None:
-    document.train = read_train(document.scope, node)
+    document.train, document.train_node = read_train(document.scope, node), node
 
 
-_READERS: dict[str, Callable[[Document, YamlNode, Span], None]] = {"classes": _classes, "init": _init, "train": _train}
+_READERS: dict[str, Callable[[Document, YamlNode, Span], None]] = {
+    "outputs": _outputs,
+    "classes": _classes,
+    "init": _init,
+    "train": _train,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,14 +14,16 @@ from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
+from cnnspec.language.inputs import DeclaredInput
 from cnnspec.language.layer_placer import LayerPlacer, made_by
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
+from cnnspec.language.outputs import read_outputs
 from cnnspec.language.repeat import first_number, format_bindings, repeat_bindings, unresolved_bindings
 from cnnspec.language.scope import Scope
 from cnnspec.language.sharing import Sharing
 from cnnspec.language.yaml_tree import YamlNode
-from cnnspec.layers import NORMS, Layer, Shape, find, known_kinds
+from cnnspec.layers import NORMS, Layer, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.input import INPUT
@@ -48,19 +51,22 @@ class Expansion:
         self._check_expected = check_expected
         self._used_blocks: set[str] = set()
 
-    def network(self, shape: Shape | None) -> Output | None:
-        """Expand the whole network from an input of this shape; None where it has no layers, or too many."""
+    def network(self, inputs: Mapping[str, DeclaredInput]) -> dict[str, Output] | None:
+        """Expand the whole network and return its outputs by name; None where it has no layers, or too many."""
         document = self.document
         if document.layers is None:
             return None
-        start = self.placer.input(shape, document.input_span or document.layers.span)
-        self.names.take_input(INPUT, start)
+        declared = inputs or {INPUT: DeclaredInput(None, document.layers.span)}
+        starts = [self.placer.input(name, given.shape, given.span) for name, given in declared.items()]
+        for start in starts:
+            self.names.take_input(start.node, start)
         try:
-            end = self._list(document.layers.elements(), document.scope.replace(stack=document.stack), start)
+            end = self._list(document.layers.elements(), document.scope.replace(stack=document.stack), starts[0])
         except TooManyLayers:
             return None
+        outputs = read_outputs(document, self.names, end)
         self.names.report_unresolved()
-        return end
+        return outputs
 
     def unused_blocks(self) -> None:
         """Expand the blocks that nothing uses, for the errors that need neither their parameters nor a shape."""
@@ -96,9 +102,7 @@ class Expansion:
                 self._skip(Entry(kind, span, config, scope))
             return self.placer.unknown_output(current.node, item.span)
         if entry.kind == "from":
-            remedy = "`from` is the first item of a branch"
-            scope.error("misplaced-from", "`from` stands where no branch begins", entry.span, help=remedy)
-            return self.placer.unknown_output(current.node, entry.span)
+            return self._from(entry, current)
         if entry.kind == "repeat":
             return self._repeat(entry, current)
         if entry.kind in self.document.blocks:
@@ -112,6 +116,18 @@ class Expansion:
             self._unknown_kind(entry)
             return self.placer.unknown_output(current.node, entry.span)
         return self._merge(cls, entry, current) if cls.arity is None else self._layer(cls, entry, current)
+
+    def _from(self, entry: Entry, current: Output) -> Output:
+        """Return the output that a list goes on from."""
+        scope, named = entry.scope, None
+        if entry.config is None:
+            scope.error("wrong-type", "`from` takes the name of a layer, not nothing", entry.span, help="`from: name`")
+        elif scope.in_branch:
+            remedy = "`from` is the first item of a branch"
+            scope.error("misplaced-from", "`from` stands where no branch begins", entry.span, help=remedy)
+        else:
+            named = self.names.look_up("from", entry.config, scope)
+        return named or self.placer.unknown_output(current.node, entry.span)
 
     def _unknown_kind(self, entry: Entry) -> None:
         """Report a kind that does not exist, with a suggestion."""
@@ -254,8 +270,7 @@ class Expansion:
             named = self.names.look_up("from", source, scope)
             current = named or self.placer.unknown_output(current.node, items[0].span)
             items = items[1:]
-        end = self._list(items, scope, current)
-        return Output(end.node, end.shape, span)
+        return self._list(items, scope.replace(in_branch=True), current)._replace(span=span)
 
     # Repeats and blocks
 
@@ -322,4 +337,4 @@ class Expansion:
         if name:
             self.names.define(name, end)
         end = self._expect(name.given or block.name if name else block.name, entry, end)
-        return Output(end.node, end.shape, span)
+        return end._replace(span=span)

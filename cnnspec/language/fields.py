@@ -188,6 +188,8 @@ def _wording(found: dict[str, Any], context: dict[str, Any]) -> tuple[str, str, 
             return "wrong-type", f"takes true or false, not {value}", yaml11_hint(found["input"])
         case "string_type":
             return "wrong-type", f"takes text, not {value}", ""
+        case "dict_type":
+            return "wrong-type", f"takes values by name, not {value}", ""
         case "finite_number":
             return "invalid-value", f"takes a finite number, not {value}", ""
         case "greater_than_equal":

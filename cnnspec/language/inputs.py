@@ -1,8 +1,9 @@
-"""The input of a spec: a list for an image or a vector, named axes for every number of spatial axes."""
+"""The inputs of a spec: a list for an image or a vector, named axes for every number of spatial axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -10,15 +11,54 @@ from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.settings import Input
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_model
+from cnnspec.language.names import NAME_RULE, is_name
 from cnnspec.language.remedies import alternatives
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.layers.geometry import AXES
-from cnnspec.wording import a_noun, describe, names
+from cnnspec.layers.input import INPUT
+from cnnspec.wording import a_noun, describe, names, quoted
 
 CHANNELS = "channels"
 AXIS_NAMES = (CHANNELS, *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
+
+
+class DeclaredInput(NamedTuple):
+    """An input as a spec declares it; None for one that is invalid."""
+
+    settings: Input | None
+    span: Span
+
+    @property
+    def shape(self) -> Shape | None:
+        """The shape, where it is known."""
+        return self.settings.shape if self.settings else None
+
+
+def read_inputs(scope: Scope, root: YamlNode) -> dict[str, DeclaredInput]:
+    """Return the inputs that `input` or `inputs` declares, by name; one that `input` declares is called `input`."""
+    several = root.get("inputs")
+    if (one := root.get(INPUT)) is not None:
+        if several is not None:
+            where, remedy = Label(root.keys[INPUT], "declares one"), "leave one of the two out"
+            scope.error(
+                "not-allowed-here", "`inputs` stands beside `input`", root.keys["inputs"], "", where, help=remedy
+            )
+        return {INPUT: DeclaredInput(read_input(scope, INPUT, one, root.keys[INPUT]), root.keys[INPUT])}
+    assert several is not None
+    if not several.is_mapping or not several.keys:
+        shown = "an empty mapping" if several.is_mapping else describe(several.plain())
+        remedy = "`inputs: {left: [1, 28, 28], right: [1, 28, 28]}`"
+        scope.error("wrong-type", f"`inputs` takes inputs by name, not {shown}", several.span, help=remedy)
+        return {}
+    found = {}
+    for name, node in several.items():
+        span = several.keys[name]
+        if not is_name(name):
+            scope.error("invalid-name", f"an input cannot be called {quoted(name)}", span, help=NAME_RULE)
+        found[name] = DeclaredInput(read_input(scope, name, node, span), span)
+    return found
 
 
 def read_input(scope: Scope, key: str, node: YamlNode, span: Span) -> Input | None:

@@ -13,7 +13,6 @@ from cnnspec.language.limits import LayerCounter
 from cnnspec.language.names import Output
 from cnnspec.language.remedies import alternatives, as_image, smallest_input
 from cnnspec.layers import Layer, Shape, ShapeError
-from cnnspec.layers.input import INPUT
 from cnnspec.layers.window import looks_per_side
 from cnnspec.wording import format_shape
 
@@ -40,12 +39,12 @@ class LayerPlacer:
         """The nodes of the network; None where an error leaves some out."""
         return self.builder.nodes if self._complete else None
 
-    def input(self, shape: Shape | None, span: Span) -> Output:
-        """Place the input of the network, whose shape may be unknown."""
+    def input(self, name: str, shape: Shape | None, span: Span) -> Output:
+        """Place an input of the network, whose shape may be unknown."""
         if shape is None:
-            return self.unknown_output(INPUT, span)
-        self.builder.input(shape, span=span)
-        return Output(INPUT, shape, span)
+            return self.unknown_output(name, span)._replace(is_input=True)
+        self.builder.input(shape, name, span=span)
+        return Output(name, shape, span, is_input=True)
 
     def unknown_output(self, node: str, span: Span, shape: Shape | None = None) -> Output:
         """Return what stands for the output of an entry with an error; no shape is checked against it."""
@@ -84,9 +83,12 @@ class LayerPlacer:
         span = entry.span_of(error.field) if error.field else entry.span
         label, notes, remedies = error.label, list(error.notes), list(error.remedies)
         others = [made_by(output) for output in inputs]
-        if error.code == "needs-image" and inputs[0].node == INPUT:
-            features = (inputs[0].shape or ())[0]
-            remedies = [f"`input: {as_image(inputs[0].shape)}`", f"`input: {flow_of((1, features))}` for a sequence"]
+        if error.code == "needs-image" and inputs[0].is_input:
+            given, features = inputs[0].node, (inputs[0].shape or ())[0]
+            remedies = [
+                f"`{given}: {as_image(inputs[0].shape)}`",
+                f"`{given}: {flow_of((1, features))}` for a sequence",
+            ]
         if layer.arity is None and error.input_index is not None:
             notes.append(label)
             span, label = others.pop(error.input_index)
@@ -101,7 +103,7 @@ class LayerPlacer:
 
 def made_by(output: Output) -> Label:
     """Return a label at the layer that makes an output, with the output's shape."""
-    verb = "is" if output.node == INPUT else "makes"
+    verb = "is" if output.is_input else "makes"
     return Label(output.span, f"{verb} {format_shape(output.shape or ())}")
 
 

@@ -42,6 +42,8 @@ class Output(NamedTuple):
     node: str
     shape: Shape | None
     span: Span
+    is_input: bool = False
+    """Whether it is an input of the network, which no layer makes."""
 
 
 class LayerName(NamedTuple):

@@ -8,7 +8,6 @@ from functools import partial
 
 from cnnspec.graph.graph import Node
 from cnnspec.layers import Layer, Shape, ShapeError
-from cnnspec.layers.input import INPUT
 
 LARGEST = 1 << 16
 
@@ -30,17 +29,19 @@ def as_image(shape: Shape | None) -> str:
 
 
 def smallest_input(nodes: Sequence[Node], layer: Layer, inputs: Iterable[str]) -> Shape | None:
-    """The smallest input of spatial axes for which `layer` fits behind these nodes, if there is one."""
-    shape = nodes[0].shape
-    if len(shape) < 2:
-        return None
+    """The smallest input of spatial axes for which `layer` fits behind these nodes, if there is one.
+
+    None where what it reads depends on several inputs.
+    """
     names = list(inputs)
-    ancestors = _ancestors(nodes, names)
+    sources, ancestors = _ancestors(nodes, names)
+    if len(sources) != 1 or len(shape := sources[0].shape) < 2:
+        return None
     if not {name for node in ancestors for name in node.inputs} | {*names} <= {node.name for node in nodes}:
         return None  # behind a fault
 
     def fits(*sizes: int) -> bool:
-        shapes: dict[str, Shape] = {INPUT: (shape[0], *sizes)}
+        shapes: dict[str, Shape] = {sources[0].name: (shape[0], *sizes)}
         try:
             for node in ancestors:
                 shapes[node.name] = node.layer.infer(*(shapes[name] for name in node.inputs)).shape
@@ -64,14 +65,16 @@ def _fits_at(fits: Callable[..., bool], before: list[int], after: list[int], n: 
     return fits(*before, n, *after)
 
 
-def _ancestors(nodes: Sequence[Node], names: Iterable[str]) -> list[Node]:
+def _ancestors(nodes: Sequence[Node], names: Iterable[str]) -> tuple[list[Node], list[Node]]:
+    """Return the inputs and the layers that these nodes depend on, themselves included, in topological order."""
     wanted = set(names)
-    found = []
-    for node in reversed(nodes[1:]):
+    inputs: list[Node] = []
+    layers: list[Node] = []
+    for node in reversed(nodes):
         if node.name in wanted:
-            found.append(node)
+            (layers if node.inputs else inputs).append(node)
             wanted.update(node.inputs)
-    return found[::-1]
+    return inputs[::-1], layers[::-1]
 
 
 def _least(works: Callable[[int], bool], enough: int) -> int:

@@ -16,6 +16,7 @@ from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.settings import Choice, Input
 from cnnspec.graph.spec import Spec
+from cnnspec.graph.training import Loss
 from cnnspec.language.inputs import SHORT_FORMS, by_name
 from cnnspec.language.load import spec_of
 from cnnspec.language.yaml_tree import resolve
@@ -40,30 +41,52 @@ def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
     """The spec's text; without `defaults`, only what differs from them."""
     spec = spec_of(spec)
     graph = spec.graph
-    lines = ["cnnspec: 1", f"name: {flow(spec.name)}", f"input: {flow(_input(spec.input))}"]
-    if spec.classes:
+    lines = ["cnnspec: 1", f"name: {flow(spec.name)}"]
+    if graph.inputs == (INPUT,):
+        lines.append(f"input: {flow(_input(spec.input))}")
+    else:
+        lines += ["inputs:", *(f"  {name}: {flow(_input(given))}" for name, given in spec.inputs.items())]
+    if graph.outputs != (graph.nodes[-1].name,) or graph.aliases:
+        by_name = {name: node.name for name, node in graph.output_nodes.items()}
+        lines.append(f"outputs: {flow(by_name if graph.aliases else list(by_name))}")
+    if len(graph.outputs) > 1 and spec.classes_of:
+        lines += ["classes:", *(f"  {name}: {flow(list(names))}" for name, names in spec.classes_of.items())]
+    elif spec.classes_of:
         lines.append(f"classes: {flow(list(spec.classes))}")
     if spec.init != DEFAULT_SCHEME:
         lines.append(f"init: {spec.init}")
     lines.append("layers:")
     items = _arrange(graph)
     lines += _list(items, _named(items, Counter()), defaults, 1)
-    totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), "output": list(graph.output.shape)}
+    shapes = {name: list(node.shape) for name, node in graph.output_nodes.items()}
+    totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), **_one_or_all("output", shapes)}
     lines.append(f"expect: {flow(totals)}")
     if spec.examples:
         lines.append("examples:")
     for example in spec.examples:
         lines.append(f"  - name: {flow(example.name)}")
-        lines.append(f"    input: {flow(example.input.nested())}")
-        lines.append(f"    output: {flow(example.output.nested())}")
+        for key, names, numbers in (
+            ("input", graph.inputs, example.inputs),
+            ("output", graph.output_names, example.outputs),
+        ):
+            nested = {name: value.nested() for name, value in numbers.items()}
+            ((written, value),) = _one_or_all(key, nested, len(names)).items()
+            lines.append(f"    {written}: {flow(value)}")
         lines.append(f"    tolerance: {flow(example.tolerance)}")
     if spec.train is not None:
         lines.append("train:")
         for name in type(spec.train).model_fields:
             value = getattr(spec.train, name)
-            if value is not None:
+            if value not in (None, {}):
                 lines.append(f"  {name}: {flow(_plain(value))}")
     return "\n".join(lines) + "\n"
+
+
+def _one_or_all(key: str, by_name: dict[str, Any], count: int | None = None) -> dict[str, Any]:
+    """Return {key: value} for a network that has one of them, {keys: values by name} for any other."""
+    if (count or len(by_name)) == 1:
+        return {key: next(iter(by_name.values()))}
+    return {f"{key}s": by_name}
 
 
 def _input(given: Input) -> Any:
@@ -74,8 +97,12 @@ def _input(given: Input) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Loss):
+        return {value.kind: value.model_dump(exclude={"weight"} if value.weight == 1 else None)}
     if isinstance(value, Choice):
         return {value.kind: value.model_dump()}
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 
@@ -97,31 +124,54 @@ def _named(items: Iterable[Item | str], ordinals: Counter[str]) -> set[str]:
 # From the DAG to lists in lists
 #
 # A list reads as it is written: each item takes the output of the item before it. A node that reads another one (a
-# jump) can only begin a branch, and the layers of a merge's branches are the nodes right before the merge, branch
-# after branch. So each merge takes its branches off the end of the list, the last branch first, and each branch goes
-# back to its jump, or to the end of an earlier branch. What no branch needs stays in the list, where `from` finds it.
-# Where a branch passes the end of a later merge's branch, both to go on and to leave it may be right: it is tried.
+# jump) begins a branch, and the layers of a merge's branches are the nodes right before the merge, branch after
+# branch. So each merge takes its branches off the end of the list, the last branch first, and each branch goes back to
+# its jump, or to the end of an earlier branch. What no branch needs stays in the list, where `from` finds it. Where a
+# branch passes the end of a later merge's branch, both to go on and to leave it may be right: it is tried. A jump that
+# leads to no merge, such as one to another output, stays in the list behind a `from`.
 
 _MOST_ATTEMPTS = 4096
 
 
-def _arrange(graph: Graph) -> list[Item]:
+def _arrange(graph: Graph) -> list[Item | str]:
     """Return the nodes as one list, with branches where a merge needs them, in the order of the nodes.
 
-    Raise ValueError for a graph that no list expresses, such as one with a jump that leads to no merge.
+    With one output, a list without jumps is preferred.
     """
     choices: list[bool] = []
+    with_jumps: list[Item | str] | None = None
     for _ in range(_MOST_ATTEMPTS):
         arrangement = _Arrangement(graph, choices)
-        if arrangement.fault is None:
-            return arrangement.items
+        if arrangement.is_valid:
+            found = arrangement.listed()
+            if len(found) == len(arrangement.items) or len(graph.outputs) > 1:
+                return found
+            with_jumps = with_jumps or found
         choices = arrangement.choices
         while choices and choices[-1]:
             choices.pop()
         if not choices:
             break
         choices[-1] = True
-    raise ValueError(f"`{graph.name}` cannot be written as a spec: {arrangement.fault}")
+    return with_jumps or _flat(graph)
+
+
+def _flat(graph: Graph) -> list[Item | str]:
+    """Return the nodes as a list in which no branch has a layer, which expresses every graph."""
+    items: list[Item | str] = []
+    here = graph.inputs[0]
+    for node in graph.nodes:
+        if not node.inputs:
+            continue
+        branches: dict[str, list[Item | str]] = {}
+        if _is_merge(node):
+            reads = dict(zip(node.branches, node.inputs, strict=True))
+            branches = {key: [] if name == here else [name] for key, name in reads.items()}
+        elif node.inputs[0] != here:
+            items.append(node.inputs[0])
+        items.append(Item(node, node.inputs[0], branches))
+        here = node.name
+    return items
 
 
 class _Arrangement:
@@ -131,29 +181,36 @@ class _Arrangement:
         self.given = choices
         self.choices: list[bool] = []
         self.items: list[Item] = []
+        self.start = graph.inputs[0]
         self.readers = Counter(name for node in graph.nodes for name in node.inputs)
         self.later_ends = Counter(name for node in graph.nodes if _is_merge(node) for name in node.inputs)
         """How often branches of the merges that are still to come end in a node."""
-        for node in graph.nodes[1:]:
+        layers = [node for node in graph.nodes if node.inputs]
+        for node in layers:
             if _is_merge(node):
                 self.later_ends.subtract(node.inputs)
                 self.items.append(self.merge(node))
             else:
                 self.items.append(Item(node, node.inputs[0]))
-        self.fault = self.find_fault(graph)
+        self.is_valid = self.reads_as([node.name for node in layers], set(graph.inputs))
 
-    def find_fault(self, graph: Graph) -> str | None:
-        """Return what is wrong with the arrangement: its text would not be read as the graph."""
-        for i, item in enumerate(self.items):
-            if self.is_jump(i):
-                return f"`{item.node.name}` reads `{item.reads}`, not the layer before it, and leads to no merge"
-        defined = [INPUT]
-        for name, is_reference in _in_order(self.items):
+    def reads_as(self, names: list[str], defined: set[str]) -> bool:
+        """Return whether its text has the layers in this order, and refers to none before it is defined."""
+        found = []
+        for name, is_reference in _in_order(self.listed()):
             if is_reference and name not in defined:
-                return f"a branch starts from `{name}`, which is defined behind it"
+                return False
             if not is_reference:
-                defined.append(name)
-        return None if defined == [node.name for node in graph.nodes] else "its layers come in another order"
+                found.append(name)
+                defined.add(name)
+        return found == names
+
+    def listed(self) -> list[Item | str]:
+        """Return the items, each jump behind the name that it starts from."""
+        found: list[Item | str] = []
+        for i, item in enumerate(self.items):
+            found += [item.reads, item] if self.is_jump(i) else [item]
+        return found
 
     def merge(self, node: Node) -> Item:
         """Return a merge with its branches, whose items are taken off the end of the list."""
@@ -176,7 +233,7 @@ class _Arrangement:
 
     def output(self, i: int) -> str:
         """Return the output of the items before the i-th, which that one takes."""
-        return self.items[i - 1].node.name if i else INPUT
+        return self.items[i - 1].node.name if i else self.start
 
     def is_jump(self, i: int) -> bool:
         """Return whether an item reads another node than the one before it."""
@@ -185,7 +242,7 @@ class _Arrangement:
     def needed(self, earlier: tuple[str, ...]) -> int:
         """Return how many of the last items a branch must hold; `earlier` are the ends of the branches before it."""
         passed_an_end = False
-        length = len(self.items) if INPUT in earlier else 0
+        length = len(self.items) if self.start in earlier else 0
         for i in range(len(self.items) - 1, -1, -1):
             name = self.items[i].node.name
             passed_an_end = passed_an_end or self.later_ends[name] > 0

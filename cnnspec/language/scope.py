@@ -34,6 +34,8 @@ class Scope:
     """The uses of blocks and the rounds of repeats that are being expanded, innermost first."""
     open_blocks: tuple[str, ...] = ()
     """The names of the blocks that are being expanded, innermost first."""
+    in_branch: bool = False
+    """Whether it is that of a branch of a merge."""
     prefix: str = ""
     """The prefix of the names of layers, `stage2.`."""
     arriving: Any = None

@@ -7,13 +7,13 @@ from typing import Any
 
 from cnnspec.diagnostics import Source, Span, SpecError
 from cnnspec.graph.settings import Choice
-from cnnspec.graph.training import Augment, Train
+from cnnspec.graph.training import LOSSES, Augment, Train
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_choice, read_model
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import YamlNode
-from cnnspec.wording import quoted
+from cnnspec.wording import describe, quoted
 
 MAX_LINE = 120
 """Characters of an option that a diagnostic shows."""
@@ -43,13 +43,28 @@ def train_settings(values: Mapping[str, Any]) -> Train:
     return train
 
 
+def _read_losses(scope: Scope, node: YamlNode) -> dict[str, Choice] | None:
+    """Return the losses of outputs by name; report what is wrong with them and return None."""
+    if not node.is_mapping or not node.keys:
+        remedy = "`losses: {main: cross_entropy, aux: {cross_entropy: {weight: 0.3}}}`"
+        scope.error(
+            "wrong-type", f"`losses` takes a loss for each output, not {describe(node.plain())}", node.span, help=remedy
+        )
+        return None
+    read = {name: read_choice(scope, LOSSES, item, name) for name, item in node.items()}
+    found = {name: loss for name, loss in read.items() if loss is not None}
+    return found if len(found) == len(read) else None
+
+
 def read_train(scope: Scope, node: YamlNode) -> Train | None:
     """Return the training settings; report what is wrong with them and return None."""
     parts: dict[str, Any] = {}
     valid = True
     for key, value in node.items():
-        part: Choice | Augment | None
-        if key in Train.choices:
+        part: Choice | Augment | dict[str, Choice] | None
+        if key == "losses":
+            part = _read_losses(scope, value)
+        elif key in Train.choices:
             part = read_choice(scope, Train.choices[key], value, key)
         elif key == "augment":
             part = read_model(Augment, Entry(key, node.keys[key], value, scope))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from cnnspec.graph.training import Constant, Train
 from cnnspec.wording import format_shape
 
 T = TypeVar("T")
+Batch = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+"""A batch of the input, or of every input by name; likewise of outputs."""
 Hook = Callable[[str, Array], None]
 """Called with the name and the value of a node."""
 
@@ -61,26 +63,45 @@ class Model(ABC):
 
     # Running
 
-    def predict(self, x: npt.ArrayLike) -> Array:
-        """Return the output for a batch, as at inference: x [n, c, h, w] -> y [n, ...]."""
-        return self.run({self.graph.input.name: x})[self.graph.output.name]
+    def predict(self, x: Batch) -> Any:
+        """Return the output for a batch, as at inference: x [n, c, h, w] -> y [n, ...].
+
+        Several inputs are given, and several outputs returned, by name: {name: [n, ...]}.
+        """
+        return self._one_or_all(self.run(self._by_input(x)))
 
     def run(self, inputs: Mapping[str, npt.ArrayLike]) -> Arrays:
         """Return every output by name for a batch of every input by name, as at inference."""
-        return self._run(self.checked_inputs(inputs))
+        return self._by_output(self._run(self.checked_inputs(inputs)))
 
-    def trace(self, x: npt.ArrayLike) -> Arrays:
-        """Return the output of every node by name, as at inference: {name: [n, ...]}, the input first."""
+    def trace(self, x: Batch) -> Arrays:
+        """Return the output of every node by its name, as at inference: {name: [n, ...]}, the inputs first."""
         values: Arrays = {}
         self.run_with_hook(x, lambda name, value: values.update({name: value.copy()}))
         return values
 
-    def run_with_hook(self, x: npt.ArrayLike, hook: Hook) -> Array:
-        """As `predict`, and call `hook(name, value)` for every node as soon as it has run, the input first.
+    def run_with_hook(self, x: Batch, hook: Hook) -> Any:
+        """As `predict`, and call `hook(name, value)` for every node as soon as it has run, the inputs first.
 
         The value is valid during the call alone: a hook that keeps it copies it.
         """
-        return self._run(self.checked_inputs({self.graph.input.name: x}), hook)[self.graph.output.name]
+        return self._one_or_all(self._by_output(self._run(self.checked_inputs(self._by_input(x)), hook)))
+
+    def _by_input(self, x: Batch) -> Mapping[str, npt.ArrayLike]:
+        """Return the inputs by name; raise InputError for an array where there are several."""
+        if isinstance(x, Mapping):
+            return x
+        if len(self.graph.inputs) > 1:
+            raise InputError(f"the network has the inputs {', '.join(self.graph.inputs)}: give a batch of each by name")
+        return {self.graph.input.name: x}
+
+    def _by_output(self, values: Arrays) -> Arrays:
+        """Return the outputs under the names by which they are handed out: {node: value} -> {output: value}."""
+        return {self.graph.aliases.get(node, node): values[node] for node in self.graph.outputs}
+
+    def _one_or_all(self, outputs: Arrays) -> Any:
+        """Return the output of a network that has one, all outputs by name of any other."""
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def plan(self, batch: int = 1) -> list[PlanStep]:
         """Return the steps by which `predict` computes a batch; raise BackendError where the backend makes no plan."""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from cnnspec.errors import BackendError
+from cnnspec.wording import one_of
+
+T = TypeVar("T")
 
 NUMERICS = ("strict", "default", "fast")
 """The option `numerics` of the built-in backends: the reference, what rounds about as much, and what rounds more."""
@@ -31,3 +36,26 @@ class Execution:
 
     def __str__(self) -> str:
         return f"{self.backend} on {self.device}, {self.dtype}"
+
+
+def checked_options(backend: str, cls: type[T], options: Mapping[str, Any]) -> T:
+    """Return the options of a built-in backend as an object of its dataclass.
+
+    `numerics` and `threads` mean the same in both; every other option is true or false, or None where that is its
+    default. Raises BackendError where an option does not exist or has a wrong value.
+    """
+    defaults = {each.name: each.default for each in fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
+    for name, value in options.items():
+        if name not in defaults:
+            raise BackendError(f"the {backend} backend has no option `{name}`; it has {', '.join(defaults)}")
+        if value is None and defaults[name] is None:
+            continue
+        if name == "numerics":
+            if value not in NUMERICS:
+                raise BackendError(f"the option `numerics` is {one_of(NUMERICS)}, not {value!r}")
+        elif name == "threads":
+            if type(value) is not int or value < 1:  # True is an int
+                raise BackendError(f"the option `threads` is a number of at least 1, not {value!r}")
+        elif not isinstance(value, bool):
+            raise BackendError(f"the option `{name}` of the {backend} backend is true or false, not {value!r}")
+    return cls(**options)

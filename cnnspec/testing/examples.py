@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.data.examples import as_batch
+from cnnspec.data.examples import example_arrays
 from cnnspec.graph.spec import Example, Spec
 from cnnspec.runtime.build import build
 from cnnspec.runtime.model import Model
@@ -16,10 +16,11 @@ from cnnspec.runtime.model import Model
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of an example on a backend, and the largest difference from the expected output."""
+    """The result of one output of an example on a backend, and the largest difference from the expected one."""
 
     example: Example
     backend: str
+    output: str
     expected: Array
     actual: Array
     difference: float
@@ -33,11 +34,11 @@ def run_examples(spec: Spec, backend: str, seed: int = 0, **options: Any) -> lis
     model: Model = build(spec, backend, seed=seed, dtype="float64", **options)
     found = []
     for example in spec.examples:
-        x = as_batch(example.input, spec.input.shape)
-        expected = as_batch(example.output, spec.graph.output.shape, len(x))
-        actual = model.predict(x)
-        difference = np.abs(actual - expected)
-        bound = example.tolerance * np.maximum(1.0, np.abs(expected))
-        passed = bool((difference <= bound).all())
-        found.append(Outcome(example, backend, expected, actual, float(difference.max()), passed))
+        inputs, outputs = example_arrays(example, spec.graph)
+        values = model.run(inputs)
+        for name, expected in outputs.items():
+            difference = np.abs(values[name] - expected)
+            bound = example.tolerance * np.maximum(1.0, np.abs(expected))
+            passed = bool((difference <= bound).all())
+            found.append(Outcome(example, backend, name, expected, values[name], float(difference.max()), passed))
     return found

@@ -93,7 +93,7 @@ def start_run(
             record = asdict(execution) | {"data_dir": str(source) if source else None}
             atomic.write(trainer.folder / SPEC, render(spec).encode())
             atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
-        warning = "" if checked else softmax_before_loss(settings, spec.graph.output)
+        warning = "" if checked else softmax_before_loss(settings.loss, spec.graph.output)
         yield Run(spec, trainer, execution, (*dataset.notes, *([warning] if warning else [])))
 
 

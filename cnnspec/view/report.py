@@ -11,6 +11,11 @@ from cnnspec.language.load import Report
 def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
     """Return the form that `check --format json` prints for one spec; one with errors has no layers and no totals."""
     summary = summarize(report.spec.graph, batch, optimizer=report.spec.optimizer) if report.spec else None
+    graph = report.spec.graph if report.spec else None
+    several: dict[str, Any] = {}
+    if graph is not None and not graph.has_one_of_each:
+        by_name = {name: node.name for name, node in graph.output_nodes.items()}
+        several = {"inputs": list(graph.inputs), "outputs": by_name}
     return {
         "spec": report.name,
         "ok": report.ok,
@@ -30,4 +35,5 @@ def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
             for row in (summary.rows if summary else ())
         ],
         "totals": summary.totals._asdict() if summary else None,
+        **several,
     }

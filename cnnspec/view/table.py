@@ -20,7 +20,19 @@ _ARROWS = {1: "←→", 2: "↑↓←→", 3: "↙↗↑↓←→"}
 """The sides before and after each axis, by the number of axes: front and back of a volume are ↙ and ↗."""
 
 # The order in which columns are kept on a narrow terminal.
-_FIRST = ("name", "output", "parameters", "reads", PADS, "receptive field", "MACs", "step", "layer", "memory")
+_FIRST = (
+    "name",
+    "output",
+    "parameters",
+    "handed out as",
+    "reads",
+    PADS,
+    "receptive field",
+    "MACs",
+    "step",
+    "layer",
+    "memory",
+)
 
 Columns = Mapping[str, Sequence[str]]
 
@@ -67,7 +79,7 @@ def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Pain
     if width is not None and (excess := width_of(columns) - width) > 0:
         longest = max(4, max(map(len, columns["name"])) - excess)
         columns["name"] = [n if len(n) <= longest else "…" + n[1 - longest :] for n in columns["name"]]
-    return table_lines(columns, paint, left=("name", "layer", "reads"))
+    return table_lines(columns, paint, left=("name", "layer", "reads", "handed out as"))
 
 
 def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -77,6 +89,7 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
         "layer": ["" if node.kind == node.name else describe(node) for node in graph.nodes],
         "reads": ["", *(_reads(row, before) for before, row in pairwise(rows))],
         "output": [format_shape(row.output) for row in rows],
+        "handed out as": _handed_out(graph, rows),
         _pads_heading(rows): [" ".join(map(str, row.pads.flat)) if row.pads else "" for row in rows],
         "parameters": [f"{row.parameters:,}" if row.parameters else "" for row in rows],
         "MACs": [f"{row.macs:,}" if row.macs else "" for row in rows],
@@ -91,6 +104,13 @@ def _pads_heading(rows: Sequence[Row]) -> str:
     """Return the heading of the pads, with an arrow for each side."""
     axes = max((len(row.pads.axes) for row in rows if row.pads), default=0)
     return f"{PADS} {_ARROWS[axes]}" if axes else PADS
+
+
+def _handed_out(graph: Graph, rows: Sequence[Row]) -> list[str]:
+    """Return the name under which each layer is an output; nothing where the last layer is the output."""
+    if graph.outputs == (rows[-1].name,) and not graph.aliases:
+        return [""] * len(rows)
+    return [graph.aliases.get(row.name, row.name) if row.name in graph.outputs else "" for row in rows]
 
 
 def _reads(row: Row, before: Row) -> str:
@@ -178,7 +198,9 @@ def _wrapped(line: str, indent: int, width: int | None) -> list[str]:
 def explanation(graph: Graph, summary: Summary, paint: Paint) -> list[str]:
     """Return the formulas of each layer with their numbers."""
     out = []
-    for node, row in zip(graph.nodes[1:], summary.rows[1:], strict=True):
+    for node, row in zip(graph.nodes, summary.rows, strict=True):
+        if not node.inputs:
+            continue
         read = " and ".join(format_shape(shape) for shape in node.in_shapes)
         lines = list(node.layer.explain(node.in_shapes, node.shape))
         if row.pads is not None:

@@ -217,7 +217,7 @@ def test_what_an_operation_is_described_by() -> None:
 
 @pytest.mark.parametrize("value", [1, "yes", None])
 def test_the_option_is_true_or_false(value: Any) -> None:
-    with pytest.raises(BackendError, match="the option `autotune` is true or false, not "):
+    with pytest.raises(BackendError, match="`autotune` of the numpy backend is true or false, not "):
         cnnspec.build("lenet", autotune=value)
 
 

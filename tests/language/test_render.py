@@ -19,12 +19,15 @@ from cnnspec.graph.spec import Spec
 from cnnspec.language.render import flow, render
 from cnnspec.language.yaml_tree import parse
 from cnnspec.layers.activation import Relu
+from cnnspec.layers.merge import Add
 
 
 def essence(spec: Spec) -> list[object]:
     """All that makes a graph what it is, but for its places in a text."""
     examples = [replace(example, span=None) for example in spec.examples]  # type: ignore[arg-type]
-    head = [spec.name, spec.input, spec.classes, spec.init, spec.train, examples]
+    graph = spec.graph
+    head = [spec.name, spec.inputs, spec.classes_of, spec.init, spec.train, examples, graph.inputs, graph.output_names]
+    head.append(graph.outputs)
     return [*head, *(replace(node, span=None) for node in spec.graph.nodes)]
 
 
@@ -126,7 +129,8 @@ class Writer:
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
-        self.names = ["input"]
+        self.inputs = draw(st.sampled_from([["input"], ["left", "right"], ["a", "b", "c"]]))
+        self.names = [*self.inputs]
         self.left = draw(st.integers(1, 14))
 
     def items(self, depth: int, most: int = 4) -> list[Any]:
@@ -134,9 +138,11 @@ class Writer:
 
     def item(self, depth: int) -> list[Any]:
         self.left -= 1
-        what = self.draw(st.integers(0, 9))
+        what = self.draw(st.integers(0, 10))
         if what < 5 or depth > 3:
             return [self.layer()]
+        if what == 10:  # a jump: in a list outside of branches
+            return [{"from": self.draw(st.sampled_from(self.names))}] if depth == 0 else [self.layer()]
         if what == 5:
             return [{"unit": {"name": self.name()} if self.draw(st.booleans()) else {}}]
         if what == 6:
@@ -171,7 +177,15 @@ class Writer:
 def specs(draw: st.DrawFn) -> dict[str, Any]:
     writer = Writer(draw)
     unit = ["relu", {"add": {"a": ["tanh"], "b": []}}]
-    return {"input": [2, 3, 3], "blocks": {"unit": {"layers": unit}}, "layers": [*writer.items(0), "relu"]}
+    spec: dict[str, Any] = {"blocks": {"unit": {"layers": unit}}, "layers": [*writer.items(0, 8), "relu"]}
+    spec["inputs"] = {name: [2, 3, 3] for name in writer.inputs}
+    if writer.inputs == ["input"] and draw(st.booleans()):
+        spec["input"] = spec.pop("inputs")["input"]
+    layers = [name for name in writer.names if name not in writer.inputs]
+    if layers and draw(st.booleans()):
+        outputs = draw(st.lists(st.sampled_from(layers), min_size=1, max_size=3, unique=True))
+        spec["outputs"] = {f"out{i}": n for i, n in enumerate(outputs)} if draw(st.booleans()) else outputs
+    return spec
 
 
 FUZZED = {
@@ -194,11 +208,17 @@ def test_every_network_is_rendered_as_itself(written: dict[str, Any], defaults: 
     assert render(again, defaults=defaults) == text
 
 
-def test_a_graph_that_no_spec_says_is_an_error() -> None:
+def test_a_graph_built_in_any_order_is_rendered() -> None:
     builder = GraphBuilder("two heads")
     builder.input((3,))
     builder.add("one", Relu(), ["input"])
     builder.add("two", Relu(), ["input"])
-    spec = Spec("two heads", builder.graph(), Input(shape=(3,)))
-    with pytest.raises(ValueError, match="`two heads` cannot be written as a spec: `two` reads `input`"):
-        render(spec)
+    builder.input((3,), "late")
+    builder.add("sum", Add(), ["late", "one"], branches=("x", "y"))
+    graph = builder.graph({"main": "sum", "two": "two"})
+    spec = Spec("two heads", graph, {"input": Input(shape=(3,)), "late": Input(shape=(3,))})
+    again = cnnspec.loads(render(spec)).graph
+    assert {node.name: (node.layer, node.inputs) for node in again.nodes} == {
+        node.name: (node.layer, node.inputs) for node in graph.nodes
+    }
+    assert (again.outputs, again.output_names) == (("sum", "two"), ("main", "two"))

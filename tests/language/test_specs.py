@@ -116,8 +116,8 @@ def test_a_1x1_convolution_is_a_dense_layer_over_channels(backend):
 def test_both_forms_of_the_1x1_convolution_carry_the_same_numbers():
     x, y = example_data(REPORTS["textbook/one_by_one"].spec)
     samples, outputs = example_data(REPORTS["textbook/one_by_one_as_dense"].spec)
-    assert np.array_equal(x[0].reshape(3, 9).T, samples)
-    assert np.array_equal(y[0].reshape(2, 9).T, outputs)
+    assert np.array_equal(x["input"][0].reshape(3, 9).T, samples["input"])
+    assert np.array_equal(y["conv1"][0].reshape(2, 9).T, outputs["dense1"])
 
 
 def test_two_stacked_2x2_convolutions_see_3x3():
@@ -127,10 +127,10 @@ def test_two_stacked_2x2_convolutions_see_3x3():
 
 def test_pooling_finds_an_edge_that_has_moved():
     x, y = example_data(REPORTS["textbook/edge_pooling"].spec)
-    assert np.array_equal(x[1, :, :, 1:], x[0, :, :, :-1])
+    assert np.array_equal(x["input"][1, :, :, 1:], x["input"][0, :, :, :-1])
     edges = build("textbook/edge_detector").predict(x)[:, 0, 0]
     assert edges.argmax(1).tolist() == [1, 2]
-    assert y[:, 0, :, 1].tolist() == [[1] * 5, [1] * 5]
+    assert next(iter(y.values()))[:, 0, :, 1].tolist() == [[1] * 5, [1] * 5]
 
 
 def places(n, k, p, s):

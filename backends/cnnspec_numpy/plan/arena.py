@@ -19,14 +19,7 @@ class Arena:
 
     def __init__(self, values: Iterable[Value], dtype: np.dtype[Any]) -> None:
         values = list(values)
-        for value in values:
-            root, own = value.root.region, value.region
-            if root is not own and own.last >= own.first:
-                root.extend(own.first)
-                root.extend(own.last)
-        roots = [value for value in values if value.parent is None and value.region.last >= value.region.first]
-        for value in roots:
-            value.region.size = math.prod(value.stored) * dtype.itemsize
+        roots = in_use(values, dtype)
         regions = [value.region for value in roots]
         self.bytes = place(regions)
         memory = allocate(self.bytes)
@@ -44,6 +37,20 @@ class Arena:
             if any(value.border) and any(r is not value.region and r.overlaps(value.region) for r in regions):
                 edges = border_of(value.layout, value.full, value.border)
                 self.zeros.setdefault(value.region.first, []).extend(partial(edge.fill, 0) for edge in edges)
+
+
+def in_use(values: Iterable[Value], dtype: np.dtype[Any]) -> list[Value]:
+    """Return the values with memory of their own, whose regions last as long as what lies in them, with their size."""
+    values = list(values)
+    for value in values:
+        root, own = value.root.region, value.region
+        if root is not own and own.last >= own.first:
+            root.extend(own.first)
+            root.extend(own.last)
+    roots = [value for value in values if value.parent is None and value.region.last >= value.region.first]
+    for value in roots:
+        value.region.size = math.prod(value.stored) * dtype.itemsize
+    return roots
 
 
 def _bind(value: Value, bound: set[int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from cnnspec.arrays import Array
+from cnnspec.graph.costs import peak_activation_bytes
 from cnnspec.graph.graph import Graph
-from cnnspec_numpy.plan.arena import Arena
+from cnnspec_numpy.plan.arena import Arena, in_use
 from cnnspec_numpy.plan.choice import Choice
 from cnnspec_numpy.plan.finish import Constants, Finish, nchw, spares
 from cnnspec_numpy.plan.functions import Call
-from cnnspec_numpy.plan.memory import aligned, allocate, carve
+from cnnspec_numpy.plan.memory import aligned, allocate, carve, peak
 from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
 from cnnspec_numpy.plan.value import Layout, Value, from_nchw
@@ -96,6 +97,10 @@ class Conversion:
         return partial(np.copyto, target.reshape(c, h, w, self.y.n).transpose(3, 0, 1, 2), nchw(self.x))
 
 
+MOST_MEMORY = 1.1
+"""What values may take before concatenations are copied, in parts of the least: each alive until its last reader."""
+
+
 class Plan:
     """The steps of a graph for `n` samples, and the memory that they work in. One thread at a time may run it."""
 
@@ -107,20 +112,33 @@ class Plan:
         self.lanes = lanes
         self.dtype = dtype
         self.constants = Constants(dtype)
-        self.steps: list[Step] = []
         self._prepared = prepared
-        self._values: dict[tuple[str, Layout], Value] = {}
-        self._layout_of: dict[str, Layout] = {}
-        self._tasks: list[Computation | Conversion] = []
-        for choice in choices:
-            self._add(choice, lanes)
-        self._outputs = {name: self._as_written(name) for name in graph.outputs}
-        self._place_channels()
-        self._place_in_place()
+        most = MOST_MEMORY * peak_activation_bytes(graph, n, dtype.itemsize)
+        copied: set[str] = set()
+        while (excess := self._place(choices, copied, most)) is not None:
+            copied.add(excess)
         self._allocate()
         self._bind()
 
     # Values and steps
+
+    def _place(self, choices: Sequence[Choice], copied: Set[str], most: float) -> str | None:
+        """Make the steps and the values, and decide which lie in others; the branches of those `copied` do not.
+
+        Return the largest concatenation whose branches lie in it at the peak, where that is more than `most` bytes.
+        """
+        self.steps: list[Step] = []
+        self._values: dict[tuple[str, Layout], Value] = {}
+        self._layout_of: dict[str, Layout] = {}
+        self._tasks: list[Computation | Conversion] = []
+        for choice in choices:
+            self._add(choice, self.lanes)
+        self._outputs = {name: self._as_written(name) for name in self.graph.outputs}
+        written = self._place_channels(copied)
+        self._place_in_place()
+        taken, step = peak(value.region for value in in_use(self._values.values(), self.dtype))
+        alive = [y for y in written if y.root.region.first <= step <= y.root.region.last]
+        return max(alive, key=lambda y: y.size).name if alive and taken > most else None
 
     def _add(self, choice: Choice, lanes: int) -> None:
         operation, node, layout = choice.operation, choice.operation.node, choice.method.layout
@@ -192,15 +210,18 @@ class Plan:
 
     # Memory
 
-    def _place_channels(self) -> None:
+    def _place_channels(self, copied: Set[str]) -> list[Value]:
         """Let branches write into their range of a concatenation's channels, where nothing else decides their place.
 
-        Exact: the concatenation holds its branches one after the other, and reads nothing else.
+        Exact: the concatenation holds its branches one after the other, and reads nothing else. Its memory is in use
+        from the first branch on, which costs more than a copy where much else is alive then: those `copied` are left.
         """
+        written = []
         for task in self._tasks:
-            if isinstance(task, Conversion) or not isinstance(task.choice.method, Concat):
+            if isinstance(task, Conversion) or not isinstance(task.choice.method, Concat) or task.y.name in copied:
                 continue
             inputs, y = task.inputs, task.y
+            written.append(y)
             first = 0
             for x in inputs:
                 alone = x.parent is None and inputs.count(x) == 1 and len(y.shape) == 3 and x.image == x.shape
@@ -210,6 +231,7 @@ class Plan:
                     y.root.region.extend(x.region.first)
                     y.root.region.extend(x.region.last)
                 first += x.image[0]
+        return written
 
     def _place_in_place(self) -> None:
         """Let elementwise operations write over their input, where that is its last reader."""

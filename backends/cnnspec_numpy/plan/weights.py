@@ -28,7 +28,8 @@ class Prepared:
         """Return the array `compute(read)` of a node in the model's dtype; `read` takes the parameter's name."""
         name = (node.name, key)
         if name not in self._arrays:
-            self._computed[name] = lambda: compute(lambda parameter: self._read(node.arrays[parameter]))
+            read = self._read  # not by way of `self`, which holds what is computed: that would be a cycle
+            self._computed[name] = lambda: compute(lambda parameter: read(node.arrays[parameter]))
             self._arrays[name] = np.array(self._computed[name](), self._dtype, order="C")
         return self._arrays[name]
 

@@ -36,12 +36,12 @@ def channel_sums(dy: Array, out: Array, work: Array, constants: Constants) -> It
 
 def axes_of(x: Array) -> str:
     """Return the axes of a value as `einsum` names them: hcwn of an image, cn of a vector."""
-    return "hcwn"[-x.ndim :] if x.ndim == 4 else "cn"
+    return "hcwn" if x.ndim == 4 else "cn"
 
 
 def over_channels(v: Array, x: Array) -> Array:
     """Return a vector over the channels in the form that broadcasts to a value: v [c] -> [c, 1, ...]."""
-    return v.reshape(-1, *[1] * (x.ndim - 1 - (x.ndim > 2)))
+    return v.reshape(-1, *[1] * (len(axes_of(x)) - 1 - axes_of(x).index("c")))
 
 
 def block_size(shape: tuple[int, ...]) -> int:

@@ -28,6 +28,30 @@ LEAST = 8
 """A shard has no fewer samples."""
 
 
+class Exchange:
+    """Sums over the shards of a batch, which advance side by side. Plans hold it, and it holds no plan."""
+
+    def __init__(self) -> None:
+        self.barrier = Barrier(1)
+        self._sums: dict[str, list[Array]] = {}
+
+    def sync(self, shard: int, shards: int, name: str, array: Array) -> Callable[[], None]:
+        """Return the call that replaces an array by its sum over the shards, which all reach it."""
+        if shards == 1:
+            return _nothing
+        slots = self._sums.setdefault(f"{name} {shards}", [np.zeros_like(array) for _ in range(shards)])
+        first, second, *rest = slots
+
+        def call() -> None:
+            np.copyto(slots[shard], array)
+            self.barrier.wait(shard)
+            np.add(first, second, out=array)
+            for other in rest:
+                np.add(array, other, out=array)
+
+        return call
+
+
 class TrainingExecutor:
     """The plans of training by batch size, made when they are first needed and kept.
 
@@ -50,8 +74,7 @@ class TrainingExecutor:
         self._totals: list[Array] = []
         self._kept = {node.name: np.empty((0, *node.shape), np.bool_) for node in self.dropouts}
         self._numbers = np.empty(0, np.float32)
-        self._sums: dict[str, list[Array]] = {}
-        self._barrier = Barrier(1)
+        self._exchange = Exchange()
         self._team: Team | None = None
 
     def shards(self, n: int) -> list[list[slice]]:
@@ -99,15 +122,15 @@ class TrainingExecutor:
                             np.add(total, plan.flat, out=total)
                         first = plan
             except BaseException:
-                self._barrier.abort()  # the other shards would wait for this one for ever
+                self._exchange.barrier.abort()  # the other shards would wait for this one for ever
                 raise
 
         with one_blas_thread():
             if len(shards) == 1:
                 run(0)
             else:
-                self._barrier = Barrier(len(shards))
-                self._members().run([partial(run, i) for i in range(len(shards))], self._barrier.abort)
+                self._exchange.barrier = Barrier(len(shards))
+                self._members().run([partial(run, i) for i in range(len(shards))], self._exchange.barrier.abort)
         total = self._totals[0]
         for other in self._totals[1 : len(shards)]:
             np.add(total, other, out=total)
@@ -121,29 +144,13 @@ class TrainingExecutor:
             key = (loss, shard, shards, n, batch)
             if n not in found:
                 if key not in self._plans:
-                    sync = partial(self._sync, shard, shards)
+                    sync = partial(self._exchange.sync, shard, shards)
                     arguments = (self.graph, self.weights, self.trained, loss, n, batch, self.dtype, sync)
                     self._plans[key] = TrainingPlan(*arguments)
                 found[n] = self._plans[key]
         while len(self._totals) < shards:
             self._totals.append(np.zeros_like(next(iter(found.values())).flat))
         return [found[chunk.stop - chunk.start] for chunk in chunks]
-
-    def _sync(self, shard: int, shards: int, name: str, array: Array) -> Callable[[], None]:
-        """Return the call that replaces an array by its sum over the shards, which all reach it."""
-        if shards == 1:
-            return _nothing
-        slots = self._sums.setdefault(f"{name} {shards}", [np.zeros_like(array) for _ in range(shards)])
-        first, second, *rest = slots
-
-        def call() -> None:
-            np.copyto(slots[shard], array)
-            self._barrier.wait(shard)
-            np.add(first, second, out=array)
-            for other in rest:
-                np.add(array, other, out=array)
-
-        return call
 
     def _masks(self, n: int, seed: int, step: int) -> dict[str, npt.NDArray[np.bool_]]:
         """Draw which elements each dropout layer keeps, for the whole batch."""

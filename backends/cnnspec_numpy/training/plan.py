@@ -154,6 +154,8 @@ class TrainingPlan:
             name: np.zeros(p.shape, self.dtype) for name, p in self.graph.parameters.items() if not p.trainable
         }
         """The next values of running statistics and other state."""
+        self._updated: set[str] = set()
+        """The arrays of the layers that are bound."""
 
     def _bind(self, loss: Loss) -> list[Call]:
         sizes = [operation.workspace(self.n) if operation is not None else {} for operation in self.operations]
@@ -237,6 +239,11 @@ class TrainingPlan:
             dx.append(gradient)
             adds.append(later)
             seen.add(name)
+        state = {key: self.state[name] for key, name in arrays.items() if name in self.state}
+        weights = {key: self._weights[name] for key, name in arrays.items()}
+        # Statistics that an earlier layer shares are those after that layer.
+        weights |= {key: place for key, place in state.items() if arrays[key] in self._updated}
+        self._updated.update(arrays.values())
         return Job(
             node,
             self.n,
@@ -247,12 +254,12 @@ class TrainingPlan:
             tuple(adds),
             kept,
             work,
-            {key: self._weights[name] for key, name in arrays.items()},
+            weights,
             gradients,
             self._constants,
             self._sync,
             self.batch,
-            {key: self.state[name] for key, name in arrays.items() if name in self.state},
+            state,
             self.moment,
         )
 

@@ -13,15 +13,7 @@ from cnnspec_numpy.training.pool import AvgPool, GlobalAvgPool, HalvingMaxPool, 
 
 from cnnspec.graph.graph import Node
 
-KINDS: dict[
-    str,
-    tuple[
-        type(
-            Operation,
-        ),
-        ...,
-    ],
-] = {
+KINDS: dict[str, tuple[type[Operation], ...]] = {
     **dict.fromkeys(ByInput.derivatives, (ByInput,)),
     **dict.fromkeys(ByOutput.derivatives, (ByOutput, ByInput)),
     "relu": (Rectifier,),

@@ -223,3 +223,20 @@ def test_new_weights_are_used(layout: Layout, monkeypatch: pytest.MonkeyPatch) -
                 for m in (model, strict):
                     m.load({name: 1.1 * array for name, array in strict.state().items()})
                 assert worst({"y": model.predict(x)}, {"y": strict.predict(x)}) <= 1e-10
+
+
+ELEMENTWISE = [
+    "relu", "relu6", "leaky_relu: 0.3", "elu", "selu", "gelu", "gelu: tanh", "silu", "mish", "sigmoid", "hard_sigmoid",
+    "tanh", "hard_swish", "softplus",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layer", ELEMENTWISE)
+def test_numbers_at_the_ends(layer: str, dtype: str) -> None:
+    """What is infinite, NaN or zero is so in the kernel, too."""
+    graph = network(layer, (12,))
+    x = np.array([[-np.inf, np.inf, np.nan, 0, -0.0, 1e30, -1e30, 88, -88, 0.46875 * 2**0.5, 3, -3]], dtype)
+    with np.errstate(all="ignore"):
+        found, expected = (prepare(graph, kind, dtype).predict(x) for kind in ("default", "strict"))
+    np.testing.assert_allclose(found, expected, 1e-5 if dtype == "float32" else 1e-13, 1e-13)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from cnnspec_numpy.training import calls, executor, maps
@@ -115,6 +117,31 @@ def test_layers_that_share_their_input(layer: str, block: int, monkeypatch: pyte
     for threads in (1, 2):
         model = prepare(graph, threads=threads)
         assert_same_training(model, prepare(graph, "strict"), 16, MeanSquaredError())
+
+
+ZOO = sorted(path.stem for path in (Path(cnnspec.__file__).parents[1] / "specs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_layer_of_a_bundled_network_is_left_to_its_kernel(name: str) -> None:
+    graph = cnnspec.load(name).graph
+    assert {node.kind for node in graph.nodes if node.inputs and class_of(node) is Kernel} == set()
+
+
+def test_dropout_draws_what_the_kernel_draws() -> None:
+    """For batches of several sizes, into the same memory, in both data types."""
+    for dtype in ("float32", "float64"):
+        graph = network("dense: 6, dropout: 0.3, dense: 5, dropout: 0.6", (4,))
+        models = [prepare(graph, kind, dtype) for kind in ("default", "strict")]
+        for model in models:
+            model.begin_training(Train(loss=MeanSquaredError(), seed=5), 1)
+        for n in (4, 7, 3, 7):
+            x, target = batch(graph, n)["input"].astype(dtype), targets(graph, MeanSquaredError(), n).astype(dtype)
+            for model in models:
+                model.step(x, target)
+            zeros = [model.outputs == 0 for model in models]
+            assert zeros[0].any()
+            np.testing.assert_array_equal(*zeros)
 
 
 VECTORS = [layer for layer in SAME_SHAPE if "{" not in layer and "," not in layer and layer.split(":")[0] not in (
@@ -316,6 +343,14 @@ def test_float32(name: str) -> None:
     found, _ = trained(prepare(graph, "default", "float32"), 8, CrossEntropy(), steps=1)
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
     assert gradient_difference(found, exact) <= max(FLOAT32, 4 * gradient_difference(strict, exact))
+
+
+@pytest.mark.parametrize("layer", SAME_SHAPE)
+def test_float32_of_layers(layer: str) -> None:
+    graph = network(f"conv: {{channels: 4, kernel: 1}}, {layer}, conv: {{channels: 2, kernel: 3}}", (3, 5, 7))
+    exact, _ = trained(prepare(graph, "strict"), 8, MeanSquaredError(), steps=1)
+    found, _ = trained(prepare(graph, "default", "float32"), 8, MeanSquaredError(), steps=1)
+    assert gradient_difference(found, exact) <= FLOAT32
 
 
 # Repeated, interrupted
