@@ -57,6 +57,9 @@ LEARNS: dict[str, tuple[tuple[int, ...], str]] = {
     "bias behind a pool": ((2, 9, 9), "conv: {channels: 3, kernel: 2}, max_pool: 2, relu, conv: {channels: 4, "
                            "kernel: 3, stride: 2, padding: 2}, max_pool: 2, flatten, dense: 3"),
     "vector norm": ((5,), "dense: 6, batch_norm, leaky_relu: 0.1, dense: 3"),
+    "towers": ((4, 6, 5), "add: {a: [slice: [0, 2], conv: {name: one, channels: 3, kernel: 2, norm: batch_norm, "
+               "activation: prelu}], b: [slice: [2, 4], conv: {channels: 3, kernel: 2, norm: batch_norm, activation: "
+               "prelu, share: one}]}, flatten, dense: 3"),
     "no parameters": ((4,), "relu"),
     "strides": ((3, 11, 10), "conv: {channels: 4, kernel: [3, 2], stride: [2, 3], padding: 1}, leaky_relu: 0.2, conv: {"
                 "channels: 3, kernel: 2, stride: 2}, flatten, dense: 3"),
@@ -185,7 +188,7 @@ def test_networks(name: str, loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("name", ["residual", "dropouts", "lenet-like"])
+@pytest.mark.parametrize("name", ["residual", "dropouts", "lenet-like", "towers"])
 @pytest.mark.usefixtures("small_shards")
 def test_shards_and_chunks(name: str, threads: int) -> None:
     graph = learns(name)
