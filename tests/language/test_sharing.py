@@ -200,7 +200,7 @@ def dense_graph(arrays: dict[str, str], units: int = 3) -> GraphBuilder:
 
 @pytest.mark.parametrize("arrays", [{"weight": "one.weight"}, {"weight": "w", "bias": "b"}])
 def test_a_graph_whose_arrays_no_spec_can_name_is_not_rendered(arrays: dict[str, str]) -> None:
-    spec = Spec("g", dense_graph(arrays).graph(), Input(shape=(3,)))
+    spec = Spec("g", dense_graph(arrays).graph(), {"input": Input(shape=(3,))})
     with pytest.raises(ValueError, match="the arrays of `two` are neither its own nor those of one other layer"):
         render(spec)
 
