@@ -13,6 +13,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Graph, Node
 from cnnspec_numpy.plan.arena import Arena
+from cnnspec_numpy.plan.bound import bound
 from cnnspec_numpy.plan.choice import Choice
 from cnnspec_numpy.plan.finish import Constants, Finish, nchw, spares
 from cnnspec_numpy.plan.functions import Call
@@ -20,7 +21,7 @@ from cnnspec_numpy.plan.lower import Operation, is_view
 from cnnspec_numpy.plan.memory import aligned, allocate, carve
 from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
-from cnnspec_numpy.plan.value import Layout, Value, from_nchw
+from cnnspec_numpy.plan.value import Layout, Value
 from cnnspec_numpy.plan.weights import Prepared
 from cnnspec_numpy.threads import Barrier, Team
 
@@ -122,11 +123,13 @@ class Plan:
         self._tasks: list[Computation | Conversion] = []
         for choice in choices:
             self._add(choice)
-        self._outputs = {name: self._as_written(name) for name in graph.outputs}
+        outputs = {name: self._as_written(name) for name in graph.outputs}
         self._place_channels()
         self._place_in_place()
         self._allocate()
         self._bind()
+        self._inputs = {name: nchw(self._values[name, self._layout_of[name]]) for name in graph.inputs}
+        self._outputs = {name: nchw(value) for name, value in outputs.items()}
 
     # Values and steps
 
@@ -257,6 +260,7 @@ class Plan:
             else:
                 step.lanes = [list(self._calls_of(task, memory, work, lane)) for lane in range(task.lanes)]
             step.lanes[0][:0] = self._arena.zeros.get(index, ())
+            step.lanes = [[bound(call) for call in calls] for calls in step.lanes]
         self._parts = self._divided()
         self._calls = [call for step in self.steps for calls in step.lanes for call in calls]
 
@@ -282,14 +286,13 @@ class Plan:
         for call in self._arena.zeros.get(-1, ()):
             call()
         for name, x in inputs.items():
-            value = self._values[name, self._layout_of[name]]
-            np.copyto(value.inner, from_nchw(value.layout, x))
+            np.copyto(self._inputs[name], x)
 
     def store(self, outputs: Mapping[str, Array]) -> None:
         """Copy the outputs to arrays [n, ...]."""
         for name, value in self._outputs.items():
             y = outputs[name]
-            np.copyto(y.reshape(nchw(value).shape), nchw(value))
+            np.copyto(y if y.shape == value.shape else y.reshape(value.shape), value)
 
     def run(self, team: Team | None = None) -> None:
         """Run every step, on a team's threads where its lanes are several."""
