@@ -193,14 +193,10 @@ def _avg_pool(node: Node, own: Parameters) -> nn.Module:
     return nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), pool, _Apply(lambda x: x / share.to(x.dtype)))
 
 
-def _permuted(sizes: Sequence[int], order: Sequence[int], shape: Shape) -> nn.Module:
-    """Return a module that splits the axes into `sizes`, orders them anew, and joins them to the shape."""
-    axes = (0, *(1 + axis for axis in order))
-    return _Apply(lambda x: x.reshape(-1, *sizes).permute(axes).reshape(-1, *shape))
-
-
 def _rearranged(node: Node, own: Parameters) -> nn.Module:
-    return _permuted(*split_and_order(node), node.shape)
+    sizes, order = split_and_order(node)
+    axes, shape = (0, *(1 + axis for axis in order)), node.shape
+    return _Apply(lambda x: x.reshape(-1, *sizes).permute(axes).reshape(-1, *shape))
 
 
 def _global_pool(name: str) -> Callable[[Node, Parameters], nn.Module]:

@@ -35,8 +35,8 @@ ZOO = {
 }
 UNSUPPORTED = {
     "run_onnx": (
-        "adaptive-max-pool", "avg-pool-dilated-ceil", "max-pool-dilated-ceil", "conv-transpose-dilated-output-padding", "local-response-norm-even",
-        "local-response-norm-sequence", "local-response-norm-volume",
+        "adaptive-max-pool", "avg-pool-dilated-ceil", "max-pool-dilated-ceil", "conv-transpose-dilated-output-padding",
+        "local-response-norm-even", "local-response-norm-sequence", "local-response-norm-volume",
     ),
     "run_torch": ("avg-pool-dilated",),
 }  # fmt: skip
