@@ -12,7 +12,7 @@ from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
 from cnnspec.layers.fields import Size, fault
 from cnnspec.layers.geometry import AXES
 from cnnspec.layers.shape import Rearranged
-from cnnspec.wording import a_noun, describe, format_shape, names, product
+from cnnspec.wording import a_noun, describe, format_shape, names, nearest, product, quoted
 
 INFERRED = -1
 MOST_SIZES = 1 + max(AXES)
@@ -87,7 +87,9 @@ def _axis_names(value: Any) -> tuple[str, ...]:
     known = ("channels", *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
     for i, name in enumerate(value):
         if name not in known:
-            raise fault("invalid-value", f"has no axis {describe(name)}", i, known=known)
+            near = nearest(name, known)
+            help = f"did you mean `{near}`?" if near else f"the axes are {names(known)}"
+            raise fault("invalid-value", f"knows no axis {quoted(name)}", i, help=help)
         if name in value[:i]:
             raise fault("invalid-value", f"names `{name}` twice", i)
     return tuple(value)
