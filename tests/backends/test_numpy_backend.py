@@ -69,6 +69,11 @@ ROWS: list[tuple[Shape, str]] = [
     (IMAGE, "add: {a: [], b: [relu], c: []}"),
     (IMAGE, "multiply: {a: [], b: [scale], gate: [global_avg_pool], position: [slice: [0, 1]]}"),
     (IMAGE, "concat: {a: [], b: [slice: [1, 3]]}"),
+    (IMAGE, "reshape: [-1, 2, 2]"),
+    (IMAGE, "permute: [width, channels, height]"),
+    (IMAGE, "depth_to_space: 2"),
+    ((2, 4, 6), "space_to_depth: [2, 3]"),
+    (IMAGE, "adaptive_max_pool: [2, 3]"),
 ]
 
 rows = pytest.mark.parametrize(("shape", "layer"), ROWS, ids=[layer for _, layer in ROWS])
