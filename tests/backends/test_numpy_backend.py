@@ -236,7 +236,7 @@ def test_activations_are_freed_once_read() -> None:
     m.predict(x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2.5 * x.nbytes
+    assert peak < 3 * x.nbytes  # the one value, the output, and the workspace of a block
 
 
 def test_columns_of_a_large_image_are_bounded() -> None:
