@@ -13,7 +13,6 @@ from onnx import helper
 
 from cnnspec.arrays import Array
 from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
-from cnnspec.bench.rearrange import split_and_order
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers.geometry import Window
@@ -213,7 +212,8 @@ def _crop(e: Emitter, node: Node, xs: Names, own: Own) -> str:
 
 
 def _rearranged(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    sizes, order = split_and_order(node)
+    layer: Any = node.layer
+    sizes, order = layer.split(node.in_shapes[0])
     y = e.add("Transpose", [e.reshape(xs[0], *sizes)], perm=[0, *(1 + axis for axis in order)])
     return e.reshape(y, *node.shape)
 

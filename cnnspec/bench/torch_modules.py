@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnspec.arrays import Array
-from cnnspec.bench.rearrange import split_and_order
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Shape
@@ -194,7 +193,8 @@ def _avg_pool(node: Node, own: Parameters) -> nn.Module:
 
 
 def _rearranged(node: Node, own: Parameters) -> nn.Module:
-    sizes, order = split_and_order(node)
+    layer: Any = node.layer
+    sizes, order = layer.split(node.in_shapes[0])
     axes, shape = (0, *(1 + axis for axis in order)), node.shape
     return _Apply(lambda x: x.reshape(-1, *sizes).permute(axes).reshape(-1, *shape))
 

@@ -15,8 +15,8 @@ import click
 
 from cnnspec.diagnostics import Diagnostic, Paint, SpecError, format_diagnostic
 from cnnspec.errors import CnnspecError
-from cnnspec.graph.settings import MOST_SIZES
 from cnnspec.layers import Shape
+from cnnspec.layers.geometry import MOST_SIZES
 from cnnspec.sizes import parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])

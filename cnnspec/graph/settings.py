@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from cnnspec.layers.fields import Natural, NumbersField, Positive, fault, numbers
-from cnnspec.layers.geometry import AXES
+from cnnspec.layers.geometry import MOST_SIZES
 from cnnspec.wording import describe
 
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
@@ -27,10 +27,6 @@ class Choice(Settings):
 
     kind: ClassVar[str]
     main: ClassVar[str | None] = None
-
-
-MOST_SIZES = 1 + max(AXES)
-"""The channels, and the size along each spatial axis."""
 
 
 def _shape(value: Any) -> tuple[int, ...]:

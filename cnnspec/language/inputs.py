@@ -16,12 +16,9 @@ from cnnspec.language.remedies import alternatives
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
-from cnnspec.layers.geometry import AXES
+from cnnspec.layers.geometry import AXES, AXIS_NAMES, CHANNELS, axes_of
 from cnnspec.layers.input import INPUT
 from cnnspec.wording import a_noun, describe, names, quoted
-
-CHANNELS = "channels"
-AXIS_NAMES = (CHANNELS, *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
 
 
 class DeclaredInput(NamedTuple):
@@ -108,7 +105,7 @@ def flow_of(shape: Shape) -> str:
 
 def by_name(shape: Shape) -> dict[str, int]:
     """Return the sizes by the names of the axes, the channels first."""
-    return dict(zip((CHANNELS, *AXES[len(shape) - 1]), shape, strict=True))
+    return dict(zip(axes_of(shape), shape, strict=True))
 
 
 def _named_shape(entry: Entry, node: YamlNode, named: Sequence[str]) -> Shape | None:

@@ -11,11 +11,11 @@ from typing import Any
 
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.settings import MOST_SIZES
 from cnnspec.graph.spec import Spec
 from cnnspec.language.build import build
 from cnnspec.language.files import open_base, read_spec
 from cnnspec.layers import Shape
+from cnnspec.layers.geometry import MOST_SIZES
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ and everything in this file is that line, one axis at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -18,11 +19,21 @@ AUTO: tuple[Auto, ...] = ("valid", "same", "same_upper", "same_lower")
 
 # The names of the spatial axes and of the sides before and after each, by how many axes there are.
 AXES: dict[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+CHANNELS = "channels"
+MOST_SIZES = 1 + max(AXES)
+"""How many sizes a shape has at most: the channels, and one along each spatial axis."""
+AXIS_NAMES = (CHANNELS, *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
+"""The names of all axes that there are."""
 SIDES: dict[int, tuple[str, ...]] = {
     1: ("left", "right"),
     2: ("top", "bottom", "left", "right"),
     3: ("front", "back", "top", "bottom", "left", "right"),
 }
+
+
+def axes_of(shape: Sequence[int]) -> tuple[str, ...]:
+    """Return the names of the axes of a shape [c, ...]: channels, height, width for an image."""
+    return (CHANNELS, *AXES[len(shape) - 1])
 
 
 class Pads(NamedTuple):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs
-from cnnspec.layers.geometry import AXES
+from cnnspec.layers.geometry import axes_of
 from cnnspec.wording import a_noun, format_shape
 
 
@@ -41,7 +41,7 @@ def _usual(shapes: Iterable[Shape]) -> Shape:
 def _differences(kind: str, a: Shape, b: Shape) -> tuple[str, ...]:
     if len(a) != len(b):
         return (f"one is {a_noun(a)}, the other {a_noun(b)}",)
-    names = ("channels", *AXES[len(a) - 1]) if len(a) > 1 else ("length",)
+    names = axes_of(a) if len(a) > 1 else ("length",)
     axes = [*zip(names, a, b, strict=True)][1 if kind == "concat" else 0 :]
     return tuple(f"{name}: {m} and {n}" for name, m, n in axes if m != n)
 

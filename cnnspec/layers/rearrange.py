@@ -10,12 +10,11 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from cnnspec.layers.axes import along_axes, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
 from cnnspec.layers.fields import Size, fault
-from cnnspec.layers.geometry import AXES
+from cnnspec.layers.geometry import AXES, AXIS_NAMES, MOST_SIZES, axes_of
 from cnnspec.layers.shape import Rearranged
 from cnnspec.wording import a_noun, describe, format_shape, names, nearest, product, quoted
 
 INFERRED = -1
-MOST_SIZES = 1 + max(AXES)
 
 
 def _sizes(value: Any) -> tuple[int, ...]:
@@ -40,7 +39,19 @@ NewShape = Annotated[
 """Channels and spatial sizes, one of which may be −1."""
 
 
-class Reshape(Rearranged):
+Split = tuple[tuple[int, ...], tuple[int, ...]]
+"""The sizes of an input's axes after some are split, and their order in the output; the batch is not among them."""
+
+
+class Reordered(Rearranged):
+    """Layers that split axes, put them in another order, and join them."""
+
+    def split(self, shape: Shape) -> Split:
+        """Return the sizes of the split axes of an input of this shape, and their order in the output."""
+        return shape, tuple(range(len(shape)))
+
+
+class Reshape(Reordered):
     """The same numbers in another shape, in their order; a size of -1 is what is left.
 
     x [n, f] -> y [n, c, h, w]
@@ -61,14 +72,14 @@ class Reshape(Rearranged):
         size = math.prod(inputs[0])
         given = math.prod(n for n in self.shape if n != INFERRED)
         if size % given or (INFERRED not in self.shape and size != given):
-            fits = next((n for n in range(given, 0, -1) if size % n == 0), 1)
-            others = product([n for n in self.shape if n != INFERRED])
+            written = product([n for n in self.shape if n != INFERRED])
+            whole = INFERRED not in self.shape
             raise ShapeError(
                 "sizes-do-not-match",
                 f"`{{name}}` gets {size} numbers, which do not fill {format_shape(self.shape)}",
                 field="shape",
-                label=f"{others} = {given}" if INFERRED not in self.shape else f"{size} / {given} is not whole",
-                remedies=(f"sizes whose product is {size}",) if INFERRED not in self.shape else (f"{fits} divides it",),
+                label=f"{written} = {given}" if whole else f"{size} / {given} is not whole",
+                remedies=(f"sizes whose product {'is' if whole else 'divides'} {size}",),
             )
         return Inferred(tuple(size // given if n == INFERRED else n for n in self.shape))
 
@@ -84,11 +95,10 @@ class Reshape(Rearranged):
 def _axis_names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
         raise fault("wrong-type", f"takes a list of axes by name, not {describe(value)}")
-    known = ("channels", *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
     for i, name in enumerate(value):
-        if name not in known:
-            near = nearest(name, known)
-            help = f"did you mean `{near}`?" if near else f"the axes are {names(known)}"
+        if name not in AXIS_NAMES:
+            near = nearest(name, AXIS_NAMES)
+            help = f"did you mean `{near}`?" if near else f"the axes are {names(AXIS_NAMES)}"
             raise fault("invalid-value", f"knows no axis {quoted(name)}", i, help=help)
         if name in value[:i]:
             raise fault("invalid-value", f"names `{name}` twice", i)
@@ -104,7 +114,7 @@ AxisOrder = Annotated[
 """The names of all axes, each once."""
 
 
-class Permute(Rearranged):
+class Permute(Reordered):
     """The axes in another order.
 
     x [n, c, h, w] -> y [n, h, c, w]
@@ -123,7 +133,7 @@ class Permute(Rearranged):
     def order(self, shape: Shape) -> tuple[int, ...]:
         """Return the axes of an input of this shape in the order of the output: 0 is the channels."""
         spatial(self.kind, shape)
-        own = ("channels", *AXES[len(shape) - 1])
+        own = axes_of(shape)
         if sorted(self.axes) != sorted(own):
             raise ShapeError(
                 "wrong-rank",
@@ -132,6 +142,10 @@ class Permute(Rearranged):
                 label=f"takes {names(own)} in any order",
             )
         return tuple(own.index(name) for name in self.axes)
+
+    def split(self, shape: Shape) -> Split:
+        """Return the sizes as they are, and the new order."""
+        return shape, self.order(shape)
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the sizes in the new order."""
@@ -142,7 +156,7 @@ class Permute(Rearranged):
         return seen if self.order(inputs[0]) == tuple(range(len(inputs[0]))) else ()
 
 
-class SpaceDepth(Rearranged):
+class SpaceDepth(Reordered):
     """Between channels and blocks of positions."""
 
     main = "block"
@@ -168,6 +182,15 @@ class DepthToSpace(SpaceDepth):
     """
 
     kind = "depth_to_space"
+
+    def split(self, shape: Shape) -> Split:
+        """Return [o, b, b, h, w] and the order o, h, b, w, b; the blocks before o for dcr."""
+        blocks, rank = self.blocks(shape), len(shape) - 1
+        crd = self.mode == "crd"
+        o = shape[0] // math.prod(blocks)
+        sizes = (o, *blocks) if crd else (*blocks, o)
+        pairs = [axis for i in range(rank) for axis in (1 + rank + i, i + crd)]
+        return (*sizes, *shape[1:]), (0 if crd else rank, *pairs)
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c / b², h·b, w·b] for [c, h, w]."""
@@ -201,6 +224,14 @@ class SpaceToDepth(SpaceDepth):
     """
 
     kind = "space_to_depth"
+
+    def split(self, shape: Shape) -> Split:
+        """Return [c, h, b, w, b] and the order c, b, b, h, w; the blocks before c for dcr."""
+        blocks, rank = self.blocks(shape), len(shape) - 1
+        pairs = [size for n, b in zip(shape[1:], blocks, strict=True) for size in (n // b, b)]
+        places, positions = range(2, 2 + 2 * rank, 2), range(1, 1 + 2 * rank, 2)
+        order = (0, *places, *positions) if self.mode == "crd" else (*places, 0, *positions)
+        return (shape[0], *pairs), order
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c·b², h / b, w / b] for [c, h, w]."""

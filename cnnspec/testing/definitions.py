@@ -129,18 +129,20 @@ def global_max_pool(layer: GlobalMaxPool, node: Node, params: Params, x: Array) 
 @defines
 def adaptive_max_pool(layer: AdaptiveMaxPool, node: Node, params: Params, x: Array) -> Array:
     """The maximum of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
-    y = np.zeros(node.shape)
-    for c, *at in np.ndindex(*node.shape):
-        y[c, *at] = x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))].max()
-    return y
+    return adaptively_pooled(node, x, np.max)
 
 
 @defines
 def adaptive_avg_pool(layer: AdaptiveAvgPool, node: Node, params: Params, x: Array) -> Array:
     """The mean of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
+    return adaptively_pooled(node, x, np.mean)
+
+
+def adaptively_pooled(node: Node, x: Array, reduce: Callable[[Array], float]) -> Array:
+    """Return one number for every window of every channel, between the bounds of its position."""
     y = np.zeros(node.shape)
     for c, *at in np.ndindex(*node.shape):
-        y[c, *at] = x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))].mean()
+        y[c, *at] = reduce(x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))])
     return y
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnspec.graph.graph import Node
-from cnnspec.layers.geometry import AXES
+from cnnspec.layers.geometry import axes_of
 from cnnspec.layers.rearrange import DepthToSpace, Permute, Reshape, SpaceToDepth
 from cnnspec.testing.definitions import Array, Params, defines
 
@@ -21,7 +21,7 @@ def reshape(layer: Reshape, node: Node, params: Params, x: Array) -> Array:
 @defines
 def permute(layer: Permute, node: Node, params: Params, x: Array) -> Array:
     """y at a position is x at the position whose axes, in the order of the output, are that."""
-    names = ("channels", *AXES[x.ndim - 1])
+    names = axes_of(x.shape)
     y = np.zeros(node.shape)
     for at in np.ndindex(*node.shape):
         place = dict(zip(layer.axes, at, strict=True))

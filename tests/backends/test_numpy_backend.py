@@ -230,13 +230,13 @@ def test_erf_is_that_of_the_standard_library() -> None:
 
 def test_activations_are_freed_once_read() -> None:
     model(network((1, 2, 2), "relu")).predict(np.ones((1, 1, 2, 2)))  # imports what a plan takes
-    m = model(network((1, 512, 512), *["relu"] * 12), "float32")
-    x = np.ones((1, 1, 512, 512), np.float32)
+    m = model(network((1, 1024, 1024), *["relu"] * 12), "float32")
+    x = np.ones((1, 1, 1024, 1024), np.float32)
     tracemalloc.start()
     m.predict(x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3 * x.nbytes  # the one value, the output, and the workspace of a block
+    assert peak < 2.5 * x.nbytes
 
 
 def test_columns_of_a_large_image_are_bounded() -> None:
