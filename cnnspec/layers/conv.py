@@ -9,7 +9,7 @@ from cnnspec.layers.axes import along_axes, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
 from cnnspec.layers.geometry import AXES, Axis, TransposedAxis, transposed_window, window
-from cnnspec.layers.window import does_not_fit, slide
+from cnnspec.layers.window import check_border, does_not_fit, slide
 from cnnspec.wording import product
 
 Scheme = Literal[
@@ -82,7 +82,6 @@ class Conv(Weighted):
 
     kind = "conv"
     folds_affine_input = True
-    pads_with_zeros = True
 
     channels: Count
     """Output channels."""
@@ -91,13 +90,20 @@ class Conv(Weighted):
     stride: Size = 1
     """Step of the window."""
     padding: PaddingField = "valid"
-    """Zeros around the input; a number is the total of both sides."""
+    """Border around the input; a number is the total of both sides."""
     dilation: Size = 1
     """Distance between the taps of the window."""
     groups: Count = 1
     """Number of groups that the channels are split into; each reads only its own."""
     flip: bool = False
     """Rotate the kernel by 180°."""
+    padding_mode: Literal["zeros", "reflect", "edge", "circular"] = "zeros"
+    """What the border is filled with: zeros, the mirror image, the outermost numbers, or those of the other side."""
+
+    @property
+    def pads_with_zeros(self) -> bool:  # type: ignore[override]
+        """Whether the border is zeros."""
+        return self.padding_mode == "zeros"
 
     def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
         """Return the window along each axis."""
@@ -115,6 +121,7 @@ class Conv(Weighted):
         out = [window.out for window in windows]
         if min(out) < 1:
             raise does_not_fit(axes)
+        check_border(self.padding_mode, axes, inputs[0])
         return Inferred((self.channels, *out), windows)
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:

@@ -165,6 +165,12 @@ class Axis(NamedTuple):
         return (self.n + self.p - 1) // self.dilation + 1
 
     @property
+    def misses_its_input(self) -> bool:
+        """Whether no tap of some window lies inside the input."""
+        window = self.resolved
+        return not all(window.counted(position, self.n, padding=False) for position in range(self.out))
+
+    @property
     def resolved(self) -> Window:
         """The window as it travels in the graph."""
         return Window(self.kernel, self.stride, self.dilation, self.before, self.after, self.extra, self.out)
@@ -321,6 +327,10 @@ class ReceptiveField(NamedTuple):
         """Return the field behind a layer that reads every position; padding does not count as input."""
         everything = self._replace(span=self.span + (self.cells - 1) * self.stride)
         return ReceptiveField(min(everything.size, self.inputs), self.jump, 1, self.inputs)
+
+    def everywhere(self) -> ReceptiveField:
+        """Return the field behind a layer each of whose elements reads every position: it is that of its neighbours."""
+        return self.whole()._replace(jump=0, cells=self.cells)
 
     def merged(self, *others: ReceptiveField) -> ReceptiveField:
         """Return the field behind a merge: the largest, spaced as in the branch with the most elements."""

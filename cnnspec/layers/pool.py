@@ -6,7 +6,7 @@ from typing import Literal
 
 from cnnspec.layers.axes import along_axes, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, whole_field
-from cnnspec.layers.fields import PaddingField, Size
+from cnnspec.layers.fields import Count, PaddingField, Size
 from cnnspec.layers.geometry import Axis, adaptive_window, window
 from cnnspec.layers.window import does_not_fit, slide
 
@@ -26,6 +26,8 @@ class Pool(WithoutMacs):
     """Step of the window; by default its own size."""
     padding: PaddingField = "valid"
     """Border around the input; a number is the total of both sides."""
+    dilation: Size = 1
+    """Distance between the taps of the window."""
     rounding: Literal["floor", "ceil"] = "floor"
     """Whether a last window that is only partly filled is left out (floor) or kept (ceil)."""
 
@@ -34,8 +36,9 @@ class Pool(WithoutMacs):
         rank, ceil = len(shape) - 1, self.rounding == "ceil"
         kernel = along_axes(self.kernel, rank, "kernel")
         stride = kernel if self.stride is None else along_axes(self.stride, rank, "stride")
-        axes = zip(shape[1:], kernel, stride, padding_along(self.padding, rank), strict=True)
-        return tuple(window(n, k, s, padding, ceil=ceil) for n, k, s, padding in axes)
+        padding, dilation = padding_along(self.padding, rank), along_axes(self.dilation, rank, "dilation")
+        axes = zip(shape[1:], kernel, stride, padding, dilation, strict=True)
+        return tuple(window(*axis, ceil=ceil) for axis in axes)
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, oh, ow] for [c, h, w]."""
@@ -46,19 +49,25 @@ class Pool(WithoutMacs):
         if min(out) < 1:
             raise does_not_fit(axes)
         for axis in axes:
-            if max(axis.before, axis.after) >= axis.kernel:
-                raise ShapeError(
-                    "invalid-value",
-                    "a window would lie in the padding alone",
-                    field="padding",
-                    label=f"{max(axis.before, axis.after)} on one side of a window of {axis.kernel}",
-                    remedies=(f"at most {axis.kernel - 1} on each side",),
-                )
+            if max(axis.before, axis.after) >= axis.k:
+                raise _in_padding(f"a window of {axis.k}", axis, f"at most {axis.k - 1} on each side")
+            if axis.dilation > 1 and axis.misses_its_input:
+                raise _in_padding(f"taps {axis.dilation} apart", axis, f"a dilation of at most {axis.n}")
         return Inferred((inputs[0][0], *out), windows)
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the window."""
         return slide(seen, inferred)
+
+
+def _in_padding(what: str, axis: Axis, remedy: str) -> ShapeError:
+    return ShapeError(
+        "invalid-value",
+        "a window would lie in the padding alone",
+        field="padding",
+        label=f"{max(axis.before, axis.after)} on one side of {what}",
+        remedies=(remedy,),
+    )
 
 
 class MaxPool(Pool):
@@ -98,6 +107,26 @@ class AvgPool(Pool):
     def pads_with_zeros(self) -> bool:  # type: ignore[override]
         """Whether they do."""
         return self.count_padding
+
+
+class LpPool(Pool):
+    """The p-norm of each window: the p-th root of the sum of all |x| to the power of p.
+
+    x [n, c, h, w] -> y [n, c, oh, ow]
+
+        - lp_pool: {kernel: 2, p: 2}
+
+    As ONNX's LpPool; PyTorch's LPPool2d takes no absolute value, which differs for an odd p. The padding is zeros.
+    """
+
+    kind = "lp_pool"
+    linear = False
+    piecewise = True
+    commutes_with_affine = False
+    pads_with_zeros = True
+
+    p: Count = 2
+    """The exponent: 1 is the sum of absolute values, 2 the Euclidean norm."""
 
 
 class GlobalPool(WithoutMacs):
@@ -146,22 +175,12 @@ class GlobalMaxPool(GlobalPool):
     piecewise = True
 
 
-class AdaptiveAvgPool(WithoutMacs):
-    """The mean of windows that are chosen so that the output has a given size.
+class AdaptivePool(WithoutMacs):
+    """Pooling with windows that are chosen so that the output has a given size."""
 
-    x [n, c, h, w] -> y [n, c, oh, ow]
-
-        - adaptive_avg_pool: 6
-
-    Window i reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉, as in PyTorch's AdaptiveAvgPool2d.
-    """
-
-    kind = "adaptive_avg_pool"
     main = "size"
     elementwise = False
     monotone = False
-    linear = True
-    piecewise = False
     commutes_with_affine = True
 
     size: Size
@@ -179,3 +198,34 @@ class AdaptiveAvgPool(WithoutMacs):
             field.whole() if window.out == 1 else field.slide(window.span, window.stride, window.out)
             for field, window in zip(seen, inferred.windows, strict=True)
         )
+
+
+class AdaptiveAvgPool(AdaptivePool):
+    """The mean of windows that are chosen so that the output has a given size.
+
+    x [n, c, h, w] -> y [n, c, oh, ow]
+
+        - adaptive_avg_pool: 6
+
+    Window i reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉, as in PyTorch's AdaptiveAvgPool2d.
+    """
+
+    kind = "adaptive_avg_pool"
+    linear = True
+    piecewise = False
+
+
+class AdaptiveMaxPool(AdaptivePool):
+    """The largest number of windows that are chosen so that the output has a given size.
+
+    x [n, c, h, w] -> y [n, c, oh, ow]
+
+        - adaptive_max_pool: 6
+
+    The windows are those of `adaptive_avg_pool`, as in PyTorch's AdaptiveMaxPool2d.
+    """
+
+    kind = "adaptive_max_pool"
+    takes_maximum = True
+    linear = False
+    piecewise = True

@@ -6,10 +6,10 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.geometry import Window
-from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, LpPool, MaxPool
 from cnnspec_numpy.kernels.base import Context, Result
 from cnnspec_numpy.kernels.shape import weighted_sums
-from cnnspec_numpy.kernels.window import Windows, pad_axes, padded, pads_of, taps, unpad
+from cnnspec_numpy.kernels.window import EVERY, Windows, pad_axes, padded, pads_of, taps, under, unpad, view
 
 
 def max_pool(context: Context[MaxPool], x: Array) -> Result:
@@ -34,7 +34,7 @@ def maximum_over_windows(x: Array, windows: Windows) -> Array:
     """Return the maximum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
     for axis, w in enumerate(windows, start=2):
         every = (slice(None),) * axis
-        first, *others = (x[(*every, slice(i, i + (w.out - 1) * w.stride + 1, w.stride))] for i in range(w.kernel))
+        first, *others = (x[(*every, under(i, w))] for i in range(w.kernel))
         x = first.copy() if not others else np.maximum(first, others[0])
         for tap in others[1:]:
             np.maximum(x, tap, out=x)
@@ -55,6 +55,23 @@ def avg_pool(context: Context[AvgPool], x: Array) -> Result:
         share = dy * factor
         for _, dtap in taps(dx, windows):
             dtap += share
+        return (unpad(dx, pads_of(windows), x.shape[2:]),), {}
+
+    return y, backward
+
+
+def lp_pool(context: Context[LpPool], x: Array) -> Result:
+    """y = (Σ |taps|^p)^(1/p); the gradient of a window of zeros is zero."""
+    windows, p = context.node.windows, context.layer.p
+    magnitude = abs(x) if p % 2 else x
+    y = _sum_of_taps(padded(magnitude**p, windows), windows) ** (1 / p)
+
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        bordered = padded(x, windows)
+        dx = np.zeros_like(bordered)
+        inverse = np.divide(1, y, out=np.zeros_like(y), where=y > 0)
+        for (_, tap), (_, dtap) in zip(taps(bordered, windows), taps(dx, windows), strict=True):
+            dtap += dy * np.sign(tap) * (abs(tap) * inverse) ** (p - 1)
         return (unpad(dx, pads_of(windows), x.shape[2:]),), {}
 
     return y, backward
@@ -93,6 +110,31 @@ def adaptive_avg_pool(context: Context[AdaptiveAvgPool], x: Array) -> Result:
         return matrix
 
     return weighted_sums(x, [means(n, window) for n, window in zip(x.shape[2:], context.node.windows, strict=True)])
+
+
+def adaptive_max_pool(context: Context[AdaptiveMaxPool], x: Array) -> Result:
+    """y = the largest of each window; the gradient goes to the first of the largest."""
+    (n, c), positions = x.shape[:2], context.node.shape[1:]
+    y, first = np.empty((n, c, *positions), x.dtype), np.empty((n, c, *positions), np.intp)
+
+    def window_of(array: Array, at: tuple[int, ...]) -> Array:
+        inside = (slice(*window.bounds[i]) for i, window in zip(at, context.node.windows, strict=True))
+        return view(array, EVERY, EVERY, *inside)
+
+    for at in np.ndindex(*positions):
+        flat = window_of(x, at).reshape(n, c, -1)
+        view(first, EVERY, EVERY, *at)[...] = flat.argmax(2)
+        view(y, EVERY, EVERY, *at)[...] = flat.max(2)
+
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        dx = np.zeros_like(x)
+        for at in np.ndindex(*positions):
+            place = window_of(dx, at)
+            chosen = np.unravel_index(view(first, EVERY, EVERY, *at), place.shape[2:])
+            place[(*np.ogrid[:n, :c], *chosen)] += view(dy, EVERY, EVERY, *at)
+        return (dx,), {}
+
+    return y, backward
 
 
 def _sum_of_taps(x: Array, windows: Windows) -> Array:
