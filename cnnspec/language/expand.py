@@ -15,7 +15,8 @@ from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
-from cnnspec.language.layer_placer import LIKE, SHARE, LayerPlacer, made_by
+from cnnspec.language.layer_placer import LIKE, SHARE, LayerPlacer
+from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
@@ -153,13 +154,13 @@ class Expansion:
     def _layer(self, cls: type[Layer], entry: Entry, current: Output) -> Output:
         """Place one layer, and those that its `norm` and `activation` stand for."""
         name = self.names.of_layer(entry)
-        output = self._place(self._read_layer(cls, entry), name, entry, [current])
+        output = self._place(self._read_layer(cls, entry, current), name, entry, [current])
         for key in SUGAR:
             if (item := entry.get(key)) is not None and issubclass(cls, Weighted):
                 output = self._sugar_layer(key, item, name, self._at(entry.scope, output), output)
         return self._finish(name, entry, output)
 
-    def _read_layer(self, cls: type[Layer], entry: Entry) -> Layer | None:
+    def _read_layer(self, cls: type[Layer], entry: Entry, current: Output | None = None) -> Layer | None:
         """Return a layer with its fields; with a `norm` behind it, `bias` is false where it is left out."""
         sugar = SUGAR if issubclass(cls, Weighted) else ()
         keys = (*sugar, "name", "expect", SHARE)
@@ -169,28 +170,12 @@ class Expansion:
         if cls.like is not None:
             keys = (*keys, LIKE)
             if (node := entry.get(LIKE)) is not None:
-                sizes = self._sizes_of(cls.like, node, entry)
+                sizes = sizes_like(self.names, cls.like, node, entry, current)
                 overrides[cls.like] = sizes or 1
                 layer = read_model(cls, entry, overrides=overrides, extra_keys=keys)
                 return layer if sizes else None
         instead = {LIKE: cls.like} if cls.like is not None else None
         return read_model(cls, entry, main=cls.main, overrides=overrides, extra_keys=keys, instead=instead)
-
-    def _sizes_of(self, field: str, node: YamlNode, entry: Entry) -> list[int] | None:
-        """Return the spatial sizes of the layer that `like` names; None where they are not known."""
-        scope = entry.scope
-        if (own := entry.get(field)) is not None:
-            message, remedy = f"`{LIKE}` stands beside `{field}`", "leave one of the two out"
-            scope.error("not-allowed-here", message, node.span, "", Label(own.span, "says it, too"), help=remedy)
-            return None
-        named = self.names.look_up(LIKE, node, scope)
-        if named is None or named.shape is None:
-            return None
-        if len(named.shape) == 1:
-            message = f"{quoted(named.node)} is a vector, and `{LIKE}` takes the sizes of spatial axes"
-            scope.error("needs-image", message, node.span, "", made_by(named))
-            return None
-        return list(named.shape[1:])
 
     def _sugar_layer(self, key: str, item: YamlNode, before: LayerName, scope: Scope, current: Output) -> Output:
         """Place the layer that `norm` or `activation` of the layer `before` stands for."""

@@ -8,7 +8,8 @@ from typing import Annotated
 import pydantic
 
 from cnnspec.layers.axes import spatial
-from cnnspec.layers.base import Elementwise, Fields, Inferred, Layer, Parameter, Shape, ShapeError
+from cnnspec.layers.base import Elementwise, Fields, Inferred, Layer, Parameter, Shape
+from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count
 
 
@@ -41,16 +42,7 @@ class Attention(Layer):
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape of the input."""
         spatial(self.kind, inputs[0])
-        c = inputs[0][0]
-        if c % self.heads:
-            near = sorted((d for d in range(1, min(c, 1024) + 1) if c % d == 0), key=lambda d: abs(d - self.heads))[:2]
-            raise ShapeError(
-                "groups-do-not-divide",
-                f"{self.heads} heads do not divide {c} channels",
-                field="heads",
-                label=f"{c} / {self.heads} is not whole",
-                remedies=tuple(f"`heads: {d}`" for d in sorted(near)),
-            )
+        divide(self.heads, (inputs[0][0], "channels"), field="heads")
         return Inferred(inputs[0])
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:

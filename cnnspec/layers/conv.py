@@ -54,19 +54,24 @@ class Weighted(Layer):
         return weight.reshape(weight.shape[0], -1).sum(1)
 
 
-def divide(groups: int, *channels: tuple[int, str]) -> None:
+def divisors(n: int) -> list[int]:
+    """Return the divisors of n up to 1024 and their complements, in order."""
+    small = [d for d in range(1, min(n, 1024) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
+
+
+def divide(groups: int, *channels: tuple[int, str], field: str = "groups") -> None:
     """Raise ShapeError where groups do not divide the channels, each given as a number and its name."""
     for count, what in channels:
         if count % groups:
             common = math.gcd(*(count for count, _ in channels))
-            divisors = [d for d in range(1, min(common, 1024) + 1) if common % d == 0]
-            near = sorted(divisors, key=lambda d: abs(d - groups))[:2]
+            near = sorted(divisors(common), key=lambda d: abs(d - groups))[:2]
             raise ShapeError(
                 "groups-do-not-divide",
-                f"{groups} groups do not divide {count} {what}",
-                field="groups",
+                f"{groups} {field} do not divide {count} {what}",
+                field=field,
                 label=f"{count} / {groups} is not whole",
-                remedies=tuple(f"`groups: {d}`" for d in sorted(near)),
+                remedies=tuple(f"`{field}: {d}`" for d in sorted(near)),
             )
 
 

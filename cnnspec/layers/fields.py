@@ -30,8 +30,7 @@ def fault(code: str, message: str, *at: str | int, help: str = "", known: tuple[
     return PydanticCustomError(code, message.replace("{", "{{").replace("}", "}}"), context)
 
 
-def whole(value: Any, least: int, *at: str | int) -> int:
-    """Return a whole number of at least `least`; raise a fault at the place `at` for anything else."""
+def _whole(value: Any, least: int, *at: str | int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise fault("wrong-type", f"takes a whole number, not {describe(value)}", *at)
     if value < least:
@@ -45,10 +44,10 @@ def _sizes(value: Any, least: int) -> Sizes:
     if isinstance(value, list | tuple):
         if len(value) not in AXES:
             raise fault("invalid-value", f"takes one number or one for each axis, not {describe(value)}")
-        return tuple(whole(size, least, i) for i, size in enumerate(value))
+        return tuple(_whole(size, least, i) for i, size in enumerate(value))
     if isinstance(value, dict | str) or value is None:
         raise fault("wrong-type", f"takes a whole number or one for each axis, not {describe(value)}")
-    return whole(value, least)
+    return _whole(value, least)
 
 
 def _written(sizes: Sizes) -> Any:
@@ -129,7 +128,7 @@ def _padding_mapping(value: dict[str, Any]) -> EachSide | Sides:
         if key not in _SIDES:
             takes = "it takes each_side, or top, bottom, left and right"
             raise fault("unknown-key", f"has no {quoted(key)}", key, help=takes, known=(*_SIDES, "each_side"))
-    return Sides(tuple((side, whole(value[side], 0, side)) for side in _SIDES if side in value))
+    return Sides(tuple((side, _whole(value[side], 0, side)) for side in _SIDES if side in value))
 
 
 def _write_padding(value: Padding) -> Any:
@@ -259,7 +258,7 @@ BiasField = Annotated[
 def _range(value: Any) -> tuple[int, int]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise fault("wrong-type", f"takes [first, end), not {describe(value)}")
-    return whole(value[0], 0, 0), whole(value[1], 1, 1)
+    return _whole(value[0], 0, 0), _whole(value[1], 1, 1)
 
 
 _RANGE_SCHEMA: dict[str, Any] = {

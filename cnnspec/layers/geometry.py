@@ -165,12 +165,6 @@ class Axis(NamedTuple):
         return (self.n + self.p - 1) // self.dilation + 1
 
     @property
-    def misses_its_input(self) -> bool:
-        """Whether no tap of some window lies inside the input."""
-        window = self.resolved
-        return not all(window.counted(position, self.n, padding=False) for position in range(self.out))
-
-    @property
     def resolved(self) -> Window:
         """The window as it travels in the graph."""
         return Window(self.kernel, self.stride, self.dilation, self.before, self.after, self.extra, self.out)

@@ -38,7 +38,7 @@ class Pool(WithoutMacs):
         stride = kernel if self.stride is None else along_axes(self.stride, rank, "stride")
         padding, dilation = padding_along(self.padding, rank), along_axes(self.dilation, rank, "dilation")
         axes = zip(shape[1:], kernel, stride, padding, dilation, strict=True)
-        return tuple(window(*axis, ceil=ceil) for axis in axes)
+        return tuple(window(n, k, s, pads, d, ceil) for n, k, s, pads, d in axes)
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, oh, ow] for [c, h, w]."""
@@ -49,10 +49,14 @@ class Pool(WithoutMacs):
         if min(out) < 1:
             raise does_not_fit(axes)
         for axis in axes:
-            if max(axis.before, axis.after) >= axis.k:
-                raise _in_padding(f"a window of {axis.k}", axis, f"at most {axis.k - 1} on each side")
-            if axis.dilation > 1 and axis.misses_its_input:
-                raise _in_padding(f"taps {axis.dilation} apart", axis, f"a dilation of at most {axis.n}")
+            if max(axis.before, axis.after) >= axis.k or _lies_in_padding(axis):
+                raise ShapeError(
+                    "invalid-value",
+                    "a window would lie in the padding alone",
+                    field="padding",
+                    label=f"{max(axis.before, axis.after)} on one side of a window of {axis.k}",
+                    remedies=(f"at most {axis.k - 1} on each side",) if axis.dilation == 1 else (),
+                )
         return Inferred((inputs[0][0], *out), windows)
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
@@ -60,14 +64,10 @@ class Pool(WithoutMacs):
         return slide(seen, inferred)
 
 
-def _in_padding(what: str, axis: Axis, remedy: str) -> ShapeError:
-    return ShapeError(
-        "invalid-value",
-        "a window would lie in the padding alone",
-        field="padding",
-        label=f"{max(axis.before, axis.after)} on one side of {what}",
-        remedies=(remedy,),
-    )
+def _lies_in_padding(axis: Axis) -> bool:
+    """Whether a window has no tap on the input, though it spans some of it: the taps of a dilated one have gaps."""
+    window = axis.resolved
+    return axis.dilation > 1 and any(window.counted(i, axis.n, padding=False) == 0 for i in range(window.out))
 
 
 class MaxPool(Pool):
@@ -222,7 +222,7 @@ class AdaptiveMaxPool(AdaptivePool):
 
         - adaptive_max_pool: 6
 
-    The windows are those of `adaptive_avg_pool`, as in PyTorch's AdaptiveMaxPool2d.
+    The windows are those of adaptive_avg_pool.
     """
 
     kind = "adaptive_max_pool"

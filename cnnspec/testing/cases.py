@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec.testing import cases_activation, cases_merge, cases_norm, cases_positions, cases_ranks
+from cnnspec.testing import cases_activation, cases_merge, cases_norm, cases_positions, cases_ranks, cases_rearrange
 from cnnspec.testing.case import IMAGE, VECTOR, Case, network, rows
 
 CONV = rows(
@@ -195,5 +195,6 @@ CASES: tuple[Case, ...] = (
     *TRAINING,
     *cases_positions.CASES,
     *cases_ranks.CASES,
+    *cases_rearrange.CASES,
 )
 """Every layer in every variant of its fields."""

@@ -1,4 +1,4 @@
-"""Cases of the layers that move positions, sample between them, or weigh them against each other."""
+"""Cases of the layers that sample between positions or weigh them against each other, and of borders."""
 
 from __future__ import annotations
 
@@ -7,54 +7,6 @@ from cnnspec.testing.case import Case, network, rows
 SEQUENCE = (4, 6)
 IMAGE = (2, 4, 5)
 VOLUME = (4, 2, 3, 2)
-
-RESHAPE = [
-    *rows("reshape", (12,), image="reshape: [3, 2, 2]", inferred="reshape: [2, -1]", volume="reshape: [1, 2, -1, 3]"),
-    *rows("reshape", IMAGE, vector="reshape: [-1]", sequence="reshape: [8, 5]", other_image="reshape: [5, 2, -1]"),
-    *rows("reshape", VOLUME, volume_image="reshape: [8, 3, -1]"),
-    network(
-        "reshape-then-conv",
-        "- dense: 12\n- reshape: [2, 2, 3]\n- relu\n- conv: {channels: 3, kernel: 2}\n- reshape: [-1]\n- dense: 4",
-        (7,),
-        "{loss: cross_entropy}",
-    ),
-]
-
-PERMUTE = [
-    *rows("permute", SEQUENCE, sequence="permute: [length, channels]"),
-    *rows(
-        "permute",
-        IMAGE,
-        image="permute: [width, channels, height]",
-        transposed="permute: [channels, width, height]",
-        same="permute: [channels, height, width]",
-    ),
-    *rows("permute", VOLUME, volume="permute: [height, width, channels, depth]"),
-    network(
-        "permute-then-conv",
-        "- permute: [height, width, channels]\n- conv: {channels: 3, kernel: 2}\n- flatten\n- dense: 3",
-        IMAGE,
-        "{loss: mean_squared_error}",
-    ),
-]
-
-BLOCKS = [
-    *(
-        case
-        for mode in ("dcr", "crd")
-        for kind, image, sequence, volume in (
-            ("depth_to_space", (8, 2, 3), (6, 4), (12, 2, 1, 2)),
-            ("space_to_depth", (2, 4, 6), (2, 9), (2, 4, 3, 2)),
-        )
-        for case in (
-            *rows(kind, image, **{f"{mode}": f"{kind}: {{block: 2, mode: {mode}}}"}),
-            *rows(kind, sequence, **{f"{mode}_sequence": f"{kind}: {{block: 3, mode: {mode}}}"}),
-            *rows(kind, volume, **{f"{mode}_volume": f"{kind}: {{block: [2, 3, 2], mode: {mode}}}"}),
-        )
-    ),
-    *rows("depth_to_space", (6, 2, 3), oblong="depth_to_space: [3, 2]"),
-    *rows("space_to_depth", (2, 4, 6), oblong="space_to_depth: [1, 3]"),
-]
 
 RESIZE = [
     *rows(
@@ -89,26 +41,6 @@ RESIZE = [
 ]
 
 POOL = [
-    *(
-        case
-        for kind in ("max_pool", "avg_pool", "lp_pool")
-        for case in (
-            *rows(
-                kind,
-                (2, 6, 5),
-                dilated=f"{kind}: {{kernel: 2, stride: 1, dilation: 2}}",
-                dilated_padding=f"{kind}: {{kernel: [3, 2], dilation: [2, 3], stride: 2, padding: {{each_side: 1}}}}",
-                dilated_ceil=f"{kind}: {{kernel: 2, dilation: 2, stride: 2, rounding: ceil}}",
-            ),
-            *rows(kind, SEQUENCE, dilated_sequence=f"{kind}: {{kernel: 3, stride: 1, dilation: 2, padding: same}}"),
-            *rows(kind, VOLUME, dilated_volume=f"{kind}: {{kernel: 2, stride: 1, dilation: [1, 2, 1]}}"),
-        )
-    ),
-    *rows(
-        "avg_pool",
-        (2, 6, 5),
-        dilated_uncounted="avg_pool: {kernel: 3, dilation: 2, padding: same, count_padding: false}",
-    ),
     *rows(
         "lp_pool",
         (2, 6, 5),
@@ -116,20 +48,12 @@ POOL = [
         one="lp_pool: {kernel: 3, stride: 2, p: 1}",
         three="lp_pool: {kernel: [2, 3], p: 3, padding: same}",
         ceil="lp_pool: {kernel: 2, p: 4, rounding: ceil}",
+        dilated="lp_pool: {kernel: [3, 2], dilation: [2, 3], stride: 2, padding: {each_side: 1}}",
     ),
     *rows("lp_pool", SEQUENCE, sequence="lp_pool: {kernel: 3, p: 3}"),
     *rows("lp_pool", VOLUME, volume="lp_pool: {kernel: [2, 2, 1], stride: 1}"),
-    *rows(
-        "adaptive_max_pool",
-        (2, 7, 5),
-        one="adaptive_max_pool: 1",
-        uneven="adaptive_max_pool: [3, 2]",
-        larger="adaptive_max_pool: [4, 8]",
-    ),
-    *rows("adaptive_max_pool", SEQUENCE, sequence="adaptive_max_pool: 4"),
-    *rows("adaptive_max_pool", VOLUME, volume="adaptive_max_pool: [1, 2, 2]"),
     network(
-        "adaptive_max_pool-after-conv",
+        "adaptive_max_pool-halves",
         "- conv: {channels: 3, kernel: 3, padding: same}\n- adaptive_max_pool: [3, 2]",
         (2, 6, 4),
     ),
@@ -138,6 +62,14 @@ POOL = [
         "- conv: {channels: 2, kernel: 2}\n- relu\n- max_pool: {kernel: 2, stride: 1, dilation: 2}\n"
         "- avg_pool: {kernel: 2, dilation: 2, stride: 1}\n- flatten\n- dense: 3",
         (2, 7, 6),
+        "{loss: cross_entropy}",
+    ),
+    network(
+        "reshape-training",
+        "- dense: 12\n- reshape: [2, 2, 3]\n- relu\n- permute: [height, width, channels]\n"
+        "- conv: {channels: 3, kernel: 2}\n"
+        "- depth_to_space: [3, 1]\n- reshape: [-1]\n- dense: 4",
+        (7,),
         "{loss: cross_entropy}",
     ),
 ]
@@ -191,4 +123,4 @@ ATTENTION = [
     ),
 ]
 
-CASES: tuple[Case, ...] = (*RESHAPE, *PERMUTE, *BLOCKS, *RESIZE, *POOL, *BORDERS, *ATTENTION)
+CASES: tuple[Case, ...] = (*RESIZE, *POOL, *BORDERS, *ATTENTION)

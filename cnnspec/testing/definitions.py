@@ -133,22 +133,20 @@ def global_max_pool(layer: GlobalMaxPool, node: Node, params: Params, x: Array) 
 
 
 @defines
-def adaptive_avg_pool(layer: AdaptiveAvgPool, node: Node, params: Params, x: Array) -> Array:
-    """The mean of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
-    return adaptively(node, x, np.mean)
+def adaptive_max_pool(layer: AdaptiveMaxPool, node: Node, params: Params, x: Array) -> Array:
+    """The maximum of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
+    y = np.zeros(node.shape)
+    for c, *at in np.ndindex(*node.shape):
+        y[c, *at] = x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))].max()
+    return y
 
 
 @defines
-def adaptive_max_pool(layer: AdaptiveMaxPool, node: Node, params: Params, x: Array) -> Array:
-    """The maximum of each of the windows of adaptive_avg_pool."""
-    return adaptively(node, x, np.max)
-
-
-def adaptively(node: Node, x: Array, reduce: Callable[[Array], Any]) -> Array:
-    """Return one number for every window, from bound to bound, of every channel."""
+def adaptive_avg_pool(layer: AdaptiveAvgPool, node: Node, params: Params, x: Array) -> Array:
+    """The mean of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
     y = np.zeros(node.shape)
     for c, *at in np.ndindex(*node.shape):
-        y[c, *at] = reduce(x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))])
+        y[c, *at] = x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))].mean()
     return y
 
 

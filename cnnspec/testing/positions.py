@@ -1,4 +1,4 @@
-"""The definitions of the layers that move positions, sample between them, or weigh them against each other."""
+"""The definitions of the layers that sample between positions, or weigh them against each other."""
 
 from __future__ import annotations
 
@@ -9,60 +9,8 @@ import numpy as np
 
 from cnnspec.graph.graph import Node
 from cnnspec.layers.attention import Attention, PositionEmbedding
-from cnnspec.layers.geometry import AXES
-from cnnspec.layers.rearrange import DepthToSpace, Permute, Reshape, SpaceToDepth
 from cnnspec.layers.resize import Resize
 from cnnspec.testing.definitions import Array, Params, defines
-
-
-@defines
-def reshape(layer: Reshape, node: Node, params: Params, x: Array) -> Array:
-    """The numbers channel by channel and row by row, filled in in the same order."""
-    y = np.zeros(node.shape)
-    for at, number in zip(np.ndindex(*y.shape), x.flat, strict=True):
-        y[at] = number
-    return y
-
-
-@defines
-def permute(layer: Permute, node: Node, params: Params, x: Array) -> Array:
-    """The index of each number along the axis of each name, in the order of the names."""
-    y = np.zeros(node.shape)
-    named = ("channels", *AXES[x.ndim - 1])
-    for at in np.ndindex(*y.shape):
-        index = dict(zip(layer.axes, at, strict=True))
-        y[at] = x[*(index[name] for name in named)]
-    return y
-
-
-@defines
-def depth_to_space(layer: DepthToSpace, node: Node, params: Params, x: Array) -> Array:
-    """Channel k of o at place i·b + p of y is channel k·b² + p (crd) or p·o + k (dcr) at i of x."""
-    y = np.zeros(node.shape)
-    blocks = layer.blocks(node.shape)
-    for c, *at in np.ndindex(*y.shape):
-        y[c, *at] = x[deep_channel(layer, c, at, blocks, len(y)), *map(int.__floordiv__, at, blocks)]
-    return y
-
-
-@defines
-def space_to_depth(layer: SpaceToDepth, node: Node, params: Params, x: Array) -> Array:
-    """The inverse of depth_to_space."""
-    y = np.zeros(node.shape)
-    blocks = layer.blocks(node.shape)
-    for c, *at in np.ndindex(*x.shape):
-        y[deep_channel(layer, c, at, blocks, len(x)), *map(int.__floordiv__, at, blocks)] = x[c, *at]
-    return y
-
-
-def deep_channel(
-    layer: DepthToSpace | SpaceToDepth, c: int, at: list[int], blocks: tuple[int, ...], channels: int
-) -> int:
-    """Return the deep channel of the number of channel c, of so many, at a place."""
-    place = 0
-    for i, block in zip(at, blocks, strict=True):
-        place = place * block + i % block
-    return place * channels + c if layer.mode == "dcr" else c * math.prod(blocks) + place
 
 
 @defines

@@ -69,6 +69,11 @@ ROWS: list[tuple[Shape, str]] = [
     (IMAGE, "add: {a: [], b: [relu], c: []}"),
     (IMAGE, "multiply: {a: [], b: [scale], gate: [global_avg_pool], position: [slice: [0, 1]]}"),
     (IMAGE, "concat: {a: [], b: [slice: [1, 3]]}"),
+    (IMAGE, "reshape: [-1, 2, 2]"),
+    (IMAGE, "permute: [width, channels, height]"),
+    (IMAGE, "depth_to_space: 2"),
+    ((2, 4, 6), "space_to_depth: [2, 3]"),
+    (IMAGE, "adaptive_max_pool: [2, 3]"),
 ]
 
 rows = pytest.mark.parametrize(("shape", "layer"), ROWS, ids=[layer for _, layer in ROWS])
@@ -224,13 +229,14 @@ def test_erf_is_that_of_the_standard_library() -> None:
 
 
 def test_activations_are_freed_once_read() -> None:
+    model(network((1, 2, 2), "relu")).predict(np.ones((1, 1, 2, 2)))  # imports what a plan takes
     m = model(network((1, 512, 512), *["relu"] * 12), "float32")
     x = np.ones((1, 1, 512, 512), np.float32)
     tracemalloc.start()
     m.predict(x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2.5 * x.nbytes
+    assert peak < 3 * x.nbytes  # the one value, the output, and the workspace of a block
 
 
 def test_columns_of_a_large_image_are_bounded() -> None:

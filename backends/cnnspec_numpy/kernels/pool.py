@@ -114,27 +114,30 @@ def adaptive_avg_pool(context: Context[AdaptiveAvgPool], x: Array) -> Result:
 
 def adaptive_max_pool(context: Context[AdaptiveMaxPool], x: Array) -> Result:
     """y = the largest of each window; the gradient goes to the first of the largest."""
-    (n, c), positions = x.shape[:2], context.node.shape[1:]
-    y, first = np.empty((n, c, *positions), x.dtype), np.empty((n, c, *positions), np.intp)
-
-    def window_of(array: Array, at: tuple[int, ...]) -> Array:
-        inside = (slice(*window.bounds[i]) for i, window in zip(at, context.node.windows, strict=True))
-        return view(array, EVERY, EVERY, *inside)
-
-    for at in np.ndindex(*positions):
-        flat = window_of(x, at).reshape(n, c, -1)
-        view(first, EVERY, EVERY, *at)[...] = flat.argmax(2)
-        view(y, EVERY, EVERY, *at)[...] = flat.max(2)
+    sizes, bounds = x.shape[2:], [window.bounds for window in context.node.windows]
+    y = np.empty((*x.shape[:2], *context.node.shape[1:]), x.dtype)
+    first = np.empty(y.shape, np.intp)
+    """The place of each maximum in its window, row by row."""
+    for at in np.ndindex(*y.shape[2:]):
+        flat = _in_window(x, bounds, at).reshape(*x.shape[:2], -1)
+        first[(..., *at)] = flat.argmax(2)
+        y[(..., *at)] = flat.max(2)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        dx = np.zeros_like(x)
-        for at in np.ndindex(*positions):
-            place = window_of(dx, at)
-            chosen = np.unravel_index(view(first, EVERY, EVERY, *at), place.shape[2:])
-            place[(*np.ogrid[:n, :c], *chosen)] += view(dy, EVERY, EVERY, *at)
+        dx = np.zeros((*x.shape[:2], *sizes), dy.dtype)
+        samples, channels = np.ogrid[: x.shape[0], : x.shape[1]]
+        for at in np.ndindex(*y.shape[2:]):
+            part = _in_window(dx, bounds, at)
+            place = np.unravel_index(first[(..., *at)], part.shape[2:])
+            part[(samples, channels, *place)] += dy[(..., *at)]
         return (dx,), {}
 
     return y, backward
+
+
+def _in_window(x: Array, bounds: list[tuple[tuple[int, int], ...]], at: tuple[int, ...]) -> Array:
+    """Return the elements of x [n, c, ...] under the window at a position, as a view."""
+    return view(x, EVERY, EVERY, *(slice(*bounds[axis][i]) for axis, i in enumerate(at)))
 
 
 def _sum_of_taps(x: Array, windows: Windows) -> Array:

@@ -1,9 +1,8 @@
-"""Layers that put the same numbers into another shape or order."""
+"""Layers that give the same numbers another shape, or another order of the axes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from cnnspec_numpy.kernels.base import Context, Result
 
 
 def reshape(context: Context[Reshape], x: Array) -> Result:
-    """x in another shape."""
+    """The numbers in their order."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         return (dy.reshape(x.shape),), {}
@@ -22,31 +21,56 @@ def reshape(context: Context[Reshape], x: Array) -> Result:
 
 
 def permute(context: Context[Permute], x: Array) -> Result:
-    """The axes in another order."""
-    return _moved(context, x)
+    """The axes in their new order, behind that of the samples."""
+    order = (0, *(1 + axis for axis in context.layer.order(context.node.in_shapes[0])))
+
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        return (np.ascontiguousarray(dy.transpose(np.argsort(order))),), {}
+
+    return np.ascontiguousarray(x.transpose(order)), backward
 
 
 def depth_to_space(context: Context[DepthToSpace], x: Array) -> Result:
-    """Blocks of positions filled from the channels."""
-    return _moved(context, x)
+    """Each group of channels becomes the blocks of one."""
+    layer, shape = context.layer, context.node.shape
+    blocks = layer.blocks(shape)
+
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        return (_to_channels(dy, blocks, layer.mode),), {}
+
+    return _to_blocks(x, blocks, layer.mode), backward
 
 
 def space_to_depth(context: Context[SpaceToDepth], x: Array) -> Result:
-    """Blocks of positions laid into the channels."""
-    return _moved(context, x)
-
-
-def _moved(context: Context[Any], x: Array) -> Result:
-    split, order = context.layer.moves(context.node.in_shapes[0])
+    """Each place of the blocks becomes a channel."""
+    layer = context.layer
+    blocks = layer.blocks(context.node.shape)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        ordered = [split[axis] for axis in order]
-        return (_in_order(dy, ordered, np.argsort(order).tolist(), x.shape[1:]),), {}
+        return (_to_blocks(dy, blocks, layer.mode),), {}
 
-    return _in_order(x, split, order, context.node.shape), backward
+    return _to_channels(x, blocks, layer.mode), backward
 
 
-def _in_order(x: Array, split: Sequence[int], order: Sequence[int], shape: Sequence[int]) -> Array:
-    """Return the samples of x, each split into axes, with these in another order, and in a shape."""
-    moved = x.reshape(len(x), *split).transpose(0, *(axis + 1 for axis in order))
-    return np.ascontiguousarray(moved).reshape(len(x), *shape)
+def _to_blocks(x: Array, blocks: tuple[int, ...], mode: str) -> Array:
+    """[n, c·b·b, h, w] -> [n, c, h·b, w·b]."""
+    n, rank = len(x), len(blocks)
+    c, sizes = x.shape[1] // math.prod(blocks), x.shape[2:]
+    split = (c, *blocks) if mode == "crd" else (*blocks, c)
+    channel, first = (1, 2) if mode == "crd" else (1 + rank, 1)
+    order = [0, channel]
+    for axis in range(rank):
+        order += [2 + rank + axis, first + axis]
+    y = x.reshape(n, *split, *sizes).transpose(order)
+    return y.reshape(n, c, *(size * b for size, b in zip(sizes, blocks, strict=True)))
+
+
+def _to_channels(x: Array, blocks: tuple[int, ...], mode: str) -> Array:
+    """[n, c, h·b, w·b] -> [n, c·b·b, h, w]."""
+    n, c, *sizes = x.shape
+    rank = len(blocks)
+    out = [size // b for size, b in zip(sizes, blocks, strict=True)]
+    separate = x.reshape(n, c, *(size for pair in zip(out, blocks, strict=True) for size in pair))
+    places, positions = range(3, 3 + 2 * rank, 2), range(2, 2 + 2 * rank, 2)
+    order = (0, 1, *places, *positions) if mode == "crd" else (0, *places, 1, *positions)
+    return separate.transpose(order).reshape(n, c * math.prod(blocks), *out)

@@ -101,6 +101,11 @@ def _is_stage(node: Node) -> bool:
     return len(node.inputs) == 1 and node.layer.elementwise and (not node.parameters or node.layer.affine_by_channel)
 
 
+def slides(node: Node) -> bool:
+    """Whether it is a window over two axes whose taps lie side by side."""
+    return len(node.windows) == 2 and all(w.dilation == 1 and not w.bounds for w in node.windows)
+
+
 def halves(node: Node) -> bool:
     """Whether it is a window of 2×2 that moves by 2, without padding."""
     return len(node.windows) == 2 and all(

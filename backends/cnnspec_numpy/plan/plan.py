@@ -14,6 +14,7 @@ from cnnspec.arrays import Array
 from cnnspec.graph.costs import peak_activation_bytes
 from cnnspec.graph.graph import Graph, Node
 from cnnspec_numpy.plan.arena import Arena, in_use
+from cnnspec_numpy.plan.bound import bound
 from cnnspec_numpy.plan.choice import Choice
 from cnnspec_numpy.plan.finish import Constants, Finish, nchw, spares
 from cnnspec_numpy.plan.functions import Call
@@ -21,7 +22,7 @@ from cnnspec_numpy.plan.lower import Operation, is_view
 from cnnspec_numpy.plan.memory import aligned, allocate, carve, peak
 from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
-from cnnspec_numpy.plan.value import Layout, Value, from_nchw
+from cnnspec_numpy.plan.value import Layout, Value
 from cnnspec_numpy.plan.weights import Prepared
 from cnnspec_numpy.threads import Barrier, Team
 
@@ -127,21 +128,20 @@ class Plan:
             copied.add(excess)
         self._allocate()
         self._bind()
+        self._inputs = {name: nchw(self._values[name, self._layout_of[name]]) for name in graph.inputs}
+        self._outputs = {name: nchw(value) for name, value in self._results.items()}
 
     # Values and steps
 
     def _place(self, choices: Sequence[Choice], copied: Set[str], most: float) -> str | None:
-        """Make the steps and the values, and decide which lie in others; the branches of those `copied` do not.
-
-        Return the largest concatenation whose branches lie in it at the peak, where that is more than `most` bytes.
-        """
+        """Make steps and values; return the largest value to be copied together, where they take more than `most`."""
         self.steps: list[Step] = []
         self._values: dict[tuple[str, Layout], Value] = {}
         self._layout_of: dict[str, Layout] = {}
         self._tasks: list[Computation | Conversion] = []
         for choice in choices:
             self._add(choice)
-        self._outputs = {name: self._as_written(name) for name in self.graph.outputs}
+        self._results = {name: self._as_written(name) for name in self.graph.outputs}
         written = self._place_channels(copied)
         self._place_in_place()
         taken, step = peak(value.region for value in in_use(self._values.values(), self.dtype))
@@ -279,6 +279,7 @@ class Plan:
             else:
                 step.lanes = [list(self._calls_of(task, memory, work, lane)) for lane in range(task.lanes)]
             step.lanes[0][:0] = self._arena.zeros.get(index, ())
+            step.lanes = [[bound(call) for call in calls] for calls in step.lanes]
         self._parts = self._divided()
         self._calls = [call for step in self.steps for calls in step.lanes for call in calls]
 
@@ -304,14 +305,13 @@ class Plan:
         for call in self._arena.zeros.get(-1, ()):
             call()
         for name, x in inputs.items():
-            value = self._values[name, self._layout_of[name]]
-            np.copyto(value.inner, from_nchw(value.layout, x))
+            np.copyto(self._inputs[name], x)
 
     def store(self, outputs: Mapping[str, Array]) -> None:
         """Copy the outputs to arrays [n, ...]."""
         for name, value in self._outputs.items():
             y = outputs[name]
-            np.copyto(y.reshape(nchw(value).shape), nchw(value))
+            np.copyto(y if y.shape == value.shape else y.reshape(value.shape), value)
 
     def run(self, team: Team | None = None) -> None:
         """Run every step, on a team's threads where its lanes are several."""

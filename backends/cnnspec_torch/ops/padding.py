@@ -53,8 +53,3 @@ def strides(windows: Sequence[Window]) -> list[int]:
 def pads_before(windows: Sequence[Window]) -> list[int]:
     """Return the padding before each axis."""
     return [w.before for w in windows]
-
-
-def dilations(windows: Sequence[Window]) -> list[int]:
-    """Return the dilation along each axis."""
-    return [w.dilation for w in windows]

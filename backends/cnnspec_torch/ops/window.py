@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from itertools import product
 from typing import Any
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.geometry import Window
-from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LpPool, MaxPool
+from cnnspec.layers.pool import AvgPool, LpPool, MaxPool
 from cnnspec_torch.layer import AnyLayer, LayerModule, Op
-from cnnspec_torch.ops.padding import bordered, dilations, kernels, pad_axes, padded, pads_before, strides, symmetric
+from cnnspec_torch.ops.padding import bordered, kernels, pad_axes, padded, pads_before, strides, symmetric
 
 
 def _avg_pool1d(
@@ -45,14 +45,15 @@ def conv(module: LayerModule[Conv], x: Tensor, weight: Tensor, bias: Tensor | No
         x, padding = padded(x, windows), [0] * len(windows)
     if module.layer.flip:
         weight = weight.flip(tuple(range(2, weight.ndim)))
-    return _CONV[len(windows)](x, weight, bias, strides(windows), padding, dilations(windows), module.layer.groups)
+    dilation = [w.dilation for w in windows]
+    return _CONV[len(windows)](x, weight, bias, strides(windows), padding, dilation, module.layer.groups)
 
 
 def conv_transpose(module: LayerModule[ConvTranspose], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     windows = module.node.windows
     whole = symmetric(windows)
     padding = pads_before(windows) if whole else [0] * len(windows)
-    extra, dilation = [w.extra for w in windows], dilations(windows)
+    extra, dilation = [w.extra for w in windows], [w.dilation for w in windows]
     y = _CONV_TRANSPOSE[len(windows)](x, weight, bias, strides(windows), padding, extra, module.layer.groups, dilation)
     # Torch takes no padding that differs on the two sides: what it would cut is cut here.
     return y if whole else y[:, :, *(slice(w.before, w.before + w.out) for w in windows)]
@@ -66,11 +67,12 @@ def _pool_pads(windows: Sequence[Window]) -> bool:
 def max_pool(module: LayerModule[MaxPool], x: Tensor) -> Tensor:
     windows = module.node.windows
     pool, kernel, stride = _MAX_POOL[len(windows)], kernels(windows), strides(windows)
+    dilation = [w.dilation for w in windows]
     if not torch.compiler.is_compiling() and _maximum_is_faster(x):
         return _maximum_over_windows(padded(x, windows, -torch.inf), windows)
     if _pool_pads(windows):
-        return pool(x, kernel, stride, pads_before(windows), dilations(windows))
-    return pool(padded(x, windows, -torch.inf), kernel, stride, 0, dilations(windows))
+        return pool(x, kernel, stride, pads_before(windows), dilation)
+    return pool(padded(x, windows, -torch.inf), kernel, stride, 0, dilation)
 
 
 def _maximum_is_faster(x: Tensor) -> bool:
@@ -82,25 +84,13 @@ def _maximum_over_windows(x: Tensor, windows: Sequence[Window]) -> Tensor:
     """Return the maximum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
     for axis, w in enumerate(windows, start=2):
         every = (slice(None),) * axis
-        first, *others = (x[*every, _under(w, i)] for i in range(w.kernel))
+        first, *others = (x[*every, _under(i, w)] for i in range(w.kernel))
         if others:
             first = torch.maximum(first, others[0])
         for tap in others[1:]:
             torch.maximum(first, tap, out=first)
         x = first
     return x
-
-
-def _under(w: Window, tap: int) -> slice:
-    """Return the elements under a tap of every window of a padded axis."""
-    first = tap * w.dilation
-    return slice(first, first + (w.out - 1) * w.stride + 1, w.stride)
-
-
-def _taps(x: Tensor, windows: Sequence[Window]) -> Iterator[Tensor]:
-    """Yield the elements under each tap of all windows of the padded x, [n, c, *out]."""
-    for tap in product(*(range(w.kernel) for w in windows)):
-        yield x[:, :, *map(_under, windows, tap)]
 
 
 def avg_pool(module: LayerModule[AvgPool], x: Tensor) -> Tensor:
@@ -111,19 +101,33 @@ def avg_pool(module: LayerModule[AvgPool], x: Tensor) -> Tensor:
         return pool(x, kernel, stride, pads_before(windows), count_include_pad=counts)
     counted = pad_axes(torch.ones_like(x[:1, :1]), [(w.before, w.after) for w in windows], float(counts))
     counted = pad_axes(counted, [(0, w.extra) for w in windows])
-    images = padded(x, windows), counted
-    if dilated:  # which torch's pool cannot be
-        total, count = (reduce(torch.add, _taps(image, windows)) for image in images)
-    else:
-        total, count = (pool(image, kernel, stride, divisor_override=1) for image in images)
+    if dilated:
+        return _sum_of_taps(padded(x, windows), windows) / _sum_of_taps(counted, windows)
+    total, count = (pool(image, kernel, stride, divisor_override=1) for image in (padded(x, windows), counted))
     return total / count
 
 
 def lp_pool(module: LayerModule[LpPool], x: Tensor) -> Tensor:
     # Unlike F.lp_pool, of absolute values, and with a gradient of 0 where all are 0.
     windows = module.node.windows
-    norm: Tensor = torch.linalg.vector_norm(torch.stack([*_taps(padded(x, windows), windows)]), module.layer.p, 0)
+    x = padded(x, windows)
+    taps = [x[:, :, *map(_under, tap, windows)] for tap in product(*(range(w.kernel) for w in windows))]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(taps), module.layer.p, 0)
     return norm
+
+
+def _under(tap: int, w: Window) -> slice:
+    """Return the elements along one axis of a padded tensor that a tap lies on, at all positions."""
+    first = tap * w.dilation
+    return slice(first, first + (w.out - 1) * w.stride + 1, w.stride)
+
+
+def _sum_of_taps(x: Tensor, windows: Sequence[Window]) -> Tensor:
+    """Return the sum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
+    for axis, w in enumerate(windows, start=2):
+        every = (slice(None),) * axis
+        x = reduce(torch.add, (x[*every, _under(i, w)] for i in range(w.kernel)))
+    return x
 
 
 def global_avg_pool(module: AnyLayer, x: Tensor) -> Tensor:
@@ -135,11 +139,11 @@ def global_max_pool(module: AnyLayer, x: Tensor) -> Tensor:
     return _ADAPTIVE_MAX_POOL[x.ndim - 2](x, 1).flatten(1)
 
 
-def adaptive_avg_pool(module: LayerModule[AdaptiveAvgPool], x: Tensor) -> Tensor:
-    sizes = module.node.shape[1:]
-    return _ADAPTIVE_AVG_POOL[len(sizes)](x, sizes)
-
-
-def adaptive_max_pool(module: LayerModule[AdaptiveMaxPool], x: Tensor) -> Tensor:
+def adaptive_max_pool(module: AnyLayer, x: Tensor) -> Tensor:
     sizes = module.node.shape[1:]
     return _ADAPTIVE_MAX_POOL[len(sizes)](x, sizes)
+
+
+def adaptive_avg_pool(module: AnyLayer, x: Tensor) -> Tensor:
+    sizes = module.node.shape[1:]
+    return _ADAPTIVE_AVG_POOL[len(sizes)](x, sizes)
