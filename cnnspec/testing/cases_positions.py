@@ -25,6 +25,8 @@ RESIZE = [
         half="resize: {scale: 0.5, rounding: round_prefer_ceil}",
         floor="resize: {size: 3, rounding: floor}",
         ceil="resize: {size: [6, 8], rounding: ceil, coordinates: asymmetric}",
+        as_torch_nearest="resize: {size: [7, 3], coordinates: asymmetric, rounding: floor}",
+        as_torch_nearest_exact="resize: {size: [2, 8], rounding: round_prefer_ceil}",
         bilinear="resize: {size: 6, mode: bilinear}",
         bicubic="resize: {scale: 2, mode: bicubic, cubic_coeff: -0.5}",
         one="resize: {size: 1, mode: linear, coordinates: align_corners}",
@@ -34,7 +36,7 @@ RESIZE = [
     *rows(
         "resize",
         VOLUME,
-        volume="resize: {scale: [2, 0.7, 1.5], mode: nearest}",
+        volume_nearest="resize: {scale: [2, 0.7, 1.5], mode: nearest}",
         volume_trilinear="resize: {size: [3, 2, 5], mode: trilinear, coordinates: align_corners}",
         volume_cubic="resize: {size: [3, 2, 1], mode: cubic}",
     ),
@@ -53,7 +55,7 @@ POOL = [
     *rows("lp_pool", SEQUENCE, sequence="lp_pool: {kernel: 3, p: 3}"),
     *rows("lp_pool", VOLUME, volume="lp_pool: {kernel: [2, 2, 1], stride: 1}"),
     network(
-        "adaptive_max_pool-halves",
+        "conv-then-adaptive-max-pool",
         "- conv: {channels: 3, kernel: 3, padding: same}\n- adaptive_max_pool: [3, 2]",
         (2, 6, 4),
     ),
