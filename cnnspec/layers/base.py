@@ -160,7 +160,7 @@ class Layer(BaseModel):
         raise NotImplementedError
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
-        """Return the multiply-accumulates for one sample, as convolutions and dense layers count them, without bias."""
+        """Return the multiply-accumulates for one sample, as convolutions, dense layers and attention have them."""
         raise NotImplementedError
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
@@ -206,7 +206,7 @@ def undeclared(cls: type[Layer]) -> list[str]:
 
 
 class WithoutMacs(Layer):
-    """Layers without multiply-accumulates: all but convolutions and dense layers."""
+    """Layers without multiply-accumulates: all but convolutions, dense layers and attention."""
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return 0."""
