@@ -37,23 +37,42 @@ class LayerModule(nn.Module, Generic[L]):
             if node.arrays[name] not in arrays:
                 arrays[node.arrays[name]] = _allocated(parameter, device, dtype)
             tensor = arrays[node.arrays[name]]
+            owner, own = self._place(name, create=True)
             if isinstance(tensor, nn.Parameter):
-                self.register_parameter(name, tensor)
+                owner.register_parameter(own, tensor)
             else:
-                self.register_buffer(name, tensor)
+                owner.register_buffer(own, tensor)
 
     @property
     def layer(self) -> L:
         """The layer's fields."""
         return self.node.layer  # type: ignore[return-value]
 
+    def _place(self, name: str, create: bool = False) -> tuple[nn.Module, str]:
+        """Return the module that holds a parameter, and the name that it has there: `out_proj.weight` is in a part."""
+        part, _, own = name.rpartition(".")
+        if create and part and part not in self._modules:
+            self._modules[part] = nn.Module()
+        owner = self._modules[part] if part else self
+        assert owner is not None
+        return owner, own
+
+    def tensor(self, name: str) -> Tensor:
+        """Return a parameter or buffer."""
+        owner, own = self._place(name)
+        found: Tensor = getattr(owner, own)
+        return found
+
+    def _parameters_by_argument(self) -> dict[str, Tensor]:
+        return {name.replace(".", "_"): self.tensor(name) for name in self.names}
+
     def forward(self, *inputs: Tensor, **arguments: Tensor) -> Tensor:
         """x [n, ...] -> y [n, ...]."""
-        return self.op(self, *inputs, **{name: getattr(self, name) for name in self.names}, **arguments)
+        return self.op(self, *inputs, **self._parameters_by_argument(), **arguments)
 
     def bound(self) -> Callable[..., Tensor]:
         """Return `forward` with the tensors of this time, which nothing looks up when it is called."""
-        return partial(self.op, self, **{name: getattr(self, name) for name in self.names})
+        return partial(self.op, self, **self._parameters_by_argument())
 
     def extra_repr(self) -> str:
         """The kind, and the shapes of inputs and output."""

@@ -90,7 +90,7 @@ class SpecModule(nn.Module):
 
     def arrays(self) -> dict[str, Tensor]:
         """Return every parameter and buffer by its name in the graph, in the graph's order."""
-        return {name: getattr(layer, key) for layer in self.layers() for key, name in layer.node.arrays.items()}
+        return {name: layer.tensor(key) for layer in self.layers() for key, name in layer.node.arrays.items()}
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Array]) -> None:

@@ -78,7 +78,8 @@ class Plan:
 
     def _call(self, node: Node, overwrites: bool) -> Call:
         arrays = {key: self.arrays[name].detach() for key, name in node.arrays.items()}
-        if self.packs and node.kind == "conv" and len(node.windows) == 2 and arrays["weight"].dtype == torch.float32:
+        packs = self.packs and node.kind == "conv" and len(node.windows) == 2 and node.layer.pads_with_zeros
+        if packs and arrays["weight"].dtype == torch.float32:
             return PackedConv(node, **arrays)
         if overwrites:
             return IN_PLACE[node.kind](node.layer)

@@ -13,6 +13,7 @@ from onnx import helper
 
 from cnnspec.arrays import Array
 from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
+from cnnspec.bench.onnx_positions import EMITTERS_OF_POSITIONS, bordered
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers.geometry import Window
@@ -66,8 +67,11 @@ def _conv(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     weight = e.arrays[own["weight"]]
     flipped = [e.constant(np.flip(weight, tuple(range(2, weight.ndim))))] if layer.flip else []
+    fields = _window(node.windows)
+    if not layer.pads_with_zeros:
+        xs, fields["pads"] = [bordered(e, node, xs, layer.padding_mode)], [0] * len(fields["pads"])
     inputs = [*xs, *(flipped or e.arrays_of(own, "weight")), *e.arrays_of(own, "bias")]
-    return e.add("Conv", inputs, group=layer.groups, **_window(node.windows))
+    return e.add("Conv", inputs, group=layer.groups, **fields)
 
 
 def _conv_transpose(e: Emitter, node: Node, xs: Names, own: Own) -> str:
@@ -200,9 +204,7 @@ def _upsample(e: Emitter, node: Node, xs: Names, own: Own) -> str:
 
 def _pad(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
-    before, after = ([getattr(w, side) for w in node.windows] for side in ("before", "after"))
-    pads = e.numbers([0, 0, *before, 0, 0, *after])
-    return e.add("Pad", [*xs, pads, e.constant(np.array(layer.value))], mode=layer.mode)
+    return bordered(e, node, xs, layer.mode, layer.value)
 
 
 def _crop(e: Emitter, node: Node, xs: Names, own: Own) -> str:
@@ -298,6 +300,7 @@ EMITTERS: dict[str, Emit] = {
     "permute": _rearranged,
     "depth_to_space": _rearranged,
     "space_to_depth": _rearranged,
+    **EMITTERS_OF_POSITIONS,
     "dropout": lambda e, node, xs, own: xs[0],
     "upsample": _upsample,
     "pad": _pad,

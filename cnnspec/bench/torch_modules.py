@@ -7,7 +7,7 @@ Python for each layer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -16,10 +16,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnspec.arrays import Array
+from cnnspec.bench import torch_positions
+from cnnspec.bench.torch_parts import (
+    Apply,
+    ChannelsLast,
+    Parameters,
+    Scale,
+    bordered,
+    by_rank,
+    loaded,
+    of_axes,
+    pads_of,
+    symmetric,
+)
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
-from cnnspec.layers import Shape
-from cnnspec.layers.geometry import Window
 
 
 def to_modules(graph: Graph, arrays: Mapping[str, Array], dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -44,44 +55,6 @@ def to_modules(graph: Graph, arrays: Mapping[str, Array], dtype: torch.dtype = t
     return torch.fx.GraphModule(root, traced)
 
 
-class _Apply(nn.Module):
-    """A function of tensors as a module."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *xs: Tensor) -> Tensor:
-        return self.function(*xs)
-
-
-class _Scale(nn.Module):
-    """Each channel times a learned factor."""
-
-    def __init__(self, weight: nn.Parameter, rank: int) -> None:
-        super().__init__()
-        self.weight = weight
-        self.shape = (-1, *[1] * (rank - 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight.view(self.shape)
-
-
-class _ChannelsLast(nn.Module):
-    """A module over the last axis, applied to the channels."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.module(x.movedim(1, -1))
-        return y.movedim(-1, 1)
-
-
-Parameters = Mapping[str, nn.Parameter]
-
-
 def _module(node: Node, parameters: Parameters) -> nn.Module:
     make = MODULES.get(node.kind)
     if make is None:
@@ -89,89 +62,60 @@ def _module(node: Node, parameters: Parameters) -> nn.Module:
     return make(node, {key: parameters[name] for key, name in node.arrays.items()})
 
 
-def _loaded(module: nn.Module, own: Parameters) -> nn.Module:
-    """Give a module its parameters, which other modules may share, and its running statistics."""
-    for key, value in own.items():
-        if key in module._buffers:
-            setattr(module, key, value.data)
-        else:
-            setattr(module, key, value)
-    return module
-
-
 # Windows
-
-
-def _nn(name: str, shape: Shape, *arguments: Any, **fields: Any) -> nn.Module:
-    """Return a module of torch.nn that is there for each number of spatial axes: Conv1d, Conv2d, Conv3d."""
-    made: nn.Module = getattr(nn, f"{name}{len(shape) - 1}d")(*arguments, **fields)
-    return made
-
-
-def _of(windows: Sequence[Window], field: str) -> tuple[int, ...]:
-    return tuple(getattr(window, field) for window in windows)
-
-
-def _symmetric(windows: Sequence[Window]) -> bool:
-    return _of(windows, "before") == _of(windows, "after")
-
-
-def _pads(windows: Sequence[Window]) -> tuple[int, ...]:
-    """Return left, right, top, bottom with what ceil rounding reaches, as nn.ConstantPad2d takes them."""
-    return tuple(n for w in reversed(windows) for n in (w.before, w.after + w.extra))
 
 
 def _conv(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     windows = node.windows
-    symmetric = _symmetric(windows)
-    padding = _of(windows, "before") if symmetric else 0
-    conv = _nn("Conv", node.shape, *_sizes(node), padding=padding, **_fields(node, own))
+    own_padding = layer.pads_with_zeros and symmetric(windows)
+    padding = of_axes(windows, "before") if own_padding else 0
+    conv = by_rank("Conv", node.shape, *_sizes(node), padding=padding, **_fields(node, own))
     if layer.flip:
         weight = own["weight"].detach()
         own = {**own, "weight": nn.Parameter(weight.flip(tuple(range(2, weight.ndim))))}
-    _loaded(conv, own)
-    return conv if symmetric else nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), conv)
+    loaded(conv, own)
+    return conv if own_padding else nn.Sequential(bordered(node, layer.padding_mode), conv)
 
 
 def _sizes(node: Node) -> tuple[Any, ...]:
     """Return input channels, output channels and kernel, as torch's convolutions take them."""
-    return node.in_shapes[0][0], node.shape[0], _of(node.windows, "kernel")
+    return node.in_shapes[0][0], node.shape[0], of_axes(node.windows, "kernel")
 
 
 def _fields(node: Node, own: Parameters) -> dict[str, Any]:
     layer: Any = node.layer
-    stride, dilation = _of(node.windows, "stride"), _of(node.windows, "dilation")
+    stride, dilation = of_axes(node.windows, "stride"), of_axes(node.windows, "dilation")
     return {"stride": stride, "dilation": dilation, "groups": layer.groups, "bias": "bias" in own}
 
 
 def _conv_transpose(node: Node, own: Parameters) -> nn.Module:
     windows = node.windows
-    symmetric = _symmetric(windows)
-    padding, extra = _of(windows, "before") if symmetric else 0, _of(windows, "extra")
+    whole = symmetric(windows)
+    padding, extra = of_axes(windows, "before") if whole else 0, of_axes(windows, "extra")
     fields = _fields(node, own) | {"padding": padding, "output_padding": extra}
-    conv = _loaded(_nn("ConvTranspose", node.shape, *_sizes(node), **fields), own)
-    if symmetric:
+    conv = loaded(by_rank("ConvTranspose", node.shape, *_sizes(node), **fields), own)
+    if whole:
         return conv
     kept = tuple(slice(w.before, w.before + w.out) for w in windows)
-    return nn.Sequential(conv, _Apply(lambda x: x[:, :, *kept]))
+    return nn.Sequential(conv, Apply(lambda x: x[:, :, *kept]))
 
 
 def _torch_pads(node: Node) -> bool:
     """Whether torch's pools take the padding themselves: they refuse pads of more than half a window."""
-    return _symmetric(node.windows) and all(2 * w.before <= w.kernel for w in node.windows)
+    return symmetric(node.windows) and all(2 * w.before <= w.kernel for w in node.windows)
 
 
 def _max_pool(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     windows = node.windows
-    kernel, stride = _of(windows, "kernel"), _of(windows, "stride")
-    dilation = _of(windows, "dilation")
+    kernel, stride = of_axes(windows, "kernel"), of_axes(windows, "stride")
+    dilation = of_axes(windows, "dilation")
     if _torch_pads(node):
         ceil = layer.rounding == "ceil"
-        return _nn("MaxPool", node.shape, kernel, stride, _of(windows, "before"), dilation, ceil_mode=ceil)
-    pad = _nn("ConstantPad", node.shape, _pads(windows), -torch.inf)
-    return nn.Sequential(pad, _nn("MaxPool", node.shape, kernel, stride, 0, dilation))
+        return by_rank("MaxPool", node.shape, kernel, stride, of_axes(windows, "before"), dilation, ceil_mode=ceil)
+    pad = by_rank("ConstantPad", node.shape, pads_of(windows), -torch.inf)
+    return nn.Sequential(pad, by_rank("MaxPool", node.shape, kernel, stride, 0, dilation))
 
 
 def _avg_pool(node: Node, own: Parameters) -> nn.Module:
@@ -179,72 +123,69 @@ def _avg_pool(node: Node, own: Parameters) -> nn.Module:
     windows, counts = node.windows, layer.count_padding
     if any(w.dilation > 1 for w in windows):
         raise BackendError(f"torch.nn has no avg_pool with gaps between the taps (`{node.name}`)")
-    kernel, stride = _of(windows, "kernel"), _of(windows, "stride")
+    kernel, stride = of_axes(windows, "kernel"), of_axes(windows, "stride")
     if _torch_pads(node):
         ceil = layer.rounding == "ceil"
-        return _nn("AvgPool", node.shape, kernel, stride, _of(windows, "before"), ceil, counts)
+        return by_rank("AvgPool", node.shape, kernel, stride, of_axes(windows, "before"), ceil, counts)
     # The mean of each window by the share of its elements that count, which is computed once.
     ones = torch.ones(1, 1, *node.in_shapes[0][1:], dtype=torch.float64)
     counted = F.pad(ones, [n for w in reversed(windows) for n in (w.before, w.after)], value=float(counts))
     counted = F.pad(counted, [n for w in reversed(windows) for n in (0, w.extra)])
-    pool = _nn("AvgPool", node.shape, kernel, stride)
+    pool = by_rank("AvgPool", node.shape, kernel, stride)
     share = pool(counted)
-    return nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), pool, _Apply(lambda x: x / share.to(x.dtype)))
+    return nn.Sequential(by_rank("ZeroPad", node.shape, pads_of(windows)), pool, Apply(lambda x: x / share.to(x.dtype)))
 
 
 def _rearranged(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     sizes, order = layer.split(node.in_shapes[0])
     axes, shape = (0, *(1 + axis for axis in order)), node.shape
-    return _Apply(lambda x: x.reshape(-1, *sizes).permute(axes).reshape(-1, *shape))
+    return Apply(lambda x: x.reshape(-1, *sizes).permute(axes).reshape(-1, *shape))
 
 
 def _global_pool(name: str) -> Callable[[Node, Parameters], nn.Module]:
-    return lambda node, own: nn.Sequential(_nn(name, node.in_shapes[0], 1), nn.Flatten())
+    return lambda node, own: nn.Sequential(by_rank(name, node.in_shapes[0], 1), nn.Flatten())
 
 
 def _pad(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    pads: Any = _pads(node.windows)
-    if layer.mode == "constant":
-        return _nn("ConstantPad", node.shape, pads, layer.value)
-    return _nn("ReflectionPad" if layer.mode == "reflect" else "ReplicationPad", node.shape, pads)
+    return bordered(node, layer.mode, layer.value)
 
 
 def _crop(node: Node, own: Parameters) -> nn.Module:
     kept = tuple(slice(-w.before, w.out - w.before) for w in node.windows)
-    return _Apply(lambda x: x[:, :, *kept])
+    return Apply(lambda x: x[:, :, *kept])
 
 
 def _slice(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     first, end = layer.channels
-    return _Apply(lambda x: x[:, first:end])
+    return Apply(lambda x: x[:, first:end])
 
 
 # Everything else
 
 
 def _dense(node: Node, own: Parameters) -> nn.Module:
-    return _loaded(nn.Linear(node.in_shapes[0][0], node.shape[0], "bias" in own), own)
+    return loaded(nn.Linear(node.in_shapes[0][0], node.shape[0], "bias" in own), own)
 
 
 def _batch_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     # BatchNorm1d is that of vectors, too.
     shape = node.shape if len(node.shape) > 1 else (*node.shape, 1)
-    return _loaded(_nn("BatchNorm", shape, node.shape[0], layer.eps, layer.momentum), own)
+    return loaded(by_rank("BatchNorm", shape, node.shape[0], layer.eps, layer.momentum), own)
 
 
 def _layer_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    norm = _loaded(nn.LayerNorm(own["weight"].shape, layer.eps), own)
-    return _ChannelsLast(norm) if layer.axes == "channels" and len(node.shape) > 1 else norm
+    norm = loaded(nn.LayerNorm(own["weight"].shape, layer.eps), own)
+    return ChannelsLast(norm) if layer.axes == "channels" and len(node.shape) > 1 else norm
 
 
 def _group_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    return _loaded(nn.GroupNorm(layer.groups, node.shape[0], layer.eps), own)
+    return loaded(nn.GroupNorm(layer.groups, node.shape[0], layer.eps), own)
 
 
 def _local_response_norm(node: Node, own: Parameters) -> nn.Module:
@@ -255,7 +196,7 @@ def _local_response_norm(node: Node, own: Parameters) -> nn.Module:
 def _scale(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     value = layer.value
-    return _Scale(own["weight"], len(node.shape)) if own else _Apply(lambda x: x * value)
+    return Scale(own["weight"], len(node.shape)) if own else Apply(lambda x: x * value)
 
 
 def _upsample(node: Node, own: Parameters) -> nn.Module:
@@ -265,7 +206,7 @@ def _upsample(node: Node, own: Parameters) -> nn.Module:
 
 
 def _prelu(node: Node, own: Parameters) -> nn.Module:
-    return _loaded(nn.PReLU(own["weight"].numel()), own)
+    return loaded(nn.PReLU(own["weight"].numel()), own)
 
 
 def _softplus(node: Node, own: Parameters) -> nn.Module:
@@ -282,7 +223,7 @@ def _multiply(node: Node, own: Parameters) -> nn.Module:
             first = first * x.reshape(*x.shape, *[1] * (rank - x.ndim))
         return first
 
-    return _Apply(product)
+    return Apply(product)
 
 
 def _sum(first: Tensor, *others: Tensor) -> Tensor:
@@ -307,7 +248,7 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "avg_pool": _avg_pool,
     "global_avg_pool": _global_pool("AdaptiveAvgPool"),
     "global_max_pool": _global_pool("AdaptiveMaxPool"),
-    "adaptive_avg_pool": lambda node, own: _nn("AdaptiveAvgPool", node.shape, node.shape[1:]),
+    "adaptive_avg_pool": lambda node, own: by_rank("AdaptiveAvgPool", node.shape, node.shape[1:]),
     "flatten": _plain(nn.Flatten),
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,
@@ -317,7 +258,8 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "permute": _rearranged,
     "depth_to_space": _rearranged,
     "space_to_depth": _rearranged,
-    "adaptive_max_pool": lambda node, own: _nn("AdaptiveMaxPool", node.shape, node.shape[1:]),
+    "adaptive_max_pool": lambda node, own: by_rank("AdaptiveMaxPool", node.shape, node.shape[1:]),
+    **torch_positions.MODULES,
     "dropout": _with(nn.Dropout, "rate"),
     "upsample": _upsample,
     "pad": _pad,
@@ -341,8 +283,8 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "softplus": _softplus,
     "softmax": _plain(lambda: nn.Softmax(1)),
     "log_softmax": _plain(lambda: nn.LogSoftmax(1)),
-    "add": _plain(lambda: _Apply(_sum)),
+    "add": _plain(lambda: Apply(_sum)),
     "multiply": _multiply,
-    "concat": _plain(lambda: _Apply(lambda *xs: torch.cat(xs, 1))),
+    "concat": _plain(lambda: Apply(lambda *xs: torch.cat(xs, 1))),
 }
 """A module for each kind of layer, of its node and its parameters by key."""

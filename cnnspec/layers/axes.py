@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from cnnspec.layers.base import Shape, ShapeError
-from cnnspec.layers.geometry import AXES, SIDES, AxisPadding, EachSide, Padding, Sides, Sizes, Total, split_total
+from cnnspec.layers.geometry import AXES, SIDES, AxisPadding, EachSide, Padding, Sides, Total, split_total
 from cnnspec.wording import names
 
 # The number of spatial axes is called the rank here.
@@ -22,9 +24,12 @@ def spatial(kind: str, shape: Shape) -> Shape:
     return shape[1:]
 
 
-def along_axes(sizes: Sizes, rank: int, field: str) -> tuple[int, ...]:
+Number = TypeVar("Number", int, float)
+
+
+def along_axes(sizes: Number | tuple[Number, ...], rank: int, field: str) -> tuple[Number, ...]:
     """Return the size along each of `rank` axes; raise ShapeError where the field has one for another number."""
-    if isinstance(sizes, int):
+    if not isinstance(sizes, tuple):
         return (sizes,) * rank
     if len(sizes) != rank:
         raise wrong_rank(field, f"has {_counted(len(sizes), 'size')}", rank, f"takes one number or {axis_list(rank)}")
@@ -49,6 +54,21 @@ def _by_side(elements: dict[str, int], rank: int, field: str) -> tuple[tuple[int
         raise wrong_rank(field, f"names `{absent[0]}`", rank, f"takes {names(sides)}")
     sizes = [elements.get(side, 0) for side in sides]
     return tuple(zip(sizes[::2], sizes[1::2], strict=True))
+
+
+_INTERPOLATED = {"bilinear": ("linear", 2), "trilinear": ("linear", 3), "bicubic": ("cubic", 2)}
+
+
+def check_mode(mode: str, rank: int) -> None:
+    """Raise ShapeError where a mode of interpolation is the name for another number of axes."""
+    plain, axes = _INTERPOLATED.get(mode, (mode, rank))
+    if axes != rank:
+        raise ShapeError(
+            "wrong-rank",
+            f"`{mode}` interpolates {axes} axes, and the input of `{{name}}` has {rank}",
+            field="mode",
+            remedies=(f"`{plain}`",),
+        )
 
 
 def wrong_rank(field: str, what: str, rank: int, label: str) -> ShapeError:

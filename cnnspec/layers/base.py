@@ -66,7 +66,9 @@ class Parameter(NamedTuple):
 
     `fill` is the constant it begins with; None draws it by `scheme`, or by the network's default scheme, from
     `fan_in` and `fan_out`. `numbers` are those that the spec carries. A parameter that is not `trainable`
-    (a running mean) is state: saved with the weights, changed by no optimizer.
+    (a running mean) is state: saved with the weights, changed by no optimizer. `torch` is the scheme that PyTorch's
+    layer draws it by, where that is another than of its convolutions. With a `deviation`, no scheme counts: it is drawn
+    from the normal distribution of that standard deviation.
     """
 
     shape: Shape
@@ -76,6 +78,8 @@ class Parameter(NamedTuple):
     trainable: bool = True
     numbers: Numbers | None = None
     scheme: str | None = None
+    torch: str = DEFAULT_SCHEME
+    deviation: float | None = None
 
     @property
     def size(self) -> int:
@@ -156,7 +160,7 @@ class Layer(BaseModel):
         raise NotImplementedError
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
-        """Return the multiply-accumulates for one sample, as convolutions and dense layers count them, without bias."""
+        """Return the multiply-accumulates for one sample, as convolutions, dense layers and attention have them."""
         raise NotImplementedError
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
@@ -202,7 +206,7 @@ def undeclared(cls: type[Layer]) -> list[str]:
 
 
 class WithoutMacs(Layer):
-    """Layers without multiply-accumulates: all but convolutions and dense layers."""
+    """Layers without multiply-accumulates: all but convolutions, dense layers and attention."""
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return 0."""

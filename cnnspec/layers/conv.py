@@ -9,7 +9,7 @@ from cnnspec.layers.axes import along_axes, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
 from cnnspec.layers.geometry import AXES, Axis, TransposedAxis, transposed_window, window
-from cnnspec.layers.window import does_not_fit, slide
+from cnnspec.layers.window import check_border, does_not_fit, slide
 from cnnspec.wording import product
 
 Scheme = Literal[
@@ -54,19 +54,24 @@ class Weighted(Layer):
         return weight.reshape(weight.shape[0], -1).sum(1)
 
 
-def divide(groups: int, *channels: tuple[int, str]) -> None:
+def divisors(n: int) -> list[int]:
+    """Return the divisors of n up to 1024 and their complements, in order."""
+    small = [d for d in range(1, min(n, 1024) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
+
+
+def divide(groups: int, *channels: tuple[int, str], field: str = "groups") -> None:
     """Raise ShapeError where groups do not divide the channels, each given as a number and its name."""
     for count, what in channels:
         if count % groups:
             common = math.gcd(*(count for count, _ in channels))
-            divisors = [d for d in range(1, min(common, 1024) + 1) if common % d == 0]
-            near = sorted(divisors, key=lambda d: abs(d - groups))[:2]
+            near = sorted(divisors(common), key=lambda d: abs(d - groups))[:2]
             raise ShapeError(
                 "groups-do-not-divide",
-                f"{groups} groups do not divide {count} {what}",
-                field="groups",
+                f"{groups} {field} do not divide {count} {what}",
+                field=field,
                 label=f"{count} / {groups} is not whole",
-                remedies=tuple(f"`groups: {d}`" for d in sorted(near)),
+                remedies=tuple(f"`{field}: {d}`" for d in sorted(near)),
             )
 
 
@@ -82,7 +87,6 @@ class Conv(Weighted):
 
     kind = "conv"
     folds_affine_input = True
-    pads_with_zeros = True
 
     channels: Count
     """Output channels."""
@@ -91,13 +95,20 @@ class Conv(Weighted):
     stride: Size = 1
     """Step of the window."""
     padding: PaddingField = "valid"
-    """Zeros around the input; a number is the total of both sides."""
+    """Border around the input; a number is the total of both sides."""
     dilation: Size = 1
     """Distance between the taps of the window."""
     groups: Count = 1
     """Number of groups that the channels are split into; each reads only its own."""
     flip: bool = False
     """Rotate the kernel by 180°."""
+    padding_mode: Literal["zeros", "reflect", "edge", "circular"] = "zeros"
+    """What the border is filled with: zeros, the mirror image, the outermost numbers, or those of the other side."""
+
+    @property
+    def pads_with_zeros(self) -> bool:  # type: ignore[override]
+        """Whether the border is zeros."""
+        return self.padding_mode == "zeros"
 
     def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
         """Return the window along each axis."""
@@ -115,6 +126,7 @@ class Conv(Weighted):
         out = [window.out for window in windows]
         if min(out) < 1:
             raise does_not_fit(axes)
+        check_border(self.padding_mode, axes, inputs[0])
         return Inferred((self.channels, *out), windows)
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:

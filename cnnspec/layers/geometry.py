@@ -333,6 +333,10 @@ class ReceptiveField(NamedTuple):
         everything = self._replace(span=self.span + (self.cells - 1) * self.stride)
         return ReceptiveField(min(everything.size, self.inputs), self.jump, 1, self.inputs)
 
+    def everywhere(self) -> ReceptiveField:
+        """Return the field behind a layer each of whose elements reads every position: it is that of its neighbours."""
+        return self.whole()._replace(jump=0, cells=self.cells)
+
     def merged(self, *others: ReceptiveField) -> ReceptiveField:
         """Return the field behind a merge: the largest, spaced as in the branch with the most elements."""
         fields = (self, *others)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cnnspec.layers.axes import along_axes, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, whole_field
-from cnnspec.layers.fields import PaddingField, Size
+from cnnspec.layers.fields import Count, PaddingField, Size
 from cnnspec.layers.geometry import Axis, adaptive_window, window
 from cnnspec.layers.window import does_not_fit, slide
 
@@ -107,6 +107,26 @@ class AvgPool(Pool):
     def pads_with_zeros(self) -> bool:  # type: ignore[override]
         """Whether they do."""
         return self.count_padding
+
+
+class LpPool(Pool):
+    """The p-norm of each window: the p-th root of the sum of all |x| to the power of p.
+
+    x [n, c, h, w] -> y [n, c, oh, ow]
+
+        - lp_pool: {kernel: 2, p: 2}
+
+    As ONNX's LpPool; PyTorch's LPPool2d takes no absolute value, which differs for an odd p. The padding is zeros.
+    """
+
+    kind = "lp_pool"
+    linear = False
+    piecewise = True
+    commutes_with_affine = False
+    pads_with_zeros = True
+
+    p: Count = 2
+    """The exponent: 1 is the sum of absolute values, 2 the Euclidean norm."""
 
 
 class GlobalPool(WithoutMacs):

@@ -9,6 +9,7 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from cnnspec.layers.axes import along_axes, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
+from cnnspec.layers.conv import divisors
 from cnnspec.layers.fields import Size, fault
 from cnnspec.layers.geometry import AXES, AXIS_NAMES, MOST_SIZES, axes_of
 from cnnspec.layers.shape import Rearranged
@@ -72,14 +73,13 @@ class Reshape(Reordered):
         size = math.prod(inputs[0])
         given = math.prod(n for n in self.shape if n != INFERRED)
         if size % given or (INFERRED not in self.shape and size != given):
-            written = product([n for n in self.shape if n != INFERRED])
-            whole = INFERRED not in self.shape
+            others = product([n for n in self.shape if n != INFERRED])
             raise ShapeError(
                 "sizes-do-not-match",
                 f"`{{name}}` gets {size} numbers, which do not fill {format_shape(self.shape)}",
                 field="shape",
-                label=f"{written} = {given}" if whole else f"{size} / {given} is not whole",
-                remedies=(f"sizes whose product {'is' if whole else 'divides'} {size}",),
+                label=f"{others} = {given}" if INFERRED not in self.shape else f"{size} / {given} is not whole",
+                remedies=_fitting(self.shape, size) or _fitting((*self.shape[:-1], INFERRED), size),
             )
         return Inferred(tuple(size // given if n == INFERRED else n for n in self.shape))
 
@@ -90,6 +90,19 @@ class Reshape(Reordered):
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the product."""
         return [("numbers", f"{product(inputs[0])} = {product(shape)}")]
+
+
+def _fitting(shape: Shape, count: int) -> tuple[str, ...]:
+    """Return the shapes with `count` numbers that differ from this one in one size, the nearest first, at most two."""
+    found = []
+    for i, size in enumerate(shape):
+        others = math.prod(n for j, n in enumerate(shape) if j != i and n != INFERRED)
+        if size == INFERRED or count % others:
+            continue
+        fitting = divisors(count // others) if INFERRED in shape else [count // others]
+        away, near = min((abs(n - size), n) for n in fitting)
+        found.append((away, i, near))
+    return tuple(f"`{[*shape[:i], near, *shape[i + 1 :]]}`" for _, i, near in sorted(found)[:2])
 
 
 def _axis_names(value: Any) -> tuple[str, ...]:

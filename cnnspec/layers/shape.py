@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.axes import along_axes, padding_along, spatial
+from cnnspec.layers.axes import along_axes, check_mode, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, PaddingField, Range, Size
 from cnnspec.layers.geometry import AXES, centred_crop, window
-from cnnspec.layers.window import slide
+from cnnspec.layers.window import check_border, slide
 from cnnspec.wording import format_shape, noun
 
 
@@ -49,13 +49,7 @@ class Upsample(Rearranged):
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, h·scale, w·scale] for [c, h, w]."""
         sizes = spatial(self.kind, inputs[0])
-        if (rank := _INTERPOLATED_AXES.get(self.mode, len(sizes))) != len(sizes):
-            raise ShapeError(
-                "wrong-rank",
-                f"`{self.mode}` interpolates {rank} axes, and the input of `{{name}}` has {len(sizes)}",
-                field="mode",
-                remedies=("`linear`",),
-            )
+        check_mode(self.mode, len(sizes))
         return Inferred((inputs[0][0], *(n * scale for n, scale in zip(sizes, self.scales(inputs[0]), strict=True))))
 
     def scales(self, shape: Shape) -> tuple[int, ...]:
@@ -75,11 +69,8 @@ class Upsample(Rearranged):
         return [(name, f"{n} · {scale} = {out}") for name, n, scale, out in sizes]
 
 
-_INTERPOLATED_AXES = {"bilinear": 2, "trilinear": 3}
-
-
 class Pad(Rearranged):
-    """The input with a border of zeros (or another number), of its mirror image, or of its outermost numbers.
+    """The input with a border: zeros (or another number), its mirror image, its outermost numbers, or its other side.
 
     x [n, c, h, w] -> y [n, c, oh, ow]
 
@@ -91,7 +82,7 @@ class Pad(Rearranged):
 
     padding: PaddingField
     """The border; a number is the total of both sides."""
-    mode: Literal["constant", "reflect", "edge"] = "constant"
+    mode: Literal["constant", "reflect", "edge", "circular"] = "constant"
     """What the border is filled with."""
     value: float = 0.0
     """The number that a constant border is filled with."""
@@ -114,18 +105,8 @@ class Pad(Rearranged):
         pads = padding_along(self.padding, len(sizes))
         axes = [window(n, 1, 1, pad) for n, pad in zip(sizes, pads, strict=True)]
         windows = tuple(axis.resolved for axis in axes)
-        found = Inferred((inputs[0][0], *(axis.out for axis in axes)), windows)
-        if self.mode == "reflect" and any(max(axis.before, axis.after) >= axis.n for axis in axes):
-            near = zip(sizes, AXES[len(sizes)], strict=True)
-            raise ShapeError(
-                "size-too-large",
-                f"a mirror image cannot be wider than the {noun(inputs[0])}",
-                field="padding",
-                label=f"pads {found.pads}, of a {format_shape(sizes)} {noun(inputs[0])}",
-                remedies=(f"at most {' and '.join(f'{n - 1} in {axis}' for n, axis in near)} on each side",),
-                larger_input=True,
-            )
-        return found
+        check_border(self.mode, axes, inputs[0])
+        return Inferred((inputs[0][0], *(axis.out for axis in axes)), windows)
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input, at as many positions as there are now."""

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 from cnnspec.layers.axes import along_axes
-from cnnspec.layers.base import Fields, Inferred, Layer, ShapeError
+from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError
 from cnnspec.layers.geometry import AXES, Axis, Pads, Total, effective_kernel, split_total
-from cnnspec.wording import format_shape
+from cnnspec.wording import format_shape, noun
 
 
 def slide(seen: Fields, inferred: Inferred) -> Fields:
@@ -41,6 +41,27 @@ def does_not_fit(axes: Sequence[Axis]) -> ShapeError:
         remedies=(f"a kernel of at most {largest}{across}", f"`padding: same` (or {shown} in total)"),
         larger_input=True,
     )
+
+
+def check_border(mode: str, axes: Sequence[Axis], shape: Shape) -> None:
+    """Raise ShapeError where a border that copies numbers of the input [c, ...] has to copy more than there are."""
+    less = _FEWER.get(mode)
+    if less is None or all(max(axis.before, axis.after) <= axis.n - less for axis in axes):
+        return
+    pads = Pads(tuple((axis.before, axis.after) for axis in axes))
+    most = [f"{axis.n - less} in {name}" for axis, name in zip(axes, AXES[len(axes)], strict=True)]
+    raise ShapeError(
+        "size-too-large",
+        f"a {'mirror image' if mode == 'reflect' else 'circular border'} cannot be wider than the {noun(shape)}",
+        field="padding",
+        label=f"pads {pads}, of a {format_shape(shape[1:])} {noun(shape)}",
+        remedies=(f"at most {' and '.join(most)} on each side",),
+        larger_input=True,
+    )
+
+
+_FEWER = {"reflect": 1, "circular": 0}
+"""How many numbers of an axis a border cannot copy: a mirror image leaves out the outermost."""
 
 
 def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec.testing import cases_activation, cases_merge, cases_norm, cases_ranks, cases_rearrange
+from cnnspec.testing import cases_activation, cases_merge, cases_norm, cases_positions, cases_ranks, cases_rearrange
 from cnnspec.testing.case import IMAGE, VECTOR, Case, network, rows
 
 CONV = rows(
@@ -193,6 +193,7 @@ CASES: tuple[Case, ...] = (
     *cases_activation.CASES,
     *cases_merge.CASES,
     *TRAINING,
+    *cases_positions.CASES,
     *cases_ranks.CASES,
     *cases_rearrange.CASES,
 )

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cnnspec.graph.graph import Node
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.dense import Dense, Dropout, Flatten
-from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, LpPool, MaxPool
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 
 Array = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ def conv(layer: Conv, node: Node, params: Params, x: Array) -> Array:
     weight = params["weight"]
     if layer.flip:
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
-    x = bordered(node, x, 0.0, 0.0)
+    x = bordered(node, x, 0.0, 0.0) if layer.padding_mode == "zeros" else with_border(node, x, layer.padding_mode, 0.0)
     y = np.zeros(node.shape)
     outputs, *positions = node.shape
     inputs_to_each = weight.shape[1]
@@ -112,6 +112,12 @@ def avg_pool(layer: AvgPool, node: Node, params: Params, x: Array) -> Array:
     total = pooled(node, bordered(node, x, 0.0, 0.0), np.sum)
     counts = pooled(node, bordered(node, np.ones_like(x), float(layer.count_padding), 0.0), np.sum)
     return total / counts
+
+
+@defines
+def lp_pool(layer: LpPool, node: Node, params: Params, x: Array) -> Array:
+    """The p-th root of the sum of |x|^p over each window; padding counts as zeros."""
+    return pooled(node, bordered(node, np.abs(x) ** layer.p, 0.0, 0.0), np.sum) ** (1 / layer.p)
 
 
 @defines
@@ -196,17 +202,24 @@ def between(place: int, factor: int, n: int) -> list[tuple[int, float]]:
 @defines
 def pad(layer: Pad, node: Node, params: Params, x: Array) -> Array:
     """The input with a border."""
-    y = np.zeros(node.shape)
+    return with_border(node, x, layer.mode, layer.value)
+
+
+def with_border(node: Node, x: Array, mode: str, value: float) -> Array:
+    """Return x [c, ...] with the padding of the node's windows, filled with a number or with copies."""
     sizes = x.shape[1:]
-    for c, *at in np.ndindex(*node.shape):
+    y = np.zeros((len(x), *(w.before + n + w.after for w, n in zip(node.windows, sizes, strict=True))))
+    for c, *at in np.ndindex(*y.shape):
         places = [i - w.before for i, w in zip(at, node.windows, strict=True)]
-        if layer.mode == "reflect":
+        if mode == "reflect":
             y[c, *at] = x[c, *map(mirrored, places, sizes)]
-        elif layer.mode == "edge":
+        elif mode == "edge":
             y[c, *at] = x[c, *(min(max(i, 0), n - 1) for i, n in zip(places, sizes, strict=True))]
+        elif mode == "circular":
+            y[c, *at] = x[c, *(i % n for i, n in zip(places, sizes, strict=True))]
         else:
             inside = all(0 <= i < n for i, n in zip(places, sizes, strict=True))
-            y[c, *at] = x[c, *places] if inside else layer.value
+            y[c, *at] = x[c, *places] if inside else value
     return y
 
 

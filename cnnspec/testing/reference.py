@@ -15,7 +15,7 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.training import Train
 from cnnspec.layers.norm import BatchNorm
 from cnnspec.rng import dropout_mask
-from cnnspec.testing import functions, merges, rearranging  # noqa: F401  (imported to register definitions)
+from cnnspec.testing import functions, merges, positions, rearranging  # noqa: F401  (which registers definitions)
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, over_channels
 from cnnspec.training import losses
 

@@ -32,6 +32,7 @@ def initial(graph: Graph, seed: int, dtype: npt.DTypeLike = np.float64) -> Array
             if name in arrays:  # which another node shares
                 continue
             scheme = parameter.scheme or DEFAULT_SCHEME
+            scheme = parameter.torch if scheme == DEFAULT_SCHEME else scheme
             # Only PyTorch draws biases; the papers of the other schemes initialise them with zero.
             zero = key == "bias" and scheme != "torch"
             array = _begin(parameter, name, seed, "zeros" if zero else scheme, np.dtype(dtype))
@@ -63,11 +64,14 @@ def _begin(parameter: Parameter, name: str, seed: int, scheme: str, dtype: np.dt
             return values.reshape(shape) if parameter.numbers.shape else np.full(shape, values[0])
         if parameter.fill is not None:
             return np.full(shape, np.float64(parameter.fill).astype(dtype))
-    if scheme == "zeros":
+    if parameter.deviation is not None:
+        scheme, deviation = "_normal", parameter.deviation
+    elif scheme == "zeros":
         return np.zeros(shape, dtype)
-    if parameter.fan_in < 1:
+    elif parameter.fan_in < 1:
         raise ValueError(f"`{name}` has neither a fill nor a fan-in: its layer must define its initial values")
-    deviation = math.sqrt(variance(scheme, parameter.fan_in, parameter.fan_out))
+    else:
+        deviation = math.sqrt(variance(scheme, parameter.fan_in, parameter.fan_out))
     stream = rng.stream(seed, "weights", name)
     array = np.empty(parameter.size, dtype)
     for start in range(0, parameter.size, BLOCK):

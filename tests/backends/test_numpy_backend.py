@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from cnnspec_numpy import backend
-from cnnspec_numpy.kernels import KERNELS, correlation
+from cnnspec_numpy.kernels import KERNELS, attention, correlation
 from cnnspec_numpy.kernels.erf import erf
 
 import cnnspec
@@ -74,6 +74,13 @@ ROWS: list[tuple[Shape, str]] = [
     (IMAGE, "depth_to_space: 2"),
     ((2, 4, 6), "space_to_depth: [2, 3]"),
     (IMAGE, "adaptive_max_pool: [2, 3]"),
+    (IMAGE, "conv: {channels: 2, kernel: 3, padding: same, padding_mode: reflect}"),
+    (IMAGE, "pad: {padding: 5, mode: circular}"),
+    (IMAGE, "lp_pool: {kernel: 2, stride: 1, p: 3, dilation: 2}"),
+    (IMAGE, "resize: {scale: 0.7, mode: bicubic}"),
+    (IMAGE, "resize: [3, 9]"),
+    (IMAGE, "attention: 2"),
+    (IMAGE, "position_embedding"),
 ]
 
 rows = pytest.mark.parametrize(("shape", "layer"), ROWS, ids=[layer for _, layer in ROWS])
@@ -464,3 +471,17 @@ def test_a_package_adds_a_kernel() -> None:
 def test_a_broken_kernel_of_a_package_is_named() -> None:
     with pytest.raises(BackendError, match=r"the kernel of `cube`, foreign_kernels:cube, cannot be loaded"):
         backend.prepare(foreign(Cube()), {}, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_attention_in_blocks_of_some_positions_is_attention(monkeypatch, rows):
+    graph = network(IMAGE, "attention: 2")
+    x, dy = batch(graph), batch(graph)[::-1]
+    whole = model(graph).vjp(x, dy)
+    y = model(graph).predict(x)
+    monkeypatch.setattr(attention, "WORKSPACE", rows * 2 * 30 * 8)
+    dx, gradients = model(graph).vjp(x, dy)
+    np.testing.assert_allclose(model(graph).predict(x), y, rtol=1e-12)
+    np.testing.assert_allclose(dx, whole[0], rtol=1e-10, atol=1e-12)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, whole[1][name], rtol=1e-10, atol=1e-12)

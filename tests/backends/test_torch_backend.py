@@ -108,6 +108,14 @@ def test_state_dict_has_the_names_of_the_spec():
     assert set(cnnspec.to_torch(graph).state_dict()) == set(graph.parameters)
 
 
+def test_state_dict_of_attention_has_the_names_of_torch():
+    module = cnnspec.to_torch(cnnspec.loads("input: [4, 3, 3]\nlayers: [attention: {heads: 2, name: a}]\n").graph)
+    expected = torch.nn.MultiheadAttention(4, 2).state_dict()
+    assert {name: value.shape for name, value in module.state_dict().items()} == {
+        f"a.{name}": value.shape for name, value in expected.items()
+    }
+
+
 def test_state_dict_names_of_blocks_and_of_layers_named_like_methods():
     graph = cnnspec.loads("""
 cnnspec: 1

@@ -36,9 +36,16 @@ ZOO = {
 UNSUPPORTED = {
     "run_onnx": (
         "adaptive-max-pool", "avg-pool-dilated-ceil", "max-pool-dilated-ceil", "conv-transpose-dilated-output-padding",
-        "local-response-norm-even", "local-response-norm-sequence", "local-response-norm-volume",
+        "conv-then-adaptive-max-pool", "local-response-norm-even", "local-response-norm-sequence",
+        "local-response-norm-volume", "resize-sequence-cubic", "resize-volume-cubic",
     ),
-    "run_torch": ("avg-pool-dilated",),
+    "run_torch": (
+        "avg-pool-dilated", "max_pool-dilated-training", "lp-pool-one", "lp-pool-three", "lp-pool-ceil",
+        "lp-pool-dilated", "lp-pool-sequence", "resize-nearest", "resize-linear-half-pixel-scale",
+        "resize-linear-asymmetric", "resize-cubic-half-pixel-scale", "resize-cubic-asymmetric", "resize-half",
+        "resize-floor", "resize-ceil", "resize-bicubic", "resize-sequence", "resize-volume-nearest",
+        "resize-volume-cubic",
+    ),
 }  # fmt: skip
 """What the names of cases begin with that a peer has nothing for."""
 

@@ -102,7 +102,7 @@ examples: [{name: "zero: all", input: 0, output: 0, tolerance: 100}]
     first = render(graph).splitlines()[5]
     assert first == (
         "  - conv: {name: stage1.conv1, channels: 3, kernel: 3, stride: 1, padding: valid, dilation: 1, groups: 1, "
-        "flip: false, bias: false}"
+        "flip: false, padding_mode: zeros, bias: false}"
     )
 
 

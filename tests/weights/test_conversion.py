@@ -662,6 +662,38 @@ def test_resnet18_of_torch_and_of_the_spec_are_one_function(tmp_path, torch):
 # The commands
 
 
+def test_attention_takes_the_names_of_torch(tmp_path, torch):
+    """By name where the layers have the same, by order where they have not; both networks are one function."""
+    block = torch.nn.TransformerEncoderLayer(
+        8, 2, 16, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    torch.save(block.state_dict(), tmp_path / "block.pt")
+    spec = package.loads(
+        """
+input: {channels: 8, length: 5}
+layers:
+  - add: {main: [layer_norm: {name: norm1}, attention: {heads: 2, name: self_attn}], skip: []}
+  - add:
+      main:
+        - layer_norm: {name: norm2}
+        - conv: {name: linear1, channels: 16, kernel: 1, activation: gelu}
+        - conv: {name: linear2, channels: 8, kernel: 1}
+      skip: []
+"""
+    )
+    found = conversion.convert(spec.graph, tmp_path / "block.pt")
+    assert not any(pair.renamed for pair in found.pairs)
+    renamed = {f"encoder.{name}".replace("self_attn", "mha"): value for name, value in block.state_dict().items()}
+    torch.save(renamed, tmp_path / "renamed.pt")
+    ordered = conversion.convert(spec.graph, tmp_path / "renamed.pt")
+    x = np.random.default_rng(0).normal(size=(2, 8, 5)).astype(np.float32)
+    with torch.no_grad():
+        expected = block.eval()(torch.from_numpy(x).transpose(1, 2)).transpose(1, 2).numpy()
+    for converted in (found, ordered):
+        y = package.build(spec.graph, weights=converted.arrays).predict(x)
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_convert_show_run(cnnspec, tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     save_file(draw(THEIRS), tmp_path / "theirs.safetensors")

@@ -10,6 +10,7 @@ import cnnspec
 from cnnspec.errors import WeightsError
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.layers import Parameter
+from cnnspec.layers.attention import Attention, PositionEmbedding
 from cnnspec.layers.conv import Conv, ConvTranspose, Scheme
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.fields import Numbers
@@ -90,6 +91,30 @@ def test_ranges_are_those_of_torch_layers(layer, make):
             np.abs(initial(network(("c", layer), shape=(4, 9, 9)), seed)[f"c.{name}"]).max() for seed in range(200)
         ]
         assert max(ranges) == pytest.approx(bound, rel=0.01)
+
+
+def test_projections_of_attention_begin_as_torch_draws_them():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    ours = initial(network(("a", Attention(heads=4)), shape=(40, 3, 3)), 0)
+    theirs = dict(torch.nn.MultiheadAttention(40, 4).named_parameters())
+    assert {f"a.{name}": tuple(value.shape) for name, value in theirs.items()} == {k: v.shape for k, v in ours.items()}
+    for name, value in theirs.items():
+        # Of more than a thousand uniform numbers the largest is near the bound.
+        assert np.abs(ours[f"a.{name}"]).max() == pytest.approx(value.detach().abs().max().item(), rel=0.01)
+
+
+def test_the_scheme_of_the_network_counts_for_attention_too():
+    arrays = initial(network(("a", Attention(heads=4)), shape=(100, 3, 3), init="he_normal"), 0)
+    for name in ("in_proj_weight", "out_proj.weight"):
+        assert arrays[f"a.{name}"].var() == pytest.approx(2 / 100, rel=0.05)
+
+
+def test_position_embeddings_have_their_deviation_in_every_scheme():
+    for scheme in DRAWN:
+        arrays = initial(network(("p", PositionEmbedding(std=0.5)), shape=(30, 20, 20), init=scheme), 0)
+        assert arrays["p.weight"].std() == pytest.approx(0.5, rel=0.03)
+        assert np.abs(arrays["p.weight"]).max() > 1.5
 
 
 def test_zeros():

@@ -9,27 +9,28 @@ import numpy as np
 from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec_numpy.kernels.base import Context, Result, along_channels, sum_but_channels
+from cnnspec_numpy.kernels.border import bordered, bordered_backward
 from cnnspec_numpy.kernels.correlation import correlate, correlate_backward_input, weight_gradient
-from cnnspec_numpy.kernels.window import Windows, pad_axes, padded, pads_of, unpad
+from cnnspec_numpy.kernels.window import Windows, pad_axes, pads_of, unpad
 
 
 def conv(context: Context[Conv], x: Array) -> Result:
     """y = Σ weight · elements under the window, + bias."""
     layer, windows = context.layer, context.node.windows
+    pads, mode, sizes = pads_of(windows), layer.padding_mode, x.shape[2:]
     weight = _flipped(context.params["weight"], layer.flip)
-    y = correlate(padded(x, windows), weight, windows, layer.groups)
+    y = correlate(bordered(x, pads, mode), weight, windows, layer.groups)
     _add_bias(y, context.params)
 
     def backward(dy: Array) -> tuple[tuple[Array | None, ...], Arrays]:
-        dweight = weight_gradient(padded(x, windows), dy, weight, windows, layer.groups)
+        dweight = weight_gradient(bordered(x, pads, mode), dy, weight, windows, layer.groups)
         gradients = {"weight": _flipped(dweight, layer.flip)}
         if "bias" in context.params:
             gradients["bias"] = sum_but_channels(dy)
         if not context.needs_input_gradient:
             return (None,), gradients
-        sizes = x.shape[2:]
         dx = correlate_backward_input(dy, weight, _padded_sizes(sizes, windows), windows, layer.groups)
-        return (unpad(dx, pads_of(windows), sizes),), gradients
+        return (bordered_backward(dx, pads, sizes, mode),), gradients
 
     return y, backward
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.geometry import Window
-from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, LpPool, MaxPool
 from cnnspec_numpy.kernels.base import Context, Result
 from cnnspec_numpy.kernels.shape import weighted_sums
 from cnnspec_numpy.kernels.window import EVERY, Windows, pad_axes, padded, pads_of, taps, under, unpad, view
@@ -55,6 +55,23 @@ def avg_pool(context: Context[AvgPool], x: Array) -> Result:
         share = dy * factor
         for _, dtap in taps(dx, windows):
             dtap += share
+        return (unpad(dx, pads_of(windows), x.shape[2:]),), {}
+
+    return y, backward
+
+
+def lp_pool(context: Context[LpPool], x: Array) -> Result:
+    """y = (Σ |taps|^p)^(1/p); the gradient of a window of zeros is zero."""
+    windows, p = context.node.windows, context.layer.p
+    magnitude = abs(x) if p % 2 else x
+    y = _sum_of_taps(padded(magnitude**p, windows), windows) ** (1 / p)
+
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        bordered = padded(x, windows)
+        dx = np.zeros_like(bordered)
+        inverse = np.divide(1, y, out=np.zeros_like(y), where=y > 0)
+        for (_, tap), (_, dtap) in zip(taps(bordered, windows), taps(dx, windows), strict=True):
+            dtap += dy * np.sign(tap) * (abs(tap) * inverse) ** (p - 1)
         return (unpad(dx, pads_of(windows), x.shape[2:]),), {}
 
     return y, backward

@@ -10,24 +10,17 @@ import numpy as np
 from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 from cnnspec_numpy.kernels.base import Context, Result
-from cnnspec_numpy.kernels.window import EVERY, pad_axes, pads_of, unpad, view
+from cnnspec_numpy.kernels.border import along_axes, bordered, bordered_backward
+from cnnspec_numpy.kernels.window import pad_axes, pads_of, view
 
 
 def weighted_sums(x: Array, matrices: Sequence[Array]) -> Result:
     """Weighted sums along each spatial axis: x [n, c, h, w], matrices [oh, h] and [ow, w] -> y [n, c, oh, ow]."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        return (_along_axes(dy, [matrix.T for matrix in matrices]),), {}
+        return (along_axes(dy, [matrix.T for matrix in matrices]),), {}
 
-    return _along_axes(x, matrices), backward
-
-
-def _along_axes(x: Array, matrices: Sequence[Array]) -> Array:
-    *first, last = matrices
-    x = x @ last.T
-    for axis, matrix in enumerate(first, 2):
-        x = np.moveaxis(np.moveaxis(x, axis, -1) @ matrix.T, -1, axis)
-    return x
+    return along_axes(x, matrices), backward
 
 
 def upsample(context: Context[Upsample], x: Array) -> Result:
@@ -56,21 +49,12 @@ def interpolation(n: int, scale: int, dtype: np.dtype[np.generic]) -> Array:
 def pad(context: Context[Pad], x: Array) -> Result:
     """x with a border."""
     layer, pads, sizes = context.layer, pads_of(context.node.windows), x.shape[2:]
-    if layer.mode == "constant":
 
-        def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-            return (unpad(dy, pads, sizes),), {}
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        return (bordered_backward(dy, pads, sizes, layer.mode),), {}
 
-        return pad_axes(x, pads, layer.value), backward
-
-    # Which element of x each element of y copies, along each axis.
-    sources = [np.pad(np.arange(n), pair, layer.mode) for n, pair in zip(sizes, pads, strict=True)]
-
-    def copied_back(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        copies = [np.eye(n, dtype=dy.dtype)[source] for n, source in zip(sizes, sources, strict=True)]
-        return (_along_axes(dy, [matrix.T for matrix in copies]),), {}
-
-    return view(x, EVERY, EVERY, *np.ix_(*sources)), copied_back
+    y = pad_axes(x, pads, layer.value) if layer.mode == "constant" else bordered(x, pads, layer.mode)
+    return y, backward
 
 
 def crop(context: Context[Crop], x: Array) -> Result:

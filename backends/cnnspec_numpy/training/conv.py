@@ -40,8 +40,8 @@ class Convolution(Operation):
 
     @classmethod
     def applies(cls, node: Node) -> bool:
-        """Whether the windows have two axes."""
-        return len(node.windows) == 2
+        """Whether the windows have two axes, and zeros around their input."""
+        return len(node.windows) == 2 and (cls.transposed or node.layer.pads_with_zeros)
 
     def _geometry(self, n: int) -> Geometry:
         node = self.node

@@ -16,6 +16,15 @@ def pad_axes(x: Tensor, pads: Sequence[tuple[int, int]], value: float = 0.0) -> 
     return F.pad(x, widths, value=value) if any(widths) else x
 
 
+_MODES = {"reflect": "reflect", "edge": "replicate", "circular": "circular"}
+
+
+def bordered(x: Tensor, pads: Sequence[tuple[int, int]], mode: str) -> Tensor:
+    """Pad x [n, c, ...] with numbers of its own, as `mode` chooses them."""
+    widths = last_axis_first(pads)
+    return F.pad(x, widths, _MODES[mode]) if any(widths) else x
+
+
 def last_axis_first(pads: Sequence[tuple[int, int]]) -> list[int]:
     """Return the pads in the order of torch.nn.functional.pad."""
     return [n for pair in reversed(pads) for n in pair]

@@ -10,26 +10,25 @@ from torch import Tensor
 
 from cnnspec.layers.shape import ChannelShuffle, Pad, Slice, Upsample
 from cnnspec_torch.layer import AnyLayer, LayerModule
-from cnnspec_torch.ops.padding import last_axis_first, pad_axes
+from cnnspec_torch.ops.padding import bordered, pad_axes
 
 
 def upsample(module: LayerModule[Upsample], x: Tensor) -> Tensor:
     size = module.node.shape[1:]
     if module.layer.mode != "nearest":
-        return F.interpolate(x, size, mode=_LINEAR[len(size)], align_corners=False)
+        return F.interpolate(x, size, mode=LINEAR[len(size)], align_corners=False)
     # Torch's `nearest` finds the source by a rounded float32 product; `nearest-exact` stays clear of the edges.
     return F.interpolate(x, size, mode="nearest-exact")
 
 
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def pad(module: LayerModule[Pad], x: Tensor) -> Tensor:
     pads, layer = [(w.before, w.after) for w in module.node.windows], module.layer
     if layer.mode == "constant":
         return pad_axes(x, pads, layer.value)
-    mode = {"reflect": "reflect", "edge": "replicate"}[layer.mode]
-    return F.pad(x, last_axis_first(pads), mode)
+    return bordered(x, pads, layer.mode)
 
 
 def crop(module: AnyLayer, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from itertools import product
 from typing import Any
 
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor
 
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.geometry import Window
-from cnnspec.layers.pool import AvgPool, MaxPool
+from cnnspec.layers.pool import AvgPool, LpPool, MaxPool
 from cnnspec_torch.layer import AnyLayer, LayerModule, Op
-from cnnspec_torch.ops.padding import kernels, pad_axes, padded, pads_before, strides, symmetric
+from cnnspec_torch.ops.padding import bordered, kernels, pad_axes, padded, pads_before, strides, symmetric
 
 
 def _avg_pool1d(
@@ -37,7 +38,10 @@ _ADAPTIVE_AVG_POOL: dict[int, Op] = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg
 
 def conv(module: LayerModule[Conv], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     windows, padding = module.node.windows, pads_before(module.node.windows)
-    if not symmetric(windows):
+    if not module.layer.pads_with_zeros:
+        x = bordered(x, [(w.before, w.after) for w in windows], module.layer.padding_mode)
+        padding = [0] * len(windows)
+    elif not symmetric(windows):
         x, padding = padded(x, windows), [0] * len(windows)
     if module.layer.flip:
         weight = weight.flip(tuple(range(2, weight.ndim)))
@@ -101,6 +105,15 @@ def avg_pool(module: LayerModule[AvgPool], x: Tensor) -> Tensor:
         return _sum_of_taps(padded(x, windows), windows) / _sum_of_taps(counted, windows)
     total, count = (pool(image, kernel, stride, divisor_override=1) for image in (padded(x, windows), counted))
     return total / count
+
+
+def lp_pool(module: LayerModule[LpPool], x: Tensor) -> Tensor:
+    # Unlike F.lp_pool, of absolute values, and with a gradient of 0 where all are 0.
+    windows = module.node.windows
+    x = padded(x, windows)
+    taps = [x[:, :, *map(_under, tap, windows)] for tap in product(*(range(w.kernel) for w in windows))]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(taps), module.layer.p, 0)
+    return norm
 
 
 def _under(tap: int, w: Window) -> slice:

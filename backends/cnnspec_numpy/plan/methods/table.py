@@ -56,6 +56,8 @@ METHODS: dict[str, list[Method]] = {
 def candidates(operation: Operation, layout: Layout, fast: bool) -> list[Method]:
     """Return the methods that can compute an operation in a layout, at least one."""
     node = operation.node
+    if node.kind == "conv" and not node.layer.pads_with_zeros:
+        return [Kernel(layout)]  # the others find zeros around their input
     found = [*METHODS.get(node.kind, ()), *(FAST if fast and node.kind == "conv" else ())]
     if node.layer.elementwise and len(node.inputs) == 1 and (not node.parameters or node.layer.affine_by_channel):
         found.append(Elementwise(layout))

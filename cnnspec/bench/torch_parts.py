@@ -1,0 +1,93 @@
+"""What the modules of a network are made of: functions as modules, their parameters, and the windows of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from cnnspec.graph.graph import Node
+from cnnspec.layers import Shape
+from cnnspec.layers.geometry import Window
+
+Parameters = Mapping[str, nn.Parameter]
+
+
+class Apply(nn.Module):
+    """A function of tensors as a module."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *xs: Tensor) -> Tensor:
+        """Return the function of the inputs."""
+        return self.function(*xs)
+
+
+class Scale(nn.Module):
+    """Each channel times a learned factor."""
+
+    def __init__(self, weight: nn.Parameter, rank: int) -> None:
+        super().__init__()
+        self.weight = weight
+        self.shape = (-1, *[1] * (rank - 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [n, c, ...] -> y [n, c, ...]."""
+        return x * self.weight.view(self.shape)
+
+
+class ChannelsLast(nn.Module):
+    """A module over the last axis, applied to the channels."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [n, c, ...] -> y [n, c, ...]."""
+        y: Tensor = self.module(x.movedim(1, -1))
+        return y.movedim(-1, 1)
+
+
+def loaded(module: nn.Module, own: Parameters) -> nn.Module:
+    """Give a module its parameters, which other modules may share, and its running statistics."""
+    for key, value in own.items():
+        if key in module._buffers:
+            setattr(module, key, value.data)
+        else:
+            setattr(module, key, value)
+    return module
+
+
+def by_rank(name: str, shape: Shape, *arguments: Any, **fields: Any) -> nn.Module:
+    """Return a module of torch.nn that is there for each number of spatial axes: Conv1d, Conv2d, Conv3d."""
+    made: nn.Module = getattr(nn, f"{name}{len(shape) - 1}d")(*arguments, **fields)
+    return made
+
+
+def of_axes(windows: Sequence[Window], field: str) -> tuple[int, ...]:
+    """Return a number of the window along each axis."""
+    return tuple(getattr(window, field) for window in windows)
+
+
+def symmetric(windows: Sequence[Window]) -> bool:
+    """Return whether every axis has as much padding before as after."""
+    return of_axes(windows, "before") == of_axes(windows, "after")
+
+
+def pads_of(windows: Sequence[Window]) -> tuple[int, ...]:
+    """Return left, right, top, bottom with what ceil rounding reaches, as nn.ConstantPad2d takes them."""
+    return tuple(n for w in reversed(windows) for n in (w.before, w.after + w.extra))
+
+
+_BORDERS = {"zeros": "ZeroPad", "reflect": "ReflectionPad", "edge": "ReplicationPad", "circular": "CircularPad"}
+
+
+def bordered(node: Node, mode: str, value: float = 0.0) -> nn.Module:
+    """Return the module that puts a border around the input of a node with windows."""
+    if mode == "constant":
+        return by_rank("ConstantPad", node.shape, pads_of(node.windows), value)
+    return by_rank(_BORDERS[mode], node.shape, pads_of(node.windows))
