@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnspec.arrays import Array
+from cnnspec.bench import torch_functions
+from cnnspec.bench.torch_functions import Apply, Parameters, loaded, plain, with_field
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Shape
@@ -44,17 +46,6 @@ def to_modules(graph: Graph, arrays: Mapping[str, Array], dtype: torch.dtype = t
     return torch.fx.GraphModule(root, traced)
 
 
-class _Apply(nn.Module):
-    """A function of tensors as a module."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *xs: Tensor) -> Tensor:
-        return self.function(*xs)
-
-
 class _Scale(nn.Module):
     """Each channel times a learned factor."""
 
@@ -67,19 +58,32 @@ class _Scale(nn.Module):
         return x * self.weight.view(self.shape)
 
 
-class _ChannelsLast(nn.Module):
-    """A module over the last axis, applied to the channels."""
+class _StochasticDepth(nn.Module):
+    """Samples dropped at random in training."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, rate: float) -> None:
         super().__init__()
-        self.module = module
+        self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.module(x.movedim(1, -1))
-        return y.movedim(-1, 1)
+        if not self.training or not self.rate:
+            return x
+        kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
+        return x * kept / (1 - self.rate)
 
 
-Parameters = Mapping[str, nn.Parameter]
+class _OverAxes(nn.Module):
+    """A module over the last axes, applied to others."""
+
+    def __init__(self, module: nn.Module, axes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.axes = axes
+        self.last = tuple(range(-len(axes), 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.module(x.movedim(self.axes, self.last))
+        return y.movedim(self.last, self.axes)
 
 
 def _module(node: Node, parameters: Parameters) -> nn.Module:
@@ -87,16 +91,6 @@ def _module(node: Node, parameters: Parameters) -> nn.Module:
     if make is None:
         raise BackendError(f"no module of torch.nn stands for the layer `{node.name}` ({node.kind})")
     return make(node, {key: parameters[name] for key, name in node.arrays.items()})
-
-
-def _loaded(module: nn.Module, own: Parameters) -> nn.Module:
-    """Give a module its parameters, which other modules may share, and its running statistics."""
-    for key, value in own.items():
-        if key in module._buffers:
-            setattr(module, key, value.data)
-        else:
-            setattr(module, key, value)
-    return module
 
 
 # Windows
@@ -130,7 +124,7 @@ def _conv(node: Node, own: Parameters) -> nn.Module:
     if layer.flip:
         weight = own["weight"].detach()
         own = {**own, "weight": nn.Parameter(weight.flip(tuple(range(2, weight.ndim))))}
-    _loaded(conv, own)
+    loaded(conv, own)
     return conv if symmetric else nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), conv)
 
 
@@ -150,11 +144,11 @@ def _conv_transpose(node: Node, own: Parameters) -> nn.Module:
     symmetric = _symmetric(windows)
     padding, extra = _of(windows, "before") if symmetric else 0, _of(windows, "extra")
     fields = _fields(node, own) | {"padding": padding, "output_padding": extra}
-    conv = _loaded(_nn("ConvTranspose", node.shape, *_sizes(node), **fields), own)
+    conv = loaded(_nn("ConvTranspose", node.shape, *_sizes(node), **fields), own)
     if symmetric:
         return conv
     kept = tuple(slice(w.before, w.before + w.out) for w in windows)
-    return nn.Sequential(conv, _Apply(lambda x: x[:, :, *kept]))
+    return nn.Sequential(conv, Apply(lambda x: x[:, :, *kept]))
 
 
 def _torch_pads(node: Node) -> bool:
@@ -186,7 +180,7 @@ def _avg_pool(node: Node, own: Parameters) -> nn.Module:
     counted = F.pad(counted, [n for w in reversed(windows) for n in (0, w.extra)])
     pool = _nn("AvgPool", node.shape, kernel, stride)
     share = pool(counted)
-    return nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), pool, _Apply(lambda x: x / share.to(x.dtype)))
+    return nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), pool, Apply(lambda x: x / share.to(x.dtype)))
 
 
 def _global_pool(name: str) -> Callable[[Node, Parameters], nn.Module]:
@@ -203,38 +197,62 @@ def _pad(node: Node, own: Parameters) -> nn.Module:
 
 def _crop(node: Node, own: Parameters) -> nn.Module:
     kept = tuple(slice(-w.before, w.out - w.before) for w in node.windows)
-    return _Apply(lambda x: x[:, :, *kept])
+    return Apply(lambda x: x[:, :, *kept])
 
 
 def _slice(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     first, end = layer.channels
-    return _Apply(lambda x: x[:, first:end])
+    return Apply(lambda x: x[:, first:end])
 
 
 # Everything else
 
 
 def _dense(node: Node, own: Parameters) -> nn.Module:
-    return _loaded(nn.Linear(node.in_shapes[0][0], node.shape[0], "bias" in own), own)
+    return loaded(nn.Linear(node.in_shapes[0][0], node.shape[0], "bias" in own), own)
 
 
 def _batch_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     # BatchNorm1d is that of vectors, too.
     shape = node.shape if len(node.shape) > 1 else (*node.shape, 1)
-    return _loaded(_nn("BatchNorm", shape, node.shape[0], layer.eps, layer.momentum), own)
+    return loaded(_nn("BatchNorm", shape, node.shape[0], layer.eps, layer.momentum), own)
 
 
-def _layer_norm(node: Node, own: Parameters) -> nn.Module:
+def _over_axes(norm: type[nn.LayerNorm] | type[nn.RMSNorm]) -> Callable[[Node, Parameters], nn.Module]:
+    def make(node: Node, own: Parameters) -> nn.Module:
+        layer: Any = node.layer
+        axes = tuple(1 + axis for axis in layer.positions(node.shape))
+        module = loaded(norm(own["weight"].shape, layer.eps), own)
+        return (
+            module if axes[-1] - axes[0] + 1 == len(axes) and axes[-1] == len(node.shape) else _OverAxes(module, axes)
+        )
+
+    return make
+
+
+def _instance_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    norm = _loaded(nn.LayerNorm(own["weight"].shape, layer.eps), own)
-    return _ChannelsLast(norm) if layer.axes == "channels" and len(node.shape) > 1 else norm
+    if node.shape[1:].count(1) == len(node.shape) - 1:
+        raise BackendError(f"torch.nn has no instance_norm of one position (`{node.name}`)")
+    return loaded(_nn("InstanceNorm", node.shape, node.shape[0], layer.eps, affine=layer.affine), own)
+
+
+def _spatial_dropout(node: Node, own: Parameters) -> nn.Module:
+    layer: Any = node.layer
+    # The numbers of a vector are channels of one position each.
+    return nn.Dropout(layer.rate) if len(node.shape) == 1 else _nn("Dropout", node.shape, layer.rate)
+
+
+def _stochastic_depth(node: Node, own: Parameters) -> nn.Module:
+    layer: Any = node.layer
+    return _StochasticDepth(layer.rate)
 
 
 def _group_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    return _loaded(nn.GroupNorm(layer.groups, node.shape[0], layer.eps), own)
+    return loaded(nn.GroupNorm(layer.groups, node.shape[0], layer.eps), own)
 
 
 def _local_response_norm(node: Node, own: Parameters) -> nn.Module:
@@ -245,48 +263,13 @@ def _local_response_norm(node: Node, own: Parameters) -> nn.Module:
 def _scale(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     value = layer.value
-    return _Scale(own["weight"], len(node.shape)) if own else _Apply(lambda x: x * value)
+    return _Scale(own["weight"], len(node.shape)) if own else Apply(lambda x: x * value)
 
 
 def _upsample(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     mode = "nearest" if layer.mode == "nearest" else ("linear", "bilinear", "trilinear")[len(node.shape) - 2]
     return nn.Upsample(scale_factor=tuple(map(float, layer.scales(node.shape))), mode=mode)
-
-
-def _prelu(node: Node, own: Parameters) -> nn.Module:
-    return _loaded(nn.PReLU(own["weight"].numel()), own)
-
-
-def _softplus(node: Node, own: Parameters) -> nn.Module:
-    layer: Any = node.layer
-    return nn.Softplus(layer.beta)
-
-
-def _multiply(node: Node, own: Parameters) -> nn.Module:
-    rank = 1 + len(node.shape)
-
-    def product(first: Tensor, *others: Tensor) -> Tensor:
-        first = first.reshape(*first.shape, *[1] * (rank - first.ndim))
-        for x in others:
-            first = first * x.reshape(*x.shape, *[1] * (rank - x.ndim))
-        return first
-
-    return _Apply(product)
-
-
-def _sum(first: Tensor, *others: Tensor) -> Tensor:
-    for x in others:
-        first = first + x
-    return first
-
-
-def _plain(make: Callable[[], nn.Module]) -> Callable[[Node, Parameters], nn.Module]:
-    return lambda node, own: make()
-
-
-def _with(make: Callable[..., nn.Module], field: str) -> Callable[[Node, Parameters], nn.Module]:
-    return lambda node, own: make(getattr(node.layer, field))
 
 
 MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
@@ -298,36 +281,22 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "global_avg_pool": _global_pool("AdaptiveAvgPool"),
     "global_max_pool": _global_pool("AdaptiveMaxPool"),
     "adaptive_avg_pool": lambda node, own: _nn("AdaptiveAvgPool", node.shape, node.shape[1:]),
-    "flatten": _plain(nn.Flatten),
+    "flatten": plain(nn.Flatten),
     "batch_norm": _batch_norm,
-    "layer_norm": _layer_norm,
+    "layer_norm": _over_axes(nn.LayerNorm),
+    "rms_norm": _over_axes(nn.RMSNorm),
+    "instance_norm": _instance_norm,
     "group_norm": _group_norm,
     "local_response_norm": _local_response_norm,
-    "dropout": _with(nn.Dropout, "rate"),
+    "dropout": with_field(nn.Dropout, "rate"),
+    "spatial_dropout": _spatial_dropout,
+    "stochastic_depth": _stochastic_depth,
     "upsample": _upsample,
     "pad": _pad,
     "crop": _crop,
-    "channel_shuffle": _with(nn.ChannelShuffle, "groups"),
+    "channel_shuffle": with_field(nn.ChannelShuffle, "groups"),
     "slice": _slice,
     "scale": _scale,
-    "relu": _plain(nn.ReLU),
-    "relu6": _plain(nn.ReLU6),
-    "leaky_relu": _with(nn.LeakyReLU, "slope"),
-    "prelu": _prelu,
-    "elu": _with(nn.ELU, "alpha"),
-    "selu": _plain(nn.SELU),
-    "gelu": _with(lambda approximate: nn.GELU(approximate), "approximate"),
-    "silu": _plain(nn.SiLU),
-    "mish": _plain(nn.Mish),
-    "sigmoid": _plain(nn.Sigmoid),
-    "hard_sigmoid": _plain(nn.Hardsigmoid),
-    "tanh": _plain(nn.Tanh),
-    "hard_swish": _plain(nn.Hardswish),
-    "softplus": _softplus,
-    "softmax": _plain(lambda: nn.Softmax(1)),
-    "log_softmax": _plain(lambda: nn.LogSoftmax(1)),
-    "add": _plain(lambda: _Apply(_sum)),
-    "multiply": _multiply,
-    "concat": _plain(lambda: _Apply(lambda *xs: torch.cat(xs, 1))),
+    **torch_functions.MODULES,
 }
 """A module for each kind of layer, of its node and its parameters by key."""

@@ -1,0 +1,82 @@
+"""The axes of a sample by name, for layers that compute along some of them: `channels`, and the spatial axes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+from cnnspec.layers.base import Shape, ShapeError
+from cnnspec.layers.fields import fault
+from cnnspec.layers.geometry import AXES
+from cnnspec.wording import describe, names, one_of
+
+AxisName = Literal["channels", "length", "depth", "height", "width"]
+AXIS_NAMES: tuple[str, ...] = get_args(AxisName)
+ALL = "all"
+
+NamedAxes = tuple[str, ...]
+"""(`all`,), or the names of some axes."""
+
+
+def names_of(shape: Shape) -> tuple[str, ...]:
+    """Return the names of the axes of a sample: channels, height, width for [c, h, w]."""
+    return ("channels", *AXES.get(len(shape) - 1, ()))
+
+
+def position(name: str, shape: Shape, field: str) -> int:
+    """Return the place of a named axis in the shape of a sample; raise ShapeError where it has no such axis."""
+    known = names_of(shape)
+    if name not in known:
+        message = f"`{field}` of `{{name}}` names `{name}`, and its input has no such axis"
+        label = f"its axes are {names(known)}" if len(known) > 1 else "its input is a flat vector"
+        raise ShapeError("wrong-rank", message, field=field, label=label)
+    return known.index(name)
+
+
+def positions(axes: NamedAxes, shape: Shape, field: str = "axes") -> tuple[int, ...]:
+    """Return the places of the named axes in the shape of a sample, in the order of the shape."""
+    if axes == (ALL,):
+        return tuple(range(len(shape)))
+    return tuple(sorted(position(name, shape, field) for name in axes))
+
+
+def _axes(value: Any) -> NamedAxes:
+    if isinstance(value, str):
+        return (_known(value, ALL),)
+    if not isinstance(value, list | tuple) or not value:
+        raise fault("wrong-type", f"takes {one_of([ALL, *AXIS_NAMES])}, or a list of axes, not {describe(value)}")
+    if tuple(value) == (ALL,):
+        return (ALL,)
+    for i, name in enumerate(value):
+        _known(name, at=(i,))
+        if name in value[:i]:
+            raise fault("invalid-value", f"names `{name}` twice", i)
+    return tuple(value)
+
+
+def _known(name: Any, *also: str, at: tuple[int, ...] = ()) -> str:
+    known = (*also, *AXIS_NAMES)
+    if name not in known:
+        raise fault("invalid-value", f"takes {one_of(list(known))}, not {describe(name)}", *at, known=known)
+    return str(name)
+
+
+def _written(axes: NamedAxes) -> Any:
+    return axes[0] if len(axes) == 1 else list(axes)
+
+
+AxesField = Annotated[
+    NamedAxes,
+    PlainValidator(_axes),
+    PlainSerializer(_written),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": [ALL, *AXIS_NAMES]},
+                {"type": "array", "items": {"enum": list(AXIS_NAMES)}, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+    ),
+]
+"""`all`, the name of an axis, or a list of names."""
