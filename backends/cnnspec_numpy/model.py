@@ -182,45 +182,48 @@ class NumpyModel(Model):
         d, gradients = self._backward(tape, dy)
         return {name: np.array(d.get(name, np.zeros_like(x))) for name, x in inputs.items()}, gradients
 
-    def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
-        loss, _, gradients, _ = self._in_training(x, target)
+    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
+        loss, _, gradients, _ = self._in_training(inputs, targets)
         return loss, {name: view.copy() for name, view in self._views(gradients).items()}
 
-    def _in_training(self, x: Array, target: Array) -> tuple[float, Array, Array, Arrays]:
-        """Return the loss, the output, the gradients as one vector, and the next state by array name."""
-        self.check_batch_statistics(len(x))
+    def _in_training(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays, Array, Arrays]:
+        """Return the loss, the outputs, the gradients as one vector, and the next state by array name."""
+        self.check_batch_statistics(len(next(iter(inputs.values()))))
         if self._by_layers is not None:
-            return self._interpreted(x, target)
+            return self._interpreted(inputs, targets)
         if self._training is None:
             from cnnspec_numpy.training.executor import TrainingExecutor
 
             graph = for_training(self.graph).graph
             trained = _depends_on_parameters(graph)
             self._training = TrainingExecutor(graph, self._weights, trained, self.array_dtype, self.options)
-        return self._training.gradients(self.train.loss, x, target, self.train.seed, self.steps)
+        return self._training.gradients(self.node_losses, inputs, targets, self.train.seed, self.steps)
 
     @_QUIET
-    def _interpreted(self, x: Array, target: Array) -> tuple[float, Array, Array, Arrays]:
+    def _interpreted(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays, Array, Arrays]:
         tape: Tape = []
         state: Arrays = {}
-        output = self.graph.output.name
-        y = self._forward({self.graph.input.name: x}, self._program, tape, state)[output]
-        loss, dy = losses.LOSSES[self.train.loss.kind](self.train.loss, y, target)
-        gradients = self._backward(tape, {output: dy})[1]
+        outputs = self._forward(inputs, self._program, tape, state)
+        total, dy = 0.0, {}
+        for name, loss in self.node_losses.items():
+            value, d = losses.LOSSES[loss.kind](loss, outputs[name], targets[name])
+            total += loss.weight * value
+            dy[name] = loss.weight * d
+        gradients = self._backward(tape, dy)[1]
         flat = np.empty_like(self._flat)
         for name, view in self._views(flat).items():
             view[...] = gradients[name]
-        return loss, y, flat, state
+        return total, outputs, flat, state
 
     @_QUIET
-    def _step(self, x: Array, target: Array) -> tuple[float, Array]:
-        loss, y, gradients, state = self._in_training(x, target)
+    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
+        loss, outputs, gradients, state = self._in_training(inputs, targets)
         self._executor_is_current = False
         for name, value in state.items():
             self._weights[name][...] = value
         rate, steps = self.learning_rate, self.steps + 1
         optimizers.step(self.train.optimizer, self._flat, gradients, self._slots, rate, steps, self._work)
-        return loss, y
+        return loss, outputs
 
     def _begin_training(self) -> None:
         self._slots = {slot: np.zeros_like(self._flat) for slot in self.train.optimizer.slots}

@@ -141,19 +141,19 @@ class TorchModel(Model):
         dx = dict(zip(tensors, gradients[: len(tensors)], strict=True))
         return dx, dict(zip(self.parameters, gradients[len(tensors) :], strict=True))
 
-    def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
+    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         try:
-            loss, _ = self._backward(x, target)
+            loss, _ = self._backward(inputs, targets)
         finally:
             for name, buffer in self.module.named_buffers():
                 buffer.copy_(before[name])
         scale = self.scaler.get_scale()
         return loss, {name: self._array(p.grad) / scale for name, p in self.parameters.items() if p.grad is not None}
 
-    def _step(self, x: Array, target: Array) -> tuple[float, Array]:
+    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
         try:
-            loss, y = self._backward(x, target)
+            loss, outputs = self._backward(inputs, targets)
             if self.optimizer is not None:
                 self.optimizer.set_rate(self.learning_rate)
                 with devices.threads(self.options.threads):
@@ -161,31 +161,41 @@ class TorchModel(Model):
                 self.scaler.update()
         finally:
             self.inference.invalidate()
-        return loss, self._array(y)
+        return loss, {name: self._array(y) for name, y in outputs.items()}
 
-    def _backward(self, x: Array, target: Array) -> tuple[float, Tensor]:
-        """Return the loss of the batch over all processes, and the output of this process's samples.
+    def _backward(self, inputs: Arrays, targets: Arrays) -> tuple[float, dict[str, Tensor]]:
+        """Return the loss of the batch over all processes, and the outputs of this process's samples by node.
 
         Sets the `grad` of each parameter to its gradient times the scale.
         """
-        n = len(x)
+        n = len(next(iter(inputs.values())))
         first, total = distributed.position_in_batch(n, self.torch_device) if self.sharded else (0, n)
         self.check_batch_statistics(total)
         for p in self.parameters.values():
             p.grad = None
         with torch.enable_grad(), self._compute_context(training=True):
-            y = self.run_module(self._tensor(x), self._masks(first, n, total)).to(self.weight_dtype)
-            loss = LOSSES[self.train.loss.kind](self.train.loss, y, self._tensor(target))
+            tensors = [self._tensor(inputs[name]) for name in self.graph.inputs]
+            outputs = self._by_node(self.run_module(*tensors, masks=self._masks(first, n, total)))
+            losses = [
+                loss.weight * LOSSES[loss.kind](loss, outputs[name], self._tensor(targets[name]))
+                for name, loss in self.node_losses.items()
+            ]
+            loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
             if self.sharded:
                 # The mean over an empty shard is NaN, its sum zero.
-                loss = loss * (n / total) if n else y.sum()
+                loss = loss * (n / total) if n else torch.stack([y.sum() for y in outputs.values()]).sum()
             if loss.requires_grad:
                 torch.autograd.backward(self.scaler.scale(loss))
         gradients = [_gradient(p) for p in self.parameters.values()]
         loss = loss.detach()
         if self.sharded:
             distributed.sum_over_processes([loss, *gradients])
-        return loss.item(), y
+        return loss.item(), outputs
+
+    def _by_node(self, found: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs of the module by node, in the weights' dtype."""
+        by_name = found if isinstance(found, dict) else {self.graph.output_names[0]: found}
+        return {self.graph.output_nodes[name].name: y.to(self.weight_dtype) for name, y in by_name.items()}
 
     def _masks(self, first: int, n: int, total: int) -> dict[str, Tensor]:
         """Return which elements each stochastic layer keeps in this step, of samples first … first + n of the batch."""

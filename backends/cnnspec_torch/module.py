@@ -19,6 +19,9 @@ from cnnspec_torch.ops import ops_of
 class SpecModule(nn.Module):
     """A graph as a module: x [n, c, h, w] -> y [n, ...]. Random weights are zero until weights are loaded.
 
+    Several inputs are given in the graph's order, or as one mapping of names to tensors; several outputs are returned
+    as a dict by name.
+
     `shared` holds tensors of another module by array name, which this one uses instead of its own.
     """
 
@@ -31,8 +34,9 @@ class SpecModule(nn.Module):
     ) -> None:
         super().__init__()
         self.graph = graph
-        # Names of a network with one of each, looked up here since torch.compile cannot trace the look-up.
-        self.input_name, self.output_name = graph.inputs[0], graph.outputs[0]
+        # Looked up here since torch.compile cannot trace the look-up.
+        self.input_names = graph.inputs
+        self.output_nodes = dict(zip(graph.output_names, graph.outputs, strict=True))
         ops = ops_of(graph)
         arrays = dict(shared or {})
         for node in graph.nodes:
@@ -42,9 +46,14 @@ class SpecModule(nn.Module):
             for node, released in zip(graph.nodes, released_after(graph), strict=True)
         ]
 
-    def forward(self, x: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor | Mapping[str, Tensor], *others: Tensor, masks: Mapping[str, Tensor] | None = None
+    ) -> Tensor | dict[str, Tensor]:
         """Return the output; `masks` gives the elements that each dropout layer keeps, instead of torch's own draw."""
-        return self.execute({self.input_name: x}, masks=masks)[self.output_name]
+        inputs = dict(zip(self.input_names, (x, *others), strict=True)) if isinstance(x, Tensor) else x
+        values = self.execute(inputs, masks=masks)
+        outputs = {name: values[node] for name, node in self.output_nodes.items()}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def execute(
         self,

@@ -14,6 +14,7 @@ from onnx import helper
 from cnnspec.arrays import Array
 from cnnspec.bench import onnx_functions
 from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
+from cnnspec.bench.rearrange import split_and_order
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers.geometry import Window
@@ -59,6 +60,7 @@ def _window(windows: Sequence[Window]) -> dict[str, Any]:
         "kernel_shape": [w.kernel for w in windows],
         "strides": [w.stride for w in windows],
         "pads": _pads(windows),
+        "dilations": [w.dilation for w in windows],
     }
 
 
@@ -67,8 +69,7 @@ def _conv(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     weight = e.arrays[own["weight"]]
     flipped = [e.constant(np.flip(weight, tuple(range(2, weight.ndim))))] if layer.flip else []
     inputs = [*xs, *(flipped or e.arrays_of(own, "weight")), *e.arrays_of(own, "bias")]
-    dilations = [w.dilation for w in node.windows]
-    return e.add("Conv", inputs, group=layer.groups, dilations=dilations, **_window(node.windows))
+    return e.add("Conv", inputs, group=layer.groups, **_window(node.windows))
 
 
 def _conv_transpose(e: Emitter, node: Node, xs: Names, own: Own) -> str:
@@ -79,12 +80,12 @@ def _conv_transpose(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     fields = _window(windows) | {
         "pads": [w.before for w in windows] + [w.after for w in windows],
         "output_padding": [w.extra for w in windows],
-        "dilations": [w.dilation for w in windows],
     }
     return e.add("ConvTranspose", [*xs, *e.arrays_of(own, "weight", "bias")], group=layer.groups, **fields)
 
 
 def _max_pool(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    _check_pads(node)
     return e.add("MaxPool", xs, **_window(node.windows))
 
 
@@ -92,6 +93,7 @@ def _avg_pool(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     windows = node.windows
     counts = layer.count_padding
+    _check_pads(node)
     y = e.add("AveragePool", xs, count_include_pad=int(counts), **_window(windows))
     if not counts or not any(w.extra for w in windows):
         return y
@@ -101,6 +103,11 @@ def _avg_pool(e: Emitter, node: Node, xs: Names, own: Own) -> str:
         starts = np.arange(w.out) * w.stride
         corrections.append(w.kernel / np.minimum(w.kernel, w.before + n + w.after - starts))
     return e.add("Mul", [y, e.constant(reduce(np.multiply.outer, corrections))])
+
+
+def _check_pads(node: Node) -> None:
+    if any(max(w.before, w.after + w.extra) >= w.kernel for w in node.windows):
+        raise BackendError(f"ONNX Runtime has no pool that is padded by as much as its kernel (`{node.name}`)")
 
 
 def _global_pool(op: str) -> Emit:
@@ -222,6 +229,12 @@ def _crop(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("Slice", [*xs, e.numbers(starts), e.numbers(ends), e.numbers(range(2, 2 + len(ends)))])
 
 
+def _rearranged(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    sizes, order = split_and_order(node)
+    y = e.add("Transpose", [e.reshape(xs[0], *sizes)], perm=[0, *(1 + axis for axis in order)])
+    return e.reshape(y, *node.shape)
+
+
 def _slice(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     first, end = layer.channels
@@ -251,6 +264,10 @@ EMITTERS: dict[str, Emit] = {
     "instance_norm": _instance_norm,
     "group_norm": _group_norm,
     "local_response_norm": _local_response_norm,
+    "reshape": lambda e, node, xs, own: e.reshape(xs[0], *node.shape),
+    "permute": _rearranged,
+    "depth_to_space": _rearranged,
+    "space_to_depth": _rearranged,
     **dict.fromkeys(("dropout", "spatial_dropout", "stochastic_depth"), lambda e, node, xs, own: xs[0]),
     "upsample": _upsample,
     "pad": _pad,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cnnspec.arrays import Array
 from cnnspec.bench import torch_functions
+from cnnspec.bench.rearrange import split_and_order
 from cnnspec.bench.torch_functions import Apply, Parameters, loaded, plain, with_field
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
@@ -160,16 +161,19 @@ def _max_pool(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     windows = node.windows
     kernel, stride = _of(windows, "kernel"), _of(windows, "stride")
+    dilation = _of(windows, "dilation")
     if _torch_pads(node):
         ceil = layer.rounding == "ceil"
-        return _nn("MaxPool", node.shape, kernel, stride, _of(windows, "before"), ceil_mode=ceil)
+        return _nn("MaxPool", node.shape, kernel, stride, _of(windows, "before"), dilation, ceil_mode=ceil)
     pad = _nn("ConstantPad", node.shape, _pads(windows), -torch.inf)
-    return nn.Sequential(pad, _nn("MaxPool", node.shape, kernel, stride))
+    return nn.Sequential(pad, _nn("MaxPool", node.shape, kernel, stride, 0, dilation))
 
 
 def _avg_pool(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     windows, counts = node.windows, layer.count_padding
+    if any(w.dilation > 1 for w in windows):
+        raise BackendError(f"torch.nn has no avg_pool with gaps between the taps (`{node.name}`)")
     kernel, stride = _of(windows, "kernel"), _of(windows, "stride")
     if _torch_pads(node):
         ceil = layer.rounding == "ceil"
@@ -181,6 +185,12 @@ def _avg_pool(node: Node, own: Parameters) -> nn.Module:
     pool = _nn("AvgPool", node.shape, kernel, stride)
     share = pool(counted)
     return nn.Sequential(_nn("ZeroPad", node.shape, _pads(windows)), pool, Apply(lambda x: x / share.to(x.dtype)))
+
+
+def _rearranged(node: Node, own: Parameters) -> nn.Module:
+    sizes, order = split_and_order(node)
+    axes, shape = (0, *(1 + axis for axis in order)), node.shape
+    return Apply(lambda x: x.reshape(-1, *sizes).permute(axes).reshape(-1, *shape))
 
 
 def _global_pool(name: str) -> Callable[[Node, Parameters], nn.Module]:
@@ -288,6 +298,11 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "instance_norm": _instance_norm,
     "group_norm": _group_norm,
     "local_response_norm": _local_response_norm,
+    "reshape": lambda node, own: nn.Unflatten(1, node.shape) if len(node.in_shapes[0]) == 1 else _rearranged(node, own),
+    "permute": _rearranged,
+    "depth_to_space": _rearranged,
+    "space_to_depth": _rearranged,
+    "adaptive_max_pool": lambda node, own: _nn("AdaptiveMaxPool", node.shape, node.shape[1:]),
     "dropout": with_field(nn.Dropout, "rate"),
     "spatial_dropout": _spatial_dropout,
     "stochastic_depth": _stochastic_depth,

@@ -11,7 +11,9 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
 from cnnspec.cli.execution import data_options, execution_options, weights_option
+from cnnspec.data import Dataset
 from cnnspec.data.options import DataOptions
+from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation
@@ -46,26 +48,44 @@ def command(
     )
     if found.process != 0:
         return
-    names = list(loaded.classes or dataset.classes or map(str, range(loaded.graph.output.shape[0])))
+    of_each = found.outputs or {loaded.graph.output_names[0]: found}
+    names = {name: _class_names(loaded, dataset, name) for name in of_each}
     if output_format == "json":
-        print_json(
-            {
-                "spec": loaded.name,
-                "data": dataset.name,
-                "split": split,
-                "samples": found.samples,
-                "loss": found.loss,
-                "accuracy": found.accuracy,
-                "classes": [{"name": n} | entry for n, entry in zip(names, found.per_class(), strict=False)],
-                "confusion": found.confusion.tolist() if found.confusion is not None else None,
-            }
-        )
+        about = {"spec": loaded.name, "data": dataset.name, "split": split, "samples": found.samples}
+        if found.outputs:
+            outputs = {name: _as_data(names[name], one) for name, one in of_each.items()}
+            print_json(about | {"loss": found.loss, "outputs": outputs})
+        else:
+            print_json(about | _as_data(next(iter(names.values())), found))
         return
+    click.echo(f"{loaded.name} on {dataset.name} ({split}): {_summary(found)}, {found.samples:,} samples\n")
+    for name, one in of_each.items():
+        if found.outputs:
+            click.echo(f"{name}: {_summary(one)}\n")
+        if one.confusion is not None:
+            _print_classes(names[name], one)
+            if found.outputs:
+                click.echo()
+
+
+def _class_names(spec: Spec, dataset: Dataset, output: str) -> list[str]:
+    """Return the names of the classes of an output: the spec's, the data's, or their numbers."""
+    count = spec.graph.output_nodes[output].shape[0]
+    return list(spec.classes_of.get(output) or dataset.classes or map(str, range(count)))
+
+
+def _summary(found: Evaluation) -> str:
     accuracy = f"accuracy {found.accuracy:.2%}, ".replace("%", " %") if found.accuracy is not None else ""
-    summary = f"{accuracy}loss {found.loss:.4f}, {found.samples:,} samples"
-    click.echo(f"{loaded.name} on {dataset.name} ({split}): {summary}\n")
-    if found.confusion is not None:
-        _print_classes(names, found)
+    return f"{accuracy}loss {found.loss:.4f}"
+
+
+def _as_data(names: list[str], found: Evaluation) -> dict[str, Any]:
+    return {
+        "loss": found.loss,
+        "accuracy": found.accuracy,
+        "classes": [{"name": n} | entry for n, entry in zip(names, found.per_class(), strict=False)],
+        "confusion": found.confusion.tolist() if found.confusion is not None else None,
+    }
 
 
 def _print_classes(names: list[str], found: Evaluation) -> None:

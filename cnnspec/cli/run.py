@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from cnnspec.arrays import Array
-from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines, show, text_width
+from cnnspec.arrays import Array, Arrays
+from cnnspec.cli.common import (
+    colourful,
+    format_option,
+    painter,
+    params_option,
+    print_json,
+    print_lines,
+    show,
+    text_width,
+)
 from cnnspec.cli.execution import execution_options, weights_option
-from cnnspec.data import inputs
+from cnnspec.data.inputs import random_inputs
+from cnnspec.data.named import NamedBatch, read
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph.graph import Graph
+from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.build import itemsize, prepare
@@ -33,7 +44,9 @@ from cnnspec.wording import cells, format_shape
 @click.option("--input", "more_files", multiple=True, metavar="FILE", help="npy, npz, PNG, JPEG, IDX (gzip or not), -.")
 @click.option("--batch", type=click.IntRange(1), help="Samples to run: of the files, or random ones (1).")
 @click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the outputs as .npy.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the outputs as .npy; several as .npz."
+)
 @click.option("--trace", type=click.Path(path_type=Path, file_okay=False), help="Write every activation as .npy here.")
 @click.option("--profile", is_flag=True, help="Show the time of each layer.")
 @click.option("--plan", is_flag=True, help="Show the backend's plan of the batch in place of the outputs.")
@@ -60,6 +73,9 @@ def command(
 ) -> None:
     """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show the outputs.
 
+    Files of a network with several inputs are given by name, as left=one.png right=two.npy, or as one .npz file with an
+    array for each.
+
     --plan shows the steps by which the backend computes a batch of that size outside of this command, with the method,
     the memory and the time of each.
     """
@@ -68,29 +84,34 @@ def command(
     loaded = load_spec(spec, params, resize)
     show(loaded.warnings, sys.stderr)
     names = (*more_files, *files)
-    data = _input(loaded, names, batch, execution)
+    data = _inputs(loaded, names, batch, execution)
     model = prepare(loaded, execution, weights)
     if plan:
-        _print_plan(loaded, model, len(data.x), execution, output_format)
+        _print_plan(loaded, model, data.n, execution, output_format)
         return
     if profile:
         model.predict(data.x)  # the first run includes one-time work
     recorder = LayerRecorder(loaded.graph, trace)
     y = model.run_with_hook(data.x, recorder.record)
+    outputs: Arrays = y if isinstance(y, dict) else {loaded.graph.output_names[0]: y}
     if output:
-        _write(output, y)
-    _check_finite(y, execution.dtype)
+        _write(output, *outputs.values(), names=outputs)
+    for array in outputs.values():
+        _check_finite(array, execution.dtype)
     if output_format == "json":
-        print_json(_as_json(loaded, data.sources, y, recorder, top, execution, weights))
+        print_json(_as_json(loaded, data.sources, outputs, recorder, top, execution, weights))
     else:
         seed = execution.seed
         origin = f"weights {weights}" if weights else f"weights drawn at random from seed {seed}, not trained"
-        samples = f"{len(data.x)} sample{'s' * (len(data.x) != 1)}"
+        samples = f"{data.n} sample{'s' * (data.n != 1)}"
         if not names:
             samples += f" of random numbers from seed {seed} (give files to run on your own)"
         print_lines([f"{painter(sys.stdout)(loaded.name, 'bold')}: {samples}", f"{execution}; {origin}", ""])
         _print_layers(loaded.graph, recorder, profile)
-        _print_outputs(loaded, data.sources, y, top)
+        for name, array in outputs.items():
+            if len(outputs) > 1:
+                click.echo(f"{painter(sys.stdout)(name, 'bold')}:", color=colourful(sys.stdout))
+            _print_output(loaded, name, data.sources, array, top)
     if recorder.wrong:
         raise click.ClickException(
             f"the shapes of the {execution.backend} backend differ from the predicted ones: "
@@ -98,14 +119,16 @@ def command(
         )
 
 
-def _input(spec: Spec, names: tuple[str, ...], batch: int | None, execution: Execution) -> inputs.Batch:
+def _inputs(spec: Spec, names: tuple[str, ...], batch: int | None, execution: Execution) -> NamedBatch:
     """Return the samples of the files, or random ones; raise MemoryLimitError where they would take too much."""
     width = itemsize(execution)
     if not names:
         check_memory(spec.graph, batch or 1, width, execution.memory_limit)
-        return inputs.random(spec.graph.input.shape, batch or 1, execution.seed)
-    data = inputs.read(names, spec.input, limit=batch)
-    check_memory(spec.graph, len(data.x), width, execution.memory_limit)
+        n = batch or 1
+        x = random_inputs(spec.graph, n, execution.seed)
+        return NamedBatch(x, tuple(f"random[{i}]" for i in range(n)))
+    data = read(names, spec.inputs, limit=batch)
+    check_memory(spec.graph, data.n, width, execution.memory_limit)
     return data
 
 
@@ -160,23 +183,27 @@ class LayerRecorder:
         return [n.name for n in self.graph.nodes if self.shapes.get(n.name) != n.shape]
 
 
-def _write(path: Path, value: Array) -> None:
+def _write(path: Path, *values: Array, names: Iterable[str] = ()) -> None:
+    """Write an array as .npy, or several by name as .npz."""
     with path.open("wb") as file:
-        np.save(file, value)
+        if len(values) == 1:
+            np.save(file, values[0])
+        else:
+            np.savez(file, **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]  # none is `allow_pickle`
 
 
-def _probabilities(graph: Graph, y: Array) -> tuple[Array, str]:
-    """Return the outputs as probabilities of the classes [n, f], and how they were computed."""
+def _probabilities(last: Node, y: Array) -> tuple[Array, str]:
+    """Return an output as probabilities of the classes [n, f], and how they were computed."""
     y = y.astype(np.float64)
-    last = graph.output
     if last.layer.normalises_classes:
         return (y if (y >= 0).all() else np.exp(y)), last.kind
     e = np.exp(y - y.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True), "softmax of the outputs"
 
 
-def _top(spec: Spec, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], str]:
-    probabilities, how = _probabilities(spec.graph, y)
+def _top(spec: Spec, name: str, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], str]:
+    probabilities, how = _probabilities(spec.graph.output_nodes[name], y)
+    classes = spec.classes_of.get(name, ())
     found = []
     for row, probability in zip(y, probabilities, strict=True):
         order = np.argsort(-probability, kind="stable")[:top]
@@ -184,7 +211,7 @@ def _top(spec: Spec, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], st
             [
                 {
                     "index": int(i),
-                    "class": spec.classes[i] if spec.classes else str(i),
+                    "class": classes[i] if classes else str(i),
                     "probability": float(probability[i]),
                     "output": float(row[i]),
                 }
@@ -211,9 +238,9 @@ def _print_layers(graph: Graph, recorder: LayerRecorder, profile: bool) -> None:
     print_lines([*table_lines(columns, painter(sys.stdout)), ""])
 
 
-def _print_outputs(spec: Spec, sources: tuple[str, ...], y: Array, top: int) -> None:
+def _print_output(spec: Spec, name: str, sources: tuple[str, ...], y: Array, top: int) -> None:
     if _classifies(y):
-        found, how = _top(spec, y, top)
+        found, how = _top(spec, name, y, top)
         width = max(map(cells, sources))
         click.echo(f"classes by {how}:")
         for source, row in zip(sources, found, strict=True):
@@ -230,13 +257,24 @@ def _print_outputs(spec: Spec, sources: tuple[str, ...], y: Array, top: int) -> 
 def _as_json(
     spec: Spec,
     sources: tuple[str, ...],
-    y: Array,
+    outputs: Arrays,
     recorder: LayerRecorder,
     top: int,
     execution: Execution,
     weights: str | None,
 ) -> dict[str, Any]:
-    classes = _top(spec, y, top)[0] if _classifies(y) else None
+    classes = {name: _top(spec, name, y, top)[0] for name, y in outputs.items() if _classifies(y)}
+
+    def sample(i: int) -> dict[str, Any]:
+        of_each = {
+            name: {
+                "top": classes[name][i] if name in classes else None,
+                "output": y[i].tolist() if y[i].size <= 10_000 else None,
+            }
+            for name, y in outputs.items()
+        }
+        return next(iter(of_each.values())) if len(of_each) == 1 else {"outputs": of_each}
+
     return {
         "spec": spec.name,
         "backend": execution.backend,
@@ -253,12 +291,5 @@ def _as_json(
             }
             for node in spec.graph.nodes
         ],
-        "samples": [
-            {
-                "source": source,
-                "top": classes[i] if classes else None,
-                "output": y[i].tolist() if y[i].size <= 10_000 else None,
-            }
-            for i, source in enumerate(sources)
-        ],
+        "samples": [{"source": source} | sample(i) for i, source in enumerate(sources)],
     }

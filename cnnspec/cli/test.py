@@ -63,6 +63,7 @@ def command(
                 "examples": [
                     {
                         "name": outcome.example.name,
+                        **({"output": outcome.output} if len(outcome.example.outputs) > 1 else {}),
                         "backend": outcome.backend,
                         "passed": outcome.passed,
                         "difference": outcome.difference,
@@ -91,14 +92,15 @@ def _print(spec: str, outcomes: list[Outcome], names: tuple[str, ...]) -> None:
         return
     paint = painter(sys.stdout)
     failed = [outcome for outcome in outcomes if not outcome.passed]
-    examples = len(outcomes) // len(names)
+    examples = len({outcome.example.span for outcome in outcomes})
     counts = [paint(f"{len(outcomes) - len(failed)} passed", "good" if not failed else "")]
     if failed:
         counts.append(paint(f"{len(failed)} failed", "error"))
     lines = [f"{spec}: {examples} example{'s' * (examples != 1)} on {', '.join(names)}: {', '.join(counts)}"]
     for outcome in failed:
         example = outcome.example
-        lines.append(f"  {example.span}: {example.name}, on {outcome.backend}")
+        of_output = f", output {outcome.output}" if len(example.outputs) > 1 else ""
+        lines.append(f"  {example.span}: {example.name}{of_output}, on {outcome.backend}")
         for what, value in (("expected", outcome.expected), ("actual", outcome.actual)):
             text = np.array2string(value, precision=6, suppress_small=True, threshold=100)
             lines.append(f"    {what:<8}  {text}".replace("\n", "\n              "))

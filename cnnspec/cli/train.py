@@ -236,13 +236,17 @@ def _headline(run: Run) -> str:
 
 def _epoch_line(record: dict[str, Any]) -> str:
     parts = [f"loss {record['loss']:.4f}"]
+    outputs = record.get("outputs", {})
     if record["accuracy"] is not None:
         parts.append(f"accuracy {record['accuracy']:.2%}")
+    parts += [f"{name} {one['accuracy']:.2%}" for name, one in outputs.items() if one.get("accuracy") is not None]
     for name in ("validation", "test"):
         if f"{name}_loss" in record:
             accuracy = record[f"{name}_accuracy"]
             loss = f"loss {record[f'{name}_loss']:.4f}"
             parts.append(f"{name} " + (f"{accuracy:.2%}" if accuracy is not None else loss))
+            of_each = {output: one.get(f"{name}_accuracy") for output, one in outputs.items()}
+            parts += [f"{name} {output} {value:.2%}" for output, value in of_each.items() if value is not None]
     parts.append(f"{record['samples_per_second']:,.0f} samples/s")
     return f"epoch {record['epoch']:>3}  {', '.join(parts)}".replace("%", " %")
 
@@ -253,6 +257,8 @@ def _print_end(run: Run, result: Any) -> None:
         fraction = result.test.accuracy
         accuracy = f"accuracy {fraction:.2%}, ".replace("%", " %") if fraction is not None else ""
         which = f"epoch {result.best_epoch}, the best" if trainer.validation is not None else "the last epoch"
+        for name, one in result.test.outputs.items():
+            accuracy += f"{name} {one.accuracy:.2%}, ".replace("%", " %") if one.accuracy is not None else ""
         click.echo(f"test: {accuracy}loss {result.test.loss:.4f} on {result.test.samples:,} samples ({which})")
     if trainer.folder is not None:
         best = "best" if trainer.validation is not None else "last"

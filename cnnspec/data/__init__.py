@@ -5,6 +5,7 @@ Uses language, graph and what is below; imports NumPy, and no backend.
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 from cnnspec.data import files, known, targets
@@ -14,7 +15,7 @@ from cnnspec.data.memory import Part, fitted
 from cnnspec.data.split import Dataset, Split, split_off
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import Train
+from cnnspec.graph.training import Augment, Train
 from cnnspec.wording import nearest
 
 __all__ = [
@@ -35,7 +36,10 @@ def open_dataset(source: str, spec: Spec, *, data_dir: str | Path | None = None,
     """
     try:
         dataset = _open(source, spec, data_dir, download)
-        check_augment((spec.train or Train()).augment, spec.input.shape)
+        augment = (spec.train or Train()).augment
+        if len(spec.inputs) > 1 and augment != Augment():
+            raise DataError(f"`augment` takes one input, and `{spec.name}` has {len(spec.inputs)}: leave it out")
+        check_augment(augment, next(iter(spec.inputs.values())).shape)
     except InputError as error:
         raise DataError(str(error)) from error
     return dataset
@@ -43,20 +47,28 @@ def open_dataset(source: str, spec: Spec, *, data_dir: str | Path | None = None,
 
 def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool) -> Dataset:
     path = Path(source)
+    if len(spec.inputs) > 1 and source != EXAMPLES and not path.is_file():
+        raise DataError(
+            f"`{spec.name}` has the inputs {', '.join(spec.inputs)}, and `{source}` holds samples of one: train it on "
+            "an .npz file with an array for each, by name"
+        )
+    own = targets.class_names(spec)
     if source in known.KNOWN:
         parts = known.read(source, data_dir, download=download)
         return _in_memory(source, parts, known.KNOWN[source].classes, spec)
     if source == known.DIGITS:
         return _in_memory(source, known.digits(), known.NUMERALS, spec)
     if source == EXAMPLES:
-        return _in_memory(source, (_examples(spec), None), spec.classes, spec)
+        return _in_memory(source, (_examples(spec), None), own, spec)
     try:
         if path.is_dir() and files.has_idx(path):
-            return _in_memory(source, files.idx_folder(path, source), spec.classes, spec)
+            return _in_memory(source, files.idx_folder(path, source), own, spec)
         if path.is_dir():
             return _of_folder(source, spec)
         if path.exists():
-            return _in_memory(source, files.npz(path, source), spec.classes, spec)
+            by_name = not spec.graph.has_one_of_each or bool(spec.train and spec.train.targets)
+            parts = files.named_npz(path, source, spec) if by_name else files.npz(path, source)
+            return _in_memory(source, parts, own, spec)
     except OSError as error:
         raise DataError(f"`{error.filename or source}` cannot be read: {error.strerror or error}") from error
     near = nearest(source, NAMES)
@@ -72,13 +84,15 @@ def _in_memory(name: str, parts: tuple[Part, Part | None], classes: tuple[str, .
 
 
 def _split(part: Part, spec: Spec) -> Split:
-    if part.x.ndim < 2 or part.y.ndim < 1:
-        raise DataError(
-            f"`{part.name}` has samples {list(part.x.shape)} and targets {list(part.y.shape)}, not [n, ...]"
-        )
-    if len(part.x) != len(part.y):
-        raise DataError(f"`{part.name}` has {len(part.x):,} samples, and {len(part.y):,} targets")
-    if not len(part.x):
+    samples = list(part.x.values()) if isinstance(part.x, dict) else [part.x]
+    wanted = list(part.y.values()) if isinstance(part.y, dict) else [part.y]
+    n = len(samples[0]) if samples[0].ndim else 0
+    for x, y in product(samples, wanted):
+        if x.ndim < 2 or y.ndim < 1:
+            raise DataError(f"`{part.name}` has samples {list(x.shape)} and targets {list(y.shape)}, not [n, ...]")
+        if len(x) != len(y):
+            raise DataError(f"`{part.name}` has {len(x):,} samples, and {len(y):,} targets")
+    if not n:
         raise DataError(f"`{part.name}` is empty")
     return fitted(part, targets.checked(part.y, part.name, spec), spec)
 
@@ -94,4 +108,5 @@ def _examples(spec: Spec) -> Part:
     if not spec.examples:
         raise DataError(f"the spec `{spec.name}` has no examples to train on")
     x, y = example_data(spec)
-    return Part(EXAMPLES, x[spec.graph.input.name], next(iter(y.values())))
+    one_of_each = spec.graph.has_one_of_each
+    return Part(EXAMPLES, next(iter(x.values())), next(iter(y.values()))) if one_of_each else Part(EXAMPLES, x, y)

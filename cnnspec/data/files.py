@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, Arrays
 from cnnspec.data import idx, inputs
 from cnnspec.data.memory import Part
 from cnnspec.errors import DataError, InputError
+from cnnspec.graph.spec import Spec
 
 Parts = tuple[Part, Part | None]
 """The training data, and the test data if there is any."""
@@ -85,6 +86,53 @@ def npz(path: Path, name: str) -> Parts:
         if f"x_{part}" in found
     ]
     return parts[0], (parts[1] if len(parts) == 2 else None)
+
+
+def named_npz(path: Path, name: str, spec: Spec) -> Parts:
+    """Return the arrays of a .npz file by name: one for each input, and for each output that is trained.
+
+    A network with one input also takes `x`. The targets of an output are the array that the spec's `train: {targets}`
+    names, one that is called as the output, or `y`. All end in `_train`, and in `_test` for testing, where there are
+    both.
+    """
+    given = spec.train.targets if spec.train else {}
+    wanted = {key: [key, *(["x"] if len(spec.inputs) == 1 else [])] for key in spec.inputs}
+    labels = {key: [given[key]] if key in given else [key, "y"] for key in spec.losses}
+    alternatives = [*wanted.values(), *labels.values()]
+
+    def chosen(members: list[str], end: str) -> list[str] | None:
+        found = [next((key for key in names if f"{key}{end}" in members), None) for names in alternatives]
+        return None if None in found else [key for key in found if key is not None]
+
+    plan: dict[str, list[str]] = {}
+
+    def choose(members: list[str]) -> list[str]:
+        for ends in (("",), ("_train", "_test"), ("_train",)):
+            keys = {end: chosen(members, end) for end in ends}
+            if None not in keys.values():
+                plan.update({end: found for end, found in keys.items() if found is not None})
+                return list(dict.fromkeys(f"{key}{end}" for end, found in plan.items() for key in found))
+        needed = ", ".join(" or ".join(f"`{key}`" for key in names) for names in alternatives)
+        raise InputError(
+            f"`{name}` holds {', '.join(f'`{key}`' for key in members[:20])}; `{spec.name}` needs {needed}, all as "
+            "they are, or ending in `_train` and, for testing, in `_test`"
+        )
+
+    with path.open("rb") as file:
+        arrays = inputs.npz_arrays(file, name, choose)
+    parts = []
+    for end, keys in plan.items():
+        x = {key: arrays[f"{array}{end}"] for key, array in zip(wanted, keys, strict=False)}
+        y = {key: arrays[f"{array}{end}"] for key, array in zip(labels, keys[len(wanted) :], strict=True)}
+        part = f"{name} ({end.removeprefix('_') or 'train'})"
+        one_output = len(spec.graph.outputs) == 1
+        parts.append(Part(part, _one_of(x) if len(x) == 1 else x, _one_of(y) if one_output else y))
+    return parts[0], (parts[1] if len(parts) == 2 else None)
+
+
+def _one_of(arrays: Arrays) -> Array:
+    (array,) = arrays.values()
+    return array
 
 
 # CIFAR-10

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.data import images, inputs
-from cnnspec.data.targets import are_classes
+from cnnspec.data.targets import are_classes, class_names
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.spec import Spec
 from cnnspec.wording import format_shape, noun
@@ -91,8 +91,9 @@ def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None
         unknown = sorted(set(part.by_class) - set(classes))
         if unknown:
             raise DataError(f"`{part.folder}` has classes that `{train.folder}` has not: {_listed(unknown)}")
-    if set(classes) <= set(spec.classes):
-        classes = spec.classes
+    own = class_names(spec)
+    if set(classes) <= set(own):
+        classes = own
     splits = [FolderSplit(part, classes, spec) for part in (train, *tests)]
     if spec.input.fit == "exact":
         for split in splits:

@@ -15,9 +15,10 @@ from typing import IO
 import numpy as np
 
 from cnnspec import bundled, rng
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, Arrays
 from cnnspec.data import idx, images
 from cnnspec.errors import InputError
+from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Fit, Input
 from cnnspec.layers import Shape
 
@@ -72,12 +73,19 @@ def read(files: Iterable[str | Path], graph_input: Input, *, limit: int | None =
     return Batch(np.concatenate(batches), tuple(sources))
 
 
-def random(shape: Shape, n: int, seed: int) -> Batch:
-    """Return a batch of standard normal numbers, which the seed determines."""
+def random(shape: Shape, n: int, seed: int, *names: str) -> Batch:
+    """Return a batch of standard normal numbers, which the seed determines, and the names of further streams of it."""
     if n < 1:
         raise InputError(f"a batch has at least one sample, not {n}")
-    x = rng.stream(seed, "input").standard_normal((n, *shape))
+    x = rng.stream(seed, "input", *names).standard_normal((n, *shape))
     return Batch(x, tuple(f"random[{i}]" for i in range(n)))
+
+
+def random_inputs(graph: Graph, n: int, seed: int) -> Arrays:
+    """Return a batch of standard normal numbers for each input by name, which the seed determines."""
+    first, *others = graph.inputs
+    shapes = {name: graph.by_name[name].shape for name in graph.inputs}
+    return {first: random(shapes[first], n, seed).x} | {name: random(shapes[name], n, seed, name).x for name in others}
 
 
 def scaled(pixels: Array, graph_input: Input) -> Array:
@@ -115,14 +123,19 @@ def finite(batch: Array, name: str) -> Array:
 
 
 def _read_one(file: str | Path, name: str, graph_input: Input, room: int | None) -> Array:
-    shape, how = graph_input.shape, graph_input.fit
-    with _open(file, name) as stream:
+    with open_stream(file, name) as stream:
         try:
             kind = _format(stream.read(8), name)
             stream.seek(0)
             array = _READERS[kind](stream, name)
         except OSError as error:
             raise InputError(f"`{name}` cannot be read: {error.strerror or error}") from error
+    return samples_of(array, kind, name, graph_input, room)
+
+
+def samples_of(array: Array, kind: str, name: str, graph_input: Input, room: int | None = None) -> Array:
+    """Return what a file of some kind holds as samples for an input, at most `room` of them: [n, ...]."""
+    shape, how = graph_input.shape, graph_input.fit
     pixels = kind == "image" or are_pixels(array, name)
     if kind == "image" and len(shape) == 3:
         batch = images.fit(array, shape, name, how)[None]
@@ -195,7 +208,7 @@ def misfit(name: str, found: Shape, shape: Shape, *, pixels: bool, how: Fit) -> 
 # Formats
 
 
-def _open(file: str | Path, name: str) -> IO[bytes]:
+def open_stream(file: str | Path, name: str) -> IO[bytes]:
     """Open the file as a seekable stream."""
     if str(file) == STANDARD_INPUT:
         return _all_of(sys.stdin.buffer, name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, Arrays
 from cnnspec.data import images, inputs
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Fit, Input
@@ -23,16 +24,16 @@ class Part:
 
     name: str
     """The name in error messages."""
-    x: Array
-    """[n, h, w], [n, c, h, w] or [n, f]; pixels if uint8."""
-    y: Array
-    """[n] classes, or [n, ...] numbers."""
+    x: Array | Arrays
+    """[n, h, w], [n, c, h, w] or [n, f]; pixels if uint8; of every input by name, where there are several."""
+    y: Array | Arrays
+    """[n] classes, or [n, ...] numbers; by name where outputs have targets of their own."""
 
 
 class InMemory:
     """A split of arrays."""
 
-    def __init__(self, x: Array, targets: Array, graph_input: Input) -> None:
+    def __init__(self, x: Array, targets: Array | Arrays, graph_input: Input) -> None:
         self.n = len(x)
         self.targets = targets
         self._x = x
@@ -52,9 +53,29 @@ class InMemory:
         return y
 
 
-def fitted(part: Part, targets: Array, spec: Spec) -> InMemory:
+class SeveralInMemory:
+    """A split of arrays, one for each input of a network by name."""
+
+    def __init__(self, by_input: Mapping[str, InMemory], targets: Array | Arrays) -> None:
+        self.n = next(iter(by_input.values())).n
+        self.targets = targets
+        self._by_input = by_input
+
+    def samples(self, indices: Array) -> Arrays:
+        """Return the samples of every input by name."""
+        return {name: split.samples(indices) for name, split in self._by_input.items()}
+
+
+def fitted(part: Part, targets: Array | Arrays, spec: Spec) -> InMemory | SeveralInMemory:
     """Return the part fitted to a network; pixels of another size or colour are converted where `fit` allows it."""
-    name, x, shape, how = part.name, part.x, spec.input.shape, spec.input.fit
+    if not isinstance(part.x, dict):
+        return _fitted(part.name, part.x, targets, spec.input)
+    found = {name: _fitted(f"{part.name}[{name}]", part.x[name], targets, given) for name, given in spec.inputs.items()}
+    return SeveralInMemory(found, targets)
+
+
+def _fitted(name: str, x: Array, targets: Array | Arrays, graph_input: Input) -> InMemory:
+    shape, how = graph_input.shape, graph_input.fit
     pixels = inputs.are_pixels(x, name)
     found = inputs.as_samples(x, shape)
     if found is None:
@@ -65,7 +86,7 @@ def fitted(part: Part, targets: Array, spec: Spec) -> InMemory:
     if not pixels:
         with np.errstate(over="ignore"):  # an overflow gives infinity, which is reported below
             found = inputs.finite(found.astype(np.float32), name)
-    return InMemory(found, targets, spec.input)
+    return InMemory(found, targets, graph_input)
 
 
 def _levels(graph_input: Input) -> Array:

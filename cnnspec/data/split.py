@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from cnnspec import rng
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import DataError
 
 
@@ -17,13 +17,16 @@ class Split(Protocol):
 
     n: int
     """The number of samples."""
-    targets: Array
-    """Class indices, int64 [n]; or numbers, float [n, ...]."""
 
-    def samples(self, indices: Array) -> Array:
+    @property
+    def targets(self) -> Array | Arrays:
+        """Class indices, int64 [n]; or numbers, float [n, ...]; by name where outputs have targets of their own."""
+
+    def samples(self, indices: Array) -> Array | Arrays:
         """Return the samples of these indices: indices [len] -> x [len, c, h, w] or [len, f], float32.
 
-        Raises DataError, with the file's name, for a broken file.
+        They are those of every input by name where the network has several. Raises DataError, with the file's name, for
+        a broken file.
         """
 
 
@@ -40,6 +43,11 @@ class Dataset:
     """Remarks for the user that are not errors."""
 
 
+def rows(values: Array | Arrays, at: Array | slice) -> Array | Arrays:
+    """Return the rows of an array, or of each array by name."""
+    return {name: array[at] for name, array in values.items()} if isinstance(values, dict) else values[at]
+
+
 class Subset:
     """Some samples of a split, in the order of their indices."""
 
@@ -47,9 +55,9 @@ class Subset:
         self.split = split
         self.indices = indices
         self.n = len(indices)
-        self.targets = split.targets[indices]
+        self.targets = rows(split.targets, indices)
 
-    def samples(self, indices: Array) -> Array:
+    def samples(self, indices: Array) -> Array | Arrays:
         """Return the samples of these indices, as the whole split does."""
         return self.split.samples(self.indices[indices])
 
@@ -61,7 +69,9 @@ def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split | 
     """
     if fraction == 0:
         return split, None
-    rest, held_out = divided(split.targets, fraction, seed)
+    # By the targets of the first output, where outputs have targets of their own.
+    targets = next(iter(split.targets.values())) if isinstance(split.targets, dict) else split.targets
+    rest, held_out = divided(targets, fraction, seed)
     return Subset(split, rest), Subset(split, held_out)
 
 

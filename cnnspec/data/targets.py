@@ -1,43 +1,66 @@
-"""Targets: the classes or numbers of a dataset, checked against the network and its loss."""
+"""Targets: the classes or numbers of a dataset, checked against the network and its losses."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, Arrays
 from cnnspec.data.inputs import finite
 from cnnspec.errors import DataError
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import Train
 from cnnspec.wording import format_shape
 
 
 def are_classes(spec: Spec) -> bool:
-    """Return whether the loss of the spec takes classes, not numbers."""
-    return (spec.train or Train()).loss.targets == "classes"
+    """Return whether the losses of the spec take classes, not numbers."""
+    return all(loss.targets == "classes" for loss in spec.losses.values())
 
 
-def checked(y: Array, name: str, spec: Spec) -> Array:
-    """Return targets as int64 [n] or float [n, ...]; raise DataError where they do not fit the loss and the output."""
-    return _classes(y, name, spec) if are_classes(spec) else _numbers(y, name, spec)
+def class_names(spec: Spec) -> tuple[str, ...]:
+    """Return the names of the classes of the outputs that are trained, () where these differ or have none."""
+    found = {spec.classes_of.get(name, ()) for name in spec.losses}
+    return found.pop() if len(found) == 1 else ()
+
+
+def checked(y: Array | Arrays, name: str, spec: Spec) -> Array | Arrays:
+    """Return targets as int64 [n] or float [n, ...]; raise DataError where they do not fit the losses and the outputs.
+
+    One array is the target of every output that is trained.
+    """
+    if isinstance(y, dict):
+        return {output: _checked(y[output], f"{name}[{output}]", spec, output) for output in spec.losses}
+    found = [_checked(y, name, spec, output) for output in spec.losses]
+    return found[0]
+
+
+def _checked(y: Array, name: str, spec: Spec, output: str) -> Array:
+    classifies = spec.losses[output].targets == "classes"
+    return _classes(y, name, spec, output) if classifies else _numbers(y, name, spec, output)
 
 
 def compare_classes(name: str, classes: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     """Return notes on class names that differ from the network's; raise DataError where their number differs."""
     if not are_classes(spec) or not classes:
         return ()
-    outputs = _outputs(spec)
-    if len(classes) != outputs:
-        raise DataError(
-            f"`{name}` has {len(classes)} classes, and `{spec.name}` has {outputs} outputs: "
-            f"end it with `dense: {len(classes)}`, or whatever makes as many outputs"
-        )
     notes = []
-    for i, (theirs, ours) in enumerate(zip(classes, spec.classes, strict=False)):
-        if not _alike(theirs, ours):
-            notes.append(f"class {i} of `{name}` is `{theirs}`, and `{spec.name}` calls its output {i} `{ours}`")
-            break
+    for output in spec.losses:
+        outputs = _outputs(spec, output)
+        if len(classes) != outputs:
+            raise DataError(
+                f"`{name}` has {len(classes)} classes, and {_of(spec, output)} has {outputs} outputs: "
+                f"end it with `dense: {len(classes)}`, or whatever makes as many outputs"
+            )
+        for i, (theirs, ours) in enumerate(zip(classes, spec.classes_of.get(output, ()), strict=False)):
+            if not _alike(theirs, ours):
+                whole = _of(spec, output)
+                notes.append(f"class {i} of `{name}` is `{theirs}`, and {whole} calls its output {i} `{ours}`")
+                break
     return tuple(notes)
+
+
+def _of(spec: Spec, output: str) -> str:
+    """Return what has an output, for a message: the network, or one of several outputs of it."""
+    return f"`{spec.name}`" if len(spec.graph.outputs) == 1 else f"`{output}` of `{spec.name}`"
 
 
 def _alike(one: str, other: str) -> bool:
@@ -46,18 +69,18 @@ def _alike(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _outputs(spec: Spec) -> int:
-    shape = spec.graph.output.shape
+def _outputs(spec: Spec, output: str) -> int:
+    shape = spec.graph.output_nodes[output].shape
     if len(shape) != 1:
         raise DataError(
-            f"`{spec.name}` has the output {format_shape(shape)}, and cross-entropy takes one number for each class: "
-            "end it with `flatten` and a `dense`, or use `loss: mean_squared_error`"
+            f"{_of(spec, output)} has the output {format_shape(shape)}, and cross-entropy takes one number for each "
+            "class: end it with `flatten` and a `dense`, or use `loss: mean_squared_error`"
         )
     return shape[0]
 
 
-def _classes(y: Array, name: str, spec: Spec) -> Array:
-    outputs = _outputs(spec)
+def _classes(y: Array, name: str, spec: Spec, output: str) -> Array:
+    outputs = _outputs(spec, output)
     if y.dtype.kind not in "iub" or y.ndim != 1:
         remedy = "save class indices as integers"
         if y.ndim == 2 and y.shape[1] == outputs:
@@ -69,14 +92,14 @@ def _classes(y: Array, name: str, spec: Spec) -> Array:
     wrong = np.flatnonzero((y < 0) | (y >= outputs))
     if len(wrong):
         raise DataError(
-            f"`{name}` has {len(wrong):,} labels that are none of the {outputs} classes of `{spec.name}` "
+            f"`{name}` has {len(wrong):,} labels that are none of the {outputs} classes of {_of(spec, output)} "
             f"(0 to {outputs - 1}); the first is {y[wrong[0]]}, of sample {wrong[0]:,}"
         )
     return y.astype(np.int64)
 
 
-def _numbers(y: Array, name: str, spec: Spec) -> Array:
-    shape = spec.graph.output.shape
+def _numbers(y: Array, name: str, spec: Spec, output: str) -> Array:
+    shape = spec.graph.output_nodes[output].shape
     if y.ndim == 1 and y.dtype.kind in "iub":
         raise DataError(
             f"`{name}` has classes as targets ({y.dtype}), and mean squared error compares numbers: "
@@ -86,7 +109,7 @@ def _numbers(y: Array, name: str, spec: Spec) -> Array:
         y = y[:, None]
     if y.shape[1:] != shape:
         raise DataError(
-            f"`{name}` has targets of {list(y.shape[1:])}, and `{spec.name}` has the output {list(shape)}; "
+            f"`{name}` has targets of {list(y.shape[1:])}, and {_of(spec, output)} has the output {list(shape)}; "
             "mean squared error compares them number by number"
         )
     return finite(y.astype(np.float64), f"{name}, targets")

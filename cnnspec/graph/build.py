@@ -28,7 +28,8 @@ class GraphBuilder:
         self.init = init
         self.nodes: list[Node] = []
         self._by_name: dict[str, Node] = {}
-        self._arrays: dict[str, Parameter] = {}
+        self._owners: dict[str, tuple[Node, Parameter]] = {}
+        """The first node that has each array, and what it is there."""
 
     def input(self, shape: Shape, name: str = INPUT, *, span: Span | None = None) -> Node:
         """Add an input of the network: [c, ...] or [f], without the batch."""
@@ -73,8 +74,7 @@ class GraphBuilder:
         """
         inferred = layer.infer(*in_shapes)
         parameters = layer.parameters(*in_shapes)
-        if arrays:
-            self._check_shared(parameters, arrays)
+        self._share(name, layer, in_shapes, parameters, arrays or {})
         names = {}
         for key, parameter in parameters.items():
             names[key] = f"{name}.{key}"
@@ -85,6 +85,14 @@ class GraphBuilder:
         names.update(arrays or {})
         place = (name, layer, tuple(inputs), tuple(in_shapes))
         return Node(*place, inferred.shape, inferred.windows, parameters, names, branches, span)
+
+    def find(self, name: str) -> Node | None:
+        """Return the node of that name, if it is in the graph."""
+        return self._by_name.get(name)
+
+    def owner(self, array: str) -> Node | None:
+        """Return the first node that has an array of that name, if there is one."""
+        return self._owners[array][0] if array in self._owners else None
 
     def accepts(self, node: Node) -> bool:
         """Whether the node's name is free and its inputs are in the graph."""
@@ -97,24 +105,33 @@ class GraphBuilder:
         self.nodes.append(node)
         self._by_name[node.name] = node
         for key, parameter in node.parameters.items():
-            self._arrays.setdefault(node.arrays[key], parameter)
+            self._owners.setdefault(node.arrays[key], (node, parameter))
         return node
 
-    def _check_shared(self, parameters: Mapping[str, Parameter], arrays: Mapping[str, str]) -> None:
-        """Raise ShapeError where a layer's parameters cannot be the arrays of another layer that they are to share."""
-        for key, name in arrays.items():
-            own, shared = parameters.get(key), self._arrays.get(name)
-            if own is None or shared is None:
+    def _share(
+        self,
+        name: str,
+        layer: Layer,
+        in_shapes: Sequence[Shape],
+        parameters: dict[str, Parameter],
+        arrays: Mapping[str, str],
+    ) -> None:
+        """Replace the parameters whose arrays another node has by that node's; raise ShapeError where they differ."""
+        for key in parameters:
+            if arrays.get(key) not in self._owners:
                 continue
+            own, (owner, shared) = parameters[key], self._owners[arrays[key]]
             if own.numbers is not None or own.scheme is not None:
-                what = "carries numbers for" if own.numbers is not None else "has a scheme that draws"
-                message = f"`{{name}}` {what} its {key}, and shares that of another layer"
-            elif shared.shape != own.shape:
-                sizes = f"{format_shape(own.shape)}, and would share one of {format_shape(shared.shape)}"
-                message = f"`{{name}}` has a {key} of {sizes}"
-            else:
-                continue
-            raise ShapeError("share-mismatch", message, field="share")
+                what = f"carries numbers for its {key}" if own.numbers is not None else "draws its weights by a scheme"
+                field = key if own.numbers is not None else "init"
+                message = f"`{{name}}` {what}, and shares those of `{owner.name}`"
+                raise ShapeError("share-mismatch", message, field=field, remedies=(f"leave `{field}` or `share` out",))
+            if own.shape != shared.shape:
+                shapes = f"of {format_shape(own.shape)}, and `{owner.name}` one of {format_shape(shared.shape)}"
+                notes, remedies = _differences(name, layer, in_shapes, owner)
+                message = f"`{{name}}` has a {key} {shapes}"
+                raise ShapeError("share-mismatch", message, field="share", notes=notes, remedies=remedies)
+            parameters[key] = shared
 
     def graph(self, outputs: Iterable[str] | Mapping[str, str] | None = None) -> Graph:
         """Return the graph, with the nodes `outputs` as its outputs, and the last node where they are left out.
@@ -139,3 +156,22 @@ def _check_literal(key: str, parameter: Parameter) -> None:
             label=f"is {format_shape(given.shape)}",
             remedies=(f"{shape} numbers (leading axes of size one may be left out)", "one number"),
         )
+
+
+def _differences(
+    name: str, layer: Layer, in_shapes: Sequence[Shape], owner: Node
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return notes and remedies that say why the parameters of a layer do not have the shapes that a node's have."""
+    shapes = _shapes(layer, in_shapes)
+    fields = [key for key in type(layer).model_fields if getattr(layer, key) != getattr(owner.layer, key)]
+    written = owner.layer.model_dump()
+    changed = {key: layer.model_copy(update={key: getattr(owner.layer, key)}) for key in fields}
+    remedies = [f"`{key}: {written[key]}`" for key in fields if _shapes(changed[key], in_shapes) != shapes]
+    if remedies:
+        return (), (" and ".join(remedies),)
+    theirs, own = (", ".join(map(format_shape, given)) for given in (owner.in_shapes, in_shapes))
+    return (f"`{owner.name}` reads {theirs}, and `{name}` {own}",), ()
+
+
+def _shapes(layer: Layer, in_shapes: Sequence[Shape]) -> list[Shape]:
+    return [parameter.shape for parameter in layer.parameters(*in_shapes).values()]

@@ -37,6 +37,8 @@ class Row(NamedTuple):
     step: tuple[Fraction, ...] | None
     """The distance of the receptive fields of neighbours along each axis, in elements of the input."""
     activation_bytes: int
+    shares: str | None
+    """The earlier layer whose parameters it uses, if there is one."""
 
 
 class Totals(NamedTuple):
@@ -84,6 +86,7 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
                 tuple(field.size for field in seen) if seen else None,
                 tuple(field.step for field in seen) if seen else None,
                 _bytes(node, batch, itemsize),
+                graph.shares.get(node.name),
             )
         )
     parameters = trainable(graph.nodes)

@@ -36,12 +36,6 @@ class Node:
         return self.layer.kind
 
     @property
-    def shares_with(self) -> str | None:
-        """The node whose arrays these are, where they are not its own."""
-        owners = {name.rpartition(".")[0] for name in self.arrays.values()}
-        return next(iter(owners - {self.name}), None)
-
-    @property
     def inferred(self) -> Inferred:
         """The result of the layer's shape rule."""
         return Inferred(self.shape, self.windows)
@@ -98,3 +92,15 @@ class Graph:
     def parameters(self) -> dict[str, Parameter]:
         """Every array of the network by its name, state included; one that nodes share is there once."""
         return {node.arrays[key]: p for node in self.nodes for key, p in node.parameters.items()}
+
+    @cached_property
+    def shares(self) -> dict[str, str]:
+        """The nodes that have arrays of an earlier node, and the first node that has them."""
+        owners: dict[str, str] = {}
+        found: dict[str, str] = {}
+        for node in self.nodes:
+            for array in node.arrays.values():
+                owner = owners.setdefault(array, node.name)
+                if owner != node.name:
+                    found.setdefault(node.name, owner)
+        return found

@@ -29,7 +29,7 @@ class Param:
 
     type: str | None
     default: Any
-    """The value; the text of an expression of `$in`, which is evaluated at each use."""
+    """The value, or the node of an expression of `$in`, which is evaluated at each use."""
     span: Span
 
     @property
@@ -46,6 +46,8 @@ class Block:
     params: dict[str, Param]
     layers: YamlNode
     span: Span
+    scope: Scope
+    """The scope of the declaration."""
 
 
 def read_blocks(scope: Scope, chain: list[YamlNode]) -> dict[str, Block | None]:
@@ -89,7 +91,7 @@ def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | 
     if params is not None and not params.is_mapping:
         scope.error("wrong-type", "`params` of a block takes names with types or defaults", params.span)
         return None
-    return Block(name, _read_block_params(scope, params) if params is not None else {}, layers, span)
+    return Block(name, _read_block_params(scope, params) if params is not None else {}, layers, span, scope)
 
 
 def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
@@ -104,13 +106,11 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
         if isinstance(item.value, str) and item.value in TYPES:
             params[name] = Param(item.value, _REQUIRED, span)
             continue
-        if isinstance(item.value, str) and mentions_arriving(item.value):
-            params[name] = Param(None, item, span)
-            continue
+        arriving = isinstance(item.value, str) and mentions_arriving(item.value)
         try:
-            default = scope.value(item)
+            default = scope.replace(arriving=UNRESOLVED if arriving else None).value(item)
         except InvalidValue:
-            default = UNRESOLVED
+            default = item if arriving else UNRESOLVED
         if default is None or isinstance(default, dict):
             message = f"`{name}` takes a type ({', '.join(TYPES)}) or a default, not {describe(default)}"
             scope.error("wrong-type", message, item.span)
@@ -146,7 +146,7 @@ def arguments(block: Block, entry: Entry) -> dict[str, Any]:
 def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope: Scope) -> Any:
     """Return the value of one parameter of a block."""
     if item is None and isinstance(param.default, YamlNode):
-        item = param.default
+        item, scope = param.default, block.scope.replace(arriving=scope.arriving, stack=scope.stack)
     if item is None:
         return UNRESOLVED if param.required else param.default
     try:

@@ -15,7 +15,8 @@ from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
-from cnnspec.language.layer_placer import LayerPlacer, made_by
+from cnnspec.language.layer_placer import LIKE, SHARE, LayerPlacer
+from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
@@ -30,8 +31,6 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import describe, quoted
 
 MAX_BLOCK_DEPTH = 30
-LIKE = "like"
-"""The key that names a layer whose spatial sizes are taken."""
 SUGAR = ("norm", "activation")
 """Fields of layers with weights that stand for further layers, in the order in which these follow."""
 
@@ -155,46 +154,31 @@ class Expansion:
     def _layer(self, cls: type[Layer], entry: Entry, current: Output) -> Output:
         """Place one layer, and those that its `norm` and `activation` stand for."""
         name = self.names.of_layer(entry)
-        output = self._place(self._read_layer(cls, entry), name, entry, [current])
+        output = self._place(self._read_layer(cls, entry, current), name, entry, [current])
         for key in SUGAR:
             if (item := entry.get(key)) is not None and issubclass(cls, Weighted):
-                output = self._sugar_layer(key, item, self._at(entry.scope, output), output)
+                output = self._sugar_layer(key, item, name, self._at(entry.scope, output), output)
         return self._finish(name, entry, output)
 
-    def _read_layer(self, cls: type[Layer], entry: Entry) -> Layer | None:
+    def _read_layer(self, cls: type[Layer], entry: Entry, current: Output | None = None) -> Layer | None:
         """Return a layer with its fields; with a `norm` behind it, `bias` is false where it is left out."""
         sugar = SUGAR if issubclass(cls, Weighted) else ()
-        keys = (*sugar, "name", "expect", "share")
+        keys = (*sugar, "name", "expect", SHARE)
         overrides: dict[str, Any] = {}
         if sugar and entry.get("norm") is not None and entry.get("bias") is None:
             overrides["bias"] = False
         if cls.like is not None:
             keys = (*keys, LIKE)
             if (node := entry.get(LIKE)) is not None:
-                sizes = self._sizes_of(cls.like, node, entry)
-                if sizes is None:
-                    return None
-                overrides[cls.like] = sizes
-        return read_model(cls, entry, main=cls.main, overrides=overrides, extra_keys=keys)
+                sizes = sizes_like(self.names, cls.like, node, entry, current)
+                overrides[cls.like] = sizes or 1
+                layer = read_model(cls, entry, overrides=overrides, extra_keys=keys)
+                return layer if sizes else None
+        instead = {LIKE: cls.like} if cls.like is not None else None
+        return read_model(cls, entry, main=cls.main, overrides=overrides, extra_keys=keys, instead=instead)
 
-    def _sizes_of(self, field: str, node: YamlNode, entry: Entry) -> list[int] | None:
-        """Return the spatial sizes of the layer that `like` names; None where they are not known."""
-        scope = entry.scope
-        if (own := entry.get(field)) is not None:
-            message, remedy = f"`{LIKE}` stands beside `{field}`", "leave one of the two out"
-            scope.error("not-allowed-here", message, node.span, "", Label(own.span, "says it, too"), help=remedy)
-            return None
-        named = self.names.look_up(LIKE, node, scope)
-        if named is None or named.shape is None:
-            return None
-        if len(named.shape) == 1:
-            message = f"{quoted(named.node)} is a vector, and `{LIKE}` takes the sizes of spatial axes"
-            scope.error("needs-image", message, node.span, "", made_by(named))
-            return None
-        return list(named.shape[1:])
-
-    def _sugar_layer(self, key: str, item: YamlNode, scope: Scope, current: Output) -> Output:
-        """Place the layer that `norm` or `activation` stands for."""
+    def _sugar_layer(self, key: str, item: YamlNode, before: LayerName, scope: Scope, current: Output) -> Output:
+        """Place the layer that `norm` or `activation` of the layer `before` stands for."""
         entry = read_entry(scope, item, f"`{key}`")
         if entry is None:
             return self.placer.unknown_output(current.node, item.span)
@@ -206,6 +190,7 @@ class Expansion:
             scope.error("unknown-kind", f"`{key}` takes no {quoted(entry.kind)}", entry.span, help=remedy)
             return self.placer.unknown_output(current.node, entry.span)
         name = self.names.of_layer(entry)
+        self.sharing.add(name.full, key, before.full)
         layer = read_model(cls, entry, main=cls.main, extra_keys=("name",))
         output = self._place(layer, name, entry, [current])
         self.names.define(name, output)
@@ -217,7 +202,7 @@ class Expansion:
         """Place a layer under its name; the output is unknown where its fields are not valid."""
         if layer is None:
             return self.placer.unknown_output(name.full, entry.span)
-        arrays = self.sharing.arrays(layer, name.full, entry)
+        arrays = self.sharing.of_layer(layer, name.full, entry)
         output = self.placer.place(layer, name.full, entry, inputs, branches, arrays)
         if output.shape is not None:
             self.names.outputs[name.full] = output
@@ -246,7 +231,7 @@ class Expansion:
             remedy = f"`{kind}: {{main: [...], skip: []}}`"
             scope.error("wrong-type", f"`{kind}` takes branches by name, not {found}", entry.span, help=remedy)
             return self.placer.unknown_output(name.full, entry.span)
-        fields = {*cls.model_fields, "name", "expect", "share"}
+        fields = {*cls.model_fields, "name", "expect", SHARE}
         branches = {key: item for key, item in config.items() if key not in fields}
         own = YamlNode({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
         layer = read_model(cls, Entry(kind, entry.span, own, scope), extra_keys=config.keys)
@@ -292,20 +277,21 @@ class Expansion:
         if bindings and len(bindings) > most:
             self.counter.fail(entry.span_of("times"), scope)
         name, first = self.names.of_group(entry), first_number(entry)
-        for i, values in enumerate([unresolved_bindings(config)] if bindings is None else bindings):
+        start = 1 if first is None else first
+        for i, values in enumerate([unresolved_bindings(config)] if bindings is None else bindings, start):
             self.counter.add(span, scope)
-            shown = values or i > 0
+            shown = values or i > start
             inner = scope.replace(
                 values={**scope.values, **values},
-                stack=(Label(span, f"round {i + 1}{format_bindings(values)}"), *scope.stack) if shown else scope.stack,
-                prefix=f"{name.full}{first + i}." if name else scope.prefix,
+                stack=(Label(span, f"round {i}{format_bindings(values)}"), *scope.stack) if shown else scope.stack,
+                prefix=f"{name.full}{i}." if name else scope.prefix,
             )
             current = self._list(layers.elements(), inner, current)
         if bindings is None:
             current = self.placer.unknown_output(current.node, span)
         if name:
             self.names.define(name, current)
-            if bindings is None:
+            if bindings is None or first is None:
                 self.names.hide(name.full)
         return current
 
@@ -331,9 +317,10 @@ class Expansion:
             open_blocks=(block.name, *scope.open_blocks),
             prefix=f"{name.full}." if name else scope.prefix,
         )
-        if (node := entry.get("share")) is not None:
-            inner = inner.replace(shared=self.sharing.of_block(node, name, entry))
-        end = self._list(block.layers.elements(), inner, current)
+        shared = self.sharing.of_block(name, entry)
+        first = len(self.placer.builder.nodes)
+        end = self._list(block.layers.elements(), inner.replace(shared=shared or scope.shared), current)
+        self.sharing.end_block(name, first, entry, shared)
         if name:
             self.names.define(name, end)
         end = self._expect(name.given or block.name if name else block.name, entry, end)

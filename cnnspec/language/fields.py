@@ -67,11 +67,12 @@ def read_model(
     main: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     extra_keys: Iterable[str] = (),
+    instead: Mapping[str, str] | None = None,
 ) -> Model | None:
     """Return a model of an entry's configuration, or None and report what is wrong with it.
 
     The configuration is a mapping, or the value of the field `main`. `overrides` replace fields of the mapping, and
-    `extra_keys` are keys that the caller reads.
+    `extra_keys` are keys that the caller reads, of which `instead` holds those that may stand in place of a field.
     """
     scope, node, owner = entry.scope, entry.config, f"`{entry.kind}`"
     fields = cls.model_fields  # looked up once, since pydantic makes that slow
@@ -102,7 +103,9 @@ def read_model(
         model = cls(**values)
         return None if invalid or unknown is not NO_UNKNOWN_KEYS else model
     except ValidationError as error:
-        explained = unknown.likely | invalid
+        explained = (
+            unknown.likely | invalid | {field for key, field in (instead or {}).items() if key in unknown.likely}
+        )
         errors = [found for found in error.errors(include_url=False) if found["loc"][0] not in explained]
     missing = [str(found["loc"][0]) for found in errors if found["type"] == "missing"]
     if missing and not unknown.unclear:

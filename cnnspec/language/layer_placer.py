@@ -16,6 +16,10 @@ from cnnspec.layers import Layer, Shape, ShapeError
 from cnnspec.layers.window import looks_per_side
 from cnnspec.wording import format_shape
 
+LIKE = "like"
+"""The key that names a layer whose spatial sizes are taken."""
+SHARE = "share"
+"""The key that names the layer whose weights a layer uses."""
 MAX_TRIALS = 10_000
 """How many layers may be tried for larger inputs, in all."""
 
@@ -71,18 +75,29 @@ class LayerPlacer:
         try:
             node = self.builder.infer(name, layer, reads, shapes, branches=branches, arrays=arrays, span=entry.span)
         except ShapeError as error:
-            self._report(error, layer, name, entry, inputs)
+            self._report(error, layer, name, entry, inputs, arrays or {})
             return self.unknown_output(name, entry.span, layer.fixed_shape)
         _warn_of_padding(layer, entry, len(node.windows))
         if self.builder.accepts(node):
             self.builder.append(node)
         return Output(name, node.shape, entry.span)
 
-    def _report(self, error: ShapeError, layer: Layer, name: str, entry: Entry, inputs: Sequence[Output]) -> None:
+    def _report(
+        self,
+        error: ShapeError,
+        layer: Layer,
+        name: str,
+        entry: Entry,
+        inputs: Sequence[Output],
+        arrays: Mapping[str, str],
+    ) -> None:
         """Report a ShapeError: at the field that causes it, with the layers that make the inputs, and with remedies."""
-        span = entry.span_of(error.field) if error.field else entry.span
+        span = _span_of(error.field, layer, entry)
         label, notes, remedies = error.label, list(error.notes), list(error.remedies)
         others = [made_by(output) for output in inputs]
+        if error.code == "share-mismatch":
+            owners = [self.builder.owner(array) for array in arrays.values()]
+            others += [Label(node.span, "has these weights") for node in owners[:1] if node and node.span]
         if error.code == "needs-image" and inputs[0].is_input:
             given, features = inputs[0].node, (inputs[0].shape or ())[0]
             remedies = [
@@ -92,7 +107,8 @@ class LayerPlacer:
         if layer.arity is None and error.input_index is not None:
             notes.append(label)
             span, label = others.pop(error.input_index)
-        if error.larger_input and self._trials < MAX_TRIALS:
+        like = error.field is not None and error.field == layer.like and entry.get(LIKE) is not None
+        if error.larger_input and not like and self._trials < MAX_TRIALS:
             self._trials += len(self.builder.nodes)
             larger = smallest_input(self.builder.nodes, layer, [output.node for output in inputs])
             if larger:
@@ -109,6 +125,15 @@ def made_by(output: Output) -> Label:
 
 _IMAGE_AXES = 2
 """The spatial axes that are assumed where the input's shape is unknown."""
+
+
+def _span_of(field: str | None, layer: Layer, entry: Entry) -> Span:
+    """Return the place of a field that an error names."""
+    if field == layer.like and entry.get(LIKE) is not None:
+        return entry.span_of(LIKE)
+    if field is None or (field == SHARE and entry.get(SHARE) is None):  # where a block around the layer has the key
+        return entry.span
+    return entry.span_of(field)
 
 
 def _warn_of_padding(layer: Layer, entry: Entry, rank: int) -> None:

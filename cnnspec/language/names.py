@@ -36,6 +36,17 @@ def param_rule(text: str) -> str:
     return f"`${ARRIVING}` is the number of channels that arrive" if text == ARRIVING else _PARAM_RULE
 
 
+def check_param_name(text: str, span: Span, scope: Scope) -> bool:
+    """Return whether a parameter may be called this; report it where it may not."""
+    if is_param_name(text):
+        return True
+    message = f"{quoted(text)} cannot be written as {quoted('$' + text)}"
+    if text == ARRIVING:
+        message = f"a parameter cannot be called {quoted(text)}"
+    scope.error("invalid-name", message, span, help=param_rule(text))
+    return False
+
+
 class Output(NamedTuple):
     """The output of a layer: its node, its shape (None where an error hides it), and the place that makes it."""
 

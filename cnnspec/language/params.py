@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnspec.diagnostics import Label, Source, Span
 from cnnspec.language.expressions import UNRESOLVED
-from cnnspec.language.names import is_param_name, param_rule
+from cnnspec.language.names import check_param_name
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import MAX_DIGITS, YamlNode
 from cnnspec.wording import describe, nearest, quoted
@@ -55,10 +55,7 @@ def _read_param(
     overrides: Mapping[str, Any],
 ) -> None:
     """Add one parameter to `values`; `inherited` are those of the extended spec, if there is one."""
-    if not is_param_name(name):
-        scope.error(
-            "invalid-name", f"{quoted(name)} cannot be written as {quoted('$' + name)}", span, help=param_rule(name)
-        )
+    if not check_param_name(name, span, scope):
         values.setdefault(name.split("-")[0], UNRESOLVED)
         return
     if inherited is not None and name not in inherited:

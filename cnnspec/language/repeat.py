@@ -9,11 +9,11 @@ from cnnspec.diagnostics import Label
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import UNRESOLVED
 from cnnspec.language.fields import UnknownKeys
-from cnnspec.language.names import is_param_name, param_rule
+from cnnspec.language.names import check_param_name
 from cnnspec.language.scope import InvalidValue
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers.fields import LARGEST
-from cnnspec.wording import describe, quoted
+from cnnspec.wording import describe
 
 Bindings = dict[str, Any]
 
@@ -29,15 +29,15 @@ def repeat_bindings(entry: Entry, unknown: UnknownKeys, most: int) -> list[Bindi
     return _times(entry, times, most) if times is not None else _each(entry, each) if each is not None else None
 
 
-def first_number(entry: Entry) -> int:
-    """Return the number of a repeat's first round in the names of its layers; report one that is not valid."""
+def first_number(entry: Entry) -> int | None:
+    """Return the number of a repeat's first round; report one that is not valid and return None."""
     node = entry.get("first")
     if node is None:
         return 1
     try:
         first = entry.scope.value(node)
     except InvalidValue:
-        return 1
+        return None
     if isinstance(first, bool) or not isinstance(first, int):
         entry.scope.error("wrong-type", f"`first` takes a whole number, not {describe(first)}", node.span)
     elif not 0 <= first <= LARGEST:
@@ -47,7 +47,7 @@ def first_number(entry: Entry) -> int:
         entry.scope.error("not-allowed-here", "`first` numbers the rounds of a named repeat", node.span, help=remedy)
     else:
         return first
-    return 1
+    return None
 
 
 def _times(entry: Entry, times: YamlNode, most: int) -> list[Bindings] | None:
@@ -70,11 +70,9 @@ def _each(entry: Entry, each: YamlNode) -> list[Bindings] | None:
         lists = {key: scope.value(item) for key, item in each.items()}
     except InvalidValue:
         return None
-    for key in lists:
-        if not is_param_name(key):
-            message = f"{quoted(key)} cannot be written as {quoted('$' + key)}"
-            scope.error("invalid-name", message, each.keys[key], help=param_rule(key))
-            return None
+    valid = [check_param_name(key, each.keys[key], scope) for key in lists]
+    if not all(valid):
+        return None
     if not lists or not all(isinstance(values, list) for values in lists.values()):
         remedy = "`each: {c: [64, 128], n: [1, 2]}`"
         scope.error("wrong-type", "`each` takes names and lists of values", each.span, help=remedy)

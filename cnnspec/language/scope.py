@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.diagnostics import Diagnostic, Label, Severity, Span
 from cnnspec.language.collector import DiagnosticCollector
@@ -24,6 +24,15 @@ class ValueCounter:
     count: int = 0
 
 
+class SharedBlock(NamedTuple):
+    """A use of a block whose layers have the weights of another use: the prefixes of the names of both."""
+
+    own: str
+    other: str
+    span: Span
+    """The place that says so."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """The values of `$name` at a place, the uses of blocks and rounds of repeats around it, and the diagnostics."""
@@ -40,8 +49,8 @@ class Scope:
     """The prefix of the names of layers, `stage2.`."""
     arriving: Any = None
     """The value of `$in`: the channels that arrive here, UNRESOLVED where an error hides them, None outside layers."""
-    shared: tuple[str, str] | None = None
-    """The prefix of the layers of a block, and that of the layers whose weights they use."""
+    shared: SharedBlock | None = None
+    """The use of a block around it that shares weights, if there is one."""
     inserted: ValueCounter = field(default_factory=ValueCounter)
 
     def error(

@@ -143,6 +143,12 @@ class Layer(BaseModel):
     """Another layer that takes less time and differs from it by constants alone, if there is one."""
     takes_maximum: ClassVar[bool] = False
     """Whether each output element is the maximum of input elements, so that it commutes with a monotone function."""
+    sums_inputs: ClassVar[bool] = False
+    """Whether the output is the sum of the inputs, which have one shape."""
+    joins_channels: ClassVar[bool] = False
+    """Whether the output is the channels of all inputs, one input after the other."""
+    selects_channels: ClassVar[bool] = False
+    """Whether the output is a range of the input's channels: [first, end) of `channels`, which is then a field."""
     normalises_classes: ClassVar[bool] = False
     """Whether the output is already a (log-)probability of each class."""
 

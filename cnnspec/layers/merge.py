@@ -97,6 +97,7 @@ class Add(Merge):
 
     kind = "add"
     linear = True
+    sums_inputs = True
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape that all branches have."""

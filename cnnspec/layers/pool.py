@@ -26,6 +26,8 @@ class Pool(WithoutMacs):
     """Step of the window; by default its own size."""
     padding: PaddingField = "valid"
     """Border around the input; a number is the total of both sides."""
+    dilation: Size = 1
+    """Distance between the taps of the window."""
     rounding: Literal["floor", "ceil"] = "floor"
     """Whether a last window that is only partly filled is left out (floor) or kept (ceil)."""
 
@@ -34,8 +36,9 @@ class Pool(WithoutMacs):
         rank, ceil = len(shape) - 1, self.rounding == "ceil"
         kernel = along_axes(self.kernel, rank, "kernel")
         stride = kernel if self.stride is None else along_axes(self.stride, rank, "stride")
-        axes = zip(shape[1:], kernel, stride, padding_along(self.padding, rank), strict=True)
-        return tuple(window(n, k, s, padding, ceil=ceil) for n, k, s, padding in axes)
+        padding, dilation = padding_along(self.padding, rank), along_axes(self.dilation, rank, "dilation")
+        axes = zip(shape[1:], kernel, stride, padding, dilation, strict=True)
+        return tuple(window(n, k, s, pads, d, ceil) for n, k, s, pads, d in axes)
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c, oh, ow] for [c, h, w]."""
@@ -46,19 +49,25 @@ class Pool(WithoutMacs):
         if min(out) < 1:
             raise does_not_fit(axes)
         for axis in axes:
-            if max(axis.before, axis.after) >= axis.kernel:
+            if max(axis.before, axis.after) >= axis.k or _lies_in_padding(axis):
                 raise ShapeError(
                     "invalid-value",
                     "a window would lie in the padding alone",
                     field="padding",
-                    label=f"{max(axis.before, axis.after)} on one side of a window of {axis.kernel}",
-                    remedies=(f"at most {axis.kernel - 1} on each side",),
+                    label=f"{max(axis.before, axis.after)} on one side of a window of {axis.k}",
+                    remedies=(f"at most {axis.k - 1} on each side",) if axis.dilation == 1 else (),
                 )
         return Inferred((inputs[0][0], *out), windows)
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the window."""
         return slide(seen, inferred)
+
+
+def _lies_in_padding(axis: Axis) -> bool:
+    """Whether a window has no tap on the input, though it spans some of it: the taps of a dilated one have gaps."""
+    window = axis.resolved
+    return axis.dilation > 1 and any(window.counted(i, axis.n, padding=False) == 0 for i in range(window.out))
 
 
 class MaxPool(Pool):
@@ -146,22 +155,12 @@ class GlobalMaxPool(GlobalPool):
     piecewise = True
 
 
-class AdaptiveAvgPool(WithoutMacs):
-    """The mean of windows that are chosen so that the output has a given size.
+class AdaptivePool(WithoutMacs):
+    """Pooling with windows that are chosen so that the output has a given size."""
 
-    x [n, c, h, w] -> y [n, c, oh, ow]
-
-        - adaptive_avg_pool: 6
-
-    Window i reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉, as in PyTorch's AdaptiveAvgPool2d.
-    """
-
-    kind = "adaptive_avg_pool"
     main = "size"
     elementwise = False
     monotone = False
-    linear = True
-    piecewise = False
     commutes_with_affine = True
 
     size: Size
@@ -179,3 +178,34 @@ class AdaptiveAvgPool(WithoutMacs):
             field.whole() if window.out == 1 else field.slide(window.span, window.stride, window.out)
             for field, window in zip(seen, inferred.windows, strict=True)
         )
+
+
+class AdaptiveAvgPool(AdaptivePool):
+    """The mean of windows that are chosen so that the output has a given size.
+
+    x [n, c, h, w] -> y [n, c, oh, ow]
+
+        - adaptive_avg_pool: 6
+
+    Window i reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉, as in PyTorch's AdaptiveAvgPool2d.
+    """
+
+    kind = "adaptive_avg_pool"
+    linear = True
+    piecewise = False
+
+
+class AdaptiveMaxPool(AdaptivePool):
+    """The largest number of windows that are chosen so that the output has a given size.
+
+    x [n, c, h, w] -> y [n, c, oh, ow]
+
+        - adaptive_max_pool: 6
+
+    The windows are those of adaptive_avg_pool.
+    """
+
+    kind = "adaptive_max_pool"
+    takes_maximum = True
+    linear = False
+    piecewise = True

@@ -207,6 +207,7 @@ class Slice(Rearranged):
     """
 
     kind = "slice"
+    selects_channels = True
     main = "channels"
 
     channels: Range

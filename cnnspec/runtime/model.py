@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import Constant, Train
+from cnnspec.graph.training import Constant, Loss, Train
 from cnnspec.wording import format_shape
 
 T = TypeVar("T")
@@ -51,7 +51,8 @@ class PlanStep(NamedTuple):
 class Model(ABC):
     """A network on a backend. Inputs and outputs are NumPy arrays, in the model's dtype.
 
-    A backend implements the methods that begin with an underscore, whose arguments are checked.
+    A backend implements the methods that begin with an underscore, whose arguments are checked. Inputs and outputs are
+    those of the graph's nodes by name there, and `node_losses` has the loss of each node that is trained.
     """
 
     def __init__(self, graph: Graph, device: str, dtype: str) -> None:
@@ -95,6 +96,11 @@ class Model(ABC):
             raise InputError(f"the network has the inputs {', '.join(self.graph.inputs)}: give a batch of each by name")
         return {self.graph.input.name: x}
 
+    @property
+    def node_losses(self) -> dict[str, Loss]:
+        """The loss of each output that is trained, by its node."""
+        return {self.graph.output_nodes[name].name: loss for name, loss in self.losses.items()}
+
     def _by_output(self, values: Arrays) -> Arrays:
         """Return the outputs under the names by which they are handed out: {node: value} -> {output: value}."""
         return {self.graph.aliases.get(node, node): values[node] for node in self.graph.outputs}
@@ -119,43 +125,65 @@ class Model(ABC):
 
     # Training
 
-    def vjp(self, x: npt.ArrayLike, dy: npt.ArrayLike) -> tuple[Array, Arrays]:
-        """Return the vector-Jacobian product at inference: dy [n, ...] -> (dx [n, c, h, w], {parameter: gradient})."""
-        x = self.checked(x)
-        dy = np.asarray(dy, x.dtype)
-        name, output = self.graph.input.name, self.graph.output
-        if dy.shape != (len(x), *output.shape):
-            raise InputError(f"dy has the shape {dy.shape}, the output {(len(x), *output.shape)}")
-        dx, gradients = self._vjp({name: x}, {output.name: dy})
-        return dx[name], gradients
+    def vjp(self, x: Batch, dy: Batch) -> tuple[Any, Arrays]:
+        """Return the vector-Jacobian product at inference: dy [n, ...] -> (dx [n, c, h, w], {parameter: gradient}).
 
-    def loss_and_gradients(self, x: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Arrays]:
+        Several inputs and outputs are given, and gradients of several inputs returned, by name.
+        """
+        inputs = self.checked_inputs(self._by_input(x))
+        n = len(next(iter(inputs.values())))
+        given = dy if isinstance(dy, Mapping) else {self.graph.output_names[0]: dy}
+        nodes = self.graph.output_nodes
+        if not given or not given.keys() <= nodes.keys() or (len(nodes) > 1 and not isinstance(dy, Mapping)):
+            raise InputError(f"dy is given by the names of outputs: {', '.join(nodes)}")
+        gradients = {nodes[name].name: np.asarray(array, self.array_dtype) for name, array in given.items()}
+        for node, array in gradients.items():
+            if array.shape != (n, *self.graph.by_name[node].shape):
+                expected = (n, *self.graph.by_name[node].shape)
+                raise InputError(f"dy has the shape {array.shape}, the output {expected}")
+        dx, found = self._vjp(inputs, gradients)
+        return self._one_or_all(dx), found
+
+    def loss_and_gradients(self, x: Batch, target: Batch) -> tuple[float, Arrays]:
         """Return the loss of a batch and its gradients, as `step` would compute them; changes no state."""
         self._ready()
-        x = self.checked(x)
-        return self._loss_and_gradients(x, self.checked_target(target, len(x)))
+        inputs = self.checked_inputs(self._by_input(x))
+        return self._loss_and_gradients(inputs, self.checked_targets(target, len(next(iter(inputs.values())))))
 
-    def step(self, x: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    def step(self, x: Batch, target: Batch) -> float:
         """Make one step of the optimizer on a batch; return the loss before it, and keep that output in `outputs`.
 
-        Each of several processes passes its shard of the batch, which may be empty; the loss is that of all shards.
+        The loss is the sum of those of all outputs, each times its weight. Targets of several outputs are given by
+        name; one array is that of each. Each of several processes passes its shard of the batch, which may be empty;
+        the loss is that of all shards.
         """
         self._ready()
-        x = self.checked(x, least=0 if self.processes > 1 else 1)
-        loss, self.outputs = self._step(x, self.checked_target(target, len(x)))
+        inputs = self.checked_inputs(self._by_input(x), least=0 if self.processes > 1 else 1)
+        loss, outputs = self._step(inputs, self.checked_targets(target, len(next(iter(inputs.values())))))
+        self.trained_outputs = {name: outputs[self.graph.output_nodes[name].name] for name in self.losses}
         self.steps += 1
         return loss
 
+    @property
+    def outputs(self) -> Any:
+        """The output of the last step, before the weights changed; those that are trained by name, of several."""
+        return self.trained_outputs if len(self.graph.outputs) > 1 else next(iter(self.trained_outputs.values()))
+
     def begin_training(self, train: Train, steps_per_epoch: int) -> None:
-        """Set the loss, the optimizer and the schedule of `step`, and reset the state of the optimizer."""
-        shape = self.graph.output.shape
-        if train.loss.targets == "classes" and (len(shape) != 1 or shape[0] < 2):
-            raise BackendError(
-                f"cross_entropy takes a vector with a number for each class, and `{self.graph.output.name}` makes "
-                f"{format_shape(shape)}: end the network with a `dense` or `global_avg_pool`, or train with "
-                "mean_squared_error"
-            )
-        self.train = train
+        """Set the losses, the optimizer and the schedule of `step`, and reset the state of the optimizer."""
+        nodes = self.graph.output_nodes
+        if unknown := [name for name in train.losses if name not in nodes]:
+            raise BackendError(f"the network has no output `{unknown[0]}` for a loss: it has {', '.join(nodes)}")
+        losses = train.by_output(nodes)
+        for name, loss in losses.items():
+            shape = nodes[name].shape
+            if loss.targets == "classes" and (len(shape) != 1 or shape[0] < 2):
+                other = "train with mean_squared_error" if len(nodes) == 1 else "give it another loss, or none"
+                raise BackendError(
+                    f"cross_entropy takes a vector with a number for each class, and `{nodes[name].name}` makes "
+                    f"{format_shape(shape)}: end the network with a `dense` or `global_avg_pool`, or {other}"
+                )
+        self.train, self.losses = train, losses
         self.steps_per_epoch = steps_per_epoch
         self.steps = 0
         self._begin_training()
@@ -205,12 +233,12 @@ class Model(ABC):
 
     # Checks
 
-    def checked_inputs(self, inputs: Mapping[str, npt.ArrayLike]) -> Arrays:
+    def checked_inputs(self, inputs: Mapping[str, npt.ArrayLike], least: int = 1) -> Arrays:
         """Return a batch of every input in the model's dtype; raise InputError where one is missing or does not fit."""
         if inputs.keys() != set(self.graph.inputs):
             wanted, given = ", ".join(self.graph.inputs), ", ".join(inputs) or "none"
             raise InputError(f"the network has the inputs {wanted}, and is given {given}")
-        found = {name: self.checked(inputs[name], name=name) for name in self.graph.inputs}
+        found = {name: self.checked(inputs[name], least, name) for name in self.graph.inputs}
         if len(sizes := {len(x) for x in found.values()}) > 1:
             raise InputError(f"the inputs have batches of different sizes: {', '.join(map(str, sorted(sizes)))}")
         return found
@@ -229,11 +257,21 @@ class Model(ABC):
             raise InputError("the input is an empty batch")
         return np.ascontiguousarray(raw, self.array_dtype)
 
-    def checked_target(self, target: npt.ArrayLike, n: int) -> Array:
-        """Return class indices [n] or numbers [n, ...], as the loss takes them; raise InputError for any other."""
+    def checked_targets(self, target: Batch, n: int) -> Arrays:
+        """Return the targets of the outputs that are trained, by node; raise InputError where they do not fit.
+
+        They are class indices [n] or numbers [n, ...], as the loss takes them; one array is the target of each output.
+        """
+        nodes, trained = self.graph.output_nodes, self.losses
+        targets = target if isinstance(target, Mapping) else dict.fromkeys(trained, target)
+        if targets.keys() != trained.keys():
+            raise InputError(f"targets are given for {', '.join(targets)}, and needed for {', '.join(trained)}")
+        return {nodes[name].name: self._checked_target(targets[name], n, name) for name in trained}
+
+    def _checked_target(self, target: npt.ArrayLike, n: int, name: str) -> Array:
         array = np.asarray(target)
-        shape = self.graph.output.shape
-        if self.train.loss.targets == "classes":
+        shape = self.graph.output_nodes[name].shape
+        if self.losses[name].targets == "classes":
             if array.shape != (n,) or array.dtype.kind not in "iu":
                 raise InputError(f"the target is {array.dtype} {list(array.shape)}, not {n} class indices")
             if array.size and not 0 <= int(array.min()) <= int(array.max()) < shape[0]:
@@ -286,10 +324,10 @@ class Model(ABC):
     def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]: ...
 
     @abstractmethod
-    def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]: ...
+    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]: ...
 
     @abstractmethod
-    def _step(self, x: Array, target: Array) -> tuple[float, Array]: ...
+    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]: ...
 
     @abstractmethod
     def _begin_training(self) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec.testing import cases_activation, cases_merge, cases_norm, cases_ranks
+from cnnspec.testing import cases_activation, cases_merge, cases_norm, cases_ranks, cases_rearrange
 from cnnspec.testing.case import IMAGE, VECTOR, Case, network, rows
 
 CONV = rows(
@@ -194,5 +194,6 @@ CASES: tuple[Case, ...] = (
     *cases_merge.CASES,
     *TRAINING,
     *cases_ranks.CASES,
+    *cases_rearrange.CASES,
 )
 """Every layer in every variant of its fields."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cnnspec.graph.graph import Node
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.dense import Dense, Flatten
-from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 
 Array = npt.NDArray[np.float64]
@@ -124,6 +124,15 @@ def global_avg_pool(layer: GlobalAvgPool, node: Node, params: Params, x: Array) 
 def global_max_pool(layer: GlobalMaxPool, node: Node, params: Params, x: Array) -> Array:
     """The maximum of each channel."""
     return np.array([channel.max() for channel in x])
+
+
+@defines
+def adaptive_max_pool(layer: AdaptiveMaxPool, node: Node, params: Params, x: Array) -> Array:
+    """The maximum of window (i, j), which reaches from ⌊i·n/out⌋ to ⌈(i + 1)·n/out⌉ on each axis."""
+    y = np.zeros(node.shape)
+    for c, *at in np.ndindex(*node.shape):
+        y[c, *at] = x[c, *(slice(*w.bounds[i]) for i, w in zip(at, node.windows, strict=True))].max()
+    return y
 
 
 @defines

@@ -5,8 +5,9 @@ Third parties add the definition of a layer of their own with `definitions.defin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.training import Train
 from cnnspec.layers.norm import BatchNorm
 from cnnspec.rng import dropout_mask
-from cnnspec.testing import arithmetic, functions, merges  # noqa: F401  (the imports register definitions)
+from cnnspec.testing import arithmetic, functions, merges, rearranging  # noqa: F401  (imported to register definitions)
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, over_channels
 from cnnspec.training import losses
 
 Arrays = dict[str, Array]
+Batch = Array | Mapping[str, Array]
+"""The array of a network with one input (output), or arrays by the names of the nodes."""
 
 H = 1e-5
 """Half the distance of a central difference, for numbers near one: the error is about H² in the formula, and
@@ -28,10 +31,17 @@ SAMPLED = 16
 """How many elements of an array are differentiated at most."""
 
 
-def run(graph: Graph, weights: Mapping[str, Array], x: Array) -> Arrays:
+def by_name(given: Batch, names: Sequence[str]) -> Arrays:
+    """Return the arrays by the names of nodes; one array is that of each."""
+    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
+
+
+def run(graph: Graph, weights: Mapping[str, Array], x: Batch) -> Arrays:
     """Return the output of every node by name, as at inference: x [n, c, h, w] -> {name: [n, ...]}."""
-    values = {graph.nodes[0].name: x}
-    for node in graph.nodes[1:]:
+    values = by_name(x, graph.inputs)
+    for node in graph.nodes:
+        if not node.inputs:
+            continue
         values[node.name] = inference(node, weights, [values[name] for name in node.inputs])
     return values
 
@@ -51,11 +61,13 @@ def params_of(node: Node, weights: Mapping[str, Array]) -> Params:
 # Training
 
 
-def run_training(graph: Graph, weights: Mapping[str, Array], x: Array, seed: int, step: int) -> tuple[Arrays, Arrays]:
+def run_training(graph: Graph, weights: Mapping[str, Array], x: Batch, seed: int, step: int) -> tuple[Arrays, Arrays]:
     """Return what `run` does as in a training step, and the running statistics after the step."""
-    values: Arrays = {graph.nodes[0].name: x}
+    values = by_name(x, graph.inputs)
     statistics: Arrays = {}
-    for node in graph.nodes[1:]:
+    for node in graph.nodes:
+        if not node.inputs:
+            continue
         inputs = [values[name] for name in node.inputs]
         if node.layer.needs_batch_statistics:
             definition = TRAINING_DEFINITIONS[node.kind]
@@ -112,31 +124,47 @@ def central_differences(scalar: Callable[[], float], a: Array) -> Array:
     return da
 
 
-def gradients(graph: Graph, weights: Mapping[str, Array], x: Array, dy: Array) -> tuple[Array, Arrays]:
+def gradients(graph: Graph, weights: Mapping[str, Array], x: Batch, dy: Batch) -> tuple[Any, Arrays]:
     """Return the gradient of Σ dy · y at inference: (dx [n, c, ...], {trainable parameter: its gradient}).
 
-    By central differences, hence independent of every backward pass; sampled as they are.
+    By central differences, hence independent of every backward pass; sampled as they are. dx is by name where x is.
     """
     weights = {name: array.copy() for name, array in weights.items()}
+    inputs, dys = by_name(x, graph.inputs), by_name(dy, graph.outputs)
 
-    def scalar(x: Array, dy: Array) -> float:
-        return float((dy * run(graph, weights, x)[graph.output.name]).sum())
+    def scalar(inputs: Arrays, dys: Arrays) -> float:
+        values = run(graph, weights, inputs)
+        return float(sum((d * values[name]).sum() for name, d in dys.items()))
 
     # A sample's output depends on no other sample, so one at a time suffices.
-    samples = [(x[i : i + 1].copy(), dy[i : i + 1]) for i in range(len(x))]
-    dx = [central_differences(partial(scalar, *sample), sample[0]) for sample in samples]
-    return np.concatenate(dx), _of_trainable(graph, weights, partial(scalar, x, dy))
+    found: dict[str, list[Array]] = {name: [] for name in inputs}
+    for i in range(len(next(iter(inputs.values())))):
+        sample = {name: array[i : i + 1].copy() for name, array in inputs.items()}
+        of_sample = partial(scalar, sample, {name: d[i : i + 1] for name, d in dys.items()})
+        for name, array in sample.items():
+            found[name].append(central_differences(of_sample, array))
+    dx = {name: np.concatenate(parts) for name, parts in found.items()}
+    return dx if isinstance(x, Mapping) else dx[graph.input.name], _of_trainable(
+        graph, weights, partial(scalar, inputs, dys)
+    )
 
 
 def loss_and_gradients(
-    graph: Graph, weights: Mapping[str, Array], x: Array, target: Array, train: Train, step: int = 0
+    graph: Graph, weights: Mapping[str, Array], x: Batch, target: Batch, train: Train, step: int = 0
 ) -> tuple[float, Arrays]:
     """Return the loss of a batch as in training, and its gradient by each trainable parameter."""
     weights = {name: array.copy() for name, array in weights.items()}
+    given = train.by_output(graph.output_names)
+    targets = by_name(target, [graph.output_nodes[name].name for name in given])
 
     def scalar() -> float:
         values, _ = run_training(graph, weights, x, train.seed, step)
-        return losses.value(train.loss, values[graph.output.name], target)
+        by_output = {name: (values[graph.output_nodes[name].name], loss) for name, loss in given.items()}
+        of_each = (
+            loss.weight * losses.value(loss, y, targets[graph.output_nodes[name].name])
+            for name, (y, loss) in by_output.items()
+        )
+        return sum(of_each, 0.0)
 
     return scalar(), _of_trainable(graph, weights, scalar)
 

@@ -65,6 +65,9 @@ class Comparison:
     tolerance: float
     layers: list[LayerDifference] = field(default_factory=list)
     input_gradient: float = 0.0
+    """Of the input; the largest of several inputs."""
+    input_name: str = INPUT
+    """The input of that gradient."""
     loss: float | None = None
     nonsmooth: tuple[str, ...] = ()
     """Layers with a number so close to a jump of the derivative that rounding alone puts it on either side."""
@@ -79,7 +82,7 @@ class Comparison:
             if not layer.worst() <= self.tolerance:
                 return layer.name
         mismatch = not self.nonsmooth and not self.input_gradient <= self.tolerance
-        return INPUT if mismatch or not (self.loss or 0.0) <= self.tolerance else None
+        return self.input_name if mismatch or not (self.loss or 0.0) <= self.tolerance else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that `verify --format json` prints."""
@@ -116,7 +119,7 @@ class _Results:
     values: Arrays
     outputs: Arrays
     """As `predict` computes them, which may take another way than the values of the layers."""
-    dx: Array
+    dx: Arrays
     gradients: Arrays
     loss: float | None = None
     training: Arrays = field(default_factory=dict)
@@ -193,18 +196,28 @@ def _results(graph: Graph, execution: Execution, batch: int) -> _Results:
     """Return what a backend computes for the seeded weights, batch and output gradient."""
     seed = execution.seed
     model = prepare(graph, execution, initial(graph, seed))
-    x = inputs.random(graph.input.shape, batch, seed).x
-    dy = rng.stream(seed, "output gradient").standard_normal((batch, *graph.output.shape))
+    x = inputs.random_inputs(graph, batch, seed)
+    dy = {}
+    for i, (name, node) in enumerate(graph.output_nodes.items()):
+        stream = rng.stream(seed, "output gradient", *([name] if i else []))
+        dy[name] = stream.standard_normal((batch, *node.shape))
     values = model.trace(x)
-    outputs = model.run({graph.input.name: x})
+    outputs = model.run(x)
     dx, gradients = model.vjp(x, dy)
-    results = _Results(model, values, outputs, dx, gradients)
+    dx = dx if isinstance(dx, dict) else {graph.input.name: dx}
+    by_node = {graph.output_nodes[name].name: y for name, y in outputs.items()}
+    results = _Results(model, values, by_node, dx, gradients)
     if model.dtype == "float64":
-        shape = graph.output.shape
-        classifies = len(shape) == 1 and shape[0] > 1
-        model.begin_training(Train(loss=CrossEntropy() if classifies else MeanSquaredError(), seed=seed), 1)
-        target = rng.stream(seed, "target").integers(shape[0], size=batch) if classifies else dy
-        results.loss, results.training = model.loss_and_gradients(x, target)
+        losses: dict[str, CrossEntropy | MeanSquaredError] = {}
+        targets: Arrays = dict(dy)
+        for i, (name, node) in enumerate(graph.output_nodes.items()):
+            classifies = len(node.shape) == 1 and node.shape[0] > 1
+            losses[name] = CrossEntropy() if classifies else MeanSquaredError()
+            if classifies:
+                stream = rng.stream(seed, "target", *([name] if i else []))
+                targets[name] = stream.integers(node.shape[0], size=batch)
+        model.begin_training(Train(losses=losses, seed=seed), 1)
+        results.loss, results.training = model.loss_and_gradients(x, targets)
     return results
 
 
@@ -222,7 +235,9 @@ def _compared(graph: Graph, results: _Results, reference: _Results | None, compa
             if results.training:
                 layer.training = _largest(expected.training, results.training, trainable)
         comparison.layers.append(layer)
-    comparison.input_gradient = difference(expected.dx, results.dx)
+    of_inputs = {name: difference(expected.dx[name], dx) for name, dx in results.dx.items()}
+    comparison.input_name = max(of_inputs, key=lambda name: of_inputs[name])
+    comparison.input_gradient = of_inputs[comparison.input_name]
     if results.loss is not None and expected.loss is not None:
         comparison.loss = abs(results.loss - expected.loss) / max(abs(expected.loss), 1e-12)
     if reference is not None and comparison.first_mismatch is not None:
@@ -245,8 +260,9 @@ def _skip_gradients(comparison: Comparison, graph: Graph, results: _Results, ref
     for node in reversed(graph.nodes):
         if node.name in before:
             before.update(node.inputs)
-    for layer in comparison.layers:
-        layer.compared = layer.name not in before
+    arrays = {array for node in graph.nodes if node.name in before for array in node.arrays.values()}
+    for layer, node in zip(comparison.layers, graph.nodes, strict=True):
+        layer.compared = layer.name not in before and arrays.isdisjoint(node.arrays.values())
 
 
 def _derivative_differs(node: Node, comparison: Comparison, results: _Results, reference: _Results) -> bool:

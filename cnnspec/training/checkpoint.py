@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cnnspec.arrays import Arrays
@@ -28,8 +28,8 @@ class Progress:
     """Completed batches of the current epoch."""
     loss: float = 0.0
     """Sum of the losses of the samples of this epoch."""
-    correct: int = 0
-    """Correctly classified samples of this epoch."""
+    correct_of: dict[str, int] = field(default_factory=dict)
+    """Correctly classified samples of this epoch, by output."""
     samples: int = 0
     """Samples of this epoch so far."""
     best: float | None = None
@@ -55,4 +55,7 @@ def load(path: Path, model: Model) -> Progress:
     mine: Arrays = {name: value for name, value in arrays.items() if not name.startswith(PRIVATE)}
     model.load(mine)
     model.load_training_state({k.removeprefix(PRIVATE): v for k, v in arrays.items() if k.startswith(PRIVATE)})
-    return Progress(**json.loads(metadata["progress"]))
+    progress = json.loads(metadata["progress"])
+    if "correct" in progress:  # of the one output, as cnnspec 0.1 wrote it
+        progress["correct_of"] = {model.graph.output_names[0]: progress.pop("correct")}
+    return Progress(**progress)

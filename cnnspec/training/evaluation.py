@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Evaluation:
     """Counts [class, predicted class]."""
     process: int = 0
     """Rank of this process; the result is that of all processes, in each of them."""
+    outputs: Mapping[str, Evaluation] = field(default_factory=dict)
+    """The results of each output by name, of a network with several, whose own has the sum of the weighted losses."""
 
     def per_class(self) -> list[dict[str, Any]]:
         """Return the samples, the recall TP / (TP + FN) and the precision TP / (TP + FP) of each class."""
@@ -77,16 +79,35 @@ class Metrics:
 
 
 def evaluate_split(
-    model: Model, split: Split, loss: Loss, batch: int = 256, on_batch: Callable[[int], None] | None = None
+    model: Model,
+    split: Split,
+    losses: Loss | Mapping[str, Loss],
+    batch: int = 256,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Run a model over a split, each process over its shard; `on_batch` is called with the number of samples so far."""
-    metrics = Metrics(loss, model.graph.output.shape[0])
+    """Run a model over a split, each process over its shard; `on_batch` is called with the number of samples so far.
+
+    `losses` are those of outputs by name, or that of every output.
+    """
+    nodes = model.graph.output_nodes
+    given = dict.fromkeys(nodes, losses) if isinstance(losses, Loss) else losses
+    metrics = {name: Metrics(loss, nodes[name].shape[0]) for name, loss in given.items()}
     mine = np.arange(split.n)[model.shard(split.n)]
-    for x, target, _ in batches(split, mine, batch):
-        metrics.add(model.predict(x), target)
+    done = 0
+    for x, target, indices in batches(split, mine, batch):
+        outputs = model.run(x if isinstance(x, dict) else {model.graph.input.name: x})
+        for name, metric in metrics.items():
+            metric.add(outputs[name], target[name] if isinstance(target, dict) else target)
+        done += len(indices)
         if on_batch:
-            on_batch(metrics.samples)
-    for i, other in enumerate(model.gather(metrics)):
+            on_batch(done)
+    for i, others in enumerate(model.gather(metrics)):
         if i != model.process:
-            metrics.merge(other)
-    return replace(metrics.result(), process=model.process)
+            for name, metric in metrics.items():
+                metric.merge(others[name])
+    found = {name: metric.result() for name, metric in metrics.items()}
+    total = sum((given[name].weight * one.loss for name, one in found.items()), 0.0)
+    if len(nodes) == 1:
+        return replace(next(iter(found.values())), loss=total, process=model.process)
+    samples = next(iter(found.values())).samples
+    return Evaluation(samples, total, None, None, model.process, found)

@@ -13,6 +13,7 @@ from cnnspec import atomic
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
+from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
 from cnnspec.language.checks import softmax_before_loss
@@ -48,7 +49,10 @@ def settings_for(spec: Spec, given: Mapping[str, Any], learning_rate: float | No
     settings = spec.train or Train()
     if given:
         changed = train_settings(given)
-        settings = settings.model_copy(update={name: getattr(changed, name) for name in given})
+        replaced = {name: getattr(changed, name) for name in given}
+        if "loss" in replaced:  # of every output, in place of those by name
+            replaced.setdefault("losses", {})
+        settings = settings.model_copy(update=replaced)
     if learning_rate is not None:
         if not learning_rate > 0:
             raise DataError(f"a learning rate is more than 0, not {learning_rate:g}")
@@ -85,7 +89,7 @@ def start_run(
             **{"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed)},
             **{"backend": execution.backend, "dtype": execution.dtype},
         }
-        trainer = Trainer(model, dataset, settings, spec.input, metadata=metadata)
+        trainer = Trainer(model, dataset, settings, _only_input(spec), metadata=metadata)
         if keep:
             trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
@@ -93,8 +97,9 @@ def start_run(
             record = asdict(execution) | {"data_dir": str(source) if source else None}
             atomic.write(trainer.folder / SPEC, render(spec).encode())
             atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
-        warning = "" if checked else softmax_before_loss(settings.loss, spec.graph.output)
-        yield Run(spec, trainer, execution, (*dataset.notes, *([warning] if warning else [])))
+        nodes = spec.graph.output_nodes
+        found = [] if checked else [softmax_before_loss(loss, nodes[name]) for name, loss in spec.losses.items()]
+        yield Run(spec, trainer, execution, (*dataset.notes, *filter(None, found)))
 
 
 @contextmanager
@@ -116,7 +121,7 @@ def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) ->
     with _distributed(execution) as own:
         model = prepare(spec, own)
         metadata = {key: value for key, value in weight_files.metadata(folder / LAST).items() if key != "progress"}
-        trainer = Trainer(model, dataset, settings, spec.input, folder, metadata=metadata)
+        trainer = Trainer(model, dataset, settings, _only_input(spec), folder, metadata=metadata)
         trainer.resume()
         yield Run(spec, trainer, execution, dataset.notes)
 
@@ -126,6 +131,10 @@ def _distributed(execution: Execution) -> Iterator[Execution]:
     """Join the processes of a launcher, if there is one; yields the execution on this process's own device."""
     with backends.find(execution.backend).distributed(execution.device) as device:
         yield replace(execution, device=device)
+
+
+def _only_input(spec: Spec) -> Input | None:
+    return spec.input if len(spec.inputs) == 1 else None
 
 
 def _opened(data: Dataset | DataOptions, spec: Spec, what: str) -> Dataset:
@@ -226,7 +235,7 @@ def evaluate_spec(
     check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
     with _distributed(execution) as own:
         model = prepare(spec, own, weights)
-        return spec, dataset, evaluate_split(model, chosen, (spec.train or Train()).loss, batch)
+        return spec, dataset, evaluate_split(model, chosen, spec.losses, batch)
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -14,6 +14,7 @@ from typing import Any
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
+from cnnspec.data.split import rows
 from cnnspec.errors import TrainingError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Train
@@ -78,8 +79,8 @@ class Trainer:
     model: Model
     dataset: Dataset
     settings: Train
-    input: Input
-    """Preprocessing of the input, which augmentation needs."""
+    input: Input | None
+    """Preprocessing of the input, which augmentation needs; None where there are several."""
     folder: Path | None = None
     on_step: Callable[[StepInfo], None] = lambda info: None
     on_epoch: Callable[[dict[str, Any]], None] = lambda record: None
@@ -91,7 +92,10 @@ class Trainer:
     def __post_init__(self) -> None:
         self.train, self.validation = split_off(self.dataset.train, self.settings.validation, self.settings.seed)
         self.steps = math.ceil(self.train.n / self.settings.batch)
-        self.classifies = self.settings.loss.targets == "classes"
+        self.losses = self.settings.by_output(self.model.graph.output_names)
+        self.classifies = [name for name, loss in self.losses.items() if loss.targets == "classes"]
+        """The outputs whose accuracy is counted."""
+        self.several = len(self.model.graph.outputs) > 1
         self.progress = Progress()
         self.result = Result()
         self.best: Arrays = {}
@@ -117,7 +121,7 @@ class Trainer:
         self.result.best_epoch = self.progress.best_epoch
         self.load_best()
         if self.dataset.test is not None:
-            self.result.test = evaluate_split(self.model, self.dataset.test, self.settings.loss)
+            self.result.test = evaluate_split(self.model, self.dataset.test, self.losses)
         return self.result
 
     def load_best(self) -> None:
@@ -135,7 +139,9 @@ class Trainer:
         began = saved = started = time.perf_counter()
         samples = 0
         for x, target in self.batches(p.epoch, p.batch):
-            loss = self.model.step(x, target[self.model.shard(len(target))])
+            n = len(next(iter(target.values()))) if isinstance(target, dict) else len(target)
+            mine = rows(target, self.model.shard(n))
+            loss = self.model.step(x, mine)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss is {loss} at step {p.batch + 1} of epoch {p.epoch + 1}: "
@@ -143,17 +149,16 @@ class Trainer:
                 )
             self.result.losses.append(loss)
             p.batch += 1
-            p.loss += loss * len(target)
-            p.samples += len(target)
-            if self.classifies:
-                mine = self.model.shard(len(target))
-                correct = int((self.model.outputs.argmax(axis=1) == target[mine]).sum())
-                p.correct += sum(self.model.gather(correct))
-            accuracy = p.correct / p.samples if self.classifies else None
+            p.loss += loss * n
+            p.samples += n
+            for name in self.classifies:
+                labels = mine[name] if isinstance(mine, dict) else mine
+                correct = int((self.model.trained_outputs[name].argmax(axis=1) == labels).sum())
+                p.correct_of[name] = p.correct_of.get(name, 0) + sum(self.model.gather(correct))
             now = time.perf_counter()
-            samples += len(target)
+            samples += n
             mean = p.loss / p.samples
-            self.on_step(StepInfo(p.epoch + 1, p.batch, self.steps, loss, mean, accuracy, samples, now - started))
+            self.on_step(StepInfo(p.epoch + 1, p.batch, self.steps, loss, mean, self.accuracy, samples, now - started))
             if any(self.model.gather(self.should_stop())):
                 p.seconds += now - began
                 self.save(LAST)
@@ -173,14 +178,19 @@ class Trainer:
             "step": self.model.steps,
             "learning_rate": self.model.rate_of(self.model.steps - 1),
             "loss": p.loss / p.samples,
-            "accuracy": p.correct / p.samples if self.classifies else None,
+            "accuracy": self.accuracy,
         }
+        if self.several:
+            record["outputs"] = {name: {"accuracy": correct / p.samples} for name, correct in p.correct_of.items()}
         score = -record["loss"]
         for name, split in (("validation", self.validation), ("test", self.dataset.test)):
             if split is None or split.n == 0 or (name == "test" and self.validation is not None):
                 continue
-            found = evaluate_split(self.model, split, self.settings.loss)
+            found = evaluate_split(self.model, split, self.losses)
             record |= {f"{name}_loss": found.loss, f"{name}_accuracy": found.accuracy}
+            for output, one in found.outputs.items():
+                metrics = {f"{name}_loss": one.loss, f"{name}_accuracy": one.accuracy}
+                record["outputs"][output] = record["outputs"].get(output, {}) | metrics
             if name == "validation":
                 score = found.accuracy if found.accuracy is not None else -found.loss
         record |= {
@@ -188,7 +198,7 @@ class Trainer:
             "samples_per_second": round(p.samples * (p.epoch + 1) / p.seconds, 1),
         }
         p.epoch += 1
-        p.batch, p.loss, p.correct, p.samples = 0, 0.0, 0, 0
+        p.batch, p.loss, p.samples, p.correct_of = 0, 0.0, 0, {}
         better = p.best is None or score > p.best
         if better:
             p.best, p.best_epoch = score, p.epoch
@@ -202,13 +212,19 @@ class Trainer:
         self.save(LAST)
         self.on_epoch(record)
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Array, Array]]:
+    @property
+    def accuracy(self) -> float | None:
+        """The accuracy of the epoch so far; None where the network has several outputs, or no classes."""
+        p = self.progress
+        return None if self.several or not self.classifies else p.correct_of[self.classifies[0]] / p.samples
+
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Array | Arrays, Array | Arrays]]:
         """Yield the batches of an epoch from the given one on; the next is prepared during each step."""
         order = epoch_order(self.train.n, self.settings.seed, epoch)
         size = self.settings.batch
         shards = [order[i : i + size] for i in range(first * size, len(order), size)]
 
-        def prepare(indices: Array) -> tuple[Array, Array]:
+        def prepare(indices: Array) -> tuple[Array | Arrays, Array | Arrays]:
             return self.batch_of(self.train, indices, epoch)
 
         with ThreadPoolExecutor(1) as worker:
@@ -219,12 +235,13 @@ class Trainer:
                 del shards[:1]
                 yield batch
 
-    def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array, Array]:
+    def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array | Arrays, Array | Arrays]:
         """Return this process's samples of a batch, augmented, and the targets of the whole batch."""
         mine = indices[self.model.shard(len(indices))]
         x = split.samples(mine)
-        x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
-        return x, split.targets[indices]
+        if self.input is not None and not isinstance(x, dict):
+            x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
+        return x, rows(split.targets, indices)
 
     def save(self, name: str) -> None:
         """Write a checkpoint to the folder, if there is one."""

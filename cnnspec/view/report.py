@@ -28,6 +28,7 @@ def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
                 "output": list(row.output),
                 "pads": list(row.pads.flat) if row.pads else None,
                 "parameters": row.parameters,
+                "shares": row.shares,
                 "macs": row.macs,
                 "receptive_field": list(row.receptive_field) if row.receptive_field else None,
                 "activation_bytes": row.activation_bytes,

@@ -26,6 +26,7 @@ _FIRST = (
     "parameters",
     "handed out as",
     "reads",
+    "shares",
     PADS,
     "receptive field",
     "MACs",
@@ -79,7 +80,7 @@ def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Pain
     if width is not None and (excess := width_of(columns) - width) > 0:
         longest = max(4, max(map(len, columns["name"])) - excess)
         columns["name"] = [n if len(n) <= longest else "…" + n[1 - longest :] for n in columns["name"]]
-    return table_lines(columns, paint, left=("name", "layer", "reads", "handed out as"))
+    return table_lines(columns, paint, left=("name", "layer", "shares", "reads", "handed out as"))
 
 
 def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -87,6 +88,7 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
     columns = {
         "name": [row.name for row in rows],
         "layer": ["" if node.kind == node.name else describe(node) for node in graph.nodes],
+        "shares": [row.shares or "" for row in rows],
         "reads": ["", *(_reads(row, before) for before, row in pairwise(rows))],
         "output": [format_shape(row.output) for row in rows],
         "handed out as": _handed_out(graph, rows),
@@ -138,8 +140,6 @@ def describe(node: Node) -> str:
         parts.append(f"/{stride[0]}" if len(set(stride)) == 1 else f"/{format_shape(stride)}")
     if getattr(layer, "groups", 1) != 1 and node.kind != "group_norm":
         parts.append(f"in {layer.groups} groups")
-    if (owner := node.shares_with) is not None:
-        parts.append(f"as {owner}")
     return " ".join(parts)
 
 
@@ -208,7 +208,9 @@ def explanation(graph: Graph, summary: Summary, paint: Paint) -> list[str]:
         learned = {key: p for key, p in node.parameters.items() if p.trainable}
         if learned:
             shapes = " + ".join(f"{key} {format_shape(p.shape)}" for key, p in learned.items())
-            lines.append(("parameters", f"{shapes} = {row.parameters:,}"))
+            lines.append(
+                ("parameters", f"{shapes}, of {row.shares}" if row.shares else f"{shapes} = {row.parameters:,}")
+            )
         if row.macs:
             lines.append(("MACs", f"{node.layer.mac_formula(node.in_shapes, node.shape)} = {row.macs:,}"))
         if row.receptive_field:

@@ -112,11 +112,11 @@ class TestCheck:
         assert (report["spec"], report["ok"], report["diagnostics"]) == ("lenet", True, [])
         assert report["layers"][0] == {
             "name": "input", "kind": "input", "inputs": [], "output": [1, 28, 28], "pads": None, "parameters": 0,
-            "macs": 0, "receptive_field": [1, 1], "activation_bytes": 3136,
+            "shares": None, "macs": 0, "receptive_field": [1, 1], "activation_bytes": 3136,
         }  # fmt: skip
         assert report["layers"][4] == {
             "name": "conv2", "kind": "conv", "inputs": ["max_pool1"], "output": [16, 8, 8], "pads": [0, 0, 0, 0],
-            "parameters": 2416, "macs": 153600, "receptive_field": [14, 14], "activation_bytes": 4096,
+            "parameters": 2416, "shares": None, "macs": 153600, "receptive_field": [14, 14], "activation_bytes": 4096,
         }  # fmt: skip
         assert report["totals"].pop("training_bytes") > 3 * 177704
         assert report["totals"] == {

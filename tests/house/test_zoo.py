@@ -68,7 +68,7 @@ SMALL: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     **dict.fromkeys(("nin", "resnet20", "resnet101", "resnet152"), ((3, 32, 32), {})),
     **dict.fromkeys(("allconv28", "separable28"), ((1, 28, 28), {})),
     "alexnet": ((3, 64, 64), {"hidden": 64}),
-    "unet": ((1, 188, 188), {"crops": [8, 8, 8, 8]}),
+    "unet": ((1, 188, 188), {}),
     "unet_padded": ((1, 32, 32), {}),
     "attention_unet": ((3, 32, 32), {}),
     "inception_v3": ((3, 107, 107), {}),

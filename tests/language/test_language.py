@@ -374,6 +374,54 @@ def test_repeats_nest_and_use_what_is_around_them():
     assert [node.shape[0] for node in found.nodes[1:]] == [2, 4, 4]
 
 
+def test_rounds_are_counted_from_the_first_number():
+    unit = "layers: [relu, repeat: {times: 2, name: u, first: $n, layers: [tanh]}]"
+    found = graph(f"[repeat: {{each: {{n: [0, 5]}}, name: layer, first: 0, {unit}}}]")
+    expected = ["layer0.relu1", "layer0.u0.tanh1", "layer0.u1.tanh1"]
+    assert names(found) == [*expected, "layer1.relu1", "layer1.u5.tanh1", "layer1.u6.tanh1"]
+    twice = "repeat: {times: 2, name: r, %slayers: [relu]}"
+    assert names(graph(f"[{twice % ''}]")) == names(graph(f"[{twice % 'first: 1, '}]")) == ["r1.relu1", "r2.relu1"]
+    shown = graph("[repeat: {times: 2, name: r, first: 0, layers: [relu]}, add: {a: [from: r0.relu1], b: [from: r]}]")
+    assert shown.nodes[-1].inputs == ("r0.relu1", "r1.relu1")
+
+
+# Sizes of other layers
+
+
+def test_a_crop_takes_the_size_of_a_named_layer():
+    text = (
+        "[conv: {name: far, channels: 4, kernel: [5, 4]}, conv: {name: near, channels: 2, kernel: 3, activation: relu},"
+        " concat: {skip: [from: far, relu, crop: {like: near}], up: []}]"
+    )
+    found = graph(text)
+    (crop,) = (node for node in found.nodes if node.kind == "crop")
+    assert (crop.shape, crop.layer.size) == ((4, 10, 11), (10, 11))
+    written = graph(text.replace("like: near", "size: [10, 11]"))
+    first, second = ([dataclasses.replace(node, span=None) for node in each.nodes] for each in (found, written))
+    assert first == second
+    assert "crop: {size: [10, 11]}" in cnnspec.render(spec(text), defaults=False)
+
+
+def test_a_crop_may_name_a_layer_of_a_branch_or_the_input():
+    found = graph("[add: {a: [conv: {name: inner, channels: 3, kernel: 3}], b: [crop: {like: inner}]}, "
+                  "concat: {a: [], b: [from: input, crop: {like: add1}]}]")  # fmt: skip
+    assert found.output.shape == (6, 14, 14)
+    block = "blocks: {fit: {params: {to: text}, layers: [crop: {like: $to}]}}"
+    found = graph(
+        "[conv: {name: small, channels: 3, kernel: 3}, add: {a: [], b: [from: input, fit: small]}]", top=block
+    )
+    assert found.output.shape == (3, 14, 14)
+
+
+@pytest.mark.parametrize(
+    ("input", "kernel", "size"),
+    [("{channels: 2, length: 9}", 4, (6,)), ("{channels: 2, depth: 9, height: 8, width: 7}", 3, (7, 6, 5))],
+)
+def test_crops_to_a_layer_over_any_number_of_axes(input, kernel, size):
+    text = f"[conv: {{name: a, channels: 2, kernel: {kernel}}}, add: {{a: [], b: [from: input, crop: {{like: a}}]}}]"
+    assert graph(text, input=input).output.shape == (2, *size)
+
+
 # Specs that extend others
 
 

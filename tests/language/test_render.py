@@ -51,6 +51,8 @@ SPECS = {
     "from the input": "concat: {a: [], b: [from: input]}",
     "the same twice": "multiply: {a: [], b: []}",
     "a merge ends a branch": "concat: {a: [relu, add: {x: [], y: [tanh]}], b: [from: one, relu]}",
+    "shared in branches": "add: {a: [conv: {channels: 2, kernel: 1, name: c, norm: batch_norm}], "
+    "b: [conv: {channels: 2, kernel: 1, share: c, norm: batch_norm}]}",
     "back to back": "add: {a: [], b: [relu]}\n  - add: {a: [tanh], b: []}\n  - add: {a: [], b: [from: one]}",
 }
 
@@ -131,6 +133,8 @@ class Writer:
         self.draw = draw
         self.inputs = draw(st.sampled_from([["input"], ["left", "right"], ["a", "b", "c"]]))
         self.names = [*self.inputs]
+        self.owners: dict[str, list[str]] = {"conv": [], "batch_norm": []}
+        """The named layers with weights, by kind, which `share` may use."""
         self.left = draw(st.integers(1, 14))
 
     def items(self, depth: int, most: int = 4) -> list[Any]:
@@ -162,9 +166,13 @@ class Writer:
     def layer(self, named: bool = True) -> Any:
         kind = self.draw(st.sampled_from(self.KINDS))
         fields: dict[str, Any] = {"channels": 2, "kernel": 3, "padding": "same"} if kind == "conv" else {}
+        owners = self.owners.get(kind, [])
+        if owners and self.draw(st.booleans()):
+            fields["share"] = self.draw(st.sampled_from(owners))
         if named and self.draw(st.booleans()):
             fields["name"] = self.name()
             self.names.append(fields["name"])
+            owners.append(fields["name"])
         return {kind: fields} if fields else kind
 
     def name(self) -> str:

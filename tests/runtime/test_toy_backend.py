@@ -52,8 +52,8 @@ class ToyModel(Model):
         return found
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
-        (x,) = inputs.values()
-        values = reference.run(self.graph, self._quantised(), x.astype(np.float64))
+        x = {name: array.astype(np.float64) for name, array in inputs.items()}
+        values = reference.run(self.graph, self._quantised(), x)
         values = {name: value.astype(self.array_dtype) for name, value in values.items()}
         for name, value in values.items():
             if hook is not None:
@@ -67,17 +67,16 @@ class ToyModel(Model):
         self.weights = {name: np.array(array, np.float64) for name, array in state.items()}
 
     def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-        ((name, x),), (output,) = inputs.items(), dy.values()
-        dx, gradients = reference.gradients(self.graph, self._quantised(), x.astype(np.float64), output)
-        return {name: dx}, gradients
+        x = {name: array.astype(np.float64) for name, array in inputs.items()}
+        return reference.gradients(self.graph, self._quantised(), x, dy)
 
-    def _loss_and_gradients(self, x: Array, target: Array) -> tuple[float, Arrays]:
-        arguments = self._quantised(), x.astype(np.float64), target, self.train
-        return reference.loss_and_gradients(self.graph, *arguments)
+    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
+        x = {name: array.astype(np.float64) for name, array in inputs.items()}
+        return reference.loss_and_gradients(self.graph, self._quantised(), x, targets, self.train)
 
-    def _step(self, x: Array, target: Array) -> tuple[float, Array]:
-        y = self._run({self.graph.input.name: x})[self.graph.output.name]
-        loss, gradients = self._loss_and_gradients(x, target)
+    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
+        y = self._run(inputs)
+        loss, gradients = self._loss_and_gradients(inputs, targets)
         for name, gradient in gradients.items():
             self.weights[name] -= self.learning_rate * gradient
         return loss, y

@@ -15,7 +15,7 @@ from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import LAYERS
 from cnnspec.layers.input import INPUT
-from cnnspec_numpy.kernels import activation, conv, dense, dropout, function, merge, norm, pool, shape
+from cnnspec_numpy.kernels import activation, conv, dense, dropout, function, merge, norm, pool, rearrange, shape
 from cnnspec_numpy.kernels.base import Context, Kernel, Result
 
 __all__ = ["ENTRY_POINTS", "KERNELS", "Context", "Kernel", "Result", "kernels_of"]
@@ -24,7 +24,7 @@ ENTRY_POINTS = "cnnspec_numpy.kernels"
 
 KERNELS: dict[str, Kernel] = {
     kind: kernel
-    for module in (conv, dense, dropout, pool, norm, shape, activation, function, merge)
+    for module in (conv, dense, dropout, pool, norm, shape, rearrange, activation, function, merge)
     for name, kernel in vars(module).items()
     if (kind := name.rstrip("_")) in LAYERS and getattr(kernel, "__module__", None) == module.__name__
 }

@@ -6,10 +6,10 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.layers.geometry import Window
-from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from cnnspec_numpy.kernels.base import Context, Result
 from cnnspec_numpy.kernels.shape import weighted_sums
-from cnnspec_numpy.kernels.window import Windows, pad_axes, padded, pads_of, taps, unpad
+from cnnspec_numpy.kernels.window import EVERY, Windows, pad_axes, padded, pads_of, taps, under, unpad, view
 
 
 def max_pool(context: Context[MaxPool], x: Array) -> Result:
@@ -34,7 +34,7 @@ def maximum_over_windows(x: Array, windows: Windows) -> Array:
     """Return the maximum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
     for axis, w in enumerate(windows, start=2):
         every = (slice(None),) * axis
-        first, *others = (x[(*every, slice(i, i + (w.out - 1) * w.stride + 1, w.stride))] for i in range(w.kernel))
+        first, *others = (x[(*every, under(i, w))] for i in range(w.kernel))
         x = first.copy() if not others else np.maximum(first, others[0])
         for tap in others[1:]:
             np.maximum(x, tap, out=x)
@@ -93,6 +93,34 @@ def adaptive_avg_pool(context: Context[AdaptiveAvgPool], x: Array) -> Result:
         return matrix
 
     return weighted_sums(x, [means(n, window) for n, window in zip(x.shape[2:], context.node.windows, strict=True)])
+
+
+def adaptive_max_pool(context: Context[AdaptiveMaxPool], x: Array) -> Result:
+    """y = the largest of each window; the gradient goes to the first of the largest."""
+    sizes, bounds = x.shape[2:], [window.bounds for window in context.node.windows]
+    y = np.empty((*x.shape[:2], *context.node.shape[1:]), x.dtype)
+    first = np.empty(y.shape, np.intp)
+    """The place of each maximum in its window, row by row."""
+    for at in np.ndindex(*y.shape[2:]):
+        flat = _in_window(x, bounds, at).reshape(*x.shape[:2], -1)
+        first[(..., *at)] = flat.argmax(2)
+        y[(..., *at)] = flat.max(2)
+
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        dx = np.zeros((*x.shape[:2], *sizes), dy.dtype)
+        samples, channels = np.ogrid[: x.shape[0], : x.shape[1]]
+        for at in np.ndindex(*y.shape[2:]):
+            part = _in_window(dx, bounds, at)
+            place = np.unravel_index(first[(..., *at)], part.shape[2:])
+            part[(samples, channels, *place)] += dy[(..., *at)]
+        return (dx,), {}
+
+    return y, backward
+
+
+def _in_window(x: Array, bounds: list[tuple[tuple[int, int], ...]], at: tuple[int, ...]) -> Array:
+    """Return the elements of x [n, c, ...] under the window at a position, as a view."""
+    return view(x, EVERY, EVERY, *(slice(*bounds[axis][i]) for axis, i in enumerate(at)))
 
 
 def _sum_of_taps(x: Array, windows: Windows) -> Array:

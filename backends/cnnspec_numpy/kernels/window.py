@@ -54,10 +54,11 @@ def view(x: Array, *index: Any) -> Array:
 def taps(x: Array, windows: Windows) -> Iterator[tuple[tuple[int, ...], Array]]:
     """Yield the index of each tap, in order, and the elements under it: a view [n, c, *out] of the padded x."""
     for tap in product(*(range(window.kernel) for window in windows)):
-        under = (_under(i, window) for i, window in zip(tap, windows, strict=True))
-        yield tap, view(x, EVERY, EVERY, *under)
+        places = (under(i, window) for i, window in zip(tap, windows, strict=True))
+        yield tap, view(x, EVERY, EVERY, *places)
 
 
-def _under(tap: int, window: Window) -> slice:
+def under(tap: int, window: Window) -> slice:
+    """Return the elements along one axis of a padded array that a tap lies on, at all positions."""
     first = tap * window.dilation
     return slice(first, first + (window.out - 1) * window.stride + 1, window.stride)

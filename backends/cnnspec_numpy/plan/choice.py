@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cnnspec_numpy.plan.lower import Operation
+from cnnspec_numpy.plan.lower import Operation, is_view
 from cnnspec_numpy.plan.method import Method, copy_cost
 from cnnspec_numpy.plan.methods.table import candidates
 from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Layout
@@ -44,7 +44,7 @@ def choose(operations: list[Operation], n: int, fast: bool, measure: Measure, co
 
 
 def _fastest(operation: Operation, layout: Layout, n: int, fast: bool, measure: Measure) -> Choice:
-    if not operation.node.inputs or operation.node.layer.aliases_input or operation.node.kind == "slice":
+    if not operation.node.inputs or is_view(operation.node):
         return Choice(operation, NOTHING[layout], 0.0)
     found = candidates(operation, layout, fast)
     choices = [Choice(operation, method, measure(operation, method, n)) for method in found]

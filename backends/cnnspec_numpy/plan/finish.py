@@ -51,14 +51,14 @@ class Constants:
 class Finish:
     """The calls that complete a block of an operation's output and write it to its place.
 
-    `vector(node, key, count)` returns a vector over the channels, repeated: [count, c], computed anew when the weights
-    change. `others` are the values that the stages add.
+    `vector(node, key, count, each=1)` returns a vector over the channels, repeated: [count, c·each], computed anew when
+    the weights change. `others` are the values that the stages add.
     """
 
     operation: Operation
     y: Value
     others: Mapping[str, Value]
-    vector: Callable[[Node, str, int], Array]
+    vector: Callable[..., Array]
     constants: Constants
     has_bias: bool
 
@@ -140,6 +140,10 @@ class Finish:
         axis = channel_axis % block.ndim
         count, behind = block.shape[axis], block.shape[axis + 1 :]
         first, end = channels or (0, count)
+        if block.size <= RUN and block.flags.c_contiguous and (first, end) == (0, node.shape[0]):
+            # NumPy begins faster where no axis is repeated.
+            sizes = math.prod(block.shape[:axis]), math.prod(behind)
+            return self.vector(node, key, *sizes).reshape(block.shape)
         if behind:
             return self.vector(node, key, 1)[0, first:end].reshape(count, *[1] * len(behind))
         columns = block.shape[-2] if block.ndim > 2 and math.prod(block.shape[-2:]) <= 1 << 14 else 1

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from cnnspec.graph.graph import Graph, Node
 
-VIEWS = ("concat", "slice")
-"""Layers whose output is, where possible, only a view of other values: there is no block to complete."""
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -84,19 +81,29 @@ def _host(
         return None
     name = max(node.inputs, key=lambda read: order.get(read, -1))
     host = operations.get(name)
-    if host is None or readers[name] != 1 or name in outputs or not host.node.inputs or host.node.layer.aliases_input:
+    if host is None or readers[name] != 1 or name in outputs or not host.node.inputs:
         return None
-    if host.node.kind in VIEWS:
-        return None
+    if is_view(host.node) or host.node.layer.joins_channels:
+        return None  # where possible, there is no block to complete
     if node.layer.takes_maximum and host.pool is None and not host.stages and halves(node) and host.node.layer.linear:
         return name if len(host.node.shape) == 3 and host.node.layer.folds_affine else None
-    if _is_stage(node) or (node.kind == "add" and len(node.inputs) == 2 and len(set(node.inputs)) == 2):
+    if _is_stage(node) or (node.layer.sums_inputs and len(node.inputs) == 2 and len(set(node.inputs)) == 2):
         return name
     return None
 
 
+def is_view(node: Node) -> bool:
+    """Whether the output lies in the input's memory: all of it, or a range of its channels."""
+    return node.layer.aliases_input or node.layer.selects_channels
+
+
 def _is_stage(node: Node) -> bool:
     return len(node.inputs) == 1 and node.layer.elementwise and (not node.parameters or node.layer.affine_by_channel)
+
+
+def slides(node: Node) -> bool:
+    """Whether it is a window over two axes whose taps lie side by side."""
+    return len(node.windows) == 2 and all(w.dilation == 1 and not w.bounds for w in node.windows)
 
 
 def halves(node: Node) -> bool:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from cnnspec.arrays import Array
-from cnnspec_numpy.plan.finish import Finish
+from cnnspec_numpy.plan.finish import Finish, View
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
-from cnnspec_numpy.plan.value import Border, Layout, Value
+from cnnspec_numpy.plan.value import CHANNELS_LAST, Border, Layout, Value
 
 Read = Callable[[str], Array]
 """Returns a parameter of the operation's layer, in float64."""
+Range = tuple[int, int]
+"""[first, end) of the channels."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,20 @@ class Job:
     lane: int = 0
     lanes: int = 1
 
+    def divided(self, blocks: Sequence[Block], channels: int, shares_channels: bool) -> tuple[Sequence[Block], Range]:
+        """Return this lane's blocks, and the range of the output channels that it computes of them."""
+        if shares_channels:
+            return blocks, (self.lane * channels // self.lanes, (self.lane + 1) * channels // self.lanes)
+        return self.share(blocks), (0, channels)
+
+    def view(self, block: Block, channels: Range | None = None) -> View:
+        """Return what selects a block of the output, and those channels of it."""
+        step = 2 if self.operation.pool is not None else 1
+        rows, which = slice(block.r0 // step, block.r1 // step), slice(*channels) if channels else slice(None)
+        if self.y.layout is CHANNELS_LAST:
+            return lambda y: y[block.n0 : block.n1, rows, :, which]
+        return lambda y: y[rows, which]
+
     def share(self, blocks: Sequence[Any]) -> Sequence[Any]:
         """Return this lane's part of the blocks."""
         n = len(blocks)
@@ -45,6 +61,8 @@ class Method:
     layout: Layout
     in_place: ClassVar[bool] = False
     """Whether the output may lie where the first input lies: each element is read before it is written."""
+    takes_flattened: ClassVar[bool] = False
+    """Whether a vector may be an image as it is stored, whose features are in the order of the layout."""
 
     def applies(self, operation: Operation) -> bool:
         """Whether it can compute this operation."""

@@ -12,15 +12,17 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.graph.costs import peak_activation_bytes
-from cnnspec.graph.graph import Graph
+from cnnspec.graph.graph import Graph, Node
 from cnnspec_numpy.plan.arena import Arena, in_use
+from cnnspec_numpy.plan.bound import bound
 from cnnspec_numpy.plan.choice import Choice
 from cnnspec_numpy.plan.finish import Constants, Finish, nchw, spares
 from cnnspec_numpy.plan.functions import Call
+from cnnspec_numpy.plan.lower import Operation, is_view
 from cnnspec_numpy.plan.memory import aligned, allocate, carve, peak
 from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
-from cnnspec_numpy.plan.value import Layout, Value, from_nchw
+from cnnspec_numpy.plan.value import Layout, Value
 from cnnspec_numpy.plan.weights import Prepared
 from cnnspec_numpy.threads import Barrier, Team
 
@@ -101,6 +103,13 @@ MOST_MEMORY = 1.1
 """What values may take before concatenations are copied, in parts of the least: each alive until its last reader."""
 
 
+def _keeps_order(operation: Operation) -> bool:
+    """Whether each number stays in its place, whatever the order of the features of a flattened image."""
+    node = operation.node
+    alone = node.layer.elementwise and len(node.inputs) == 1 and not node.parameters
+    return alone and not any(stage.other or stage.node.parameters for stage in operation.stages)
+
+
 class Plan:
     """The steps of a graph for `n` samples, and the memory that they work in. One thread at a time may run it."""
 
@@ -119,56 +128,61 @@ class Plan:
             copied.add(excess)
         self._allocate()
         self._bind()
+        self._inputs = {name: nchw(self._values[name, self._layout_of[name]]) for name in graph.inputs}
+        self._outputs = {name: nchw(value) for name, value in self._results.items()}
 
     # Values and steps
 
     def _place(self, choices: Sequence[Choice], copied: Set[str], most: float) -> str | None:
-        """Make the steps and the values, and decide which lie in others; the branches of those `copied` do not.
-
-        Return the largest concatenation whose branches lie in it at the peak, where that is more than `most` bytes.
-        """
+        """Make steps and values; return the largest value to be copied together, where they take more than `most`."""
         self.steps: list[Step] = []
         self._values: dict[tuple[str, Layout], Value] = {}
         self._layout_of: dict[str, Layout] = {}
         self._tasks: list[Computation | Conversion] = []
         for choice in choices:
-            self._add(choice, self.lanes)
-        self._outputs = {name: self._as_written(name) for name in self.graph.outputs}
+            self._add(choice)
+        self._results = {name: self._as_written(name) for name in self.graph.outputs}
         written = self._place_channels(copied)
         self._place_in_place()
         taken, step = peak(value.region for value in in_use(self._values.values(), self.dtype))
         alive = [y for y in written if y.root.region.first <= step <= y.root.region.last]
         return max(alive, key=lambda y: y.size).name if alive and taken > most else None
 
-    def _add(self, choice: Choice, lanes: int) -> None:
-        operation, node, layout = choice.operation, choice.operation.node, choice.method.layout
-        if not node.inputs:
-            self._new(node.name, layout, node.shape, node.shape)
-            self._layout_of[node.name] = layout
-            return
-        if node.layer.aliases_input or node.kind == "slice":
-            flattens = node.layer.aliases_input
-            x = self._use(node.inputs[0], layout, flattened=flattens)
-            channel: int = 0 if flattens else node.layer.channels[0]  # type: ignore[attr-defined]
-            y = Value(node.name, layout, node.shape, self.n, x.image if flattens else node.shape, x, channel)
-            self._values[node.name, layout] = y
-            self._layout_of[node.name] = layout
-            return
-        keeps_order = node.layer.elementwise and len(node.inputs) == 1 and not node.parameters
-        keeps_order = keeps_order and not any(stage.other or stage.node.parameters for stage in operation.stages)
-        takes_flattened = keeps_order or node.kind == "dense"
-        inputs = [self._use(name, layout, takes_flattened) for name in node.inputs]
+    def _add(self, choice: Choice) -> None:
+        """Add the step of an operation, if it takes one, and its value."""
+        operation = choice.operation
+        if not operation.node.inputs:
+            self._new(operation.name, choice.method.layout, operation.node.shape, operation.node.shape)
+        elif is_view(operation.node):
+            self._add_view(operation.node, choice.method.layout)
+        else:
+            self._add_computation(choice)
+        self._layout_of[operation.name] = choice.method.layout
+
+    def _add_view(self, node: Node, layout: Layout) -> None:
+        """Add a value that lies in the memory of its input: a flattened image, or a range of channels."""
+        selects = node.layer.selects_channels
+        x = self._use(node.inputs[0], layout, flattened=not selects)
+        channel: int = node.layer.channels[0] if selects else 0  # type: ignore[attr-defined]
+        image = node.shape if selects else x.image
+        self._values[node.name, layout] = Value(node.name, layout, node.shape, self.n, image, x, channel)
+
+    def _add_computation(self, choice: Choice) -> None:
+        """Add a step that computes a value from others."""
+        operation, method, layout = choice.operation, choice.method, choice.method.layout
+        keeps_order = _keeps_order(operation)
+        flattened = keeps_order or method.takes_flattened
+        inputs = [self._use(name, layout, flattened) for name in operation.node.inputs]
         others = {stage.other: self._use(stage.other, layout) for stage in operation.stages if stage.other is not None}
         shape = operation.last.shape
         y = self._new(operation.name, layout, shape, inputs[0].image if keeps_order else shape)
-        self._layout_of[operation.name] = layout
-        border = choice.method.border(operation)
+        border = method.border(operation)
         for x in inputs:
             x.ask_border(border)
-        count = lanes if choice.seconds >= LANE_SECONDS else 1
+        lanes = self.lanes if choice.seconds >= LANE_SECONDS else 1
         self._live(*inputs, *others.values(), y)
-        self.steps.append(Step(y.name, operation.kinds, str(choice.method), layout, y.inner_shape, choice.seconds))
-        self._tasks.append(Computation(choice, inputs, others, y, count))
+        self.steps.append(Step(y.name, operation.kinds, str(method), layout, y.inner_shape, choice.seconds))
+        self._tasks.append(Computation(choice, inputs, others, y, lanes))
 
     def _live(self, *values: Value) -> None:
         """Keep the memory of values in use at the next step."""
@@ -265,6 +279,7 @@ class Plan:
             else:
                 step.lanes = [list(self._calls_of(task, memory, work, lane)) for lane in range(task.lanes)]
             step.lanes[0][:0] = self._arena.zeros.get(index, ())
+            step.lanes = [[bound(call) for call in calls] for calls in step.lanes]
         self._parts = self._divided()
         self._calls = [call for step in self.steps for calls in step.lanes for call in calls]
 
@@ -290,14 +305,13 @@ class Plan:
         for call in self._arena.zeros.get(-1, ()):
             call()
         for name, x in inputs.items():
-            value = self._values[name, self._layout_of[name]]
-            np.copyto(value.inner, from_nchw(value.layout, x))
+            np.copyto(self._inputs[name], x)
 
     def store(self, outputs: Mapping[str, Array]) -> None:
         """Copy the outputs to arrays [n, ...]."""
         for name, value in self._outputs.items():
             y = outputs[name]
-            np.copyto(y.reshape(nchw(value).shape), nchw(value))
+            np.copyto(y if y.shape == value.shape else y.reshape(value.shape), value)
 
     def run(self, team: Team | None = None) -> None:
         """Run every step, on a team's threads where its lanes are several."""

@@ -33,8 +33,8 @@ class Prepared:
             self._arrays[name] = np.array(self._computed[name](), self._dtype, order="C")
         return self._arrays[name]
 
-    def vector(self, node: Node, key: str, count: int) -> Array:
-        """Return a vector over the channels, repeated [count, c].
+    def vector(self, node: Node, key: str, count: int, each: int = 1) -> Array:
+        """Return a vector over the channels, each number of it and then all of it repeated: [count, c·each].
 
         `key` is a parameter, `-bias`, or `scale` or `shift` of an affine layer.
         """
@@ -45,9 +45,9 @@ class Prepared:
                 vector = affine.scale_and_shift({name: read(name) for name in node.parameters})[key == "shift"]
             else:
                 vector = -read("bias") if key == "-bias" else read(key)
-            return np.tile(np.asarray(vector).reshape(1, -1), (count, 1))
+            return np.tile(np.repeat(np.asarray(vector), each), (count, 1))
 
-        return self.get(node, f"{key} {count}", compute)
+        return self.get(node, f"{key} {count} {each}", compute)
 
     def refresh(self) -> None:
         """Compute every array again, in place, so that the calls which are bound to it see the new weights."""

@@ -92,18 +92,18 @@ class TrainingExecutor:
         return max(1, 2 * self.dtype.itemsize * sum(sizes))
 
     def gradients(
-        self, loss: Loss, x: Array, target: Array, seed: int, step: int
-    ) -> tuple[float, Array, Array, Arrays]:
-        """Return the loss of a batch, the output, the gradients as one vector, and the next state.
+        self, losses: Mapping[str, Loss], inputs: Arrays, targets: Arrays, seed: int, step: int
+    ) -> tuple[float, Arrays, Array, Arrays]:
+        """Return the loss of a batch, the outputs that have a loss, the gradients as one vector, and the next state.
 
         The vector has the trainable arrays in the order of the graph; it is valid until the next call.
         """
-        n = len(x)
-        y = np.empty((n, *self.graph.output.shape), self.dtype)
+        n = len(next(iter(inputs.values())))
+        outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in losses}
         masks = self._masks(n, seed, step)
         shards = self.shards(n)
-        plans = [self._plan(loss, i, len(shards), chunks, n) for i, chunks in enumerate(shards)]
-        losses = [0.0] * len(shards)
+        plans = [self._plan(losses, i, len(shards), chunks, n) for i, chunks in enumerate(shards)]
+        values = [0.0] * len(shards)
 
         def run(i: int) -> None:
             first: TrainingPlan | None = None
@@ -111,10 +111,10 @@ class TrainingExecutor:
                 with np.errstate(all="ignore"):
                     for chunk, plan in zip(shards[i], plans[i], strict=True):
                         plan.moment.seed, plan.moment.step = seed, step
-                        plan.load(x[chunk], target[chunk], {name: mask[chunk] for name, mask in masks.items()})
+                        plan.load(*({name: a[chunk] for name, a in of.items()} for of in (inputs, targets, masks)))
                         plan.run()
-                        plan.store(y[chunk])
-                        losses[i] += float(plan.value[0])
+                        plan.store({name: y[chunk] for name, y in outputs.items()})
+                        values[i] += float(plan.values.sum())
                         total = self._totals[i]
                         if first is None:
                             np.copyto(total, plan.flat)
@@ -134,18 +134,20 @@ class TrainingExecutor:
         total = self._totals[0]
         for other in self._totals[1 : len(shards)]:
             np.add(total, other, out=total)
-        return sum(losses), y, total, plans[0][0].state
+        return sum(values), outputs, total, plans[0][0].state
 
-    def _plan(self, loss: Loss, shard: int, shards: int, chunks: list[slice], batch: int) -> list[TrainingPlan]:
+    def _plan(
+        self, losses: Mapping[str, Loss], shard: int, shards: int, chunks: list[slice], batch: int
+    ) -> list[TrainingPlan]:
         """Return a plan for each chunk of a shard; chunks of one size share one."""
         found: dict[int, TrainingPlan] = {}
         for chunk in chunks:
             n = chunk.stop - chunk.start
-            key = (loss, shard, shards, n, batch)
+            key = (*losses.items(), shard, shards, n, batch)
             if n not in found:
                 if key not in self._plans:
                     sync = partial(self._exchange.sync, shard, shards)
-                    arguments = (self.graph, self.weights, self.trained, loss, n, batch, self.dtype, sync)
+                    arguments = (self.graph, self.weights, self.trained, losses, n, batch, self.dtype, sync)
                     self._plans[key] = TrainingPlan(*arguments)
                 found[n] = self._plans[key]
         while len(self._totals) < shards:

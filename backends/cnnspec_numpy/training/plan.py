@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,18 +44,19 @@ class TrainingPlan:
         graph: Graph,
         weights: Mapping[str, Array],
         trained: set[str],
-        loss: Loss,
+        losses: Mapping[str, Loss],
         n: int,
         batch: int,
         dtype: np.dtype[Any],
         sync: Sync,
     ) -> None:
+        graph = replace(graph, outputs=tuple(losses))
         self.graph = graph
         self.n, self.batch = n, batch
         self.dtype = dtype
         self.moment = Moment()
-        self.value = np.zeros(1)
-        """The shard's part of the loss."""
+        self.values = np.zeros(len(losses))
+        """The shard's part of the loss of each output, times its weight."""
         self._weights = weights
         self._sync = sync
         self._constants = Constants(dtype)
@@ -77,10 +79,10 @@ class TrainingPlan:
         }
         self._lay_out()
         self._allocate_gradients()
-        self.target = target_array(loss, self._values[graph.output.name], dtype)
+        self.targets = {name: target_array(loss, self._values[name], dtype) for name, loss in losses.items()}
         self.masks: dict[str, tuple[Array, Any]] = {}
         """The factors of each dropout layer's elements, in the layout of the values, and the factor of those kept."""
-        self.calls = self._bind(loss)
+        self.calls = self._bind(losses)
 
     def _place_biases(self) -> None:
         """Leave the bias of a convolution to a pool that alone reads it."""
@@ -157,7 +159,7 @@ class TrainingPlan:
         self._updated: set[str] = set()
         """The arrays of the layers that are bound."""
 
-    def _bind(self, loss: Loss) -> list[Call]:
+    def _bind(self, losses: Mapping[str, Loss]) -> list[Call]:
         sizes = [operation.workspace(self.n) if operation is not None else {} for operation in self.operations]
         needed = max(sum(aligned(size * self.dtype.itemsize) for size in work.values()) for work in sizes)
         memory = allocate(needed)
@@ -175,14 +177,9 @@ class TrainingPlan:
             jobs.append(job)
             calls += zeros.get(i, [])
             calls += operation.forward(job)
-        output = self.graph.output.name
         calls += zeros.get(length, [])
-        value, d = self._values[output], self._gradients.get(output)
-        if d is None:
-            d = Value(f"d {output}", BATCH_LAST, value.shape, self.n, value.shape)
-            d.bind(np.zeros(d.stored, self.dtype))
-        function = LOSSES.get(loss.kind, by_definition)
-        calls += function(loss, value, d, self.target, self.value, self.batch)
+        for i, (output, loss) in enumerate(losses.items()):
+            calls += self._loss_calls(output, loss, self.values[i : i + 1])
         for i in range(length - 1, -1, -1):
             backward, back = self.operations[i], jobs[i]
             if backward is None or back is None or back.dy is None:
@@ -194,6 +191,18 @@ class TrainingPlan:
                     calls.append(partial(np.add, self.gradients[name], back.gradients[key], out=self.gradients[name]))
                 written.add(name)
         return calls
+
+    def _loss_calls(self, output: str, loss: Loss, value: Array) -> Iterator[Call]:
+        """Yield the calls that compute the loss of an output and its gradient, both times its weight."""
+        y, d = self._values[output], self._gradients.get(output)
+        if d is None:
+            d = Value(f"d {output}", BATCH_LAST, y.shape, self.n, y.shape)
+            d.bind(np.zeros(d.stored, self.dtype))
+        function = LOSSES.get(loss.kind, by_definition)
+        yield from function(loss, y, d, self.targets[output], value, self.batch)
+        if loss.weight != 1:
+            yield partial(np.multiply, value, loss.weight, out=value)
+            yield partial(np.multiply, d.inner, self.dtype.type(loss.weight), out=d.inner)
 
     def _workspace(self, memory: Array, work: Mapping[str, int]) -> Callable[[str], Array]:
         arrays: Arrays = {}
@@ -265,12 +274,14 @@ class TrainingPlan:
 
     # Running
 
-    def load(self, x: Array, target: Array, masks: Mapping[str, Array]) -> None:
-        """Copy a shard [n, c, h, w], its targets and the masks of dropout into the plan."""
+    def load(self, inputs: Mapping[str, Array], targets: Mapping[str, Array], masks: Mapping[str, Array]) -> None:
+        """Copy a shard of each input [n, c, h, w], its targets and the masks of dropout into the plan."""
         for call in self._before:
             call()
-        np.copyto(self._values[self.graph.input.name].inner, from_nchw(BATCH_LAST, x))
-        np.copyto(self.target, target)
+        for name, x in inputs.items():
+            np.copyto(self._values[name].inner, from_nchw(BATCH_LAST, x))
+        for name, target in targets.items():
+            np.copyto(self.targets[name], target)
         for name, mask in masks.items():
             factors, factor = self.masks[name]
             np.multiply(from_nchw(BATCH_LAST, mask), factor, out=factors)
@@ -280,9 +291,10 @@ class TrainingPlan:
         for call in self.calls:
             call()
 
-    def store(self, y: Array) -> None:
-        """Copy the output to an array [n, ...]."""
-        np.copyto(from_nchw(BATCH_LAST, y), self._values[self.graph.output.name].inner)
+    def store(self, outputs: Mapping[str, Array]) -> None:
+        """Copy the outputs to arrays [n, ...]."""
+        for name, y in outputs.items():
+            np.copyto(from_nchw(BATCH_LAST, y), self._values[name].inner)
 
     @property
     def bytes(self) -> int:

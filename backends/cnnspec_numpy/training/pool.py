@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from cnnspec_numpy.plan.functions import Call
-from cnnspec_numpy.plan.lower import halves
+from cnnspec_numpy.plan.lower import halves, slides
 from cnnspec_numpy.plan.methods.pool import along, counts_of, sums_of
 from cnnspec_numpy.training.calls import channel_sums, keep_where_negative, put, taps_inside
 from cnnspec_numpy.training.operation import Job, Operation
@@ -114,8 +114,8 @@ class MaxPool(Operation):
 
     @classmethod
     def applies(cls, node: Node) -> bool:
-        """Whether the windows have two axes."""
-        return len(node.windows) == 2
+        """Whether the windows have two axes, and no gaps."""
+        return slides(node)
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the rows of the forward pass, and for masks and what is left of dy."""
@@ -156,8 +156,8 @@ class AvgPool(Operation):
 
     @classmethod
     def applies(cls, node: Node) -> bool:
-        """Whether the windows have two axes."""
-        return len(node.windows) == 2
+        """Whether the windows have two axes, and no gaps."""
+        return slides(node)
 
     def workspace(self, n: int) -> dict[str, int]:
         """Return memory for the rows of the forward pass, and for a window's part of dy."""

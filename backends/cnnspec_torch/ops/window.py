@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.geometry import Window
-from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from cnnspec.layers.pool import AvgPool, MaxPool
 from cnnspec_torch.layer import AnyLayer, LayerModule, Op
 from cnnspec_torch.ops.padding import kernels, pad_axes, padded, pads_before, strides, symmetric
 
@@ -62,11 +63,12 @@ def _pool_pads(windows: Sequence[Window]) -> bool:
 def max_pool(module: LayerModule[MaxPool], x: Tensor) -> Tensor:
     windows = module.node.windows
     pool, kernel, stride = _MAX_POOL[len(windows)], kernels(windows), strides(windows)
+    dilation = [w.dilation for w in windows]
     if not torch.compiler.is_compiling() and _maximum_is_faster(x):
         return _maximum_over_windows(padded(x, windows, -torch.inf), windows)
     if _pool_pads(windows):
-        return pool(x, kernel, stride, pads_before(windows))
-    return pool(padded(x, windows, -torch.inf), kernel, stride)
+        return pool(x, kernel, stride, pads_before(windows), dilation)
+    return pool(padded(x, windows, -torch.inf), kernel, stride, 0, dilation)
 
 
 def _maximum_is_faster(x: Tensor) -> bool:
@@ -78,7 +80,7 @@ def _maximum_over_windows(x: Tensor, windows: Sequence[Window]) -> Tensor:
     """Return the maximum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
     for axis, w in enumerate(windows, start=2):
         every = (slice(None),) * axis
-        first, *others = (x[*every, slice(i, i + (w.out - 1) * w.stride + 1, w.stride)] for i in range(w.kernel))
+        first, *others = (x[*every, _under(i, w)] for i in range(w.kernel))
         if others:
             first = torch.maximum(first, others[0])
         for tap in others[1:]:
@@ -90,12 +92,29 @@ def _maximum_over_windows(x: Tensor, windows: Sequence[Window]) -> Tensor:
 def avg_pool(module: LayerModule[AvgPool], x: Tensor) -> Tensor:
     windows, counts = module.node.windows, module.layer.count_padding
     pool, kernel, stride = _AVG_POOL[len(windows)], kernels(windows), strides(windows)
-    if _pool_pads(windows):
+    dilated = any(w.dilation > 1 for w in windows)
+    if _pool_pads(windows) and not dilated:
         return pool(x, kernel, stride, pads_before(windows), count_include_pad=counts)
     counted = pad_axes(torch.ones_like(x[:1, :1]), [(w.before, w.after) for w in windows], float(counts))
     counted = pad_axes(counted, [(0, w.extra) for w in windows])
+    if dilated:
+        return _sum_of_taps(padded(x, windows), windows) / _sum_of_taps(counted, windows)
     total, count = (pool(image, kernel, stride, divisor_override=1) for image in (padded(x, windows), counted))
     return total / count
+
+
+def _under(tap: int, w: Window) -> slice:
+    """Return the elements along one axis of a padded tensor that a tap lies on, at all positions."""
+    first = tap * w.dilation
+    return slice(first, first + (w.out - 1) * w.stride + 1, w.stride)
+
+
+def _sum_of_taps(x: Tensor, windows: Sequence[Window]) -> Tensor:
+    """Return the sum of each window of the padded x, one axis after the other: [n, c, ...] -> [n, c, *out]."""
+    for axis, w in enumerate(windows, start=2):
+        every = (slice(None),) * axis
+        x = reduce(torch.add, (x[*every, _under(i, w)] for i in range(w.kernel)))
+    return x
 
 
 def global_avg_pool(module: AnyLayer, x: Tensor) -> Tensor:
@@ -107,6 +126,11 @@ def global_max_pool(module: AnyLayer, x: Tensor) -> Tensor:
     return _ADAPTIVE_MAX_POOL[x.ndim - 2](x, 1).flatten(1)
 
 
-def adaptive_avg_pool(module: LayerModule[AdaptiveAvgPool], x: Tensor) -> Tensor:
+def adaptive_max_pool(module: AnyLayer, x: Tensor) -> Tensor:
+    sizes = module.node.shape[1:]
+    return _ADAPTIVE_MAX_POOL[len(sizes)](x, sizes)
+
+
+def adaptive_avg_pool(module: AnyLayer, x: Tensor) -> Tensor:
     sizes = module.node.shape[1:]
     return _ADAPTIVE_AVG_POOL[len(sizes)](x, sizes)

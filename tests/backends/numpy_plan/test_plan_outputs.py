@@ -12,7 +12,18 @@ from cnnspec_numpy.plan.methods import columns, pool, slab, winograd
 from cnnspec_numpy.plan.methods.table import FAST, METHODS
 from cnnspec_numpy.plan.methods.whole import Elementwise, Kernel
 from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Layout
-from plan_comparison import NETWORKS, assert_same_outputs, batch, bundled, force, network, options_of, prepare, worst
+from plan_comparison import (
+    EXACT,
+    NETWORKS,
+    assert_same_outputs,
+    batch,
+    bundled,
+    force,
+    network,
+    options_of,
+    prepare,
+    worst,
+)
 
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Graph
@@ -218,11 +229,11 @@ def test_new_weights_are_used(layout: Layout, monkeypatch: pytest.MonkeyPatch) -
                 before = model.predict(x)
                 for m in (model, strict):
                     m.step(x, [0, 1, 2])
-                assert worst({"y": model.predict(x)}, {"y": strict.predict(x)}) <= 1e-10
+                assert worst({"y": model.predict(x)}, {"y": strict.predict(x)}) <= EXACT
                 assert np.abs(model.predict(x) - before).max() > 1e-6
                 for m in (model, strict):
                     m.load({name: 1.1 * array for name, array in strict.state().items()})
-                assert worst({"y": model.predict(x)}, {"y": strict.predict(x)}) <= 1e-10
+                assert worst({"y": model.predict(x)}, {"y": strict.predict(x)}) <= EXACT
 
 
 ELEMENTWISE = [

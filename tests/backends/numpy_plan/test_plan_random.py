@@ -84,7 +84,7 @@ def graphs(draw: Any, outputs: int = 3, inputs: int = 2) -> Graph:
         alike = [other for other in nodes if i % 2 and other.kind == node.kind and other.parameters == node.parameters]
         builder.add(node.name, layer, read, arrays=alike[-1].arrays if alike else None)
     names = [node.name for node in builder.nodes]
-    return builder.graph(dict.fromkeys(draw(st.lists(st.sampled_from(names), min_size=1, max_size=outputs))))
+    return builder.graph([*dict.fromkeys(draw(st.lists(st.sampled_from(names), min_size=1, max_size=outputs)))])
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

@@ -15,7 +15,7 @@ import threadpoolctl
 from cnnspec_numpy.plan import executor, plan
 from cnnspec_numpy.threads import Team
 from cnnspec_numpy.training import executor as training
-from plan_comparison import assert_same_outputs, batch, network, prepare, targets, worst
+from plan_comparison import EXACT, assert_same_outputs, batch, network, prepare, targets, worst
 
 from cnnspec.arrays import Array
 from cnnspec.graph.build import GraphBuilder
@@ -129,8 +129,8 @@ def test_an_error_in_a_shard_ends_the_others(threads: int, at: tuple[int, ...], 
         with pytest.raises(ZeroDivisionError, match="of the kernel"):
             model.step(with_fault(x, *at), target)
         assert worst(model.state(), before) == 0
-        assert model.step(x, target) == pytest.approx(strict.step(x, target), rel=1e-10)
-    assert worst(model.state(), strict.state()) <= 1e-9
+        assert model.step(x, target) == pytest.approx(strict.step(x, target), rel=EXACT)
+    assert worst(model.state(), strict.state()) <= EXACT
 
 
 def test_a_team_forgets_every_error() -> None:
@@ -158,7 +158,7 @@ def test_one_model_on_several_threads() -> None:
     expected = [strict.predict(x) for x in batches]
     with ThreadPoolExecutor(4) as pool:
         for found, y in zip(pool.map(model.predict, batches), expected, strict=True):
-            np.testing.assert_allclose(found, y, rtol=1e-10, atol=1e-11)
+            np.testing.assert_allclose(found, y, rtol=0, atol=EXACT)
 
 
 def test_models_side_by_side() -> None:

@@ -10,6 +10,7 @@ from cnnspec_numpy.training import calls, executor, maps
 from cnnspec_numpy.training.kernel import Kernel
 from cnnspec_numpy.training.table import class_of
 from plan_comparison import (
+    EXACT,
     NETWORKS,
     assert_same_training,
     batch,
@@ -56,6 +57,9 @@ LEARNS: dict[str, tuple[tuple[int, ...], str]] = {
     "bias behind a pool": ((2, 9, 9), "conv: {channels: 3, kernel: 2}, max_pool: 2, relu, conv: {channels: 4, "
                            "kernel: 3, stride: 2, padding: 2}, max_pool: 2, flatten, dense: 3"),
     "vector norm": ((5,), "dense: 6, batch_norm, leaky_relu: 0.1, dense: 3"),
+    "towers": ((4, 6, 5), "add: {a: [slice: [0, 2], conv: {name: one, channels: 3, kernel: 2, norm: batch_norm, "
+               "activation: prelu}], b: [slice: [2, 4], conv: {channels: 3, kernel: 2, norm: batch_norm, activation: "
+               "prelu, share: one}]}, flatten, dense: 3"),
     "no parameters": ((4,), "relu"),
     "strides": ((3, 11, 10), "conv: {channels: 4, kernel: [3, 2], stride: [2, 3], padding: 1}, leaky_relu: 0.2, conv: {"
                 "channels: 3, kernel: 2, stride: 2}, flatten, dense: 3"),
@@ -184,7 +188,7 @@ def test_networks(name: str, loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("name", ["residual", "dropouts", "lenet-like"])
+@pytest.mark.parametrize("name", ["residual", "dropouts", "lenet-like", "towers"])
 @pytest.mark.usefixtures("small_shards")
 def test_shards_and_chunks(name: str, threads: int) -> None:
     graph = learns(name)
@@ -394,7 +398,7 @@ def test_training_goes_on_where_its_state_was_taken(threads: int) -> None:
 def test_optimizers(optimizer: Sgd | Adam) -> None:
     graph = learns("residual")
     train = Train(loss=CrossEntropy(), optimizer=optimizer)
-    assert_same_training(prepare(graph), prepare(graph, "strict"), 4, train.loss, 1e-10, train)
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 4, train.loss, train=train)
 
 
 def test_inputs_and_targets_are_not_written_to() -> None:
@@ -432,5 +436,5 @@ def test_a_model_trains_between_predictions() -> None:
     x, target = batch(graph, 6)["input"], targets(graph, CrossEntropy(), 6)
     for _ in range(3):
         found, expected = ([m.predict(x), m.step(x, target)] for m in (model, strict))
-        np.testing.assert_allclose(found[0], expected[0], rtol=1e-9, atol=1e-10)
-        assert found[1] == pytest.approx(expected[1], rel=1e-10)
+        np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=EXACT)
+        assert found[1] == pytest.approx(expected[1], rel=EXACT)

@@ -108,12 +108,8 @@ class Columns(Method):
         operation, n, x = job.operation, job.y.n, job.x[0]
         node = operation.node
         groups, k, o, _, ow = self._sizes(operation)
-        blocks = self._blocks(operation, n, job.lanes)
-        first, end = 0, o
-        if self._shares_channels(operation, n, job.lanes):
-            first, end = job.lane * o // job.lanes, (job.lane + 1) * o // job.lanes
-        else:
-            blocks = list(job.share(blocks))
+        shares = self._shares_channels(operation, n, job.lanes)
+        blocks, (first, end) = job.divided(self._blocks(operation, n, job.lanes), o, shares)
 
         def weight(read: Read) -> Array:
             w = correlation_weight(node, read("weight"))
@@ -121,14 +117,10 @@ class Columns(Method):
             return by_group.transpose(0, 3, 4, 2, 1).reshape(groups, k, o // groups)
 
         weights = job.prepared("columns", weight)
-        step = 2 if operation.pool is not None else 1
         for block in blocks:
             samples, rows = block.n1 - block.n0, block.r1 - block.r0
             shape = (samples, rows, ow, end - first)
-
-            def view(y: Array, block: Block = block) -> Array:
-                return y[block.n0 : block.n1, block.r0 // step : block.r1 // step, :, first:end]
-
+            view = job.view(block, (first, end))
             place = view(job.y.inner)
             target = as_matrix(place, 3) if operation.pool is None else None
             positions = samples * rows * ow
@@ -225,13 +217,8 @@ class Depthwise(Method):
             return np.tile(taps, (1, 1, stretch))
 
         weights = job.prepared(f"depthwise {stretch}", weight)
-        step = 2 if operation.pool is not None else 1
         for block in job.share(self._blocks(operation, job.y.n, job.lanes)):
             samples, rows = block.n1 - block.n0, block.r1 - block.r0
-
-            def view(y: Array, block: Block = block) -> Array:
-                return y[block.n0 : block.n1, block.r0 // step : block.r1 // step]
-
             size = samples * rows * ow * c
             target = job.work("product")[:size].reshape(samples, rows, ow, c)
             taps = windows_of(x, node, block)[0]
@@ -247,7 +234,7 @@ class Depthwise(Method):
                     place = target[:, :, first]
                     into = as_strided(place, (samples, rows, count * c), (*target.strides[:2], target.itemsize))
                     yield partial(np.einsum, "nhijk,ijk->nhk", part, weights[:, :, : count * c], out=into)
-            yield from job.finish(target, view, job.work("spare"), channel_axis=-1)
+            yield from job.finish(target, job.view(block), job.work("spare"), channel_axis=-1)
 
 
 def is_depthwise(node: Node) -> bool:

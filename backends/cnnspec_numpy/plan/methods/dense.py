@@ -29,6 +29,7 @@ class Dense(InLayout):
     """One matrix product; lanes share the outputs."""
 
     name = "product"
+    takes_flattened = True
 
     def cost(self, operation: Operation, n: int) -> float:
         """Estimate the product, in which the weights come from memory."""
@@ -47,7 +48,7 @@ class Dense(InLayout):
         node, x, n = job.operation.node, job.x[0], job.y.n
         (f,), (o,) = node.in_shapes[0], node.shape
         last = self.layout is CHANNELS_LAST
-        first, end = job.lane * o // job.lanes, (job.lane + 1) * o // job.lanes
+        _, (first, end) = job.divided((), o, shares_channels=True)
         if first == end:
             return
         inner = x.inner

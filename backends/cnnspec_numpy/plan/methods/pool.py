@@ -13,7 +13,7 @@ from cnnspec.arrays import Array
 from cnnspec.layers.geometry import Window
 from cnnspec_numpy.plan.finish import stages_cost
 from cnnspec_numpy.plan.functions import Call
-from cnnspec_numpy.plan.lower import Operation
+from cnnspec_numpy.plan.lower import Operation, slides
 from cnnspec_numpy.plan.method import CACHE, CALL, PASS, Block, Job, Method, blocks_of
 from cnnspec_numpy.plan.value import CHANNELS_LAST, Layout
 
@@ -57,8 +57,8 @@ class SlidingPool(InLayout):
     name = "pool"
 
     def applies(self, operation: Operation) -> bool:
-        """Whether the windows have two axes."""
-        return len(operation.node.windows) == 2 and operation.pool is None
+        """Whether the windows have two axes, and no gaps."""
+        return slides(operation.node) and operation.pool is None
 
     def cost(self, operation: Operation, n: int) -> float:
         """Estimate a pass for each tap of each axis."""

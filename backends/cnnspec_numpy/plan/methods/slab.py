@@ -16,7 +16,6 @@ from functools import partial
 
 import numpy as np
 
-from cnnspec.arrays import Array
 from cnnspec_numpy.plan.finish import stages_cost
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
@@ -118,13 +117,8 @@ class Slab(Method):
         weights = job.prepared(
             str(self), lambda read: slab_weight(correlation_weight(node, read("weight")), groups, stride, self.rows)
         )
-        step = 2 if operation.pool is not None else 1
         for block in job.share(self._blocks(operation, n, job.lanes)):
-            rows = block.r1 - block.r0
-
-            def view(y: Array, block: Block = block) -> Array:
-                return y[block.r0 // step : block.r1 // step]
-
+            rows, view = block.r1 - block.r0, job.view(block)
             slab = image_as_slab(x.full, x.border, node.windows, block.r0, rows) if groups == 1 else None
             if slab is None:
                 taps = shifted_rows(x.full, x.border, node.windows, block.r0, rows, groups)
@@ -180,13 +174,8 @@ class DepthwiseRows(Method):
         weights = job.prepared(
             "depthwise rows", lambda read: correlation_weight(node, read("weight"))[:, 0].transpose(1, 2, 0)
         )
-        step = 2 if operation.pool is not None else 1
         for block in job.share(self._blocks(operation, n, job.lanes)):
             rows = block.r1 - block.r0
-
-            def view(y: Array, block: Block = block) -> Array:
-                return y[block.r0 // step : block.r1 // step]
-
             target = job.work("product")[: rows * c * ow * n].reshape(rows, c, ow, n)
             yield depthwise_rows(x, node.windows, block.r0, weights, target)
-            yield from job.finish(target, view, job.work("spare"), channel_axis=-3)
+            yield from job.finish(target, job.view(block), job.work("spare"), channel_axis=-3)

@@ -11,7 +11,9 @@ vec(Bᵀ d B) = (Bᵀ ⊗ Bᵀ) vec(d). F(2×2) takes 16 multiplications where t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from cnnspec.arrays import Array
 from cnnspec_numpy.plan.finish import stages_cost
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
-from cnnspec_numpy.plan.method import CALL, PASS, Block, Job, Method, Read, blocks_of, copy_cost, product_cost
+from cnnspec_numpy.plan.method import CALL, PASS, Block, Job, Method, Range, Read, blocks_of, copy_cost, product_cost
 from cnnspec_numpy.plan.methods.columns import border_of_windows, correlation_weight
 from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Border, Layout
 
@@ -158,12 +160,8 @@ class Winograd(Method):
         a = m + 2
         c, o = node.in_shapes[0][0], node.shape[0]
         _, tw = self._tiles(operation)
-        blocks = self._blocks(operation, n, job.lanes)
-        first, end = 0, o
-        if self._shares_channels(operation, n, job.lanes):
-            first, end = job.lane * o // job.lanes, (job.lane + 1) * o // job.lanes
-        else:
-            blocks = list(job.share(blocks))
+        shares = self._shares_channels(operation, n, job.lanes)
+        blocks, (first, end) = job.divided(self._blocks(operation, n, job.lanes), o, shares)
         last = self.layout is CHANNELS_LAST
         weights = job.prepared(
             f"{self} {self.layout.value}",
@@ -212,70 +210,90 @@ class Winograd(Method):
             strides = (sh, sw, sc, m * sh, m * sw, sn)
         return as_strided(start, shape, strides, writeable=False)
 
-    def _finish(
-        self, job: Job, block: Block, y: Array, channels: tuple[int, int], tw: int, spare: Array
-    ) -> Iterator[Call]:
+    def _finish(self, job: Job, block: Block, y: Array, channels: Range, tw: int, spare: Array) -> Iterator[Call]:
         """Yield the calls that bring the outputs of tiles [m, m, …] to their places in the image."""
-        m, rows, count = self.m, block.r1 - block.r0, channels[1] - channels[0]
+        rows, count = block.r1 - block.r0, channels[1] - channels[0]
         last = self.layout is CHANNELS_LAST
         behind = (block.n1 - block.n0, rows, tw, count) if last else (count, rows, tw, block.n1 - block.n0)
-        results = y.reshape(m, m, *behind)
+        results = y.reshape(self.m, self.m, *behind)
         if job.operation.pool is not None:
-            m //= 2
-            # A 2×2 window lies within a tile: its elements are four stretches of memory.
-            wide = results[0::2], results[1::2]
-            half = spare[: results.size // 2].reshape(m, 2 * m, *behind)
-            yield partial(np.maximum, *wide, out=half)
-            results = y.reshape(-1)[: results.size // 4].reshape(m, m, *behind)
-            yield partial(np.maximum, half[:, 0::2], half[:, 1::2], out=results)
-        h, w = job.operation.last.shape[1:]
-        r0, r1 = block.r0 * m, block.r1 * m
-        whole = r1 <= h and tw * m <= w
-        if whole:
-            parts = [(results, slice(None), slice(None))]
-        else:
-            parts = [
-                (results[i : i + 1, j : j + 1], slice(i, None, m), slice(j, None, m))
-                for i in range(m)
-                for j in range(m)
-            ]
-        axis = -1 if last else -4
-        for part, at_rows, at_columns in parts:
-            if not whole:
-                i, j = at_rows.start, at_columns.start
-                kept_rows = len(range(i, min(r1, h) - r0, m))
-                kept_columns = len(range(j, w, m))
-                part = part[:, :, :, :kept_rows, :kept_columns]
-                if not part.size:
-                    continue
+            results = yield from _maximum(results, spare)
+        size = results.size
+        tiles = Tiles(self.layout, len(results), block, tw, channels, job.operation.last.shape[1:])
+        finish = partial(
+            job.finish, spare=spare, channel_axis=-1 if last else -4, channels=channels, bias=False, pooled=True
+        )
+        if tiles.fit:
+            yield from finish(results, tiles.whole)
+            return
+        for i, j in product(range(tiles.m), repeat=2):
+            part = tiles.inside(results, i, j)
+            if part.size and not part.flags.c_contiguous:
                 # The stages work on contiguous arrays.
-                scratch = spare[results.size // (m * m) :][: part.size].reshape(part.shape)
-                if not part.flags.c_contiguous:
-                    yield partial(np.copyto, scratch, part)
-                    part = scratch
+                scratch = spare[size // tiles.m**2 :][: part.size].reshape(part.shape)
+                yield partial(np.copyto, scratch, part)
+                part = scratch
+            if part.size:
+                yield from finish(part, partial(tiles.element, i, j))
 
-                def view(z: Array, rows: slice = at_rows, columns: slice = at_columns) -> Array:
-                    z = self._region(z, block, channels, r0, min(r1, h))
-                    z = z[:, rows, columns] if last else z[rows, :, columns].transpose(1, 0, 2, 3)
-                    return z[None, None]
-            else:
 
-                def view(z: Array, rows: slice = at_rows, columns: slice = at_columns) -> Array:
-                    z = self._region(z, block, channels, r0, r1)
-                    z = z[:, :, : tw * m] if not last else z
-                    if last:
-                        n = z.shape[0]
-                        z = z[:, :, : tw * m].reshape(n, r1 // m - r0 // m, m, tw, m, count)
-                        return z.transpose(2, 4, 0, 1, 3, 5)
-                    z = z.reshape(r1 // m - r0 // m, m, count, tw, m, z.shape[3])
-                    return z.transpose(1, 4, 2, 0, 3, 5)
+def _maximum(results: Array, spare: Array) -> Any:
+    """Take the maximum over 2×2 windows of results [m, m, …], each of which lies within a tile: [m/2, m/2, …]."""
+    m, *behind = len(results) // 2, *results.shape[2:]
+    half = spare[: results.size // 2].reshape(m, 2 * m, *behind)
+    out = results.reshape(-1)[: results.size // 4].reshape(m, m, *behind)
+    yield partial(np.maximum, results[0::2], results[1::2], out=half)
+    yield partial(np.maximum, half[:, 0::2], half[:, 1::2], out=out)
+    return out
 
-            yield from job.finish(part, view, spare, channel_axis=axis, channels=channels, bias=False, pooled=True)
 
-    def _region(self, z: Array, block: Block, channels: tuple[int, int], r0: int, r1: int) -> Array:
+@dataclass(frozen=True)
+class Tiles:
+    """Where the outputs of a block of tiles, m×m of each, lie in an image of that size."""
+
+    layout: Layout
+    m: int
+    block: Block
+    """Its rows are rows of tiles."""
+    columns: int
+    """Tiles in a row."""
+    channels: Range
+    size: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        """The row behind the last tiles, or behind the image."""
+        return min(self.block.r1 * self.m, self.size[0])
+
+    @property
+    def fit(self) -> bool:
+        """Whether no tile reaches beyond the image."""
+        return self.block.r1 * self.m <= self.size[0] and self.columns * self.m <= self.size[1]
+
+    def whole(self, z: Array) -> Array:
+        """Return the outputs of all tiles in an image, where they fit: [m, m, …] in the order of the results."""
+        z = self._region(z)
+        rows, m = self.block.r1 - self.block.r0, self.m
         if self.layout is CHANNELS_LAST:
-            return z[block.n0 : block.n1, r0:r1, :, channels[0] : channels[1]]
-        return z[r0:r1, channels[0] : channels[1]]
+            return z.reshape(len(z), rows, m, self.columns, m, z.shape[3]).transpose(2, 4, 0, 1, 3, 5)
+        return z.reshape(rows, m, z.shape[1], self.columns, m, z.shape[3]).transpose(1, 4, 2, 0, 3, 5)
+
+    def element(self, i: int, j: int, z: Array) -> Array:
+        """Return the output (i, j) of each tile in an image: [1, 1, …]."""
+        z, m = self._region(z), self.m
+        if self.layout is CHANNELS_LAST:
+            return z[:, i::m, j::m][None, None]
+        return z[i::m, :, j::m].transpose(1, 0, 2, 3)[None, None]
+
+    def inside(self, results: Array, i: int, j: int) -> Array:
+        """Return the output (i, j) of those tiles for which it lies in the image: [1, 1, …]."""
+        rows = len(range(i, self.end - self.block.r0 * self.m, self.m))
+        columns = len(range(j, self.size[1], self.m))
+        return results[i : i + 1, j : j + 1, :, :rows, :columns]
+
+    def _region(self, z: Array) -> Array:
+        block, rows, channels = self.block, slice(self.block.r0 * self.m, self.end), slice(*self.channels)
+        return z[block.n0 : block.n1, rows, :, channels] if self.layout is CHANNELS_LAST else z[rows, channels]
 
 
 def transformed(read: Read, node: Any, m: int) -> Array:

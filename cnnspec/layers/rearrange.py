@@ -1,0 +1,224 @@
+"""Layers that give the same numbers another shape, or another order of the axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+from cnnspec.layers.axes import along_axes, spatial
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
+from cnnspec.layers.fields import Size, fault
+from cnnspec.layers.geometry import AXES
+from cnnspec.layers.shape import Rearranged
+from cnnspec.wording import a_noun, describe, format_shape, names, nearest, product, quoted
+
+INFERRED = -1
+MOST_SIZES = 1 + max(AXES)
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_SIZES:
+        raise fault("wrong-type", f"takes a list of one to {MOST_SIZES} sizes, not {describe(value)}")
+    for i, size in enumerate(value):
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise fault("wrong-type", f"takes whole numbers, not {describe(size)}", i)
+        if size < 1 and size != INFERRED:
+            raise fault("invalid-value", f"takes sizes of at least 1, or {INFERRED} for what is left, not {size}", i)
+    if value.count(INFERRED) > 1:
+        raise fault("invalid-value", f"takes one {INFERRED} at most", len(value) - 1 - value[::-1].index(INFERRED))
+    return tuple(value)
+
+
+NewShape = Annotated[
+    tuple[int, ...],
+    PlainValidator(_sizes),
+    PlainSerializer(list),
+    WithJsonSchema({"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": MOST_SIZES}),
+]
+"""Channels and spatial sizes, one of which may be −1."""
+
+
+class Reshape(Rearranged):
+    """The same numbers in another shape, in their order; a size of -1 is what is left.
+
+    x [n, f] -> y [n, c, h, w]
+
+        - reshape: [2, 3, -1]
+
+    The only way from a vector to an image. The numbers are read channel by channel and row by row, as `flatten` does.
+    """
+
+    kind = "reshape"
+    main = "shape"
+
+    shape: NewShape
+    """The new shape, without the batch: channels, then up to three spatial sizes."""
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return the new shape, with the size that is left in place of −1."""
+        size = math.prod(inputs[0])
+        given = math.prod(n for n in self.shape if n != INFERRED)
+        if size % given or (INFERRED not in self.shape and size != given):
+            fits = next((n for n in range(given, 0, -1) if size % n == 0), 1)
+            others = product([n for n in self.shape if n != INFERRED])
+            raise ShapeError(
+                "sizes-do-not-match",
+                f"`{{name}}` gets {size} numbers, which do not fill {format_shape(self.shape)}",
+                field="shape",
+                label=f"{others} = {given}" if INFERRED not in self.shape else f"{size} / {given} is not whole",
+                remedies=(f"sizes whose product is {size}",) if INFERRED not in self.shape else (f"{fits} divides it",),
+            )
+        return Inferred(tuple(size // given if n == INFERRED else n for n in self.shape))
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input where positions stay what they are; elsewhere it is unknown."""
+        return seen if inferred.shape[1:] == inputs[0][1:] or len(inferred.shape) == 1 else ()
+
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the product."""
+        return [("numbers", f"{product(inputs[0])} = {product(shape)}")]
+
+
+def _axis_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise fault("wrong-type", f"takes a list of axes by name, not {describe(value)}")
+    known = ("channels", *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
+    for i, name in enumerate(value):
+        if name not in known:
+            near = nearest(name, known)
+            help = f"did you mean `{near}`?" if near else f"the axes are {names(known)}"
+            raise fault("invalid-value", f"knows no axis {quoted(name)}", i, help=help)
+        if name in value[:i]:
+            raise fault("invalid-value", f"names `{name}` twice", i)
+    return tuple(value)
+
+
+AxisOrder = Annotated[
+    tuple[str, ...],
+    PlainValidator(_axis_names),
+    PlainSerializer(list),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+]
+"""The names of all axes, each once."""
+
+
+class Permute(Rearranged):
+    """The axes in another order.
+
+    x [n, c, h, w] -> y [n, h, c, w]
+
+        - permute: [height, channels, width]
+
+    The order is that of the output, in the names of the input's axes.
+    """
+
+    kind = "permute"
+    main = "axes"
+
+    axes: AxisOrder
+    """All axes of the input by name, in the order of the output."""
+
+    def order(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axes of an input of this shape in the order of the output: 0 is the channels."""
+        spatial(self.kind, shape)
+        own = ("channels", *AXES[len(shape) - 1])
+        if sorted(self.axes) != sorted(own):
+            raise ShapeError(
+                "wrong-rank",
+                f"`axes` of `{{name}}` are not those of its input, {a_noun(shape)}",
+                field="axes",
+                label=f"takes {names(own)} in any order",
+            )
+        return tuple(own.index(name) for name in self.axes)
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return the sizes in the new order."""
+        return Inferred(tuple(inputs[0][axis] for axis in self.order(inputs[0])))
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input where the order stays; elsewhere it is unknown."""
+        return seen if self.order(inputs[0]) == tuple(range(len(inputs[0]))) else ()
+
+
+class SpaceDepth(Rearranged):
+    """Between channels and blocks of positions."""
+
+    main = "block"
+
+    block: Size
+    """The size of a block along each axis."""
+    mode: Literal["crd", "dcr"] = "crd"
+    """The order of the channels: by channel, then by place in the block (crd), or the other way round (dcr)."""
+
+    def blocks(self, shape: Shape) -> tuple[int, ...]:
+        """Return the size of a block along each spatial axis of an input (or output) of this shape."""
+        return along_axes(self.block, len(shape) - 1, "block")
+
+
+class DepthToSpace(SpaceDepth):
+    """Channels as blocks of positions, which enlarges the image without computing numbers.
+
+    x [n, c, h, w] -> y [n, o, oh, ow]
+
+        - depth_to_space: 2
+
+    Shi et al. 2016 (sub-pixel convolution), PyTorch's PixelShuffle: each b² channels become one, with blocks of b×b.
+    """
+
+    kind = "depth_to_space"
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return [c / b², h·b, w·b] for [c, h, w]."""
+        sizes, blocks = spatial(self.kind, inputs[0]), self.blocks(inputs[0])
+        c, area = inputs[0][0], math.prod(blocks)
+        if c % area:
+            raise ShapeError(
+                "sizes-do-not-match",
+                f"{c} channels do not make blocks of {format_shape(blocks)}",
+                field="block",
+                label=f"{c} / {area} is not whole",
+                remedies=(f"{-(-c // area) * area} channels before it",),
+            )
+        return Inferred((c // area, *(n * b for n, b in zip(sizes, blocks, strict=True))))
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return the field of the one position that a block comes from."""
+        axes = zip(seen, self.blocks(inputs[0]), inferred.shape[1:], strict=True)
+        return tuple(field.transposed(b, b, n) for field, b, n in axes)
+
+
+class SpaceToDepth(SpaceDepth):
+    """Blocks of positions as channels, which shrinks the image and loses no number.
+
+    x [n, c, h, w] -> y [n, o, oh, ow]
+
+        - space_to_depth: 2
+
+    The inverse of depth_to_space, PyTorch's PixelUnshuffle: each channel becomes b², of which each has one place of
+    every block.
+    """
+
+    kind = "space_to_depth"
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return [c·b², h / b, w / b] for [c, h, w]."""
+        sizes, blocks = spatial(self.kind, inputs[0]), self.blocks(inputs[0])
+        for name, n, b in zip(AXES[len(sizes)], sizes, blocks, strict=True):
+            if n % b:
+                raise ShapeError(
+                    "sizes-do-not-match",
+                    f"the {name} of {n} has no whole number of blocks of {b}",
+                    field="block",
+                    label=f"{n} / {b} is not whole",
+                    remedies=(f"a {name} of {-(-n // b) * b}, by a `pad` before it",),
+                    larger_input=True,
+                )
+        out = (n // b for n, b in zip(sizes, blocks, strict=True))
+        return Inferred((inputs[0][0] * math.prod(blocks), *out))
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return the field of one place of a block, at every block."""
+        axes = zip(seen, self.blocks(inputs[0]), inferred.shape[1:], strict=True)
+        return tuple(field.slide(b, b, n) for field, b, n in axes)
