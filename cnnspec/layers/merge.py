@@ -242,7 +242,7 @@ class Matmul(Merge):
         for i, shape in enumerate(inputs):
             if len(shape) < 2:
                 raise ShapeError(
-                    "needs-image",
+                    "shapes-differ",
                     f"`{{name}}` multiplies matrices, and gets a flat vector of {shape[0]}",
                     label="needs two axes or more",
                     remedies=("a branch that is not flattened",),

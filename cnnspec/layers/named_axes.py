@@ -9,7 +9,7 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from cnnspec.layers.base import Shape, ShapeError
 from cnnspec.layers.fields import fault
 from cnnspec.layers.geometry import AXES
-from cnnspec.wording import describe, names, one_of
+from cnnspec.wording import describe, names, nearest, quoted
 
 AxisName = Literal["channels", "length", "depth", "height", "width"]
 AXIS_NAMES: tuple[str, ...] = get_args(AxisName)
@@ -41,25 +41,32 @@ def positions(axes: NamedAxes, shape: Shape, field: str = "axes") -> tuple[int, 
     return tuple(sorted(position(name, shape, field) for name in axes))
 
 
-def _axes(value: Any) -> NamedAxes:
-    if isinstance(value, str):
-        return (_known(value, ALL),)
-    if not isinstance(value, list | tuple) or not value:
-        raise fault("wrong-type", f"takes {one_of([ALL, *AXIS_NAMES])}, or a list of axes, not {describe(value)}")
-    if tuple(value) == (ALL,):
-        return (ALL,)
+def axis_names(value: Any) -> tuple[str, ...]:
+    """Return a list of axes by name, each of them once, as a tuple."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise fault("wrong-type", f"takes a list of axes by name, not {describe(value)}")
     for i, name in enumerate(value):
-        _known(name, at=(i,))
+        if name not in AXIS_NAMES:
+            raise fault("invalid-value", f"knows no axis {quoted(name)}", i, help=_nearest(name, AXIS_NAMES))
         if name in value[:i]:
             raise fault("invalid-value", f"names `{name}` twice", i)
     return tuple(value)
 
 
-def _known(name: Any, *also: str, at: tuple[int, ...] = ()) -> str:
-    known = (*also, *AXIS_NAMES)
-    if name not in known:
-        raise fault("invalid-value", f"takes {one_of(list(known))}, not {describe(name)}", *at, known=known)
-    return str(name)
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    near = nearest(name, known)
+    return f"did you mean `{near}`?" if near else f"the axes are {names(AXIS_NAMES)}"
+
+
+def _axes(value: Any) -> NamedAxes:
+    if isinstance(value, list | tuple) and value and tuple(value) != (ALL,):
+        return axis_names(value)
+    word = value[0] if isinstance(value, tuple) and value else value
+    if not isinstance(word, str):
+        raise fault("wrong-type", f"takes `{ALL}`, an axis by name or a list of axes, not {describe(value)}")
+    if word not in (ALL, *AXIS_NAMES):
+        raise fault("invalid-value", f"knows no axis {quoted(word)}", help=_nearest(word, (ALL, *AXIS_NAMES)))
+    return (word,)
 
 
 def _written(axes: NamedAxes) -> Any:

@@ -69,7 +69,7 @@ class OverAxes(Norm):
     axes: AxesField = ("channels",)
     """The axes that the statistics are taken over: channels, all, or a list of axes such as [height, width]."""
     eps: Positive = 1e-5
-    """Added to the variance (of `rms_norm`: to the mean square)."""
+    """Added to the variance or the mean square."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape of the input."""

@@ -11,8 +11,9 @@ from cnnspec.layers.axes import along_axes, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
 from cnnspec.layers.fields import Size, fault
 from cnnspec.layers.geometry import AXES
+from cnnspec.layers.named_axes import axis_names, names_of
 from cnnspec.layers.shape import Rearranged
-from cnnspec.wording import a_noun, describe, format_shape, names, nearest, product, quoted
+from cnnspec.wording import a_noun, describe, format_shape, names, product
 
 INFERRED = -1
 MOST_SIZES = 1 + max(AXES)
@@ -81,23 +82,9 @@ class Reshape(Rearranged):
         return [("numbers", f"{product(inputs[0])} = {product(shape)}")]
 
 
-def _axis_names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        raise fault("wrong-type", f"takes a list of axes by name, not {describe(value)}")
-    known = ("channels", *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
-    for i, name in enumerate(value):
-        if name not in known:
-            near = nearest(name, known)
-            help = f"did you mean `{near}`?" if near else f"the axes are {names(known)}"
-            raise fault("invalid-value", f"knows no axis {quoted(name)}", i, help=help)
-        if name in value[:i]:
-            raise fault("invalid-value", f"names `{name}` twice", i)
-    return tuple(value)
-
-
 AxisOrder = Annotated[
     tuple[str, ...],
-    PlainValidator(_axis_names),
+    PlainValidator(axis_names),
     PlainSerializer(list),
     WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
@@ -123,7 +110,7 @@ class Permute(Rearranged):
     def order(self, shape: Shape) -> tuple[int, ...]:
         """Return the axes of an input of this shape in the order of the output: 0 is the channels."""
         spatial(self.kind, shape)
-        own = ("channels", *AXES[len(shape) - 1])
+        own = names_of(shape)
         if sorted(self.axes) != sorted(own):
             raise ShapeError(
                 "wrong-rank",
