@@ -85,6 +85,11 @@ ROWS: list[tuple[Shape, str]] = [
     *[(IMAGE, f"{kind}: {{a: [], b: [exp], gate: [global_avg_pool, exp]}}") for kind in BROADCAST],
     (IMAGE, "matmul: {a: [], b: [pad: {padding: {bottom: 1}}, crop: [6, 3]]}"),
     (IMAGE, "concat: {a: [], b: [slice: [1, 3]]}"),
+    (IMAGE, "reshape: [-1, 2, 2]"),
+    (IMAGE, "permute: [width, channels, height]"),
+    (IMAGE, "depth_to_space: 2"),
+    ((2, 4, 6), "space_to_depth: [2, 3]"),
+    (IMAGE, "adaptive_max_pool: [2, 3]"),
 ]
 
 rows = pytest.mark.parametrize(("shape", "layer"), ROWS, ids=[layer for _, layer in ROWS])
@@ -252,7 +257,7 @@ def test_activations_are_freed_once_read() -> None:
     m.predict(x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2.5 * x.nbytes
+    assert peak < 3 * x.nbytes  # the one value, the output, and the workspace of a block
 
 
 def test_columns_of_a_large_image_are_bounded() -> None:

@@ -199,7 +199,7 @@ class TestOnePlace:
 
 
 SHAPE_LINE = re.compile(r"^x \[n, (?P<x>[^\]]+)\] -> y \[n, (?P<y>[^\]]+)\]$", re.M)
-AXES = {"c, h, w", "c, oh, ow", "o, oh, ow", "o, h, w", "f", "o", "c", "c, ...", "o, ...", "..."}
+AXES = {"c, h, w", "c, oh, ow", "o, oh, ow", "o, h, w", "h, c, w", "f", "o", "c", "c, ...", "o, ...", "..."}
 
 
 def example(cls: type[Layer]) -> str:

@@ -123,7 +123,9 @@ def test_layers_that_share_their_input(layer: str, block: int, monkeypatch: pyte
         assert_same_training(model, prepare(graph, "strict"), 16, MeanSquaredError())
 
 
-ZOO = sorted(path.stem for path in (Path(cnnspec.__file__).parents[1] / "specs").glob("*.yaml"))
+SPECS = (Path(cnnspec.__file__).parents[1] / "specs").glob("*.yaml")
+ZOO = sorted(path.stem for path in SPECS if len(cnnspec.load(path.stem).input.shape) in (1, 3))
+"""Sequences and volumes train without a plan."""
 
 
 @pytest.mark.parametrize("name", ZOO)
