@@ -203,7 +203,9 @@ class TorchModel(Model):
         for node in self.graph.nodes:
             if node.layer.stochastic:
                 rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
-                masks[node.name] = self._mask(node.name, (total, *node.shape), rate)[first : first + n]
+                masks[node.name] = self._mask(node.name, (total, *node.layer.mask_shape(node.shape)), rate)[
+                    first : first + n
+                ]
         return masks
 
     def _mask(self, name: str, shape: tuple[int, ...], rate: float) -> Tensor:

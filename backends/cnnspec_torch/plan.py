@@ -19,6 +19,7 @@ from torch import Tensor
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import released_after
 from cnnspec.layers import Layer
+from cnnspec.layers.activation import HardSigmoid
 from cnnspec_torch.layer import LayerModule
 from cnnspec_torch.ops import ops_of
 from cnnspec_torch.ops.padding import padded, pads_before, strides, symmetric
@@ -26,6 +27,13 @@ from cnnspec_torch.ops.padding import padded, pads_before, strides, symmetric
 Call = Callable[..., Tensor]
 
 _reorder_weight: Callable[..., Tensor] | None = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
+
+
+def _hard_sigmoid(layer: HardSigmoid, x: Tensor) -> Tensor:
+    if layer == HardSigmoid():
+        return F.hardsigmoid(x, inplace=True)
+    return x.add_(layer.shift).clamp_(0, layer.width).div_(layer.width)
+
 
 IN_PLACE: dict[str, Callable[[Any], Call]] = {
     "relu": lambda layer: torch.relu_,
@@ -36,7 +44,7 @@ IN_PLACE: dict[str, Callable[[Any], Call]] = {
     "silu": lambda layer: partial(F.silu, inplace=True),
     "mish": lambda layer: partial(F.mish, inplace=True),
     "sigmoid": lambda layer: torch.sigmoid_,
-    "hard_sigmoid": lambda layer: partial(F.hardsigmoid, inplace=True),
+    "hard_sigmoid": lambda layer: partial(_hard_sigmoid, layer),
     "tanh": lambda layer: torch.tanh_,
     "hard_swish": lambda layer: partial(F.hardswish, inplace=True),
 }

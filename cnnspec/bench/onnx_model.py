@@ -12,6 +12,7 @@ import onnx
 from onnx import helper
 
 from cnnspec.arrays import Array
+from cnnspec.bench import onnx_functions
 from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
 from cnnspec.bench.onnx_positions import EMITTERS_OF_POSITIONS, bordered
 from cnnspec.errors import BackendError
@@ -150,12 +151,28 @@ def _batch_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
 def _layer_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     inputs, fields = e.arrays_of(own, "weight", "bias"), {"epsilon": layer.eps}
-    if layer.axes == "all" or len(node.shape) == 1:
-        return e.add("LayerNormalization", [*xs, *inputs], axis=1, **fields)
-    rank = len(node.shape) - 1
-    x = e.add("Transpose", xs, perm=[0, *range(2, rank + 2), 1])
-    y = e.add("LayerNormalization", [x, *inputs], axis=-1, **fields)
-    return e.add("Transpose", [y], perm=[0, rank + 1, *range(1, rank + 1)])
+    axes = [1 + axis for axis in layer.positions(node.shape)]
+    # The operator is over the last axes.
+    order = [axis for axis in range(1 + len(node.shape)) if axis not in axes] + axes
+    x = e.add("Transpose", xs, perm=order)
+    y = e.add("LayerNormalization", [x, *inputs], axis=-len(axes), **fields)
+    return e.add("Transpose", [y], perm=[int(axis) for axis in np.argsort(order)])
+
+
+def _rms_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    axes = [1 + axis for axis in layer.positions(node.shape)]
+    weight = e.arrays[own["weight"]].reshape([n if 1 + i in axes else 1 for i, n in enumerate(node.shape)])
+    mean = e.add("ReduceMean", [e.add("Mul", [*xs, *xs]), e.numbers(axes)])
+    root = e.add("Sqrt", [e.add("Add", [mean, e.constant(np.array(layer.eps))])])
+    return e.add("Mul", [e.add("Div", [*xs, root]), e.constant(weight)])
+
+
+def _instance_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    c = node.shape[0]
+    arrays = e.arrays_of(own, "weight", "bias") or [e.constant(np.ones(c)), e.constant(np.zeros(c))]
+    return e.add("InstanceNormalization", [*xs, *arrays], epsilon=layer.eps)
 
 
 def _group_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
@@ -233,55 +250,6 @@ def _channel_shuffle(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.reshape(e.add("Transpose", [x], perm=[0, 2, 1, *range(3, 3 + len(sizes))]), *node.shape)
 
 
-# Activations
-
-
-def _op(op: str, **attributes: Any) -> Emit:
-    return lambda e, node, xs, own: e.add(op, xs, **attributes)
-
-
-def _with(op: str, **fields: str) -> Emit:
-    """Return an emitter of a node whose attributes are fields of the layer."""
-    return lambda e, node, xs, own: e.add(op, xs, **{key: getattr(node.layer, name) for key, name in fields.items()})
-
-
-def _relu6(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    return e.add("Clip", [*xs, e.constant(np.array(0.0)), e.constant(np.array(6.0))])
-
-
-def _prelu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    slope = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1))
-    return e.add("PRelu", [*xs, e.constant(slope)])
-
-
-def _silu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    return e.add("Mul", [*xs, e.add("Sigmoid", xs)])
-
-
-def _softplus(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    layer: Any = node.layer
-    if layer.beta == 1:
-        return e.add("Softplus", xs)
-    beta = e.constant(np.array(layer.beta))
-    return e.add("Div", [e.add("Softplus", [e.add("Mul", [*xs, beta])]), beta])
-
-
-# Merges
-
-
-def _add(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    return reduce(lambda a, b: e.add("Add", [a, b]), xs)
-
-
-def _multiply(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    rank = len(node.shape)
-    full = [
-        x if len(shape) == rank else e.reshape(x, math.prod(shape), *[1] * (rank - 1))
-        for x, shape in zip(xs, node.in_shapes, strict=True)
-    ]
-    return reduce(lambda a, b: e.add("Mul", [a, b]), full)
-
-
 EMITTERS: dict[str, Emit] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
@@ -294,6 +262,8 @@ EMITTERS: dict[str, Emit] = {
     "flatten": _flatten,
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "instance_norm": _instance_norm,
     "group_norm": _group_norm,
     "local_response_norm": _local_response_norm,
     "reshape": lambda e, node, xs, own: e.reshape(xs[0], *node.shape),
@@ -301,31 +271,13 @@ EMITTERS: dict[str, Emit] = {
     "depth_to_space": _rearranged,
     "space_to_depth": _rearranged,
     **EMITTERS_OF_POSITIONS,
-    "dropout": lambda e, node, xs, own: xs[0],
+    **dict.fromkeys(("dropout", "spatial_dropout", "stochastic_depth"), lambda e, node, xs, own: xs[0]),
     "upsample": _upsample,
     "pad": _pad,
     "crop": _crop,
     "channel_shuffle": _channel_shuffle,
     "slice": _slice,
     "scale": _scale,
-    "relu": _op("Relu"),
-    "relu6": _relu6,
-    "leaky_relu": _with("LeakyRelu", alpha="slope"),
-    "prelu": _prelu,
-    "elu": _with("Elu", alpha="alpha"),
-    "selu": _op("Selu"),
-    "gelu": _with("Gelu", approximate="approximate"),
-    "silu": _silu,
-    "mish": _op("Mish"),
-    "sigmoid": _op("Sigmoid"),
-    "hard_sigmoid": _op("HardSigmoid", alpha=1 / 6, beta=0.5),
-    "tanh": _op("Tanh"),
-    "hard_swish": _op("HardSwish"),
-    "softplus": _softplus,
-    "softmax": _op("Softmax", axis=1),
-    "log_softmax": _op("LogSoftmax", axis=1),
-    "add": _add,
-    "multiply": _multiply,
-    "concat": _op("Concat", axis=1),
+    **onnx_functions.EMITTERS,
 }
 """An emitter for each kind of layer, of its node, the names of its inputs, and those of its arrays by key."""

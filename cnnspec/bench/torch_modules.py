@@ -13,21 +13,24 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from cnnspec.arrays import Array
-from cnnspec.bench import torch_positions
+from cnnspec.bench import torch_functions, torch_positions
 from cnnspec.bench.torch_parts import (
     Apply,
-    ChannelsLast,
+    OverAxes,
     Parameters,
     Scale,
+    StochasticDepth,
     bordered,
     by_rank,
     loaded,
     of_axes,
     pads_of,
+    plain,
     symmetric,
+    with_field,
 )
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
@@ -177,10 +180,32 @@ def _batch_norm(node: Node, own: Parameters) -> nn.Module:
     return loaded(by_rank("BatchNorm", shape, node.shape[0], layer.eps, layer.momentum), own)
 
 
-def _layer_norm(node: Node, own: Parameters) -> nn.Module:
+def _over_axes(norm: type[nn.LayerNorm] | type[nn.RMSNorm]) -> Callable[[Node, Parameters], nn.Module]:
+    def make(node: Node, own: Parameters) -> nn.Module:
+        layer: Any = node.layer
+        axes = tuple(1 + axis for axis in layer.positions(node.shape))
+        module = loaded(norm(own["weight"].shape, layer.eps), own)
+        return module if axes[-1] - axes[0] + 1 == len(axes) and axes[-1] == len(node.shape) else OverAxes(module, axes)
+
+    return make
+
+
+def _instance_norm(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    norm = loaded(nn.LayerNorm(own["weight"].shape, layer.eps), own)
-    return ChannelsLast(norm) if layer.axes == "channels" and len(node.shape) > 1 else norm
+    if node.shape[1:].count(1) == len(node.shape) - 1:
+        raise BackendError(f"torch.nn has no instance_norm of one position (`{node.name}`)")
+    return loaded(by_rank("InstanceNorm", node.shape, node.shape[0], layer.eps, affine=layer.affine), own)
+
+
+def _spatial_dropout(node: Node, own: Parameters) -> nn.Module:
+    layer: Any = node.layer
+    # The numbers of a vector are channels of one position each.
+    return nn.Dropout(layer.rate) if len(node.shape) == 1 else by_rank("Dropout", node.shape, layer.rate)
+
+
+def _stochastic_depth(node: Node, own: Parameters) -> nn.Module:
+    layer: Any = node.layer
+    return StochasticDepth(layer.rate)
 
 
 def _group_norm(node: Node, own: Parameters) -> nn.Module:
@@ -205,41 +230,6 @@ def _upsample(node: Node, own: Parameters) -> nn.Module:
     return nn.Upsample(scale_factor=tuple(map(float, layer.scales(node.shape))), mode=mode)
 
 
-def _prelu(node: Node, own: Parameters) -> nn.Module:
-    return loaded(nn.PReLU(own["weight"].numel()), own)
-
-
-def _softplus(node: Node, own: Parameters) -> nn.Module:
-    layer: Any = node.layer
-    return nn.Softplus(layer.beta)
-
-
-def _multiply(node: Node, own: Parameters) -> nn.Module:
-    rank = 1 + len(node.shape)
-
-    def product(first: Tensor, *others: Tensor) -> Tensor:
-        first = first.reshape(*first.shape, *[1] * (rank - first.ndim))
-        for x in others:
-            first = first * x.reshape(*x.shape, *[1] * (rank - x.ndim))
-        return first
-
-    return Apply(product)
-
-
-def _sum(first: Tensor, *others: Tensor) -> Tensor:
-    for x in others:
-        first = first + x
-    return first
-
-
-def _plain(make: Callable[[], nn.Module]) -> Callable[[Node, Parameters], nn.Module]:
-    return lambda node, own: make()
-
-
-def _with(make: Callable[..., nn.Module], field: str) -> Callable[[Node, Parameters], nn.Module]:
-    return lambda node, own: make(getattr(node.layer, field))
-
-
 MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
@@ -249,9 +239,11 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "global_avg_pool": _global_pool("AdaptiveAvgPool"),
     "global_max_pool": _global_pool("AdaptiveMaxPool"),
     "adaptive_avg_pool": lambda node, own: by_rank("AdaptiveAvgPool", node.shape, node.shape[1:]),
-    "flatten": _plain(nn.Flatten),
+    "flatten": plain(nn.Flatten),
     "batch_norm": _batch_norm,
-    "layer_norm": _layer_norm,
+    "layer_norm": _over_axes(nn.LayerNorm),
+    "rms_norm": _over_axes(nn.RMSNorm),
+    "instance_norm": _instance_norm,
     "group_norm": _group_norm,
     "local_response_norm": _local_response_norm,
     "reshape": lambda node, own: nn.Unflatten(1, node.shape) if len(node.in_shapes[0]) == 1 else _rearranged(node, own),
@@ -260,31 +252,15 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "space_to_depth": _rearranged,
     "adaptive_max_pool": lambda node, own: by_rank("AdaptiveMaxPool", node.shape, node.shape[1:]),
     **torch_positions.MODULES,
-    "dropout": _with(nn.Dropout, "rate"),
+    "dropout": with_field(nn.Dropout, "rate"),
+    "spatial_dropout": _spatial_dropout,
+    "stochastic_depth": _stochastic_depth,
     "upsample": _upsample,
     "pad": _pad,
     "crop": _crop,
-    "channel_shuffle": _with(nn.ChannelShuffle, "groups"),
+    "channel_shuffle": with_field(nn.ChannelShuffle, "groups"),
     "slice": _slice,
     "scale": _scale,
-    "relu": _plain(nn.ReLU),
-    "relu6": _plain(nn.ReLU6),
-    "leaky_relu": _with(nn.LeakyReLU, "slope"),
-    "prelu": _prelu,
-    "elu": _with(nn.ELU, "alpha"),
-    "selu": _plain(nn.SELU),
-    "gelu": _with(lambda approximate: nn.GELU(approximate), "approximate"),
-    "silu": _plain(nn.SiLU),
-    "mish": _plain(nn.Mish),
-    "sigmoid": _plain(nn.Sigmoid),
-    "hard_sigmoid": _plain(nn.Hardsigmoid),
-    "tanh": _plain(nn.Tanh),
-    "hard_swish": _plain(nn.Hardswish),
-    "softplus": _softplus,
-    "softmax": _plain(lambda: nn.Softmax(1)),
-    "log_softmax": _plain(lambda: nn.LogSoftmax(1)),
-    "add": _plain(lambda: Apply(_sum)),
-    "multiply": _multiply,
-    "concat": _plain(lambda: Apply(lambda *xs: torch.cat(xs, 1))),
+    **torch_functions.MODULES,
 }
 """A module for each kind of layer, of its node and its parameters by key."""

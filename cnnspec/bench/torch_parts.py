@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from cnnspec.graph.graph import Node
@@ -12,6 +13,8 @@ from cnnspec.layers import Shape
 from cnnspec.layers.geometry import Window
 
 Parameters = Mapping[str, nn.Parameter]
+Make = Callable[[Node, Parameters], nn.Module]
+"""Makes the module of a node from its parameters by key."""
 
 
 class Apply(nn.Module):
@@ -39,17 +42,34 @@ class Scale(nn.Module):
         return x * self.weight.view(self.shape)
 
 
-class ChannelsLast(nn.Module):
-    """A module over the last axis, applied to the channels."""
+class OverAxes(nn.Module):
+    """A module over the last axes, applied to others."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, axes: tuple[int, ...]) -> None:
         super().__init__()
         self.module = module
+        self.axes = axes
+        self.last = tuple(range(-len(axes), 0))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [n, c, ...] -> y [n, c, ...]."""
-        y: Tensor = self.module(x.movedim(1, -1))
-        return y.movedim(-1, 1)
+        y: Tensor = self.module(x.movedim(self.axes, self.last))
+        return y.movedim(self.last, self.axes)
+
+
+class StochasticDepth(nn.Module):
+    """Samples dropped at random in training."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [n, ...] -> y [n, ...]."""
+        if not self.training or not self.rate:
+            return x
+        kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
+        return x * kept / (1 - self.rate)
 
 
 def loaded(module: nn.Module, own: Parameters) -> nn.Module:
@@ -60,6 +80,16 @@ def loaded(module: nn.Module, own: Parameters) -> nn.Module:
         else:
             setattr(module, key, value)
     return module
+
+
+def plain(make: Callable[[], nn.Module]) -> Make:
+    """Return the maker of a module that has no fields."""
+    return lambda node, own: make()
+
+
+def with_field(make: Callable[..., nn.Module], field: str) -> Make:
+    """Return the maker of a module from one field of the layer."""
+    return lambda node, own: make(getattr(node.layer, field))
 
 
 def by_rank(name: str, shape: Shape, *arguments: Any, **fields: Any) -> nn.Module:

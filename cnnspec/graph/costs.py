@@ -1,7 +1,7 @@
 """The cost of each layer and of the network: parameters, MACs, memory, receptive field.
 
-Conventions. MACs count the multiply-accumulates of convolutions, dense layers and attention, without bias; FLOPs are
-2 × MACs.
+Conventions. MACs count the multiply-accumulates of convolutions, dense layers, attention and matrix products, without
+bias; FLOPs are 2 × MACs.
 An activation takes `batch` times its size, in the number format of the run. While a layer runs, its inputs,
 its output and every other activation that a later layer reads are alive, and nothing else is. Layers whose output
 shares the memory of the input (flatten; dropout at inference) take no buffer.

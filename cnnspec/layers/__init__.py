@@ -9,7 +9,20 @@ import warnings
 from functools import cache
 from importlib.metadata import entry_points
 
-from cnnspec.layers import activation, attention, conv, dense, merge, norm, pool, rearrange, resize, shape
+from cnnspec.layers import (
+    activation,
+    attention,
+    conv,
+    dense,
+    dropout,
+    function,
+    merge,
+    norm,
+    pool,
+    rearrange,
+    resize,
+    shape,
+)
 from cnnspec.layers.base import Inferred, Layer, Parameter, Shape, ShapeError, undeclared
 from cnnspec.wording import names
 
@@ -30,7 +43,7 @@ ENTRY_POINTS = "cnnspec.layers"
 
 LAYERS: dict[str, type[Layer]] = {
     cls.kind: cls
-    for module in (conv, dense, pool, norm, shape, rearrange, resize, attention, activation, merge)
+    for module in (conv, dense, dropout, pool, norm, shape, rearrange, resize, attention, activation, function, merge)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Layer) and cls.__module__ == module.__name__ and "kind" in vars(cls)
 }

@@ -1,11 +1,13 @@
-"""Activations: one function applied to every number, and the softmax over channels."""
+"""Activations: one function applied to every number, and the softmax along an axis."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from cnnspec.layers.base import Parameter, Rescaled, SameShape, Shape
+from cnnspec.layers.base import Inferred, Parameter, Rescaled, SameShape, Shape
 from cnnspec.layers.fields import Positive
+from cnnspec.layers.geometry import AxisName
+from cnnspec.layers.named_axes import position
 
 
 class Activation(SameShape):
@@ -15,13 +17,30 @@ class Activation(SameShape):
     linear = False
 
 
-class OverChannels(Activation):
-    """A function of the channels at each position: probabilities of classes."""
+class AlongAxis(Activation):
+    """A function of the numbers along one axis: probabilities of what the axis tells apart."""
 
     elementwise = False
     monotone = False
     piecewise = False
-    normalises_classes = True
+    main = "axis"
+
+    axis: AxisName = "channels"
+    """The axis along which the numbers sum to one."""
+
+    @property
+    def normalises_classes(self) -> bool:  # type: ignore[override]
+        """Whether the axis is that of the classes."""
+        return self.axis == "channels"
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return the shape of the input."""
+        self.position(inputs[0])
+        return Inferred(inputs[0])
+
+    def position(self, shape: Shape) -> int:
+        """Return the place of the axis in the shape of a sample."""
+        return position(self.axis, shape, "axis")
 
 
 class Relu(Activation):
@@ -213,18 +232,34 @@ class Sigmoid(Activation):
 
 
 class HardSigmoid(Activation):
-    """y = min(max(x + 3, 0), 6) / 6.
+    """y = min(max(slope·x + offset, 0), 1).
 
     x [n, ...] -> y [n, ...]
 
         - hard_sigmoid
 
-    Howard et al. 2019 (MobileNetV3), as in PyTorch.
+    Howard et al. 2019 (MobileNetV3), as in PyTorch: min(max(x + 3, 0), 6) / 6. `{slope: 0.2, offset: 0.5}` is the
+    default of ONNX and of Keras 2 (Courbariaux, Bengio & David 2015).
     """
 
     kind = "hard_sigmoid"
     monotone = True
     piecewise = True
+
+    slope: Positive = 1 / 6
+    """Factor of x."""
+    offset: float = 0.5
+    """The value at 0."""
+
+    @property
+    def shift(self) -> float:
+        """What is added to x in the form min(max(x + shift, 0), width) / width."""
+        return self.offset / self.slope
+
+    @property
+    def width(self) -> float:
+        """The width of the slope in that form."""
+        return 1 / self.slope
 
 
 class Tanh(Activation):
@@ -276,8 +311,8 @@ class Softplus(Activation):
     """Sharpness of the bend."""
 
 
-class Softmax(OverChannels):
-    """y = exp(x) / Σ exp(x) over the channels: positive numbers that sum to one.
+class Softmax(AlongAxis):
+    """y = exp(x) / Σ exp(x) over the channels, or along another axis: positive numbers that sum to one.
 
     x [n, c, ...] -> y [n, c, ...]
 
@@ -289,8 +324,8 @@ class Softmax(OverChannels):
     kind = "softmax"
 
 
-class LogSoftmax(OverChannels):
-    """y = x − log Σ exp(x) over the channels.
+class LogSoftmax(AlongAxis):
+    """y = x − log Σ exp(x) over the channels, or along another axis.
 
     x [n, c, ...] -> y [n, c, ...]
 

@@ -126,7 +126,8 @@ class Layer(BaseModel):
     piecewise: ClassVar[bool]
     """Whether its derivative jumps somewhere: two runs whose rounding differs may be on either side of that."""
     stochastic: ClassVar[bool] = False
-    """Whether training drops elements at random, each with the probability `rate`, which is then a field."""
+    """Whether training drops elements at random, by a mask whose elements are false with the probability `rate`, which
+    is then a field; the method `mask_shape(shape)` returns the shape of the mask."""
     aliases_input: ClassVar[bool] = False
     """Whether the output shares the input's memory at inference."""
     needs_batch_statistics: ClassVar[bool] = False
@@ -175,6 +176,10 @@ class Layer(BaseModel):
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return the layer's arrays by name, for inputs that fit it."""
         return {}
+
+    def mask_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the mask for one sample, which is broadcast to the sample's, of a stochastic layer."""
+        return shape
 
     def window_axes(self, shape: Shape) -> tuple[Axis | TransposedAxis, ...]:
         """Return the sliding window along each spatial axis, of the layers that have one."""

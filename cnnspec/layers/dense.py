@@ -1,12 +1,12 @@
-"""Dense layers, flattening and dropout."""
+"""Dense layers and flattening."""
 
 from __future__ import annotations
 
 import math
 
-from cnnspec.layers.base import Elementwise, Fields, Inferred, Parameter, Shape, ShapeError, WithoutMacs, whole_field
+from cnnspec.layers.base import Fields, Inferred, Parameter, Shape, ShapeError, WithoutMacs, whole_field
 from cnnspec.layers.conv import Weighted
-from cnnspec.layers.fields import Count, Fraction01
+from cnnspec.layers.fields import Count
 from cnnspec.wording import a_noun, format_shape, product
 
 
@@ -89,25 +89,3 @@ class Flatten(WithoutMacs):
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the product."""
         return [("length", f"{product(inputs[0])} = {shape[0]}")]
-
-
-class Dropout(Elementwise):
-    """In training, each number is zero with the given probability and scaled up otherwise; at inference, the identity.
-
-    x [n, ...] -> y [n, ...]
-
-        - dropout: 0.5
-
-    Srivastava et al. 2014, in the inverted form: what stays is divided by 1 − rate.
-    """
-
-    kind = "dropout"
-    main = "rate"
-    monotone = True
-    linear = True
-    piecewise = False
-    stochastic = True
-    aliases_input = True
-
-    rate: Fraction01
-    """Probability of zero, in [0, 1)."""

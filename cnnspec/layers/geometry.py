@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Auto = Literal["valid", "same", "same_upper", "same_lower"]
 AUTO: tuple[Auto, ...] = ("valid", "same", "same_upper", "same_lower")
@@ -22,8 +22,8 @@ AXES: dict[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width"), 3: (
 CHANNELS = "channels"
 MOST_SIZES = 1 + max(AXES)
 """How many sizes a shape has at most: the channels, and one along each spatial axis."""
-AXIS_NAMES = (CHANNELS, *dict.fromkeys(axis for axes in AXES.values() for axis in axes))
-"""The names of all axes that there are."""
+AxisName = Literal["channels", "length", "depth", "height", "width"]
+AXIS_NAMES: tuple[str, ...] = get_args(AxisName)
 SIDES: dict[int, tuple[str, ...]] = {
     1: ("left", "right"),
     2: ("top", "bottom", "left", "right"),
@@ -33,7 +33,7 @@ SIDES: dict[int, tuple[str, ...]] = {
 
 def axes_of(shape: Sequence[int]) -> tuple[str, ...]:
     """Return the names of the axes of a shape [c, ...]: channels, height, width for an image."""
-    return (CHANNELS, *AXES[len(shape) - 1])
+    return (CHANNELS, *AXES.get(len(shape) - 1, ()))
 
 
 class Pads(NamedTuple):

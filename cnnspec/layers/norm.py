@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 
@@ -11,6 +11,7 @@ from cnnspec.layers.axes import spatial
 from cnnspec.layers.base import Elementwise, Inferred, Parameter, SameShape, Shape
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, Positive
+from cnnspec.layers.named_axes import AxesField, positions
 
 
 def _scale_and_shift(shape: Shape) -> dict[str, Parameter]:
@@ -57,31 +58,97 @@ class BatchNorm(Norm):
         return scale, arrays["bias"] - arrays["running_mean"] * scale
 
 
-class LayerNorm(Norm):
-    """Each sample normalised by itself: over its channels at every position, or over all of it.
+class OverAxes(Norm):
+    """Norms whose statistics are over chosen axes of a sample, with parameters of the shape of those axes."""
 
-    x [n, c, ...] -> y [n, c, ...]
-
-        - layer_norm: {eps: 1e-6}
-
-    Ba, Kiros & Hinton 2016. `axes: channels` is ConvNeXt's form, with weight and bias [c]; `axes: all` has
-    weight and bias of the sample's shape.
-    """
-
-    kind = "layer_norm"
     elementwise = False
     monotone = False
     linear = False
     piecewise = False
 
-    axes: Literal["channels", "all"] = "channels"
-    """The axes that the mean and variance are taken over."""
+    axes: AxesField = ("channels",)
+    """The axes that the statistics are taken over: channels, all, or a list of axes such as [height, width]."""
+    eps: Positive = 1e-5
+    """Added to the variance or the mean square."""
+
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return the shape of the input."""
+        self.positions(inputs[0])
+        return Inferred(inputs[0])
+
+    def positions(self, shape: Shape) -> tuple[int, ...]:
+        """Return the places of the axes in the shape of a sample."""
+        return positions(self.axes, shape)
+
+    def parameter_shape(self, shape: Shape) -> Shape:
+        """Return the sizes of the axes, in the order of the sample's shape."""
+        return tuple(shape[i] for i in self.positions(shape))
+
+
+class LayerNorm(OverAxes):
+    """Each sample normalised by itself: over its channels at every position, over all of it, or over chosen axes.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - layer_norm: {eps: 1e-6}
+
+    Ba, Kiros & Hinton 2016. Parameters weight and bias have the shape of the axes: [c] with `axes: channels`, which is
+    ConvNeXt's form; the sample's shape with `axes: all`; [h, w] with `axes: [height, width]`.
+    """
+
+    kind = "layer_norm"
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """Return weight and bias of the shape of the axes."""
+        return _scale_and_shift(self.parameter_shape(inputs[0]))
+
+
+class RmsNorm(OverAxes):
+    """Each sample divided by the root of its mean square: over its channels at every position, or over chosen axes.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - rms_norm: {eps: 1e-6}
+
+    Zhang & Sennrich 2019: y = weight · x / √(mean of x² + eps); parameter weight of the shape of the axes.
+    """
+
+    kind = "rms_norm"
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """Return weight of the shape of the axes."""
+        return {"weight": Parameter(self.parameter_shape(inputs[0]), 1.0)}
+
+
+class InstanceNorm(Norm):
+    """Each channel of each sample normalised by itself, over its positions.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - instance_norm
+
+    Ulyanov, Vedaldi & Lempitsky 2016. Parameters weight and bias [c]; PyTorch's layer has them with `affine=True` only.
+    """
+
+    kind = "instance_norm"
+    elementwise = False
+    monotone = False
+    linear = False
+    piecewise = False
+
+    affine: bool = True
+    """Whether there are a weight and a bias."""
     eps: Positive = 1e-5
     """Added to the variance."""
 
+    def infer(self, *inputs: Shape) -> Inferred:
+        """Return the shape of the input."""
+        spatial(self.kind, inputs[0])
+        return Inferred(inputs[0])
+
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """Return weight and bias [c], or of the sample's shape."""
-        return _scale_and_shift(inputs[0] if self.axes == "all" else inputs[0][:1])
+        """Return weight and bias [c]."""
+        return _scale_and_shift(inputs[0][:1]) if self.affine else {}
 
 
 class GroupNorm(Norm):

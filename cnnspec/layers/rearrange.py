@@ -11,9 +11,10 @@ from cnnspec.layers.axes import along_axes, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
 from cnnspec.layers.conv import divisors
 from cnnspec.layers.fields import Size, fault
-from cnnspec.layers.geometry import AXES, AXIS_NAMES, MOST_SIZES, axes_of
+from cnnspec.layers.geometry import AXES, MOST_SIZES, axes_of
+from cnnspec.layers.named_axes import axis_names
 from cnnspec.layers.shape import Rearranged
-from cnnspec.wording import a_noun, describe, format_shape, names, nearest, product, quoted
+from cnnspec.wording import a_noun, describe, format_shape, names, product
 
 INFERRED = -1
 
@@ -105,22 +106,9 @@ def _fitting(shape: Shape, count: int) -> tuple[str, ...]:
     return tuple(f"`{[*shape[:i], near, *shape[i + 1 :]]}`" for _, i, near in sorted(found)[:2])
 
 
-def _axis_names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        raise fault("wrong-type", f"takes a list of axes by name, not {describe(value)}")
-    for i, name in enumerate(value):
-        if name not in AXIS_NAMES:
-            near = nearest(name, AXIS_NAMES)
-            help = f"did you mean `{near}`?" if near else f"the axes are {names(AXIS_NAMES)}"
-            raise fault("invalid-value", f"knows no axis {quoted(name)}", i, help=help)
-        if name in value[:i]:
-            raise fault("invalid-value", f"names `{name}` twice", i)
-    return tuple(value)
-
-
 AxisOrder = Annotated[
     tuple[str, ...],
-    PlainValidator(_axis_names),
+    PlainValidator(axis_names),
     PlainSerializer(list),
     WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]

@@ -36,6 +36,8 @@ class Case:
     input: tuple[int, ...]
     train: str = ""
     """A `train:` section in flow style; with one, a training step is tested, too."""
+    shift: float = 0.0
+    """What is added to the input's numbers, from −3.7 to 3.7, for functions that are not defined below zero."""
 
     def __str__(self) -> str:
         return self.name
@@ -58,13 +60,13 @@ class Case:
         return self.loaded().graph
 
     def x(self) -> Array:
-        """Return a batch of evenly spaced numbers from −3.7 to 3.7, shuffled: no two are equal, so no maximum is a tie.
+        """Return a batch of evenly spaced numbers around the shift, shuffled: no two are equal, so no maximum is a tie.
 
         Like the weights they are representable in float32, so that both data types start from the same numbers.
         """
         size = BATCH * prod(self.input)
         even = (np.arange(size) + 0.5) / size * 2 - 1
-        shuffled = stream(0, "x", self.name).permutation(SPREAD * even)
+        shuffled = stream(0, "x", self.name).permutation(SPREAD * even + self.shift)
         return rounded(shuffled.reshape(BATCH, *self.input))
 
     def dy(self) -> Array:

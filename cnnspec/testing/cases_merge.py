@@ -65,4 +65,20 @@ CASES = [
     ),
     network("concat-vectors", "- concat: {a: [dense: 2], b: [], c: [dense: 1]}", VECTOR),
     network("concat-nested", "- concat: {a: [add: {x: [], y: [relu]}], b: [concat: {x: [slice: [0, 1]], y: []}]}"),
+    *(
+        case
+        for kind in ("subtract", "divide", "maximum", "minimum", "mean")
+        for case in (
+            network(f"{kind}-three", f"- {kind}: {{a: [], b: [exp], c: [softplus]}}"),
+            network(f"{kind}-gate", f"- {kind}: {{a: [], b: [global_avg_pool, dense: 4, softplus]}}"),
+            network(f"{kind}-vector-first", f"- {kind}: {{a: [global_avg_pool, exp], b: [exp]}}"),
+            network(f"{kind}-both-stretch", f"- {kind}: {{a: [avg_pool: [1, 5]], b: [avg_pool: [6, 1], exp]}}"),
+            network(f"{kind}-vectors", f"- {kind}: {{a: [], b: [dense: 7, exp]}}", VECTOR),
+            network(f"{kind}-volumes", f"- {kind}: {{a: [], b: [softplus]}}", (2, 3, 2, 2)),
+        )
+    ),
+    network("matmul-images", "- matmul: {a: [softmax: width], b: [conv: {channels: 4, kernel: [2, 3]}]}"),
+    network("matmul-one-channel", "- matmul: {a: [], b: [conv: {channels: 1, kernel: [2, 3]}]}"),
+    network("matmul-sequences", "- matmul: {a: [], b: [conv: {channels: 6, kernel: 3}]}", (4, 6)),
+    network("matmul-volumes", "- matmul: {a: [slice: [0, 1]], b: [avg_pool: [1, 1, 2]]}", (2, 3, 4, 4)),
 ]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cnnspec.graph.graph import Node
 from cnnspec.layers.conv import Conv, ConvTranspose
-from cnnspec.layers.dense import Dense, Dropout, Flatten
+from cnnspec.layers.dense import Dense, Flatten
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, LpPool, MaxPool
 from cnnspec.layers.shape import ChannelShuffle, Crop, Pad, Slice, Upsample
 
@@ -166,12 +166,6 @@ def dense(layer: Dense, node: Node, params: Params, x: Array) -> Array:
 def flatten(layer: Flatten, node: Node, params: Params, x: Array) -> Array:
     """The numbers channel by channel and row by row."""
     return np.array(list(x.flat))
-
-
-@defines
-def dropout(layer: Dropout, node: Node, params: Params, x: Array) -> Array:
-    """The identity: elements are dropped only in training."""
-    return x
 
 
 # Rearranging

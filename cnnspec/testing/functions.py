@@ -1,4 +1,4 @@
-"""The definitions of normalisations and activations, which do not depend on the number of axes."""
+"""The definitions of norms, drops and activations, which do not depend on the number of axes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,31 @@ import numpy as np
 
 from cnnspec.graph.graph import Node
 from cnnspec.layers import activation, norm
+from cnnspec.layers.dropout import Dropped
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, defines, over_channels
 
 
 def elementwise(function: Callable[[Any, float], float]) -> Callable[[Any, float], float]:
     """Register a function of single numbers, (layer, number) -> number, as the definition of an elementwise layer."""
-    DEFINITIONS[function.__name__] = lambda layer, node, params, x: each(partial(function, layer), x)
+    DEFINITIONS[function.__name__.rstrip("_")] = lambda layer, node, params, x: each(partial(function, layer), x)
     return function
 
 
 def each(function: Callable[[float], float], x: Array) -> Array:
     """Apply the function to every number."""
     return np.array([function(float(v)) for v in x.flat]).reshape(x.shape)
+
+
+# Dropping
+
+
+@defines
+def dropout(layer: Dropped, node: Node, params: Params, x: Array) -> Array:
+    """The identity: numbers are dropped only in training."""
+    return x
+
+
+DEFINITIONS["spatial_dropout"] = DEFINITIONS["stochastic_depth"] = dropout
 
 
 # Normalisation
@@ -47,13 +60,53 @@ def batch_norm(layer: norm.BatchNorm, node: Node, params: Params, x: Array) -> A
 
 @defines
 def layer_norm(layer: norm.LayerNorm, node: Node, params: Params, x: Array) -> Array:
-    """weight · (x − mean) / √(variance + eps) + bias, the mean over all of x or over the channels of each position."""
-    if layer.axes == "all":
-        return params["weight"] * standardized(x, layer.eps) + params["bias"]
+    """weight · (x − mean) / √(variance + eps) + bias, the mean over the axes, at each place along the others."""
+    normal = over_axes(layer, x, lambda part: standardized(part, layer.eps))
+    return params["weight"].reshape(sizes_of(layer, x)) * normal + params["bias"].reshape(sizes_of(layer, x))
+
+
+@defines
+def rms_norm(layer: norm.RmsNorm, node: Node, params: Params, x: Array) -> Array:
+    """weight · x / √(mean of x² + eps), the mean over the axes, at each place along the others."""
+    normal = over_axes(layer, x, lambda part: np.asarray(part / math.sqrt((part**2).mean() + layer.eps)))
+    return params["weight"].reshape(sizes_of(layer, x)) * normal
+
+
+def axis_names(x: Array) -> tuple[str, ...]:
+    """Return the names of the axes of a sample."""
+    return {
+        1: ("channels",),
+        2: ("channels", "length"),
+        3: ("channels", "height", "width"),
+        4: ("channels", "depth", "height", "width"),
+    }[x.ndim]
+
+
+def chosen(layer: norm.OverAxes, x: Array) -> list[bool]:
+    """Return whether each axis of a sample is one of the layer's."""
+    return [layer.axes == ("all",) or name in layer.axes for name in axis_names(x)]
+
+
+def sizes_of(layer: norm.OverAxes, x: Array) -> list[int]:
+    """Return the sizes of the layer's axes, and 1 for the others."""
+    return [n if own else 1 for n, own in zip(x.shape, chosen(layer, x), strict=True)]
+
+
+def over_axes(layer: norm.OverAxes, x: Array, function: Callable[[Array], Array]) -> Array:
+    """Apply a function to the numbers along the layer's axes, at each place along the others."""
     y = np.zeros(x.shape)
-    for at in np.ndindex(*x.shape[1:]):
-        y[:, *at] = params["weight"] * standardized(x[:, *at], layer.eps) + params["bias"]
+    others = [n if not own else 1 for n, own in zip(x.shape, chosen(layer, x), strict=True)]
+    for place in np.ndindex(*others):
+        at = tuple(slice(None) if own else i for i, own in zip(place, chosen(layer, x), strict=True))
+        y[at] = function(x[at])
     return y
+
+
+@defines
+def instance_norm(layer: norm.InstanceNorm, node: Node, params: Params, x: Array) -> Array:
+    """weight · (x − mean) / √(variance + eps) + bias, the mean over the positions of each channel."""
+    y = np.stack([standardized(channel, layer.eps) for channel in x])
+    return over_channels(params["weight"], x) * y + over_channels(params["bias"], x) if layer.affine else y
 
 
 @defines
@@ -147,8 +200,8 @@ def sigmoid(layer: activation.Sigmoid, x: float) -> float:
 
 @elementwise
 def hard_sigmoid(layer: activation.HardSigmoid, x: float) -> float:
-    """min(max(x + 3, 0), 6) / 6."""
-    return min(max(x + 3, 0.0), 6.0) / 6
+    """min(max(slope·x + offset, 0), 1)."""
+    return min(max(layer.slope * x + layer.offset, 0.0), 1.0)
 
 
 @elementwise
@@ -171,11 +224,11 @@ def softplus(layer: activation.Softplus, x: float) -> float:
 
 @defines
 def softmax(layer: activation.Softmax, node: Node, params: Params, x: Array) -> Array:
-    """exp(x) / Σ exp(x) over the channels."""
-    return np.asarray(np.exp(x) / np.exp(x).sum(axis=0))
+    """exp(x) / Σ exp(x) along the axis."""
+    return np.asarray(np.exp(x) / np.exp(x).sum(axis=axis_names(x).index(layer.axis), keepdims=True))
 
 
 @defines
 def log_softmax(layer: activation.LogSoftmax, node: Node, params: Params, x: Array) -> Array:
-    """x − log Σ exp(x) over the channels."""
-    return np.asarray(x - np.log(np.exp(x).sum(axis=0)))
+    """x − log Σ exp(x) along the axis."""
+    return np.asarray(x - np.log(np.exp(x).sum(axis=axis_names(x).index(layer.axis), keepdims=True)))

@@ -15,7 +15,13 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.training import Train
 from cnnspec.layers.norm import BatchNorm
 from cnnspec.rng import dropout_mask
-from cnnspec.testing import functions, merges, positions, rearranging  # noqa: F401  (which registers definitions)
+from cnnspec.testing import (  # noqa: F401  (which registers definitions)
+    arithmetic,
+    functions,
+    merges,
+    positions,
+    rearranging,
+)
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, over_channels
 from cnnspec.training import losses
 
@@ -75,7 +81,8 @@ def run_training(graph: Graph, weights: Mapping[str, Array], x: Batch, seed: int
             statistics |= {node.arrays[key]: array for key, array in state.items()}
         elif node.layer.stochastic:
             rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
-            kept = dropout_mask(seed, step, node.name, inputs[0].shape, rate)
+            shape = (len(x), *node.layer.mask_shape(node.shape))
+            kept = dropout_mask(seed, step, node.name, shape, rate)
             values[node.name] = np.where(kept, inputs[0] / (1 - rate), 0.0)
         else:
             values[node.name] = inference(node, weights, inputs)

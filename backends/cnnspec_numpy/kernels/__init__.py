@@ -15,7 +15,20 @@ from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import LAYERS
 from cnnspec.layers.input import INPUT
-from cnnspec_numpy.kernels import activation, attention, conv, dense, merge, norm, pool, rearrange, resize, shape
+from cnnspec_numpy.kernels import (
+    activation,
+    attention,
+    conv,
+    dense,
+    dropout,
+    function,
+    merge,
+    norm,
+    pool,
+    rearrange,
+    resize,
+    shape,
+)
 from cnnspec_numpy.kernels.base import Context, Kernel, Result
 
 __all__ = ["ENTRY_POINTS", "KERNELS", "Context", "Kernel", "Result", "kernels_of"]
@@ -24,7 +37,7 @@ ENTRY_POINTS = "cnnspec_numpy.kernels"
 
 KERNELS: dict[str, Kernel] = {
     kind: kernel
-    for module in (conv, dense, pool, norm, shape, rearrange, resize, attention, activation, merge)
+    for module in (conv, dense, dropout, pool, norm, shape, rearrange, resize, attention, activation, function, merge)
     for name, kernel in vars(module).items()
     if (kind := name.rstrip("_")) in LAYERS and getattr(kernel, "__module__", None) == module.__name__
 }

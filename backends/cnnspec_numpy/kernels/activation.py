@@ -34,7 +34,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
 
 
-def _by(slope: Callable[[], Array]) -> Backward:
+def by(slope: Callable[[], Array]) -> Backward:
     """dx = dy · slope, the slope computed when it is needed."""
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
@@ -44,7 +44,8 @@ def _by(slope: Callable[[], Array]) -> Backward:
 
 
 @np.errstate(over="ignore")
-def _sigmoid(x: Array, beta: float = 1.0) -> Array:
+def logistic(x: Array, beta: float = 1.0) -> Array:
+    """Return 1 / (1 + exp(−beta·x))."""
     y = np.exp(x * -beta)  # ∞ far below zero, where 1 / (1 + ∞) is 0
     y += 1
     return np.reciprocal(y, out=y)
@@ -52,18 +53,18 @@ def _sigmoid(x: Array, beta: float = 1.0) -> Array:
 
 def relu(context: Context[Relu], x: Array) -> Result:
     """max(x, 0)."""
-    return np.maximum(x, 0), _by(lambda: x > 0)
+    return np.maximum(x, 0), by(lambda: x > 0)
 
 
 def relu6(context: Context[Relu6], x: Array) -> Result:
     """min(max(x, 0), 6)."""
-    return np.clip(x, 0, 6), _by(lambda: (x > 0) & (x < 6))
+    return np.clip(x, 0, 6), by(lambda: (x > 0) & (x < 6))
 
 
 def leaky_relu(context: Context[LeakyRelu], x: Array) -> Result:
     """x where positive, slope·x elsewhere."""
     factor = np.where(x > 0, x.dtype.type(1), x.dtype.type(context.layer.slope))
-    return x * factor, _by(lambda: factor)
+    return x * factor, by(lambda: factor)
 
 
 def prelu(context: Context[Prelu], x: Array) -> Result:
@@ -92,7 +93,7 @@ def selu(context: Context[Selu], x: Array) -> Result:
 def _elu(x: Array, scale: float, alpha: float) -> Result:
     below = np.minimum(x, 0)
     y = np.where(x > 0, scale * x, scale * alpha * np.expm1(below))
-    return y, _by(lambda: np.where(x > 0, x.dtype.type(scale), scale * alpha * np.exp(below)))
+    return y, by(lambda: np.where(x > 0, x.dtype.type(scale), scale * alpha * np.exp(below)))
 
 
 def gelu(context: Context[Gelu], x: Array) -> Result:
@@ -101,49 +102,52 @@ def gelu(context: Context[Gelu], x: Array) -> Result:
     if context.layer.approximate == "none":
         inner = np.clip(x, -40, 40)
         phi = 0.5 * (1 + erf(inner * math.sqrt(0.5)))
-        return x * phi, _by(lambda: phi + x * np.exp(-0.5 * inner * inner) * (1 / math.sqrt(2 * math.pi)))
+        return x * phi, by(lambda: phi + x * np.exp(-0.5 * inner * inner) * (1 / math.sqrt(2 * math.pi)))
     inner = np.clip(x, -10, 10)
     t = np.tanh(math.sqrt(2 / math.pi) * (inner + 0.044715 * inner**3))
     phi = 0.5 * (1 + t)
-    return x * phi, _by(
+    return x * phi, by(
         lambda: phi + 0.5 * x * (1 - t * t) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * inner * inner))
     )
 
 
 def silu(context: Context[Silu], x: Array) -> Result:
     """x·sigmoid(x)."""
-    s = _sigmoid(x)
-    return x * s, _by(lambda: s * (1 + x * (1 - s)))
+    s = logistic(x)
+    return x * s, by(lambda: s * (1 + x * (1 - s)))
 
 
 def mish(context: Context[Mish], x: Array) -> Result:
     """x·tanh(softplus(x)), in which tanh(softplus(x)) is m / (m + 2) with m = e^x·(e^x + 2)."""
     e = np.exp(np.minimum(x, 20))  # from 20 on the quotient is 1 in float64
     m = e * (e + 2)
-    return x * (m / (m + 2)), _by(lambda: m / (m + 2) + x * (4 * e * (e + 1) / np.square(m + 2)))
+    return x * (m / (m + 2)), by(lambda: m / (m + 2) + x * (4 * e * (e + 1) / np.square(m + 2)))
 
 
 def sigmoid(context: Context[Sigmoid], x: Array) -> Result:
     """1 / (1 + exp(−x))."""
-    y = _sigmoid(x)
-    return y, _by(lambda: y * (1 - y))
+    y = logistic(x)
+    return y, by(lambda: y * (1 - y))
 
 
 def hard_sigmoid(context: Context[HardSigmoid], x: Array) -> Result:
-    """min(max(x + 3, 0), 6) / 6."""
-    return np.clip(x + 3, 0, 6) / 6, _by(lambda: (abs(x) < 3) * x.dtype.type(1 / 6))
+    """min(max(slope·x + offset, 0), 1), as min(max(x + shift, 0), width) / width."""
+    layer = context.layer
+    moved = x + layer.shift
+    inside = (moved > 0) & (moved < layer.width)
+    return np.clip(moved, 0, layer.width) / layer.width, by(lambda: inside * x.dtype.type(layer.slope))
 
 
 def tanh(context: Context[Tanh], x: Array) -> Result:
     """tanh(x)."""
     y = np.tanh(x)
-    return y, _by(lambda: 1 - y * y)
+    return y, by(lambda: 1 - y * y)
 
 
 def hard_swish(context: Context[HardSwish], x: Array) -> Result:
     """x·min(max(x + 3, 0), 6) / 6."""
     gate = np.clip(x + 3, 0, 6) / 6
-    return x * gate, _by(lambda: np.where(abs(x) < 3, gate + np.clip(x, -3, 3) / 6, gate))
+    return x * gate, by(lambda: np.where(abs(x) < 3, gate + np.clip(x, -3, 3) / 6, gate))
 
 
 @np.errstate(over="ignore")
@@ -151,28 +155,30 @@ def softplus(context: Context[Softplus], x: Array) -> Result:
     """log(1 + exp(beta·x)) / beta."""
     beta = context.layer.beta
     # exp(−∞) is 0, so that far from zero max(x, 0) is left.
-    return np.maximum(x, 0) + np.log1p(np.exp(-abs(beta * x))) / beta, _by(lambda: _sigmoid(x, beta))
+    return np.maximum(x, 0) + np.log1p(np.exp(-abs(beta * x))) / beta, by(lambda: logistic(x, beta))
 
 
 @np.errstate(over="ignore")
 def softmax(context: Context[Softmax], x: Array) -> Result:
-    """exp(x) / Σ exp(x) over the channels."""
-    y = np.exp(x - x.max(1, keepdims=True))
-    y /= y.sum(1, keepdims=True)
+    """exp(x) / Σ exp(x) along the axis."""
+    axis = 1 + context.layer.position(x.shape[1:])
+    y = np.exp(x - x.max(axis, keepdims=True))
+    y /= y.sum(axis, keepdims=True)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        return (y * (dy - (dy * y).sum(1, keepdims=True)),), {}
+        return (y * (dy - (dy * y).sum(axis, keepdims=True)),), {}
 
     return y, backward
 
 
 @np.errstate(over="ignore")
 def log_softmax(context: Context[LogSoftmax], x: Array) -> Result:
-    """x − log Σ exp(x) over the channels."""
-    y = x - x.max(1, keepdims=True)
-    y -= np.log(np.exp(y).sum(1, keepdims=True))
+    """x − log Σ exp(x) along the axis."""
+    axis = 1 + context.layer.position(x.shape[1:])
+    y = x - x.max(axis, keepdims=True)
+    y -= np.log(np.exp(y).sum(axis, keepdims=True))
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        return (dy - np.exp(y) * dy.sum(1, keepdims=True),), {}
+        return (dy - np.exp(y) * dy.sum(axis, keepdims=True),), {}
 
     return y, backward

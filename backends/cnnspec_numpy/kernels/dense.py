@@ -1,10 +1,9 @@
-"""Dense layers, flattening and dropout."""
+"""Dense layers and flattening."""
 
 from __future__ import annotations
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.layers.dense import Dense, Dropout, Flatten
-from cnnspec.rng import dropout_mask
+from cnnspec.layers.dense import Dense, Flatten
 from cnnspec_numpy.kernels.base import Context, Result
 
 
@@ -31,17 +30,3 @@ def flatten(context: Context[Flatten], x: Array) -> Result:
         return (dy.reshape(x.shape),), {}
 
     return x.reshape(len(x), -1), backward
-
-
-def dropout(context: Context[Dropout], x: Array) -> Result:
-    """In training, zero where the mask is false, and x / (1 − rate) elsewhere; x itself at inference."""
-    rate = context.layer.rate
-    if not context.training or rate == 0:
-        return x, lambda dy: ((dy,), {})
-    kept = dropout_mask(context.seed, context.step, context.node.name, x.shape, rate)
-    factor = kept.astype(x.dtype) / (1 - rate)
-
-    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        return (dy * factor,), {}
-
-    return x * factor, backward

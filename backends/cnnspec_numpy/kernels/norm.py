@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.layers.norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale
+from cnnspec.layers.norm import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    OverAxes,
+    RmsNorm,
+    Scale,
+)
 from cnnspec_numpy.kernels.base import Context, Result, along_channels, sum_but_channels
 
 
@@ -56,34 +67,71 @@ def _update_running_statistics(context: Context[BatchNorm], x: Array, mean: Arra
 
 
 def layer_norm(context: Context[LayerNorm], x: Array) -> Result:
-    """y = weight · x normalised over the channels or over the sample + bias."""
-    weight, bias = context.params["weight"], context.params["bias"]
-    by_channel = context.layer.axes == "channels"
-    if by_channel:
-        weight, bias = along_channels(weight, x), along_channels(bias, x)
-    axes = (1,) if by_channel else tuple(range(1, x.ndim))
-    normal, _, variance = _normalised(x, axes, context.layer.eps)
+    """y = weight · x normalised over the axes + bias."""
+    axes, eps = _axes(context.layer, x), context.layer.eps
+    weight, bias = (_over(context.params[key], x, axes) for key in ("weight", "bias"))
+    normal, _, variance = _normalised(x, axes, eps)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        dx = _normalised_backward(dy * weight, normal, variance, axes, context.layer.eps)
-        dweight, dbias = (sum_but_channels(a) if by_channel else a.sum(0) for a in (dy * normal, dy))
-        return (dx,), {"weight": dweight, "bias": dbias}
+        dx = _normalised_backward(dy * weight, normal, variance, axes, eps)
+        return (dx,), {"weight": _sum_but(dy * normal, axes), "bias": _sum_but(dy, axes)}
 
     return normal * weight + bias, backward
 
 
+def rms_norm(context: Context[RmsNorm], x: Array) -> Result:
+    """y = weight · x / √(mean of x² over the axes + eps)."""
+    axes = _axes(context.layer, x)
+    weight = _over(context.params["weight"], x, axes)
+    factor = 1 / np.sqrt(np.square(x).mean(axes, keepdims=True) + context.layer.eps)
+    normal = x * factor
+
+    def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
+        dnormal = dy * weight
+        dx = factor * (dnormal - normal * (dnormal * normal).mean(axes, keepdims=True))
+        return (dx,), {"weight": _sum_but(dy * normal, axes)}
+
+    return normal * weight, backward
+
+
+def _axes(layer: OverAxes, x: Array) -> tuple[int, ...]:
+    """Return the axes of x [n, c, ...] that the statistics are over."""
+    return tuple(1 + axis for axis in layer.positions(x.shape[1:]))
+
+
+def _over(parameter: Array, x: Array, axes: tuple[int, ...]) -> Array:
+    """Return a parameter of the shape of some axes in the form that broadcasts to x."""
+    return parameter.reshape([n if axis in axes else 1 for axis, n in enumerate(x.shape)])
+
+
+def _sum_but(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return the sum over all axes but these."""
+    total: Array = x.sum(tuple(axis for axis in range(x.ndim) if axis not in axes))
+    return total
+
+
 def group_norm(context: Context[GroupNorm], x: Array) -> Result:
     """y = weight · x normalised over each group of channels + bias."""
-    n, eps = len(x), context.layer.eps
-    weight = along_channels(context.params["weight"], x)
-    grouped, _, variance = _normalised(x.reshape(n, context.layer.groups, -1), (2,), eps)
+    return _over_groups(context, x, context.layer.groups, context.layer.eps)
+
+
+def instance_norm(context: Context[InstanceNorm], x: Array) -> Result:
+    """y = weight · x normalised over the positions of each channel + bias."""
+    return _over_groups(context, x, x.shape[1], context.layer.eps)
+
+
+def _over_groups(context: Context[Any], x: Array, groups: int, eps: float) -> Result:
+    grouped, _, variance = _normalised(x.reshape(len(x), groups, -1), (2,), eps)
     normal = grouped.reshape(x.shape)
+    affine = "weight" in context.params
+    weight, bias = (along_channels(context.params[key], x) for key in ("weight", "bias")) if affine else (1, 0)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         dx = _normalised_backward((dy * weight).reshape(grouped.shape), grouped, variance, (2,), eps)
-        return (dx.reshape(x.shape),), {"weight": sum_but_channels(dy * normal), "bias": sum_but_channels(dy)}
+        gradients = {"weight": sum_but_channels(dy * normal), "bias": sum_but_channels(dy)} if affine else {}
+        return (dx.reshape(x.shape),), gradients
 
-    return normal * weight + along_channels(context.params["bias"], x), backward
+    return normal * weight + bias if affine else normal, backward
 
 
 def local_response_norm(context: Context[LocalResponseNorm], x: Array) -> Result:

@@ -16,7 +16,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.layers import Layer
-from cnnspec.layers.activation import Elu, Gelu, LeakyRelu, Softplus
+from cnnspec.layers.activation import Elu, Gelu, HardSigmoid, LeakyRelu, Softplus
 from cnnspec.layers.norm import Scale
 from cnnspec_numpy.kernels.activation import SELU_ALPHA, SELU_SCALE
 from cnnspec_numpy.kernels.erf import _BEYOND, _NEAR_ZERO
@@ -74,17 +74,22 @@ def silu(layer: Layer, x: Array, out: Array, spare: Array, constant: Constant) -
     yield partial(np.divide, x, work, out=out)
 
 
-def hard_sigmoid(layer: Layer, x: Array, out: Array, spare: Array, constant: Constant) -> Iterator[Call]:
-    """min(max(x + 3, 0), 6) / 6."""
-    yield partial(np.add, x, 3.0, out=out)
-    yield from relu6(layer, out, out, spare, constant)
-    yield partial(np.divide, out, 6.0, out=out)
+def hard_sigmoid(layer: HardSigmoid, x: Array, out: Array, spare: Array, constant: Constant) -> Iterator[Call]:
+    """min(max(x + shift, 0), width) / width."""
+    yield partial(np.add, x, layer.shift, out=out)
+    yield partial(np.maximum, out, constant(0), out=out)
+    yield partial(np.minimum, out, constant(layer.width), out=out)
+    yield partial(np.divide, out, layer.width, out=out)
+
+
+HARD_SIGMOID = HardSigmoid()
+"""min(max(x + 3, 0), 6) / 6."""
 
 
 def hard_swish(layer: Layer, x: Array, out: Array, spare: Array, constant: Constant) -> Iterator[Call]:
     """x·min(max(x + 3, 0), 6) / 6."""
     work = spare[0]
-    yield from hard_sigmoid(layer, x, work, spare, constant)
+    yield from hard_sigmoid(HARD_SIGMOID, x, work, spare, constant)
     yield partial(np.multiply, x, work, out=out)
 
 

@@ -15,16 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 from cnnspec_numpy.kernels.activation import SELU_ALPHA, SELU_SCALE
 from cnnspec_numpy.plan.functions import (
+    HARD_SIGMOID,
     Call,
     Constant,
     as_flags,
     clipped,
     function_of,
     hard_sigmoid,
-    log_softmax,
     normal_distribution,
     sigmoid_of_negated,
-    softmax,
     spares_of,
 )
 from cnnspec_numpy.plan.value import BATCH_LAST, shape_in
@@ -33,7 +32,7 @@ from cnnspec_numpy.training.operation import Job, Operation
 
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Node
-from cnnspec.layers.activation import Elu, Gelu, LeakyRelu, Softplus
+from cnnspec.layers.activation import Elu, Gelu, HardSigmoid, LeakyRelu, Softplus
 
 Derivative = Callable[[Any, Array, Array, Array, Constant], Iterator[Call]]
 
@@ -180,16 +179,17 @@ def _softplus(layer: Softplus, x: Array, slope: Array, spare: Array, constant: C
     yield from sigmoid_of_negated(slope, slope)
 
 
-def _where_steep(x: Array, source: Array, out: Array) -> Iterator[Call]:
-    """out = source where |x| < 3, and 0 elsewhere: |x| − 3 is negative there."""
+def _where_steep(x: Array, source: Array, out: Array, limit: float = 3.0) -> Iterator[Call]:
+    """out = source where |x| < limit, and 0 elsewhere: |x| − limit is negative there."""
     yield partial(np.abs, x, out=out)
-    yield partial(np.subtract, out, 3.0, out=out)
+    yield partial(np.subtract, out, limit, out=out)
     yield from keep_where_negative(out, source, out)
 
 
-def _hard_sigmoid(layer: Any, x: Array, slope: Array, spare: Array, constant: Constant) -> Iterator[Call]:
-    """1/6 where |x| < 3."""
-    yield from _where_steep(x, constant(1 / 6), slope)
+def _hard_sigmoid(layer: HardSigmoid, x: Array, slope: Array, spare: Array, constant: Constant) -> Iterator[Call]:
+    """The slope where |x + shift − width/2| < width/2: |x| < 3 by default."""
+    yield partial(np.add, x, layer.shift - layer.width / 2, out=slope)
+    yield from _where_steep(slope, constant(layer.slope), slope, layer.width / 2)
 
 
 def _hard_swish(layer: Any, x: Array, slope: Array, spare: Array, constant: Constant) -> Iterator[Call]:
@@ -197,7 +197,7 @@ def _hard_swish(layer: Any, x: Array, slope: Array, spare: Array, constant: Cons
     steep = spare[0]
     yield from _where_steep(x, x, steep)
     yield partial(np.divide, steep, 6.0, out=steep)
-    yield from hard_sigmoid(layer, x, slope, spare, constant)
+    yield from hard_sigmoid(HARD_SIGMOID, x, slope, spare, constant)
     yield partial(np.add, slope, steep, out=slope)
 
 
@@ -303,47 +303,3 @@ class Prelu(Operation):
         yield partial(np.multiply, dy, slope, out=result)
         if job.adds[0]:
             yield put(result, dx, True)
-
-
-class Softmax(Operation):
-    """exp(x) / Σ exp(x) over the channels, or its logarithm."""
-
-    keeps_output = True
-
-    def workspace(self, n: int) -> dict[str, int]:
-        """Return memory for dx, and for a sum at each position."""
-        size = n * math.prod(self.node.shape)
-        return {"part": size, "sums": size // self.node.shape[0]}
-
-    def _work(self, job: Job) -> tuple[Array, Array, int]:
-        """Return arrays of the output's shape and of one channel, and the axis of the channels."""
-        shape = job.y.inner_shape
-        axis = 1 if len(shape) == 4 else 0
-        sums = job.work("sums").reshape(*shape[:axis], 1, *shape[axis + 1 :])
-        return job.work("part").reshape(shape), sums, axis
-
-    def forward(self, job: Job) -> Iterator[Call]:
-        """Yield the function."""
-        part, sums, axis = self._work(job)
-        if self.node.kind == "softmax":
-            yield from softmax(job.x[0].inner, job.y.inner, sums, axis)
-        else:
-            yield from log_softmax(job.x[0].inner, job.y.inner, part, sums, axis)
-
-    def backward(self, job: Job) -> Iterator[Call]:
-        """Yield y·(dy − Σ dy·y), or dy − exp(y)·Σ dy."""
-        if job.dx[0] is None or job.dy is None:
-            return
-        part, sums, axis = self._work(job)
-        y, dy, dx = job.y.inner, job.dy.inner, job.dx[0].inner
-        if self.node.kind == "softmax":
-            yield partial(np.multiply, dy, y, out=part)
-            yield partial(np.add.reduce, part, axis=axis, keepdims=True, out=sums)
-            yield partial(np.subtract, dy, sums, out=part)
-            yield partial(np.multiply, part, y, out=part)
-        else:
-            yield partial(np.add.reduce, dy, axis=axis, keepdims=True, out=sums)
-            yield partial(np.exp, y, out=part)
-            yield partial(np.multiply, part, sums, out=part)
-            yield partial(np.subtract, dy, part, out=part)
-        yield put(part, dx, job.adds[0])

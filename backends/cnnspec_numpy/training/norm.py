@@ -109,6 +109,11 @@ class OverSample(Operation):
         super().__init__(node, needs_dx)
         self.norm = SampleNorm(node, BATCH_LAST)
 
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether the statistics are over the channels, a group of them, or all of a sample."""
+        return super().applies(node) and SampleNorm.knows(node)
+
     def kept(self, n: int) -> dict[str, tuple[int, ...]]:
         """Return the normalised input, and its factor."""
         return {"normal": shape_in(BATCH_LAST, self.node.shape, n), "inverse": (self.norm.workspace(n)["mean"],)}

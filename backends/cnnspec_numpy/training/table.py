@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec_numpy.training.activation import ByInput, ByOutput, Prelu, Rectifier, Softmax
+from cnnspec_numpy.training.activation import ByInput, ByOutput, Prelu, Rectifier
 from cnnspec_numpy.training.conv import Conv, ConvTranspose
 from cnnspec_numpy.training.kernel import Kernel
 from cnnspec_numpy.training.layers import Dense, Dropout, Flatten, Moved, Scale
@@ -10,6 +10,7 @@ from cnnspec_numpy.training.merge import Add, Concat, Multiply
 from cnnspec_numpy.training.norm import BatchNorm, LocalResponseNorm, OverSample
 from cnnspec_numpy.training.operation import Operation
 from cnnspec_numpy.training.pool import AvgPool, GlobalAvgPool, HalvingMaxPool, MaxPool, WeightedSums
+from cnnspec_numpy.training.softmax import Softmax
 
 from cnnspec.graph.graph import Node
 

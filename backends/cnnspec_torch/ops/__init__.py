@@ -15,7 +15,19 @@ from cnnspec.graph.graph import Graph
 from cnnspec.layers import LAYERS
 from cnnspec.layers.input import INPUT
 from cnnspec_torch.layer import AnyLayer, Op
-from cnnspec_torch.ops import activation, attention, dense, merge, norm, rearrange, resize, shape, window
+from cnnspec_torch.ops import (
+    activation,
+    attention,
+    dense,
+    dropout,
+    function,
+    merge,
+    norm,
+    rearrange,
+    resize,
+    shape,
+    window,
+)
 
 ENTRY_POINTS = "cnnspec_torch.ops"
 
@@ -26,7 +38,7 @@ def _input(module: AnyLayer, x: Tensor) -> Tensor:
 
 OPS: dict[str, Op] = {INPUT: _input} | {
     kind: op
-    for module in (window, dense, norm, shape, rearrange, resize, attention, activation, merge)
+    for module in (window, dense, dropout, norm, shape, rearrange, resize, attention, activation, function, merge)
     for name, op in vars(module).items()
     if (kind := name.rstrip("_")) in LAYERS and getattr(op, "__module__", None) == module.__name__
 }

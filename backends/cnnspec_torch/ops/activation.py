@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnspec.layers.activation import Elu, Gelu, LeakyRelu, Softplus
+from cnnspec.layers.activation import Elu, Gelu, HardSigmoid, LeakyRelu, LogSoftmax, Softmax, Softplus
 from cnnspec_torch.layer import AnyLayer, LayerModule
 
 
@@ -52,9 +52,11 @@ def sigmoid(module: AnyLayer, x: Tensor) -> Tensor:
     return torch.sigmoid(x)
 
 
-def hard_sigmoid(module: AnyLayer, x: Tensor) -> Tensor:
+def hard_sigmoid(module: LayerModule[HardSigmoid], x: Tensor) -> Tensor:
     # The derivative of torch's own function is 1/6 rounded to float32, in float64 too.
-    return F.relu6(x + 3) / 6 if x.dtype == torch.float64 else F.hardsigmoid(x)
+    if x.dtype != torch.float64 and module.layer == HardSigmoid():
+        return F.hardsigmoid(x)
+    return F.hardtanh(x + module.layer.shift, 0, module.layer.width) / module.layer.width
 
 
 def tanh(module: AnyLayer, x: Tensor) -> Tensor:
@@ -70,9 +72,9 @@ def softplus(module: LayerModule[Softplus], x: Tensor) -> Tensor:
     return F.softplus(x, module.layer.beta, threshold=40)
 
 
-def softmax(module: AnyLayer, x: Tensor) -> Tensor:
-    return x.softmax(1)
+def softmax(module: LayerModule[Softmax], x: Tensor) -> Tensor:
+    return x.softmax(1 + module.layer.position(module.node.shape))
 
 
-def log_softmax(module: AnyLayer, x: Tensor) -> Tensor:
-    return x.log_softmax(1)
+def log_softmax(module: LayerModule[LogSoftmax], x: Tensor) -> Tensor:
+    return x.log_softmax(1 + module.layer.position(module.node.shape))

@@ -1,4 +1,4 @@
-"""Dense layers, flattening and dropout."""
+"""Dense layers and flattening."""
 
 # ruff: noqa: D103  (what a layer computes is documented in its class)
 
@@ -7,8 +7,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnspec.layers.dense import Dropout
-from cnnspec_torch.layer import AnyLayer, LayerModule
+from cnnspec_torch.layer import AnyLayer
 
 
 def dense(module: AnyLayer, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -17,9 +16,3 @@ def dense(module: AnyLayer, x: Tensor, weight: Tensor, bias: Tensor | None = Non
 
 def flatten(module: AnyLayer, x: Tensor) -> Tensor:
     return x.flatten(1)
-
-
-def dropout(module: LayerModule[Dropout], x: Tensor, mask: Tensor | None = None) -> Tensor:
-    if mask is not None:
-        return x * mask / (1 - module.layer.rate)
-    return F.dropout(x, module.layer.rate, module.training)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import torch
@@ -17,8 +18,39 @@ def add(module: AnyLayer, *xs: Tensor) -> Tensor:
 
 
 def multiply(module: AnyLayer, *xs: Tensor) -> Tensor:
+    return reduce(torch.mul, _images(module, xs))
+
+
+def subtract(module: AnyLayer, *xs: Tensor) -> Tensor:
+    return reduce(torch.sub, _images(module, xs))
+
+
+def divide(module: AnyLayer, *xs: Tensor) -> Tensor:
+    return reduce(torch.div, _images(module, xs))
+
+
+def maximum(module: AnyLayer, *xs: Tensor) -> Tensor:
+    return reduce(torch.maximum, _images(module, xs))
+
+
+def minimum(module: AnyLayer, *xs: Tensor) -> Tensor:
+    return reduce(torch.minimum, _images(module, xs))
+
+
+def mean(module: AnyLayer, *xs: Tensor) -> Tensor:
+    return reduce(torch.add, _images(module, xs)) / len(xs)
+
+
+def _images(module: AnyLayer, xs: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the inputs with the axes of the output, of size one behind those that they have."""
     rank = 1 + len(module.node.shape)
-    return reduce(torch.mul, (x.reshape(*x.shape, *[1] * (rank - x.ndim)) for x in xs))
+    return (x.reshape(*x.shape, *[1] * (rank - x.ndim)) for x in xs)
+
+
+def matmul(module: AnyLayer, a: Tensor, b: Tensor) -> Tensor:
+    rank = max(a.ndim, b.ndim)
+    a, b = (x.reshape(len(x), *[1] * (rank - x.ndim), *x.shape[1:]) for x in (a, b))
+    return a @ b
 
 
 def concat(module: AnyLayer, *xs: Tensor) -> Tensor:

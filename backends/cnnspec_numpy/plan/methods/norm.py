@@ -28,13 +28,19 @@ class SampleNorm:
         layer: Any = node.layer
         self.node, self.layout = node, layout
         self.groups: int = getattr(layer, "groups", 0)
-        self.over_all = getattr(layer, "axes", "") == "all"
+        self.over_all = getattr(layer, "axes", ()) == ("all",)
         rank = len(node.shape) - 1
         self.plain = ("n" + "hw"[:rank] + "c") if layout is CHANNELS_LAST else ("hcwn" if rank else "cn")
         self.axes = self.plain.replace("c", "gc") if self.groups else self.plain
         kept = "gn" if self.groups else "n" if self.over_all else self.plain.replace("c", "")
         self.kept = "".join(axis for axis in self.axes if axis in kept)
         self.eps: float = layer.eps
+
+    @staticmethod
+    def knows(node: Node) -> bool:
+        """Whether the axes are the channels, a group of them, or all, of an image or a vector."""
+        axes = getattr(node.layer, "axes", ("channels",))
+        return axes in (("channels",), ("all",)) and len(node.shape) in (1, 3)
 
     def shape(self, n: int) -> tuple[int, ...]:
         """Return the shape of the axes."""
@@ -104,8 +110,8 @@ class Normalised(OverOutput):
     passes = 8.0
 
     def applies(self, operation: Operation) -> bool:
-        """Whether the value is an image or a vector."""
-        return len(operation.node.shape) in (1, 3)
+        """Whether it is over the channels or all of an image or a vector."""
+        return SampleNorm.knows(operation.node)
 
     def workspace(self, operation: Operation, n: int, lanes: int) -> dict[str, int]:
         """Return what every method has, and the statistics."""
@@ -141,6 +147,10 @@ class Softmax(OverChannels):
 
     name = "softmax"
     passes = 10.0
+
+    def applies(self, operation: Operation) -> bool:
+        """Whether the sums are over the channels of an image or a vector."""
+        return super().applies(operation) and operation.node.layer.normalises_classes
 
     def workspace(self, operation: Operation, n: int, lanes: int) -> dict[str, int]:
         """Return what every method has, and memory for exponentials and for a sum at each position."""

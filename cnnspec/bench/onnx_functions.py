@@ -1,0 +1,147 @@
+"""Activations and merges as nodes of an ONNX model."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
+from cnnspec.graph.graph import Node
+
+# Activations
+
+
+def _op(op: str, **attributes: Any) -> Emit:
+    return lambda e, node, xs, own: e.add(op, xs, **attributes)
+
+
+def _with(op: str, **fields: str) -> Emit:
+    """Return an emitter of a node whose attributes are fields of the layer."""
+    return lambda e, node, xs, own: e.add(op, xs, **{key: getattr(node.layer, name) for key, name in fields.items()})
+
+
+def _relu6(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("Clip", [*xs, e.constant(np.array(0.0)), e.constant(np.array(6.0))])
+
+
+def _prelu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    slope = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1))
+    return e.add("PRelu", [*xs, e.constant(slope)])
+
+
+def _clip(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    limits = ["" if limit is None else e.constant(np.array(limit)) for limit in (layer.min, layer.max)]
+    return e.add("Clip", [*xs, *limits] if limits[1] else [*xs, limits[0]])
+
+
+def _log_sigmoid(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("Neg", [e.add("Softplus", [e.add("Neg", xs)])])
+
+
+def _power(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    return e.add("Pow", [*xs, e.constant(np.array(layer.exponent))])
+
+
+def _along_axis(op: str) -> Emit:
+    """Return an emitter of a function along the layer's axis."""
+
+    def emit(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+        layer: Any = node.layer
+        return e.add(op, xs, axis=1 + layer.position(node.shape))
+
+    return emit
+
+
+def _silu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("Mul", [*xs, e.add("Sigmoid", xs)])
+
+
+def _softplus(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    if layer.beta == 1:
+        return e.add("Softplus", xs)
+    beta = e.constant(np.array(layer.beta))
+    return e.add("Div", [e.add("Softplus", [e.add("Mul", [*xs, beta])]), beta])
+
+
+# Merges
+
+
+def _add(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    return reduce(lambda a, b: e.add("Add", [a, b]), xs)
+
+
+def _broadcast(op: str) -> Emit:
+    """Return an emitter of a chain of operators, over inputs with as many axes as the output."""
+
+    def emit(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+        return reduce(lambda a, b: e.add(op, [a, b]), _images(e, node, xs))
+
+    return emit
+
+
+def _mean(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    return e.add("Mean", _images(e, node, xs))
+
+
+def _images(e: Emitter, node: Node, xs: Names) -> list[str]:
+    """Return the inputs with the axes of the output, of size one behind those that they have."""
+    rank = len(node.shape)
+    return [
+        x if len(shape) == rank else e.reshape(x, *shape, *[1] * (rank - len(shape)))
+        for x, shape in zip(xs, node.in_shapes, strict=True)
+    ]
+
+
+def _matmul(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    rank = len(node.shape)
+    full = [
+        x if len(shape) == rank else e.reshape(x, *[1] * (rank - len(shape)), *shape)
+        for x, shape in zip(xs, node.in_shapes, strict=True)
+    ]
+    return e.add("MatMul", full)
+
+
+EMITTERS: dict[str, Emit] = {
+    "relu": _op("Relu"),
+    "relu6": _relu6,
+    "leaky_relu": _with("LeakyRelu", alpha="slope"),
+    "prelu": _prelu,
+    "elu": _with("Elu", alpha="alpha"),
+    "selu": _op("Selu"),
+    "gelu": _with("Gelu", approximate="approximate"),
+    "silu": _silu,
+    "mish": _op("Mish"),
+    "sigmoid": _op("Sigmoid"),
+    "hard_sigmoid": _with("HardSigmoid", alpha="slope", beta="offset"),
+    "tanh": _op("Tanh"),
+    "hard_swish": _op("HardSwish"),
+    "softplus": _softplus,
+    "softmax": _along_axis("Softmax"),
+    "log_softmax": _along_axis("LogSoftmax"),
+    "clip": _clip,
+    "hard_tanh": _clip,
+    "thresholded_relu": _with("ThresholdedRelu", alpha="alpha"),
+    "celu": _with("Celu", alpha="alpha"),
+    "softsign": _op("Softsign"),
+    "log_sigmoid": _log_sigmoid,
+    "abs": _op("Abs"),
+    "exp": _op("Exp"),
+    "log": _op("Log"),
+    "sqrt": _op("Sqrt"),
+    "power": _power,
+    "add": _add,
+    "multiply": _broadcast("Mul"),
+    "subtract": _broadcast("Sub"),
+    "divide": _broadcast("Div"),
+    "maximum": _broadcast("Max"),
+    "minimum": _broadcast("Min"),
+    "mean": _mean,
+    "matmul": _matmul,
+    "concat": _op("Concat", axis=1),
+}
+"""An emitter for each kind of activation and merge."""
