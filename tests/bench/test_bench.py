@@ -107,7 +107,9 @@ class TestCommand:
         ]  # fmt: skip
         first = lines.index("numpy, plan of forward, batch 1")
         assert lines[first + 1].split()[:3] == ["name", "layers", "method"]
-        assert lines[first - 2].startswith(("numpy ", "onnxruntime "))
+        # Between the figures and the plan a warning may stand that the machine was busy.
+        figures = [line for line in lines[:first] if line and "the machine was busy" not in line]
+        assert figures[-1].startswith(("numpy ", "onnxruntime "))
         assert "no plan: onnxruntime (forward, batch 1; forward, batch 3): it lists no steps" in lines
         found = json.loads(cnnspec(*arguments, "--format=json", *QUICK).stdout)
         assert [(plan["peer"], plan["batch"], plan["chunk"]) for plan in found["plans"]] == [
