@@ -52,7 +52,20 @@ def within(name: str, *homes: str) -> bool:
 # The floors of the house, from the ground up. A room imports rooms on lower floors only; `cnnspec` itself, which lists
 # the public names, stands on the roof, and so does `python -m cnnspec`.
 GROUND = ("arrays", "atomic", "bundled", "diagnostics", "errors", "machine", "rng", "sizes", "version", "wording")
-FLOORS = ("layers", "graph", "language", "weights", "data", "runtime", "training", "testing", "view", "bench", "cli")
+FLOORS = (
+    "layers",
+    "graph",
+    "language",
+    "weights",
+    "data",
+    "runtime",
+    "training",
+    "testing",
+    "view",
+    "interop",
+    "bench",
+    "cli",
+)
 BACKENDS_KNOW = ("layers", "graph", "runtime")
 """The rooms that a backend may import beside the ground floor."""
 

@@ -1,0 +1,4 @@
+"""Networks as ONNX models.
+
+Uses runtime, weights, language, graph and what is below.
+"""

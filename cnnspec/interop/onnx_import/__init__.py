@@ -1,0 +1,4 @@
+"""ONNX models as networks.
+
+Uses language, graph and what is below.
+"""
