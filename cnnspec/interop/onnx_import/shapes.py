@@ -1,0 +1,373 @@
+"""Norms, and what moves, cuts, joins and resizes, of ONNX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from cnnspec.arrays import Array
+from cnnspec.interop.importer.network import Network, Unsupported, Value
+from cnnspec.interop.importer.operations import joined, one_or_all, padding
+from cnnspec.interop.onnx_import.call import Call, Result
+from cnnspec.interop.onnx_import.functions import Convert
+from cnnspec.layers import Layer
+from cnnspec.layers.dropout import Dropout
+from cnnspec.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm
+from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth
+from cnnspec.layers.resize import Resize
+from cnnspec.layers.shape import Pad, Slice, Upsample
+
+# Norms
+
+
+def eps(call: Call, default: float = 1e-5) -> float:
+    """Return epsilon as it was written."""
+    return float(str(np.float32(call.get("epsilon", default))))
+
+
+def _batch_norm(net: Network, call: Call) -> Value:
+    if call.get("training_mode", 0):
+        raise Unsupported("it normalises by the batch (`training_mode`): export the model for inference")
+    if not call.get("spatial", 1):
+        raise Unsupported("`spatial` is 0")
+    keys = ("weight", "bias", "running_mean", "running_var")
+    arrays = {key: call.constant(1 + i, key) for i, key in enumerate(keys)}
+    layer = BatchNorm(eps=eps(call), momentum=round(1 - call.get("momentum", 0.9), 7))
+    return _by_channel(net, call.value(), layer, arrays)
+
+
+def _by_channel(net: Network, x: Value, layer: Layer, arrays: dict[str, Array]) -> Value:
+    """Return a layer whose arrays are for the channels, the second axis of the tensor."""
+    if len(x.shape) > 1 and net.sample_axis(x, 1) == 0:
+        return net.add(layer, x.node, arrays=arrays).seen(x.view)
+    return net.add(layer, net.plain(x).node, arrays=arrays)
+
+
+def _instance_norm(net: Network, call: Call) -> Value:
+    arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
+    plain = (arrays["weight"] == 1).all() and (arrays["bias"] == 0).all()
+    layer = InstanceNorm(eps=eps(call), affine=not plain)
+    return net.add(layer, net.plain(call.value()).node, arrays={} if plain else arrays)
+
+
+def _group_norm(net: Network, call: Call) -> Value:
+    x, groups = net.plain(call.value()), call.get("num_groups", 1)
+    arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
+    if call.opset < 21:  # one number for each group
+        arrays = {key: np.repeat(array, x.shape[1] // groups) for key, array in arrays.items()}
+    return net.add(GroupNorm(groups=groups, eps=eps(call)), x.node, arrays=arrays)
+
+
+def _over_last_axes(net: Network, call: Call) -> Value:
+    x, axis = call.value(), call.axis(default=-1)
+    if axis == 0:
+        raise Unsupported("it is over the batch")
+    if any(call.readers.get(name) for name in call.outputs[1:]):
+        raise Unsupported("its statistics are used")
+    axes = range(axis, len(x.shape))
+    sizes = x.shape[axis:]
+    keys = ("weight", "bias") if call.op == "LayerNormalization" else ("weight",)
+    given = [call.constant(1 + i, key) if call.has(1 + i) else None for i, key in enumerate(keys)]
+    full = [np.full(sizes, i == 0, np.float32) if a is None else np.broadcast_to(a, sizes) for i, a in enumerate(given)]
+    x, names = net.along(x, *axes)
+    order = np.argsort([_place(net, x, name) for name in names])
+    arrays = {key: np.ascontiguousarray(a.transpose(order)) for key, a in zip(keys, full, strict=True)}
+    cls = LayerNorm if call.op == "LayerNormalization" else RmsNorm
+    return net.add(cls(axes=names, eps=eps(call)), x.node, arrays=arrays).seen(x.view)
+
+
+def _place(net: Network, x: Value, name: str) -> int:
+    from cnnspec.layers.geometry import axes_of
+
+    return axes_of(net.node(x).shape).index(name)
+
+
+def _lrn(net: Network, call: Call) -> Value:
+    fields = {key: float(str(np.float32(call.get(key, value)))) for key, value in (("alpha", 1e-4), ("beta", 0.75))}
+    layer = LocalResponseNorm(size=call.get("size", 1), k=float(call.get("bias", 1.0)), **fields)
+    return net.add(layer, net.plain(call.value()).node)
+
+
+# The same numbers
+
+
+def _same(net: Network, call: Call) -> Value:
+    return call.value()
+
+
+def _dropout(net: Network, call: Call) -> Value:
+    if any(call.readers.get(name) for name in call.outputs[1:]):
+        raise Unsupported("its mask is used")
+    rate = call.setting("ratio", 1, 0.5)
+    x = call.value()
+    return net.add(Dropout(rate=float(str(np.float32(rate)))), x.node).seen(x.view) if 0 < rate < 1 else x
+
+
+def _reshape(net: Network, call: Call) -> Value:
+    x = call.value()
+    wanted = call.integers("shape", 1)
+    if wanted is None:
+        raise Unsupported("it has no shape")
+    zero = call.get("allowzero", 0)
+    sizes = [x.shape[i] if n == 0 and not zero else n for i, n in enumerate(wanted)]
+    return net.reshaped(x, _filled(net, x, sizes))
+
+
+def _filled(net: Network, x: Value, sizes: list[int]) -> tuple[int, ...]:
+    """Return the sizes with the one that is left in place of -1."""
+    total = math.prod(x.shape)
+    if -1 in sizes:
+        known = math.prod(n for n in sizes if n != -1)
+        if not known or total % known:
+            raise Unsupported(f"a reshape of {net.described(x)} to {sizes} leaves no whole size")
+        sizes = [total // known if n == -1 else n for n in sizes]
+    if math.prod(sizes) != total:
+        # A model that was exported for one size of the batch has that size in its shapes.
+        raise Unsupported(f"{net.described(x)} has no {net.described_shape(sizes)}: the size of the batch is written in it")
+    return tuple(sizes)
+
+
+def _flatten(net: Network, call: Call) -> Value:
+    x, axis = call.value(), int(call.get("axis", 1))
+    axis += len(x.shape) if axis < 0 else 0
+    return net.reshaped(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
+
+
+def _transpose(net: Network, call: Call) -> Value:
+    x = call.value()
+    return x.seen(x.view.transposed(call.get("perm", range(len(x.shape))[::-1])))
+
+
+def _squeeze(net: Network, call: Call) -> Value:
+    x = call.value()
+    axes = call.integers("axes", 1)
+    dropped = {i for i, n in enumerate(x.shape) if n == 1 and i} if axes is None else {a % len(x.shape) for a in axes}
+    if 0 in dropped:
+        raise Unsupported("it drops the axis of the batch")
+    return net.reshaped(x, tuple(n for i, n in enumerate(x.shape) if i not in dropped))
+
+
+def _unsqueeze(net: Network, call: Call) -> Value:
+    x = call.value()
+    axes = call.integers("axes", 1) or []
+    rank = len(x.shape) + len(axes)
+    return x.seen(x.view.with_axes(axis % rank for axis in axes))
+
+
+# Parts and joints
+
+
+def _concat(net: Network, call: Call) -> Value:
+    axis = call.axis()
+    if axis == 0:
+        raise Unsupported("it is along the batch")
+    return joined(net, call.values(), axis)
+
+
+def _cut(net: Network, x: Value, axis: int, first: int, end: int, step: int = 1) -> Value:
+    """Return a part of a tensor along an axis."""
+    if (first, end, step) == (0, x.shape[axis], 1):
+        return x
+    if axis == 0:
+        raise Unsupported("it cuts the batch")
+    if end <= first:
+        raise Unsupported("nothing is left")
+    x, (name,) = net.along(x, axis)
+    rest = () if step == 1 else (step,)
+    result = net.add(Slice(**{name: (first, end, *rest)}), x.node)
+    view = x.view
+    if result.view.axes != net.value(net.node(x)).view.axes or len(view.factors) != len(result.view.factors):
+        return _cut(net, net.plain(x), axis, first, end, step)
+    return result.seen(result.view._replace(axes=view.axes))
+
+
+def _slice(net: Network, call: Call) -> Value:
+    x = call.value()
+    starts, ends = call.integers("starts", 1), call.integers("ends", 2)
+    if starts is None or ends is None:
+        raise Unsupported("it has no starts or no ends")
+    axes = call.integers("axes", 3) or list(range(len(starts)))
+    steps = call.integers("steps", 4) or [1] * len(starts)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if step < 0:
+            raise Unsupported("it reverses an axis")
+        n = x.shape[axis % len(x.shape)]
+        first, stop, _ = slice(start, end, step).indices(n)
+        x = _cut(net, x, axis % len(x.shape), first, stop, step)
+    return x
+
+
+def _split(net: Network, call: Call) -> Sequence[Value]:
+    x, axis = call.value(), call.axis(default=0)
+    n, parts = x.shape[axis], len(call.outputs)
+    sizes = call.integers("split", 1)
+    if sizes is None:
+        size = -(-n // parts)
+        sizes = [size] * (parts - 1) + [n - size * (parts - 1)]
+    ends = np.cumsum(sizes).tolist()
+    used = [bool(call.readers.get(name)) for name in call.outputs]
+    pieces = zip(ends, sizes, used, strict=True)
+    return [_cut(net, x, axis, end - size, end) if is_used else x for end, size, is_used in pieces]
+
+
+def _gather(net: Network, call: Call) -> Value:
+    """Return one element along an axis, or a stretch of them."""
+    x, axis = call.value(), call.axis(default=0)
+    indices = call.constant(1, "indices")
+    wanted = [int(i) % x.shape[axis] for i in np.ravel(indices)]
+    if indices.ndim > 1 or wanted != list(range(wanted[0], wanted[0] + len(wanted))):
+        raise Unsupported("its indices are no stretch of one axis")
+    part = _cut(net, x, axis, wanted[0], wanted[0] + len(wanted))
+    return part if indices.ndim else net.reshaped(part, tuple(n for i, n in enumerate(part.shape) if i != axis))
+
+
+def _pad(net: Network, call: Call) -> Value:
+    x = call.value()
+    rank = len(x.shape)
+    flat = call.integers("pads", 1) or call.get("paddings", [0] * 2 * rank)
+    axes = call.integers("axes", 3) or range(rank)
+    modes = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "circular"}
+    mode: Any = modes.get(call.get("mode", "constant"))
+    value = call.setting("value", 2, 0.0)
+    sides = [(0, 0)] * rank
+    for i, axis in enumerate(axes):
+        sides[axis % rank] = (flat[i], flat[i + len(axes)])
+    if not any(n for side in sides for n in side):
+        return x
+    if sides[0] != (0, 0):
+        raise Unsupported("it pads the batch")
+    for axis, (before, after) in enumerate(sides):  # what is cut
+        x = _cut(net, x, axis, max(0, -before), x.shape[axis] - max(0, -after))
+    sides = [(max(0, before), max(0, after)) for before, after in sides]
+    padded = [axis for axis, side in enumerate(sides) if side != (0, 0)]
+    if not padded:
+        return x
+    # An axis that is not padded becomes the channels.
+    free = next((axis for axis in range(1, rank) if axis not in padded), None)
+    if free is None:
+        raise Unsupported("it pads the channels and all other axes")
+    moved, back = net.channels_at(x, free)
+    spatial = [side for axis, side in enumerate(sides) if axis not in (0, free)]
+    layer = Pad(padding=padding(spatial, (), (), window=False), mode=mode, value=float(np.ravel(value or 0)[0]))
+    result = net.add(layer, moved.node)
+    return result.seen(result.view._replace(axes=back.axes))
+
+
+# Resizing
+
+
+def _depth_to_space(net: Network, call: Call) -> Value:
+    mode: Any = call.get("mode", "DCR").lower()
+    return net.add(DepthToSpace(block=call.get("blocksize", 1), mode=mode), net.plain(call.value()).node)
+
+
+def _space_to_depth(net: Network, call: Call) -> Value:
+    mode: Any = call.get("mode", "DCR").lower()
+    return net.add(SpaceToDepth(block=call.get("blocksize", 1), mode=mode), net.plain(call.value()).node)
+
+
+_COORDINATES = {
+    "half_pixel": "half_pixel",
+    "pytorch_half_pixel": "half_pixel",
+    "align_corners": "align_corners",
+    "asymmetric": "asymmetric",
+}
+
+
+def _resize(net: Network, call: Call) -> Value:
+    x = net.plain(call.value())
+    rank = len(x.shape)
+    old = call.op == "Upsample" or call.opset < 11
+    scales = call.setting("scales", 1 if old else 2)
+    sizes = None if old else call.integers("sizes", 3)
+    call.refuse("antialias", "exclude_outside")
+    axes = [axis % rank for axis in call.get("axes", range(rank))]
+    mode = call.get("mode", "nearest")
+    coordinates = "asymmetric" if old else call.get("coordinate_transformation_mode", "half_pixel")
+    out: Any
+    if sizes:
+        policy = call.get("keep_aspect_ratio_policy", "stretch")
+        if policy != "stretch":
+            ratios = [size / x.shape[axis] for axis, size in zip(axes, sizes, strict=True)]
+            ratio = min(ratios) if policy == "not_larger" else max(ratios)
+            sizes = [math.floor(x.shape[axis] * ratio + 0.5) for axis in axes]
+        full = dict(zip(axes, sizes, strict=True))
+        wanted = [full.get(axis, n) for axis, n in enumerate(x.shape)]
+        out = {"size": one_or_all(wanted[2:])}
+        unit = wanted[:2] == list(x.shape[:2])
+    else:
+        by_axis = dict(zip(axes, scales or (), strict=True))
+        factors = [float(by_axis.get(axis, 1.0)) for axis in range(rank)]
+        out = {"scale": one_or_all([_factor(n) for n in factors[2:]])}
+        unit = factors[:2] == [1.0, 1.0]
+    if not unit:
+        raise Unsupported("it resizes the batch or the channels")
+    if coordinates not in _COORDINATES:
+        raise Unsupported(f"`coordinate_transformation_mode` is {coordinates}")
+    if coordinates == "pytorch_half_pixel" and 1 in (sizes or ()):
+        raise Unsupported("`coordinate_transformation_mode` is pytorch_half_pixel, to one element")
+    simple = _upsample(mode, coordinates, call, out.get("scale"), old)
+    if simple is not None:
+        return net.add(simple, x.node)
+    layer = Resize(
+        **out,
+        mode=cast(Any, {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "cubic": "cubic"}[mode]),
+        coordinates=cast(Any, _COORDINATES[coordinates]),
+        rounding=cast(Any, "floor" if old else call.get("nearest_mode", "round_prefer_floor")),
+        cubic_coeff=float(call.get("cubic_coeff_a", -0.75)),
+    )
+    return net.add(layer, x.node)
+
+
+def _factor(scale: float) -> float:
+    """Return the factor as it was meant: 0.6, not 0.6000000238."""
+    return float(str(np.float32(scale)))
+
+
+def _upsample(mode: str, coordinates: str, call: Call, scale: Any, old: bool) -> Layer | None:
+    """Return the layer for whole factors, whose nearest number is the same by every rule but those that round up."""
+    factors = [] if scale is None else list(scale) if isinstance(scale, tuple) else [scale]
+    if not factors or any(n < 1 or n != int(n) for n in factors):
+        return None
+    whole = one_or_all([int(n) for n in factors])
+    if mode == "nearest" and (
+        (coordinates == "asymmetric" and (old or call.get("nearest_mode", "round_prefer_floor") == "floor"))
+        or (coordinates in ("half_pixel", "pytorch_half_pixel") and "round" in call.get("nearest_mode", "round_"))
+    ):
+        return Upsample(scale=whole)
+    if mode == "linear" and coordinates in ("half_pixel", "pytorch_half_pixel"):
+        return Upsample(scale=whole, mode="linear")
+    return None
+
+
+
+
+OPERATORS: dict[str, Convert] = {
+    "BatchNormalization": _batch_norm,
+    "InstanceNormalization": _instance_norm,
+    "GroupNormalization": _group_norm,
+    "LayerNormalization": _over_last_axes,
+    "RMSNormalization": _over_last_axes,
+    "LRN": _lrn,
+    "Identity": _same,
+    "Cast": _same,
+    "CastLike": _same,
+    "Dropout": _dropout,
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+    "Transpose": _transpose,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Concat": _concat,
+    "Slice": _slice,
+    "Split": _split,
+    "Gather": _gather,
+    "Pad": _pad,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+    "Resize": _resize,
+    "Upsample": _resize,
+}
