@@ -322,7 +322,7 @@ SIZES: dict[str, int | None] = {
     "shufflenet_v2_x1_0": 64,
     "resnext50_32x4d": 64,
     "convnext_tiny": 64,
-    "googlenet_2014": 64,
+    "googlenet_2014": 80,
 }
 
 

@@ -24,7 +24,7 @@ REST: dict[str, tuple[int | None, dict[str, Any]]] = {
     "inception_v3": (80, {}),
     **dict.fromkeys(("mobilenet_v3_small", "mnasnet1_0", "regnet_y_400mf"), (64, {})),
     "seresnet50": (32, SHALLOW),
-    "googlenet_2014": (64, {}),
+    "googlenet_2014": (80, {}),
     **dict.fromkeys(("resnet", "resnet34", "resnet50", "resnet101", "resnet152"), (32, SHALLOW)),
     **dict.fromkeys(("resnext50_32x4d", "wide_resnet50_2"), (32, SHALLOW)),
     "squeezenet1_0": (64, {}),
