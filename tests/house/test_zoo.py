@@ -33,8 +33,8 @@ LITERATURE: dict[str, tuple[int, int, Shapes]] = {
     "vgg19": (143_667_240, 19_632_062_464, (1000,)),
     "nin": (966_986, 222_486_528, (10,)),
     "googlenet": (6_624_904, 1_498_376_192, (1000,)),
-    # Table 1 sums to 6,998,552 parameters. A head behind c channels, as section 5 lists its layers, has 128·(c + 1)
-    # of its convolution, 2049·1024 and 1025·1000 of its dense layers: 3,188,840 behind 4a (c = 512), 3,190,888 behind 4d
+    # Table 1 sums to 6,998,552 parameters. A head behind c channels, as section 5 lists its layers, has 128·(c + 1) in
+    # its convolution, 2049·1024 and 1025·1000 in its dense layers: 3,188,840 behind 4a (c = 512), 3,190,888 behind 4d
     # (c = 528). The Caffe model of this network, with both, is a file of 53.5 MB: 4 bytes for each.
     "googlenet_2014": (13_378_280, 1_591_044_096, {"main": (1000,), "aux1": (1000,), "aux2": (1000,)}),
     "resnet": (25_557_032, 4_089_184_256, (1000,)),
@@ -64,6 +64,13 @@ LITERATURE: dict[str, tuple[int, int, Shapes]] = {
     "m5": (558_090, 278_533_120, (10,)),
     "r3d_18": (33_371_472, 40_696_553_472, (400,)),
     "resnet20": (272_474, 40_813_184, (10,)),
+    # PyTorch's DCGAN example: 16·(100·512 + 512·256 + 256·128 + 128·64 + 64·3) weights of kernels, 2·(512 + 256 + 128 +
+    # 64) of norms; the discriminator has 16·(3·64 + 64·128 + 128·256 + 256·512 + 512) and 2·(128 + 256 + 512).
+    "dcgan_generator": (3_576_704, 104_628_224, (3, 64, 64)),
+    "dcgan_discriminator": (2_765_568, 103_817_216, (1,)),
+    # Figure 4 of the paper: (10²·1 + 1)·64 + (7²·64 + 1)·128 + (4²·128 + 1)·128 + (4²·128 + 1)·256 parameters in the
+    # convolutions, 9217·4096 + 4097 in the dense layers; the MACs are those of both towers.
+    "siamese": (38_951_745, 1_817_251_840, (1,)),
     "allconv28": (38_570, 5_795_904, (10,)),
     "separable28": (10_474, 842_656, (10,)),
 }
@@ -75,6 +82,8 @@ SMALL: dict[str, tuple[tuple[int, ...] | None, dict[str, Any]]] = {
     **dict.fromkeys(("nin", "resnet20", "resnet101", "resnet152"), ((3, 32, 32), {})),
     **dict.fromkeys(("allconv28", "separable28"), ((1, 28, 28), {})),
     "alexnet": ((3, 64, 64), {"hidden": 64}),
+    "dcgan_generator": (None, {}),
+    "siamese": (None, {"features": 64}),
     "googlenet_2014": ((3, 80, 80), {}),
     "unet": ((1, 188, 188), {}),
     "unet_padded": ((1, 32, 32), {}),

@@ -20,10 +20,12 @@ SHALLOW = {"depths": [1, 1, 2, 1]}
 REST: dict[str, tuple[int | None, dict[str, Any]]] = {
     "alexnet": (64, {"hidden": 32}),
     "attention_unet": (32, {}),
+    **dict.fromkeys(("dcgan_generator", "dcgan_discriminator"), (None, {})),
     "efficientnet_v2_s": (64, {"depths": [1, 2, 2, 2, 2]}),
     "inception_v3": (80, {}),
     **dict.fromkeys(("mobilenet_v3_small", "mnasnet1_0", "regnet_y_400mf"), (64, {})),
     "seresnet50": (32, SHALLOW),
+    "siamese": (None, {"features": 32}),
     "googlenet_2014": (80, {}),
     **dict.fromkeys(("resnet", "resnet34", "resnet50", "resnet101", "resnet152"), (32, SHALLOW)),
     **dict.fromkeys(("resnext50_32x4d", "wide_resnet50_2"), (32, SHALLOW)),
