@@ -71,6 +71,11 @@ LITERATURE: dict[str, tuple[int, int, Shapes]] = {
     # Figure 4 of the paper: (10²·1 + 1)·64 + (7²·64 + 1)·128 + (4²·128 + 1)·128 + (4²·128 + 1)·256 parameters in the
     # convolutions, 9217·4096 + 4097 in the dense layers; the MACs are those of both towers.
     "siamese": (38_951_745, 1_817_251_840, (1,)),
+    # KerasHub's model has this number of parameters; Darknet's page lists 18.57 billion operations, two for a MAC.
+    "darknet53": (41_609_928, 9_285_115_904, (1000,)),
+    # timm's vit_tiny_patch16_224 has 5,717,416 parameters, of which 2·192 are the class token and its position. MACs of
+    # 196 positions: each block has (4 + 8)·192² for each of them, and 2·192·196² in its attention.
+    "vit_tiny": (5_717_032, 1_246_563_840, (1000,)),
     "allconv28": (38_570, 5_795_904, (10,)),
     "separable28": (10_474, 842_656, (10,)),
 }
@@ -103,7 +108,7 @@ def random_weights(graph: Graph, seed: int = 0) -> Arrays:
         if parameter.fill is not None or name.endswith(".bias"):
             array += 1.0 if name.endswith((".weight", ".running_var")) else 0.0
         else:
-            array *= 2 * math.sqrt(6 / parameter.fan_in)  # variance 2 / fan_in, as He et al. 2015 draw them
+            array *= 2 * math.sqrt(6 / max(1, parameter.fan_in))  # variance 2 / fan_in, as He et al. 2015 draw them
         arrays[name] = array
     return arrays
 
