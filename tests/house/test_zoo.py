@@ -76,6 +76,12 @@ LITERATURE: dict[str, tuple[int, int, Shapes]] = {
     # timm's vit_tiny_patch16_224 has 5,717,416 parameters, of which 2·192 are the class token and its position. MACs of
     # 196 positions: each block has (4 + 8)·192² for each of them, and 2·192·196² in its attention.
     "vit_tiny": (5_717_032, 1_246_563_840, (1000,)),
+    # torchvision documents this number of parameters and 0.58 billion MACs; six boxes at each of 20², 10², 5², 3², 2²
+    # and 1 positions.
+    "ssdlite320_mobilenet_v3_large": (3_440_060, 583_171_904, {"boxes": (3234, 4), "classes": (3234, 91)}),
+    # Ultralytics counts 3,157,200 parameters, of which 16 are the fixed distances of its boxes, and 8.7 billion
+    # operations, two for each MAC; 80², 40² and 20² positions.
+    "yolov8n": (3_157_184, 4_371_456_000, {"boxes": (8400, 64), "classes": (8400, 80)}),
     "allconv28": (38_570, 5_795_904, (10,)),
     "separable28": (10_474, 842_656, (10,)),
 }
