@@ -1,6 +1,8 @@
-"""The bundled detectors against modules of PyTorch that are written from the definitions of their authors."""
+"""Bundled networks against modules of PyTorch that are written from the definitions of their authors."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from cnnspec.weights.alignment import align
 
 
 def conv(c: int, o: int, k: int = 1, stride: int = 1, groups: int = 1, act: type[nn.Module] = nn.SiLU) -> nn.Sequential:
-    """A convolution, its batch normalization and its activation, as both networks have them."""
+    """A convolution, its batch normalization and its activation, as both detectors have them."""
     convolution = nn.Conv2d(c, o, k, stride, k // 2, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(o, eps=1e-3), act())
 
@@ -169,23 +171,81 @@ class YoloV8(nn.Module):
         }
 
 
-def assert_same(name: str, reference: nn.Module, size: int) -> None:
+# The others
+
+
+class VitTiny(nn.Module):
+    """Of images of 64×64; the class token and its position are left out, and the mean is in their place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 192, 16, 16)
+        self.position = nn.Parameter(torch.zeros(192, 4, 4))
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([nn.LayerNorm(192, 1e-6), nn.MultiheadAttention(192, 3, batch_first=True),
+                           nn.LayerNorm(192, 1e-6), nn.Sequential(nn.Linear(192, 768), nn.GELU(), nn.Linear(768, 192))])
+            for _ in range(12)
+        )  # fmt: skip
+        self.norm, self.head = nn.LayerNorm(192, 1e-6), nn.Linear(192, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (self.patches(x) + self.position).flatten(2).mT
+        for norm1, attention, norm2, mlp in self.blocks:
+            y = norm1(x)
+            x = x + attention(y, y, y, need_weights=False)[0]
+            x = x + mlp(norm2(x))
+        return self.head(self.norm(x).mean(1))
+
+
+class Siamese(nn.Module):
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for c, o, k in ((1, 64, 10), (64, 128, 7), (128, 128, 4), (128, 256, 4)):
+            layers += [nn.Conv2d(c, o, k), nn.ReLU(), nn.MaxPool2d(2)]
+        self.tower = nn.Sequential(*layers[:-1], nn.Flatten(), nn.Linear(9216, features), nn.Sigmoid())
+        self.last = nn.Linear(features, 1)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return torch.sigmoid(self.last((self.tower(first) - self.tower(second)).abs()))
+
+
+def dcgan_generator() -> nn.Module:
+    """PyTorch's example, in which the numbers are [n, 100, 1, 1]."""
+    layers: list[nn.Module] = [nn.Unflatten(1, (100, 1, 1))]
+    for c, o, stride in ((100, 512, 1), (512, 256, 2), (256, 128, 2), (128, 64, 2)):
+        layers += [nn.ConvTranspose2d(c, o, 4, stride, stride - 1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+
+def dcgan_discriminator() -> nn.Module:
+    """PyTorch's example."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+    for c in (64, 128, 256):
+        layers += [nn.Conv2d(c, 2 * c, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * c), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(512, 1, 4, bias=False), nn.Sigmoid(), nn.Flatten())
+
+
+def assert_same(name: str, reference: nn.Module, size: int | None = None, **params: Any) -> None:
     """Give both networks the same weights, by the order of those of one shape, and compare all outputs."""
-    graph = cnnspec.load(name, input_shape=(3, size, size)).graph
-    state = {k: v for k, v in reference.state_dict().items() if not k.endswith("num_batches_tracked")}
+    graph = cnnspec.load(name, input_shape=None if size is None else (3, size, size), params=params).graph
+    state = {k: v for k, v in reference.double().eval().state_dict().items() if not k.endswith("num_batches_tracked")}
     expected = {key: parameter.shape for key, parameter in graph.parameters.items()}
     mapping, faults = align(expected, {key: tuple(value.shape) for key, value in state.items()})
     assert faults == []
     weights = random_weights(graph)
     for ours, theirs in mapping.items():
-        state[theirs].copy_(torch.from_numpy(weights[ours]))
-    x = rng.stream(0, "detector", "input").standard_normal((2, 3, size, size))
+        state[theirs].copy_(torch.from_numpy(weights[ours]).reshape(state[theirs].shape))
+    inputs = {
+        key: rng.stream(0, "modules", key).standard_normal((2, *graph.by_name[key].shape)) for key in graph.inputs
+    }
     with torch.no_grad():
-        wanted = {key: value.numpy() for key, value in reference.double().eval()(torch.from_numpy(x)).items()}
-    found = build(graph, "numpy", weights, dtype="float64").run({"input": x})
+        outputs = reference(*map(torch.from_numpy, inputs.values()))
+    wanted = outputs if isinstance(outputs, dict) else dict.fromkeys(graph.output_names, outputs)
+    found = build(graph, "numpy", weights, dtype="float64").run(inputs)
     assert found.keys() == wanted.keys()
     for key, y in found.items():
-        np.testing.assert_allclose(y, wanted[key], rtol=0, atol=1e-9 * np.abs(wanted[key]).max())
+        np.testing.assert_allclose(y, wanted[key].numpy(), rtol=0, atol=1e-9 * np.abs(y).max())
 
 
 def test_ssdlite_is_torchvisions() -> None:
@@ -200,3 +260,16 @@ def test_yolov8s_is_the_same_spec() -> None:
     """Ultralytics: 11,166,560 parameters, of which 16 are not learned."""
     graph = cnnspec.load("yolov8n", params={"width": 32, "scores": 128}).graph
     assert trainable(graph.nodes) == 11_166_544
+
+
+def test_vit_tiny_is_a_transformer_of_pytorch() -> None:
+    assert_same("vit_tiny", VitTiny(), 64)
+
+
+def test_siamese_is_two_towers_with_the_same_weights() -> None:
+    assert_same("siamese", Siamese(64), features=64)
+
+
+def test_dcgan_is_pytorchs_example() -> None:
+    assert_same("dcgan_generator", dcgan_generator())
+    assert_same("dcgan_discriminator", dcgan_discriminator())
