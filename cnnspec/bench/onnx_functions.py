@@ -142,6 +142,6 @@ EMITTERS: dict[str, Emit] = {
     "minimum": _broadcast("Min"),
     "mean": _mean,
     "matmul": _matmul,
-    "concat": _op("Concat", axis=1),
+    "concat": lambda e, node, xs, own: e.add("Concat", xs, axis=1 + node.layer.position(node.shape)),
 }
 """An emitter for each kind of activation and merge."""

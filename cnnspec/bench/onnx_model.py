@@ -193,6 +193,18 @@ def _local_response_norm(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("LRN", xs, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
 
 
+def _shift(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    term = e.arrays[own["bias"]].reshape(-1, *[1] * (len(node.shape) - 1)) if own else np.array(layer.value)
+    return e.add("Add", [*xs, e.constant(term)])
+
+
+def _reduce(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    axes = [1 + axis for axis in layer.positions(node.in_shapes[0])]
+    return e.add(f"Reduce{layer.mode.capitalize()}", [*xs, e.numbers(axes)])
+
+
 def _scale(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     factor = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1)) if own else np.array(layer.value)
@@ -239,8 +251,9 @@ def _rearranged(e: Emitter, node: Node, xs: Names, own: Own) -> str:
 
 def _slice(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
-    first, end = layer.channels
-    return e.add("Slice", [*xs, e.numbers([first]), e.numbers([end]), e.numbers([1])])
+    taken = [(1 + axis, part) for axis, part in enumerate(layer.parts(node.in_shapes[0])) if part != slice(None)]
+    numbers = ([part.start for _, part in taken], [part.stop for _, part in taken], [axis for axis, _ in taken])
+    return e.add("Slice", [*xs, *map(e.numbers, numbers), e.numbers([part.step for _, part in taken])])
 
 
 def _channel_shuffle(e: Emitter, node: Node, xs: Names, own: Own) -> str:
@@ -278,6 +291,8 @@ EMITTERS: dict[str, Emit] = {
     "channel_shuffle": _channel_shuffle,
     "slice": _slice,
     "scale": _scale,
+    "shift": _shift,
+    "reduce": _reduce,
     **onnx_functions.EMITTERS,
 }
 """An emitter for each kind of layer, of its node, the names of its inputs, and those of its arrays by key."""

@@ -37,6 +37,11 @@ class Add(Operation):
 class Concat(Operation):
     """The channels of the branches, one after the other."""
 
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether it is the channels that are joined."""
+        return node.layer.joins_channels
+
     def _parts(self, whole: Value) -> Iterator[Array]:
         first = 0
         for shape in self.node.in_shapes:

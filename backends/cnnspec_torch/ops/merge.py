@@ -10,7 +10,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from cnnspec_torch.layer import AnyLayer
+from cnnspec.layers.merge import Concat
+from cnnspec_torch.layer import AnyLayer, LayerModule
 
 
 def add(module: AnyLayer, *xs: Tensor) -> Tensor:
@@ -53,5 +54,5 @@ def matmul(module: AnyLayer, a: Tensor, b: Tensor) -> Tensor:
     return a @ b
 
 
-def concat(module: AnyLayer, *xs: Tensor) -> Tensor:
-    return torch.cat(xs, 1)
+def concat(module: LayerModule[Concat], *xs: Tensor) -> Tensor:
+    return torch.cat(xs, 1 + module.layer.position(module.node.shape))

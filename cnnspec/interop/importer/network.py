@@ -105,7 +105,9 @@ class Network:
         return self.value(node)
 
     def _same(self, owner: Node, given: Mapping[str, Array]) -> bool:
-        return all(key in owner.arrays and np.array_equal(self.arrays[owner.arrays[key]], a) for key, a in given.items())
+        return all(
+            key in owner.arrays and np.array_equal(self.arrays[owner.arrays[key]], a) for key, a in given.items()
+        )
 
     def transformed(self, array: Array, how: str, function: Callable[[Array], Array]) -> Array:
         """Return a function of an array, the same object each time, so that layers can share it."""
@@ -203,7 +205,9 @@ class Network:
 
     def described_shape(self, shape: Sequence[int]) -> str:
         """A shape with the batch, as a message says it."""
-        return "[" + ", ".join("n" if size == self.batch and i == 0 else str(size) for i, size in enumerate(shape)) + "]"
+        return (
+            "[" + ", ".join("n" if size == self.batch and i == 0 else str(size) for i, size in enumerate(shape)) + "]"
+        )
 
     def _check_rank(self, shape: Shape) -> None:
         if not 1 <= len(shape) <= MOST_SIZES:

@@ -29,7 +29,9 @@ def one_or_all(sizes: Sequence[int]) -> Any:
     return sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
 
 
-def padding(pads: Sequence[tuple[int, int]], kernel: Sequence[int], dilation: Sequence[int], window: bool = True) -> Padding:
+def padding(
+    pads: Sequence[tuple[int, int]], kernel: Sequence[int], dilation: Sequence[int], window: bool = True
+) -> Padding:
     """Return pads before and after each axis in the shortest form that means them."""
     if not any(before or after for before, after in pads):
         return "valid" if window else Total(0)
@@ -217,7 +219,9 @@ def reduced(net: Network, value: Value, axes: Sequence[int], mode: str, keep: bo
         else:
             result = net.add(Reduce(axes=names, mode=mode), value.node)
         kept = {axis: (1 + place,) for axis, place in places.items() if place is not None}
-        value = result.seen(View(result.view.factors, tuple(view.axes[0] if not axis else kept.get(axis, ()) for axis in range(rank))))
+        value = result.seen(
+            View(result.view.factors, tuple(view.axes[0] if not axis else kept.get(axis, ()) for axis in range(rank)))
+        )
     if not keep:
         value = value.seen(value.view._replace(axes=tuple(a for i, a in enumerate(value.view.axes) if i not in axes)))
     return value

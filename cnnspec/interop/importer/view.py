@@ -101,7 +101,10 @@ class View(NamedTuple):
                 groups.append([i])
         leaders = {group[0]: place for place, group in enumerate(groups)}
         factors = tuple(math.prod(self.factors[i] for i in group) for group in groups)
-        axes = tuple(tuple(leaders[i] for i in axis if i in leaders and (i == BATCH or self.factors[i] != 1)) for axis in self.axes)
+        axes = tuple(
+            tuple(leaders[i] for i in axis if i in leaders and (i == BATCH or self.factors[i] != 1))
+            for axis in self.axes
+        )
         return View(factors, axes)
 
     def _large(self, axis: tuple[int, ...]) -> tuple[int, ...]:

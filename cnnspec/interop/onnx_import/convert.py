@@ -178,7 +178,9 @@ class _Conversion:
                 results: Sequence[Operand | _Unknown] = [UNKNOWN] * len(outputs)
             else:
                 operands: list[Operand | None] = [x for x in given if not isinstance(x, _Unknown)]
-                results = self._result(Call(op, name, tuple(operands), attributes, outputs, self.opset, self.readers), node)
+                results = self._result(
+                    Call(op, name, tuple(operands), attributes, outputs, self.opset, self.readers), node
+                )
         except Unsupported as error:
             self.missing.append(Missing(name, op, str(error)))
             results = [UNKNOWN] * len(outputs)
@@ -224,7 +226,9 @@ class _Conversion:
             [node],
             "constant",
             [
-                self.onnx.helper.make_tensor_value_info(name, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+                self.onnx.helper.make_tensor_value_info(
+                    name, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), x.shape
+                )
                 for name, x in zip(node.input, given, strict=False)
                 if x is not None
             ],

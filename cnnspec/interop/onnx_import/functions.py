@@ -288,5 +288,3 @@ OPERATORS: dict[str, Convert] = {
     "MatMul": _matmul,
     **dict.fromkeys((*_REDUCTIONS, "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"), _reduce),
 }
-
-

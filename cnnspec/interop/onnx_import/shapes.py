@@ -126,7 +126,9 @@ def _filled(net: Network, x: Value, sizes: list[int]) -> tuple[int, ...]:
         sizes = [total // known if n == -1 else n for n in sizes]
     if math.prod(sizes) != total:
         # A model that was exported for one size of the batch has that size in its shapes.
-        raise Unsupported(f"{net.described(x)} has no {net.described_shape(sizes)}: the size of the batch is written in it")
+        raise Unsupported(
+            f"{net.described(x)} has no {net.described_shape(sizes)}: the size of the batch is written in it"
+        )
     return tuple(sizes)
 
 
@@ -341,8 +343,6 @@ def _upsample(mode: str, coordinates: str, call: Call, scale: Any, old: bool) ->
     if mode == "linear" and coordinates in ("half_pixel", "pytorch_half_pixel"):
         return Upsample(scale=whole, mode="linear")
     return None
-
-
 
 
 OPERATORS: dict[str, Convert] = {
