@@ -63,10 +63,11 @@ class Network:
         """The first node that has an array as its weight, by the array's identity."""
         self._transformed: dict[tuple[int, str], tuple[Array, Array]] = {}
 
-    def input(self, name: str, shape: Shape) -> Value:
-        """Add an input [n, *shape]."""
+    def input(self, name: str, shape: Shape, batched: bool = True) -> Value:
+        """Add an input [n, *shape]; the tensor lacks the axis of the batch unless it is `batched`."""
         self._check_rank(shape)
-        return self.value(self.builder.input(shape, name))
+        found = self.value(self.builder.input(shape, name))
+        return found if batched else found.seen(found.view._replace(axes=found.view.axes[1:]))
 
     def value(self, node: Node) -> Value:
         """Return the value of a node as it is."""
@@ -126,7 +127,7 @@ class Network:
 
     def plain(self, value: Value) -> Value:
         """Return the tensor as the value of a node [n, c, ...], with the layers that move its numbers there."""
-        view = value.view
+        view = value.view.with_batch()
         if not view.batch_first:
             raise Unsupported(f"the first axis of {self.described(value)} is not the batch alone")
         target = view.shape[1:]
@@ -151,6 +152,17 @@ class Network:
         permuted = self.add(Permute(axes=tuple(names[i - 1] for i in wanted.order[1:])), whole_node)
         return self._reshaped(permuted.node, target)
 
+    def plain_like(self, value: Value) -> Value:
+        """Return the tensor as a node's value, without an axis of the batch if it has none."""
+        plain = self.plain(value)
+        return plain if value.view.has_batch else plain.seen(plain.view._replace(axes=plain.view.axes[1:]))
+
+    def image(self, value: Value) -> Value:
+        """Return the tensor [n, c, ...] as a node's value, for an operation whose axes are these."""
+        if not value.view.has_batch:
+            raise Unsupported("the tensors of the model have no batch, which its first axis is")
+        return self.plain(value)
+
     def _reshaped(self, node: str, shape: Shape) -> Value:
         found = self.builder.find(node)
         assert found is not None
@@ -161,17 +173,19 @@ class Network:
     def reshaped(self, value: Value, shape: Shape) -> Value:
         """Return the tensor in another shape, with the batch."""
         view = value.view.reshaped(shape)
-        if view is None and value.view.batch_first and shape[0] == self.batch:
-            value = self.plain(value)
+        batched = value.view.has_batch
+        if view is None and (not batched or (value.view.batch_first and shape[0] == self.batch)):
+            value = self.plain_like(value)
             view = value.view.reshaped(shape)
             if view is None:
-                return self._reshaped(value.node, shape[1:])
+                found = self._reshaped(value.node, shape[1:] if batched else shape)
+                return found if batched else found.seen(found.view._replace(axes=found.view.axes[1:]))
         if view is None:
             raise Unsupported(f"a reshape of {self.described(value)} to {self.described_shape(shape)} moves the batch")
         return value.seen(view)
 
     def sample_axis(self, value: Value, axis: int) -> int | None:
-        """Return which axis of the node's sample is an axis of the tensor, where it is just that."""
+        """Return which axis of the node's sample an axis of the tensor is; None where it is part of one, or several."""
         view, sizes = value.view, self.node(value).shape
         part = [i for i in view.axes[axis] if view.factors[i] != 1 or i == BATCH]
         if not part or BATCH in part or part != list(range(part[0], part[0] + len(part))):
@@ -186,17 +200,18 @@ class Network:
         """Return the tensor, moved where need be, and the names that these of its axes have there."""
         places = [self.sample_axis(value, axis) for axis in axes]
         if None in places:
-            value = self.plain(value)
-            places = [axis - 1 for axis in axes]
+            value = self.plain_like(value)
+            places = [axis - value.view.has_batch for axis in axes]
         names = axes_of(self.node(value).shape)
         return value, tuple(names[place] for place in places if place is not None)
 
     def channels_at(self, value: Value, axis: int) -> tuple[Value, View]:
-        """Return the tensor with the channels at `axis` as a node's value, and the view that puts them back there."""
+        """Return the tensor as a node's value whose channels are its `axis`, and the view that puts them back there."""
         axis %= len(value.view.axes)
+        batched = value.view.has_batch
         order = [i for i in range(len(value.view.axes)) if i != axis]
-        order.insert(1, axis)
-        moved = self.plain(value.seen(value.view.transposed(order)))
+        order.insert(int(batched), axis)
+        moved = self.plain_like(value.seen(value.view.transposed(order)))
         return moved, moved.view.transposed([order.index(i) for i in range(len(order))])
 
     def described(self, value: Value) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def scaled(net: Network, value: Value, factor: Array) -> Value:
     number = _number(factor)
     if number is not None:
         return value if number == 1 else elementwise(net, value, Scale(value=number, learn=False))
-    value, weight = _by_channel(net, value, factor)
+    value, weight = by_channel(net, value, factor)
     return net.add(Scale(), value.node, arrays={"weight": weight}).seen(value.view)
 
 
@@ -76,10 +76,11 @@ def shifted(net: Network, value: Value, term: Array) -> Value:
     if number is not None:
         return value if number == 0 else elementwise(net, value, Shift(value=number, learn=False))
     if _is_sample(value, term):
-        plain = net.plain(value)
-        weight = np.broadcast_to(term.reshape(term.shape[-len(plain.shape) + 1 :]), plain.shape[1:])
-        return net.add(PositionEmbedding(), plain.node, arrays={"weight": weight})
-    value, bias = _by_channel(net, value, term)
+        plain = net.plain_like(value)
+        shape = net.node(plain).shape
+        weight = np.broadcast_to(term.reshape(term.shape[-len(shape) :]), shape)
+        return net.add(PositionEmbedding(), plain.node, arrays={"weight": weight}).seen(plain.view)
+    value, bias = by_channel(net, value, term)
     return net.add(Shift(), value.node, arrays={"bias": bias}).seen(value.view)
 
 
@@ -102,10 +103,10 @@ def _number(constant: Array) -> float | None:
 def _is_sample(value: Value, constant: Array) -> bool:
     """Whether a constant has more than one number along several axes, none along the batch."""
     sizes = [1] * (len(value.shape) - constant.ndim) + list(constant.shape)
-    return sum(n > 1 for n in sizes) > 1 and sizes[0] == 1
+    return sum(n > 1 for n in sizes) > 1 and (sizes[0] == 1 or not value.view.has_batch)
 
 
-def _by_channel(net: Network, value: Value, constant: Array) -> tuple[Value, Array]:
+def by_channel(net: Network, value: Value, constant: Array) -> tuple[Value, Array]:
     """Return a tensor whose channels a constant is for, and the constant as a list."""
     rank = len(value.shape)
     sizes = [1] * (rank - constant.ndim) + list(constant.shape)
@@ -129,12 +130,13 @@ def merged(net: Network, cls: type[merge.Merge], values: Sequence[Value]) -> Val
     if len({v.view for v in aligned}) == 1 and len({net.node(v).shape for v in aligned}) == 1:
         return net.add(cls(), *(v.node for v in aligned), branches=branches).seen(aligned[0].view)
     order = _natural(aligned[0].view)
-    moved = [net.plain(v.seen(v.view.transposed(order))) for v in aligned]
-    target = tuple(map(max, *(v.shape for v in moved)))
-    if cls is merge.Add and any(v.shape != target for v in moved):
+    moved = [net.plain_like(v.seen(v.view.transposed(order))) for v in aligned]
+    back = moved[0].view
+    target = tuple(map(max, *(net.node(v).shape for v in moved)))
+    if cls is merge.Add and any(net.node(v).shape != target for v in moved):
         moved, cls = _expanded(net, moved, target)
     result = net.add(cls(), *(v.node for v in moved), branches=branches)
-    return result.seen(result.view.transposed([order.index(i) for i in range(rank)]))
+    return result.seen(View(result.view.factors, back.transposed([order.index(i) for i in range(rank)]).axes))
 
 
 def _natural(view: View) -> list[int]:
@@ -143,17 +145,18 @@ def _natural(view: View) -> list[int]:
     for i, axis in enumerate(view.axes):
         keys.append((axis[0] if axis else keys[-1][0] if keys else -1, i))
     order = sorted(range(len(keys)), key=lambda i: keys[i])
-    return order if view.axes[order[0]] == (BATCH,) else list(range(len(keys)))
+    return order if not view.has_batch or view.axes[order[0]] == (BATCH,) else list(range(len(keys)))
 
 
 def _expanded(net: Network, values: Sequence[Value], target: Shape) -> tuple[list[Value], type[merge.Merge]]:
-    """Return the summands of a sum that is broadcast to a shape [n, c, ...], and the merge that computes it."""
+    """Return the summands of a sum that is broadcast to a sample's shape, and the merge that computes it."""
     found: list[Value] = []
     for value in values:
-        if value.shape != target and len(target) > 2 and value.shape[:2] == target[:2]:
-            value = net.add(Resize(size=one_or_all(target[2:]), mode="nearest"), value.node)
+        shape = net.node(value).shape
+        if shape != target and len(target) > 1 and shape[0] == target[0]:
+            value = net.add(Resize(size=one_or_all(target[1:]), mode="nearest"), value.node)
         found.append(value)
-    if all(value.shape == target for value in found):
+    if all(net.node(value).shape == target for value in found):
         return found, merge.Add
     negative = [net.add(Scale(value=-1.0, learn=False), value.node) for value in found[1:]]
     return [found[0], *negative], merge.Subtract
@@ -170,9 +173,7 @@ def joined(net: Network, values: Sequence[Value], axis: int) -> Value:
         return values[0]
     moved = [net.channels_at(value, axis) for value in values]
     result = net.add(merge.Concat(), *(value.node for value, _ in moved), branches=branch_names(len(values)))
-    back = moved[0][1]
-    order = [back.axes.index((i,)) for i in range(len(back.axes))]
-    return result.seen(result.view.transposed([order.index(i) for i in range(len(order))]))
+    return result.seen(View(result.view.factors, moved[0][1].axes))
 
 
 # Products
@@ -183,7 +184,7 @@ def product(net: Network, value: Value, weight: Array, bias: Array | None = None
     if weight.ndim != 2 or value.shape[-1] != weight.shape[1]:
         raise Unsupported(f"{net.described(value)} is multiplied by a constant of {list(weight.shape[::-1])}")
     moved, back = net.channels_at(value, -1)
-    rank, units = len(moved.shape) - 2, weight.shape[0]
+    rank, units = len(net.node(moved).shape) - 1, weight.shape[0]
     layer: Layer = Dense(units=units, bias=bias is not None)
     if rank:
         layer = Conv(channels=units, kernel=1, bias=bias is not None)
@@ -200,28 +201,24 @@ def reduced(net: Network, value: Value, axes: Sequence[int], mode: str, keep: bo
     """Return the mean (or max, min, sum) over some axes, which stay with size one where `keep` is set."""
     rank = len(value.shape)
     axes = sorted(axis % rank for axis in axes)
-    large = [axis for axis in axes if value.shape[axis] > 1 or value.view.axes[axis] == (BATCH,)]
-    if any(BATCH in value.view.axes[axis] for axis in large):
+    large = [axis for axis in axes if value.shape[axis] > 1]
+    if any(BATCH in value.view.axes[axis] for axis in axes):
         raise Unsupported("it is over the batch")
     if large:
+        others = [axis for axis in range(rank) if axis not in axes and value.shape[axis] > 1]
+        others = [axis for axis in others if value.view.axes[axis] != (BATCH,)]
+        if None in [net.sample_axis(value, axis) for axis in (*large, *others)]:
+            value = net.plain_like(value)
         value, names = net.along(value, *large)
-        view, shape = value.view, net.node(value).shape
-        others = [axis for axis in range(rank) if axis not in axes and axis and value.shape[axis] > 1]
-        places = {axis: net.sample_axis(value, axis) for axis in others}
-        if None in places.values():
-            value = net.plain(value)
-            names = tuple(axes_of(value.shape[1:])[axis - 1] for axis in large)
-            view, shape = value.view, value.shape[1:]
-            places = {axis: axis - 1 for axis in others}
+        shape = net.node(value).shape
         whole = "channels" not in names and len(names) == sum(n > 1 for n in shape[1:])
-        if whole and mode in ("mean", "max"):
-            result = net.add(AdaptiveAvgPool(size=1) if mode == "mean" else AdaptiveMaxPool(size=1), value.node)
-        else:
-            result = net.add(Reduce(axes=names, mode=mode), value.node)
-        kept = {axis: (1 + place,) for axis, place in places.items() if place is not None}
-        value = result.seen(
-            View(result.view.factors, tuple(view.axes[0] if not axis else kept.get(axis, ()) for axis in range(rank)))
-        )
+        pools: dict[str, Layer] = {"mean": AdaptiveAvgPool(size=1), "max": AdaptiveMaxPool(size=1)}
+        layer = pools[mode] if whole and mode in pools else Reduce(axes=names, mode=cast(Any, mode))
+        result = net.add(layer, value.node)
+        places = {axis: net.sample_axis(value, axis) for axis in others}
+        found = {axis: (1 + place,) for axis, place in places.items() if place is not None}
+        found |= {axis: (BATCH,) for axis in range(rank) if value.view.axes[axis] == (BATCH,)}
+        value = result.seen(View(result.view.factors, tuple(found.get(axis, ()) for axis in range(rank))))
     if not keep:
         value = value.seen(value.view._replace(axes=tuple(a for i, a in enumerate(value.view.axes) if i not in axes)))
     return value

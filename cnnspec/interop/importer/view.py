@@ -46,6 +46,15 @@ class View(NamedTuple):
         """Whether the first axis is the batch alone."""
         return bool(self.axes) and self.axes[0] == (BATCH,)
 
+    @property
+    def has_batch(self) -> bool:
+        """Whether the batch is among its axes: tensors of a model without a batch have none."""
+        return BATCH in self.order
+
+    def with_batch(self) -> View:
+        """Return the tensor with the batch as its first axis where it has none."""
+        return self if self.has_batch else self._replace(axes=((BATCH,), *self.axes))
+
     def transposed(self, order: Sequence[int]) -> View:
         """Return the tensor with its axes in another order."""
         return self._replace(axes=tuple(self.axes[i] for i in order))

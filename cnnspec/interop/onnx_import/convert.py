@@ -66,19 +66,22 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-def convert(model: Any, name: str, sizes: dict[str, Sequence[int]] | None = None) -> Converted:
+def convert(model: Any, name: str, sizes: dict[str, Sequence[int]] | None = None, *, batched: bool = True) -> Converted:
     """Return the network of a model; `sizes` are shapes of inputs, [c, ...], that take the place of those in the model.
+
+    The first axis of each tensor is the batch; a model that is not `batched` computes one sample.
 
     Operations that have no counterpart are in `missing`; where there are any, `outputs` are those tensors that could
     be computed and that an operation without counterpart reads, or that are outputs of the model.
     """
-    conversion = _Conversion(model, name, sizes or {})
+    conversion = _Conversion(model, name, sizes or {}, batched)
     conversion.run()
     return conversion.result()
 
 
 class _Conversion:
-    def __init__(self, model: Any, name: str, sizes: dict[str, Sequence[int]]) -> None:
+    def __init__(self, model: Any, name: str, sizes: dict[str, Sequence[int]], batched: bool) -> None:
+        self.batched = batched
         self.onnx = onnx_library()
         self.graph = model.graph
         self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
@@ -99,7 +102,7 @@ class _Conversion:
             if batch != self.network.batch:
                 raise ImportingError(f"the inputs of the model have batches of different sizes ({info.name}: {batch})")
             try:
-                value = self.network.input(info.name, tuple(shape))
+                value = self.network.input(info.name, tuple(shape), batched)
             except Unsupported as error:
                 raise ImportingError(f"the input `{info.name}` of the model cannot be said: {error}") from None
             self.env[info.name] = value
@@ -115,9 +118,13 @@ class _Conversion:
         """Return the shape of an input of the model, [n, c, ...]."""
         dims = info.type.tensor_type.shape.dim if info.type.HasField("tensor_type") else []
         if info.name in sizes:
+            if not self.batched:
+                return (1, *sizes[info.name])
             batch = dims[0].dim_value if len(dims) and dims[0].dim_value > 0 else FREE_BATCH
             return (batch, *sizes[info.name])
         found = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
+        if not self.batched:
+            found = [1, *found]
         if len(found) < 2:
             raise ImportingError(
                 f"the input `{info.name}` of the model has {'no axis for' if found else 'no known'} samples: "

@@ -12,6 +12,7 @@ from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 from cnnspec.interop.importer.operations import (
     branch_names,
+    by_channel,
     clipped,
     elementwise,
     merged,
@@ -98,17 +99,13 @@ def _prelu(net: Network, call: Call) -> Value:
     if slope.size == 1:
         layer = activation.Prelu(shared=True)
         return net.add(layer, x.node, arrays={"weight": slope.reshape(1)}).seen(x.view)
-    sizes = [1] * (len(x.shape) - slope.ndim) + list(slope.shape)
-    large = [i for i, n in enumerate(sizes) if n > 1]
-    if len(large) != 1 or net.sample_axis(x, large[0]) != 0:
-        raise Unsupported(f"its slopes are {list(slope.shape)}; a layer has one for each channel, or one for all")
-    return net.add(activation.Prelu(), x.node, arrays={"weight": slope.ravel()}).seen(x.view)
+    x, weight = by_channel(net, x, slope)
+    return net.add(activation.Prelu(), x.node, arrays={"weight": weight}).seen(x.view)
 
 
 def _softmax(net: Network, call: Call) -> Value:
     layer = activation.Softmax if call.op == "Softmax" else activation.LogSoftmax
     x = call.value()
-    rank = len(x.shape)
     if call.opset >= 13:
         axis = call.axis(default=-1)
     else:
@@ -120,9 +117,9 @@ def _softmax(net: Network, call: Call) -> Value:
             flat = net.reshaped(x, (net.batch, math.prod(x.shape[1:])))
             y = net.add(layer(), net.plain(flat).node)
             return net.reshaped(y, x.shape)
-    if axis == 0:
+    if 0 in x.view.axes[axis]:
         raise Unsupported("it is over the batch")
-    if x.shape[axis] == 1 or rank == 1:
+    if x.shape[axis] == 1:
         raise Unsupported("its axis has size one")
     x, (name,) = net.along(x, axis)
     return net.add(layer(axis=name), x.node).seen(x.view)  # type: ignore[arg-type]
@@ -226,12 +223,18 @@ def _matmul(net: Network, call: Call) -> Value:
     a, b = call.inputs
     if isinstance(a, Value) and not isinstance(b, Value):
         weight = call.constant(1, "weight")
+        if weight.ndim == 1:
+            column = net.transformed(weight, "as a row", lambda w: w.reshape(1, -1))
+            y = product(net, a, column)
+            return y.seen(y.view._replace(axes=y.view.axes[:-1]))
         return product(net, a, net.transformed(weight, "transposed", lambda w: np.ascontiguousarray(w.T)))
     x, y = call.value(0), call.value(1)
-    if not x.view.batch_first or len(x.shape) < 3 or len(y.shape) < 3:
+    ranks = [len(value.shape) - value.view.has_batch for value in (x, y)]
+    if min(ranks) < 2 or x.view.has_batch != y.view.has_batch:
         raise Unsupported(f"it multiplies {net.described(x)} by {net.described(y)}")
-    nodes = [net.plain(value).node for value in (x, y)]
-    return net.add(merge.Matmul(), *nodes, branches=branch_names(2))
+    moved = [net.plain_like(value) for value in (x, y)]
+    result = net.add(merge.Matmul(), *(value.node for value in moved), branches=branch_names(2))
+    return result if x.view.has_batch else result.seen(result.view._replace(axes=result.view.axes[1:]))
 
 
 _REDUCTIONS = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min", "ReduceSum": "sum"}
@@ -260,6 +263,15 @@ def _reduce(net: Network, call: Call) -> Value:
     return elementwise(net, y, function.Log()) if call.op == "ReduceLogSum" else y
 
 
+def _normalised(net: Network, call: Call) -> Value:
+    """Return x / (Σ |x|^p)^(1/p) along an axis; a norm of zero counts as 1e-12, as in PyTorch's normalize."""
+    x, axis, p = call.value(), call.axis(default=-1), call.get("p", 2)
+    size = elementwise(net, x, function.Power(exponent=2.0) if p == 2 else function.Abs())
+    norm = reduced(net, size, [axis], "sum", True)
+    norm = elementwise(net, norm, function.Sqrt()) if p == 2 else norm
+    return merged(net, merge.Divide, [x, clipped(net, norm, 1e-12, None)])
+
+
 OPERATORS: dict[str, Convert] = {
     **dict.fromkeys(_PLAIN, _plain),
     "LeakyRelu": _leaky_relu,
@@ -286,5 +298,6 @@ OPERATORS: dict[str, Convert] = {
     "Reciprocal": _reciprocal,
     "Pow": _power,
     "MatMul": _matmul,
+    "LpNormalization": _normalised,
     **dict.fromkeys((*_REDUCTIONS, "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"), _reduce),
 }

@@ -10,11 +10,13 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import joined, one_or_all, padding
-from cnnspec.interop.onnx_import.call import Call, Result
+from cnnspec.interop.importer.operations import elementwise, joined, merged, one_or_all, padding, reduced, shifted
+from cnnspec.interop.onnx_import.call import Call
 from cnnspec.interop.onnx_import.functions import Convert
-from cnnspec.layers import Layer
+from cnnspec.layers import Layer, merge
 from cnnspec.layers.dropout import Dropout
+from cnnspec.layers.function import Power
+from cnnspec.layers.geometry import MOST_SIZES, axes_of, centred
 from cnnspec.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm
 from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth
 from cnnspec.layers.resize import Resize
@@ -43,52 +45,59 @@ def _by_channel(net: Network, x: Value, layer: Layer, arrays: dict[str, Array]) 
     """Return a layer whose arrays are for the channels, the second axis of the tensor."""
     if len(x.shape) > 1 and net.sample_axis(x, 1) == 0:
         return net.add(layer, x.node, arrays=arrays).seen(x.view)
-    return net.add(layer, net.plain(x).node, arrays=arrays)
+    return net.add(layer, net.image(x).node, arrays=arrays)
 
 
 def _instance_norm(net: Network, call: Call) -> Value:
     arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
     plain = (arrays["weight"] == 1).all() and (arrays["bias"] == 0).all()
     layer = InstanceNorm(eps=eps(call), affine=not plain)
-    return net.add(layer, net.plain(call.value()).node, arrays={} if plain else arrays)
+    return net.add(layer, net.image(call.value()).node, arrays={} if plain else arrays)
 
 
 def _group_norm(net: Network, call: Call) -> Value:
-    x, groups = net.plain(call.value()), call.get("num_groups", 1)
+    x, groups = net.image(call.value()), call.get("num_groups", 1)
     arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
     if call.opset < 21:  # one number for each group
         arrays = {key: np.repeat(array, x.shape[1] // groups) for key, array in arrays.items()}
     return net.add(GroupNorm(groups=groups, eps=eps(call)), x.node, arrays=arrays)
 
 
-def _over_last_axes(net: Network, call: Call) -> Value:
+def _over_last_axes(net: Network, call: Call) -> list[Value]:
     x, axis = call.value(), call.axis(default=-1)
-    if axis == 0:
-        raise Unsupported("it is over the batch")
-    if any(call.readers.get(name) for name in call.outputs[1:]):
-        raise Unsupported("its statistics are used")
     axes = range(axis, len(x.shape))
+    if any(0 in x.view.axes[i] for i in axes):
+        raise Unsupported("it is over the batch")
     sizes = x.shape[axis:]
     keys = ("weight", "bias") if call.op == "LayerNormalization" else ("weight",)
     given = [call.constant(1 + i, key) if call.has(1 + i) else None for i, key in enumerate(keys)]
     full = [np.full(sizes, i == 0, np.float32) if a is None else np.broadcast_to(a, sizes) for i, a in enumerate(given)]
+    statistics = _statistics(net, call, x, list(axes))
     x, names = net.along(x, *axes)
     order = np.argsort([_place(net, x, name) for name in names])
     arrays = {key: np.ascontiguousarray(a.transpose(order)) for key, a in zip(keys, full, strict=True)}
     cls = LayerNorm if call.op == "LayerNormalization" else RmsNorm
-    return net.add(cls(axes=names, eps=eps(call)), x.node, arrays=arrays).seen(x.view)
+    return [net.add(cls(axes=names, eps=eps(call)), x.node, arrays=arrays).seen(x.view), *statistics]
+
+
+def _statistics(net: Network, call: Call, x: Value, axes: list[int]) -> list[Value]:
+    """Return the mean and 1 / √(variance + eps), where they are read."""
+    if not any(call.readers.get(name) for name in call.outputs[1:]):
+        return []
+    mean = reduced(net, x, axes, "mean", True)
+    square = elementwise(net, merged(net, merge.Subtract, [x, mean]), Power(exponent=2.0))
+    variance = shifted(net, reduced(net, square, axes, "mean", True), np.array(eps(call)))
+    return [mean, elementwise(net, variance, Power(exponent=-0.5))]
 
 
 def _place(net: Network, x: Value, name: str) -> int:
-    from cnnspec.layers.geometry import axes_of
-
     return axes_of(net.node(x).shape).index(name)
 
 
 def _lrn(net: Network, call: Call) -> Value:
     fields = {key: float(str(np.float32(call.get(key, value)))) for key, value in (("alpha", 1e-4), ("beta", 0.75))}
     layer = LocalResponseNorm(size=call.get("size", 1), k=float(call.get("bias", 1.0)), **fields)
-    return net.add(layer, net.plain(call.value()).node)
+    return net.add(layer, net.image(call.value()).node)
 
 
 # The same numbers
@@ -146,8 +155,12 @@ def _transpose(net: Network, call: Call) -> Value:
 def _squeeze(net: Network, call: Call) -> Value:
     x = call.value()
     axes = call.integers("axes", 1)
-    dropped = {i for i, n in enumerate(x.shape) if n == 1 and i} if axes is None else {a % len(x.shape) for a in axes}
-    if 0 in dropped:
+    dropped = (
+        {i for i, n in enumerate(x.shape) if n == 1 and 0 not in x.view.axes[i]}
+        if axes is None
+        else {a % len(x.shape) for a in axes}
+    )
+    if any(0 in x.view.axes[i] for i in dropped):
         raise Unsupported("it drops the axis of the batch")
     return net.reshaped(x, tuple(n for i, n in enumerate(x.shape) if i not in dropped))
 
@@ -164,7 +177,7 @@ def _unsqueeze(net: Network, call: Call) -> Value:
 
 def _concat(net: Network, call: Call) -> Value:
     axis = call.axis()
-    if axis == 0:
+    if 0 in call.value().view.axes[axis]:
         raise Unsupported("it is along the batch")
     return joined(net, call.values(), axis)
 
@@ -173,7 +186,7 @@ def _cut(net: Network, x: Value, axis: int, first: int, end: int, step: int = 1)
     """Return a part of a tensor along an axis."""
     if (first, end, step) == (0, x.shape[axis], 1):
         return x
-    if axis == 0:
+    if 0 in x.view.axes[axis]:
         raise Unsupported("it cuts the batch")
     if end <= first:
         raise Unsupported("nothing is left")
@@ -220,10 +233,39 @@ def _gather(net: Network, call: Call) -> Value:
     x, axis = call.value(), call.axis(default=0)
     indices = call.constant(1, "indices")
     wanted = [int(i) % x.shape[axis] for i in np.ravel(indices)]
-    if indices.ndim > 1 or wanted != list(range(wanted[0], wanted[0] + len(wanted))):
-        raise Unsupported("its indices are no stretch of one axis")
-    part = _cut(net, x, axis, wanted[0], wanted[0] + len(wanted))
-    return part if indices.ndim else net.reshaped(part, tuple(n for i, n in enumerate(part.shape) if i != axis))
+    runs: list[tuple[int, int]] = []
+    for i in wanted:
+        if runs and runs[-1][1] == i:
+            runs[-1] = (runs[-1][0], i + 1)
+        else:
+            runs.append((i, i + 1))
+    if len(runs) > MOST_RUNS:
+        raise Unsupported(f"its indices are {len(runs)} stretches of one axis")
+    part = joined(net, [_cut(net, x, axis, first, end) for first, end in runs], axis)
+    shape = (*part.shape[:axis], *indices.shape, *part.shape[axis + 1 :])
+    return part if indices.ndim == 1 else net.reshaped(part, shape)
+
+
+MOST_RUNS = 8
+"""How many stretches of an axis are put together; a longer list of indices is a table, not a network."""
+
+
+def _centre_crop_pad(net: Network, call: Call) -> Value:
+    """Return the middle of a tensor, or the tensor in the middle of zeros."""
+    x = call.value()
+    sizes = call.integers("shape", 1) or []
+    axes = call.get("axes", range(len(x.shape)))
+    before = [0] * len(x.shape)
+    after = [0] * len(x.shape)
+    for axis, size in zip(axes, sizes, strict=True):
+        n, place = x.shape[axis], axis % len(x.shape)
+        if size <= n:
+            first = centred(n, size)
+            x = _cut(net, x, place, first, first + size)
+        else:
+            before[place] = centred(size, n)
+            after[place] = size - n - before[place]
+    return _padded(net, x, list(zip(before, after, strict=True)), "constant", 0.0)
 
 
 def _pad(net: Network, call: Call) -> Value:
@@ -237,25 +279,38 @@ def _pad(net: Network, call: Call) -> Value:
     sides = [(0, 0)] * rank
     for i, axis in enumerate(axes):
         sides[axis % rank] = (flat[i], flat[i + len(axes)])
-    if not any(n for side in sides for n in side):
-        return x
-    if sides[0] != (0, 0):
-        raise Unsupported("it pads the batch")
     for axis, (before, after) in enumerate(sides):  # what is cut
         x = _cut(net, x, axis, max(0, -before), x.shape[axis] - max(0, -after))
     sides = [(max(0, before), max(0, after)) for before, after in sides]
+    return _padded(net, x, sides, mode, float(np.ravel(value or 0)[0]))
+
+
+def _padded(net: Network, x: Value, sides: list[tuple[int, int]], mode: Any, value: float) -> Value:
+    """Return a tensor with a border before and after each axis."""
     padded = [axis for axis, side in enumerate(sides) if side != (0, 0)]
     if not padded:
         return x
+    if any(0 in x.view.axes[axis] for axis in padded):
+        raise Unsupported("it pads the batch")
     # An axis that is not padded becomes the channels.
-    free = next((axis for axis in range(1, rank) if axis not in padded), None)
+    samples = [axis for axis in range(len(x.shape)) if 0 not in x.view.axes[axis]]
+    free = next((axis for axis in samples if axis not in padded), None)
     if free is None:
-        raise Unsupported("it pads the channels and all other axes")
+        if len(samples) == MOST_SIZES:
+            raise Unsupported("it pads the channels and all other axes")
+        place = samples[0]
+        wider = x.seen(x.view.with_axes([place]))
+        return _without(_padded(net, wider, [*sides[:place], (0, 0), *sides[place:]], mode, value), place)
     moved, back = net.channels_at(x, free)
-    spatial = [side for axis, side in enumerate(sides) if axis not in (0, free)]
-    layer = Pad(padding=padding(spatial, (), (), window=False), mode=mode, value=float(np.ravel(value or 0)[0]))
+    spatial = [sides[axis] for axis in samples if axis != free]
+    layer = Pad(padding=padding(spatial, (), (), window=False), mode=mode, value=value)
     result = net.add(layer, moved.node)
     return result.seen(result.view._replace(axes=back.axes))
+
+
+def _without(x: Value, axis: int) -> Value:
+    """Return a tensor without an axis of size one."""
+    return x.seen(x.view._replace(axes=(*x.view.axes[:axis], *x.view.axes[axis + 1 :])))
 
 
 # Resizing
@@ -263,12 +318,12 @@ def _pad(net: Network, call: Call) -> Value:
 
 def _depth_to_space(net: Network, call: Call) -> Value:
     mode: Any = call.get("mode", "DCR").lower()
-    return net.add(DepthToSpace(block=call.get("blocksize", 1), mode=mode), net.plain(call.value()).node)
+    return net.add(DepthToSpace(block=call.get("blocksize", 1), mode=mode), net.image(call.value()).node)
 
 
 def _space_to_depth(net: Network, call: Call) -> Value:
     mode: Any = call.get("mode", "DCR").lower()
-    return net.add(SpaceToDepth(block=call.get("blocksize", 1), mode=mode), net.plain(call.value()).node)
+    return net.add(SpaceToDepth(block=call.get("blocksize", 1), mode=mode), net.image(call.value()).node)
 
 
 _COORDINATES = {
@@ -280,7 +335,7 @@ _COORDINATES = {
 
 
 def _resize(net: Network, call: Call) -> Value:
-    x = net.plain(call.value())
+    x = net.image(call.value())
     rank = len(x.shape)
     old = call.op == "Upsample" or call.opset < 11
     scales = call.setting("scales", 1 if old else 2)
@@ -305,6 +360,9 @@ def _resize(net: Network, call: Call) -> Value:
         factors = [float(by_axis.get(axis, 1.0)) for axis in range(rank)]
         out = {"scale": one_or_all([_factor(n) for n in factors[2:]])}
         unit = factors[:2] == [1.0, 1.0]
+        wholes = [(n * scale).is_integer() for n, scale in zip(x.shape[2:], factors[2:], strict=True)]
+        if coordinates == "align_corners" and not all(wholes):
+            raise Unsupported("`coordinate_transformation_mode` is align_corners, by a factor that gives no whole size")
     if not unit:
         raise Unsupported("it resizes the batch or the channels")
     if coordinates not in _COORDINATES:
@@ -366,6 +424,7 @@ OPERATORS: dict[str, Convert] = {
     "Split": _split,
     "Gather": _gather,
     "Pad": _pad,
+    "CenterCropPad": _centre_crop_pad,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
     "Resize": _resize,

@@ -45,7 +45,7 @@ def _spatial(net: Network, call: Call) -> Value:
     x = call.value()
     if not 3 <= len(x.shape) <= 5:
         raise Unsupported(f"it reads {net.described(x)}, which has {len(x.shape) - 2} spatial axes, not one to three")
-    return net.plain(x)
+    return net.image(x)
 
 
 def conv(net: Network, call: Call) -> Value:
