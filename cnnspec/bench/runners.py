@@ -69,7 +69,7 @@ class OnnxRunner(Runner):
             raise BackendError(f"it computes in float32 alone here, not in {network.dtype}")
         import onnxruntime
 
-        from cnnspec.bench.onnx_model import to_onnx
+        from cnnspec.interop.onnx_export.model import to_onnx
 
         self.version = f"onnxruntime {onnxruntime.__version__}"
         self.onnx = to_onnx(network.graph, network.arrays, network.dtype).SerializeToString()
@@ -80,7 +80,7 @@ class OnnxRunner(Runner):
         if batch not in self.sessions:
             import onnxruntime
 
-            from cnnspec.bench.onnx_model import BATCH
+            from cnnspec.interop.onnx_export.model import BATCH
 
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = self.network.threads

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
+from cnnspec.interop.onnx_export.emitter import Emit, Emitter, Names, Own
 from cnnspec.graph.graph import Node
 
 # Activations

@@ -12,9 +12,9 @@ import onnx
 from onnx import helper
 
 from cnnspec.arrays import Array
-from cnnspec.bench import onnx_functions
-from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
-from cnnspec.bench.onnx_positions import EMITTERS_OF_POSITIONS, bordered
+from cnnspec.interop.onnx_export import functions
+from cnnspec.interop.onnx_export.emitter import Emit, Emitter, Names, Own
+from cnnspec.interop.onnx_export.positions import EMITTERS_OF_POSITIONS, bordered
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers.geometry import Window
@@ -278,6 +278,6 @@ EMITTERS: dict[str, Emit] = {
     "channel_shuffle": _channel_shuffle,
     "slice": _slice,
     "scale": _scale,
-    **onnx_functions.EMITTERS,
+    **functions.EMITTERS,
 }
 """An emitter for each kind of layer, of its node, the names of its inputs, and those of its arrays by key."""

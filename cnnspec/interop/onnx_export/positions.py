@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
+from cnnspec.interop.onnx_export.emitter import Emit, Emitter, Names, Own
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Node
 
@@ -82,4 +82,4 @@ EMITTERS_OF_POSITIONS: dict[str, Emit] = {
     "attention": _attention,
     "position_embedding": _position_embedding,
 }
-"""An emitter for each kind of layer, as in `onnx_model`."""
+"""An emitter for each kind of layer, as in `model`."""
