@@ -29,3 +29,7 @@ class TrainingError(CnnspecError, RuntimeError):
 
 class MemoryLimitError(CnnspecError, MemoryError):
     """A network that would take more memory than the limit; the message has the figures."""
+
+
+class ExportError(CnnspecError):
+    """A network that another format cannot hold, or whose exported form computes something else."""
