@@ -28,6 +28,9 @@ class Exported:
     """The library that ran the file for the comparison; None where it was not verified."""
     difference: Difference | None = None
     """The largest difference of its float32 form from the network's outputs; None where it was not verified."""
+    layers: Difference | None = None
+    """The largest difference of a layer by itself, on the same inputs, where the network amplifies rounding so much
+    that its outputs differ by more than the tolerance."""
     precision: str = "float32"
     """The data type of the numbers in the file."""
     rounding: Difference | None = None
@@ -40,10 +43,11 @@ class Exported:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        verification = None
+        verification: dict[str, Any] | None = None
         if self.difference is not None:
             verification = {"engine": self.engine, "batches": list(BATCHES), "tolerance": TOLERANCE}
             verification |= self.difference._asdict()
+            verification["layers"] = self.layers._asdict() if self.layers else None
         return {
             "spec": self.spec,
             "format": self.format,

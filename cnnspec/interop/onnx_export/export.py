@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from cnnspec.graph.graph import Graph
 from cnnspec.graph.rewrites import Rewritten, with_folded_affine_layers, without_identities
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
-from cnnspec.interop.comparison import BATCHES, Difference
+from cnnspec.interop.comparison import BATCHES
 from cnnspec.interop.exported import Exported, spec_around
 from cnnspec.interop.requirements import require
 from cnnspec.language.render import render
@@ -107,14 +106,14 @@ def write_onnx(
     }
     model = to_onnx(written.graph, arrays_written, **form)
     exact = options.quantize is None and options.dtype == "float32"
-    difference = rounding = None
+    difference = layers = rounding = None
     with atomic.folder_beside(target) as folder:
         final = folder / target.name
         source = final if exact else folder / f"float32-{target.name}"
         ready = files.write(model, source)
         if options.verify:
             reference = verification.Reference(prepare(graph, execution, arrays), execution.seed, preprocessing)
-            difference = verification.verify(model, source, reference)
+            difference, layers = verification.verify(model, source, reference)
         if options.quantize:
             ready = quantize(source, final)
         elif options.dtype != "float32":
@@ -122,7 +121,9 @@ def write_onnx(
             ready = files.write(model, final)
         if options.verify and not exact:
             verification.check_format(final)
-            rounding = _finite(verification.measured(final, reference), options.quantize or options.dtype)
+            rounding = verification.measured(final, reference)
+            if options.dtype == "float16":
+                verification.check_range(reference)
         about = _about(final, model.opset)
         placed = [target.with_name(file.name) for file in ready]
         for file, place in reversed([*zip(ready, placed, strict=True)]):
@@ -134,6 +135,7 @@ def write_onnx(
         about,
         verification.engine() if options.verify else None,
         difference,
+        layers,
         options.quantize or options.dtype,
         rounding,
     )
@@ -166,12 +168,6 @@ def _preprocessing(settings: Input) -> dict[str, Any]:
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _finite(found: Difference, dtype: str) -> Difference:
-    if not math.isfinite(found.absolute):
-        raise ExportError(f"in {dtype} the outputs are not finite: numbers inside exceed its range; use float32")
-    return found
 
 
 def _about(path: Path, opset: int) -> dict[str, Any]:

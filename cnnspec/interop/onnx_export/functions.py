@@ -6,6 +6,8 @@ import math
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 from cnnspec.graph.graph import Node
 from cnnspec.interop.onnx_export.emitter import Emit, Emitter, Names, Own
 
@@ -48,6 +50,14 @@ def _mish(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     if e.since(18):
         return e.add("Mish", xs)
     return e.add("Mul", [*xs, e.add("Tanh", [e.add("Softplus", xs)])])
+
+
+def _celu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    if e.dtype == np.float32:  # the only data type of the operator
+        return e.add("Celu", xs, alpha=layer.alpha)
+    alpha = e.constant(layer.alpha)
+    return e.add("Mul", [e.add("Elu", [e.add("Div", [*xs, alpha])]), alpha])
 
 
 def _clip(e: Emitter, node: Node, xs: Names, own: Own) -> str:
@@ -104,7 +114,11 @@ def _broadcast(op: str) -> Emit:
 
 
 def _mean(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    return e.add("Mean", _images(e, node, xs))
+    if len(set(node.in_shapes)) == 1:
+        return e.add("Mean", xs)
+    # ONNX's reference evaluator does not broadcast a mean.
+    total = reduce(lambda a, b: e.add("Add", [a, b]), _images(e, node, xs))
+    return e.add("Div", [total, e.constant(float(len(xs)))])
 
 
 def _images(e: Emitter, node: Node, xs: Names) -> list[str]:
@@ -145,7 +159,7 @@ EMITTERS: dict[str, Emit] = {
     "clip": _clip,
     "hard_tanh": _clip,
     "thresholded_relu": _with("ThresholdedRelu", alpha="alpha"),
-    "celu": _with("Celu", alpha="alpha"),
+    "celu": _celu,
     "softsign": _op("Softsign"),
     "log_sigmoid": _log_sigmoid,
     "abs": _op("Abs"),

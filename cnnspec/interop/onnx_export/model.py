@@ -107,10 +107,12 @@ def to_onnx(
     proto = helper.make_graph(
         e.nodes,
         graph.name,
-        [_info(name, edge, graph.by_name[name].shape) for name in graph.inputs],
-        [_info(name, edge, node.shape) for name, node in graph.output_nodes.items()],
+        [value_info(name, edge, graph.by_name[name].shape) for name in graph.inputs],
+        [value_info(name, edge, node.shape) for name, node in graph.output_nodes.items()],
         value_info=[
-            _info(value, inside, graph.by_name[name].shape) for name, value in named.items() if value not in at_edge
+            value_info(value, inside, graph.by_name[name].shape)
+            for name, value in named.items()
+            if value not in at_edge
         ],
     )
     versions = [helper.make_opsetid("", e.opset)]
@@ -135,7 +137,8 @@ def _value_names(graph: Graph, dtype: str) -> dict[str, str]:
     return names
 
 
-def _info(name: str, element: int, shape: Shape) -> onnx.ValueInfoProto:
+def value_info(name: str, element: int, shape: Shape) -> onnx.ValueInfoProto:
+    """Return the declaration of a value: its name, its type, and the shape of a batch of it."""
     return helper.make_tensor_value_info(name, element, [BATCH, *shape])
 
 

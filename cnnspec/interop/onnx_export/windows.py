@@ -126,8 +126,8 @@ def _global_pool(op: str) -> Emit:
 
 
 def _is_regular(windows: Sequence[Window]) -> bool:
-    """Return whether the windows of an adaptive pool have one size, which is their step."""
-    return all(end - start == w.stride for w in windows for start, end in w.bounds)
+    """Return whether the windows of an adaptive pool lie side by side, all of one size."""
+    return all(bounds == (i * w.stride, (i + 1) * w.stride) for w in windows for i, bounds in enumerate(w.bounds))
 
 
 def _adaptive_avg_pool(e: Emitter, node: Node, xs: Names, own: Own) -> str:
