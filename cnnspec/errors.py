@@ -33,3 +33,7 @@ class MemoryLimitError(CnnspecError, MemoryError):
 
 class ImportingError(CnnspecError, ValueError):
     """A model of another format that cannot be read, or that has operations without counterpart."""
+
+
+class ExportError(CnnspecError):
+    """A network that another format cannot hold, or whose exported form computes something else."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "Evaluate weights on a dataset.",
     "test": "Run the examples of a spec on every installed backend.",
     "weights": "Convert and inspect weights.",
+    "export": "Write the network of a spec in another format, such as ONNX.",
     "verify": "Compare the backends on a spec, layer by layer.",
     "bench": "Measure a spec on the backends, beside PyTorch and ONNX Runtime.",
     "render": "Print a spec with everything expanded.",

@@ -60,7 +60,7 @@ def run_torch(graph: Graph, arrays: Arrays, x: Array) -> Array:
 
 def run_onnx(graph: Graph, arrays: Arrays, x: Array) -> Array:
     onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    from cnnspec.bench.onnx_model import to_onnx
+    from cnnspec.interop.onnx_export.model import to_onnx
 
     model = to_onnx(graph, arrays)
     onnx.checker.check_model(model)
@@ -135,7 +135,7 @@ def test_every_kind_has_a_module() -> None:
 
 def test_every_kind_has_an_operator() -> None:
     pytest.importorskip("onnx")
-    from cnnspec.bench.onnx_model import EMITTERS
+    from cnnspec.interop.onnx_export.model import EMITTERS
 
     assert EMITTERS.keys() == LAYERS.keys() - {"adaptive_max_pool"}
 

@@ -50,7 +50,8 @@ def _images(module: AnyLayer, xs: Sequence[Tensor]) -> Iterator[Tensor]:
 
 def matmul(module: AnyLayer, a: Tensor, b: Tensor) -> Tensor:
     rank = max(a.ndim, b.ndim)
-    a, b = (x.reshape(len(x), *[1] * (rank - x.ndim), *x.shape[1:]) for x in (a, b))
+    # Not len(x), which a trace takes for a constant.
+    a, b = (x.reshape(x.shape[0], *[1] * (rank - x.ndim), *x.shape[1:]) for x in (a, b))
     return a @ b
 
 
