@@ -94,7 +94,7 @@ def write_onnx(
     spec = spec_around(spec)
     graph, target = spec.graph, Path(path)
     check_memory(graph, max(BATCHES) if options.verify else 1, 4, execution.memory_limit)
-    arrays = weights_of(graph, weights, execution.seed)
+    arrays = {name: a.astype("float32", copy=False) for name, a in weights_of(graph, weights, execution.seed).items()}
     written = Rewritten(graph) if options.training else with_folded_affine_layers(without_identities(Rewritten(graph)))
     arrays_written = arrays_of(written, arrays)
     preprocessing = spec.inputs if options.preprocess else None
@@ -112,7 +112,9 @@ def write_onnx(
         source = final if exact else folder / f"float32-{target.name}"
         ready = files.write(model, source)
         if options.verify:
-            reference = verification.Reference(prepare(graph, execution, arrays), execution.seed, preprocessing)
+            reference = verification.Reference(
+                graph, lambda: prepare(graph, execution, arrays), execution.seed, preprocessing
+            )
             difference, layers = verification.verify(model, source, reference)
         if options.quantize:
             ready = quantize(source, final)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -26,22 +27,33 @@ from cnnspec.runtime.model import Model
 Run = Callable[[Mapping[str, Array]], Arrays]
 
 
+class Sample(NamedTuple):
+    """A random batch as the exported model takes it and as the network does, and the network's outputs."""
+
+    given: Arrays
+    inputs: Arrays
+    outputs: Arrays
+
+
 @dataclass(frozen=True)
 class Reference:
-    """The network itself, on a backend, with the inputs that it is compared on."""
+    """The network itself, on a backend, and the batches that it is compared on."""
 
-    model: Model
+    graph: Graph
+    prepare: Callable[[], Model]
+    """Makes the network's model, which is not kept: its weights take as much memory as those of what runs the file."""
     seed: int
     preprocessing: Mapping[str, Input] | None = None
     """Of the inputs that the exported model takes as pixels."""
 
-    @property
-    def graph(self) -> Graph:
-        """The network."""
-        return self.model.graph
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """A sample of each size of `BATCHES`."""
+        model = self.prepare()
+        batches = map(self._batch, BATCHES)
+        return tuple(Sample(given, inputs, model.run(inputs)) for given, inputs in batches)
 
-    def samples(self, n: int) -> tuple[Arrays, Arrays]:
-        """Return a random batch as the exported model takes it, and as the network does."""
+    def _batch(self, n: int) -> tuple[Arrays, Arrays]:
         if self.preprocessing is None:
             inputs = random_inputs(self.graph, n, self.seed)
             return {name: x.astype(np.float32) for name, x in inputs.items()}, inputs
@@ -126,19 +138,14 @@ def check_range(reference: Reference) -> None:
                 f"`{name}` has values up to {top:g}, and the numbers of float16 end at {largest_number:g}: use float32"
             )
 
-    reference.model.run_with_hook(reference.samples(BATCHES[-1])[1], check)
+    reference.prepare().run_with_hook(reference.samples[-1].inputs, check)
 
 
 def measured(path: Path, reference: Reference) -> Difference:
     """Return the difference of a written model's outputs from the network's, over random batches."""
+    samples = reference.samples
     run = runner(path)
-    return worst(largest(expected, actual) for expected, actual in (_outputs(run, reference, n) for n in BATCHES))
-
-
-def _outputs(run: Run, reference: Reference, n: int) -> tuple[Arrays, Arrays]:
-    """Return the outputs of the network and of the written model for a random batch."""
-    given, inputs = reference.samples(n)
-    return reference.model.run(inputs), run(given)
+    return worst(largest(sample.outputs, run(sample.given)) for sample in samples)
 
 
 def verify(model: OnnxModel, path: Path, reference: Reference) -> tuple[Difference, Difference | None]:
@@ -189,8 +196,8 @@ def layer_differences(model: OnnxModel, path: Path, reference: Reference) -> dic
         if value not in handed_out:
             proto.graph.output.append(value_info(value, element, shape))
     files.write(replace(model, skeleton=proto), path)
-    given, inputs = reference.samples(BATCHES[-1])
-    expected = reference.model.trace(inputs)
+    given, inputs, _ = reference.samples[-1]
+    expected = reference.prepare().trace(inputs)
     own = {places[value]: expected[node] for node, value in layers.items() if value in read}
     actual = runner(path)({**given, **own})
     pairs = [*layers.items(), *((node.name, name) for name, node in graph.output_nodes.items())]
