@@ -234,7 +234,7 @@ def _shift(node: Node, own: Parameters) -> nn.Module:
 def _reduce(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     axes = [1 + axis for axis in layer.positions(node.in_shapes[0])]
-    function = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}[layer.mode]
+    function: Any = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}[layer.mode]
     return Apply(lambda x: function(x, axes, keepdim=True))
 
 

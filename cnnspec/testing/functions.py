@@ -106,7 +106,7 @@ def over_axes(layer: norm.OverAxes | Reduce, x: Array, function: Callable[[Array
 @defines
 def reduce(layer: Reduce, node: Node, params: Params, x: Array) -> Array:
     """The mean, the sum, or the largest or smallest of the numbers along the axes, at each place along the others."""
-    of = {"mean": lambda part: part.sum() / part.size, "sum": np.sum, "max": np.max, "min": np.min}[layer.mode]
+    of: Any = {"mean": lambda part: part.sum() / part.size, "sum": np.sum, "max": np.max, "min": np.min}[layer.mode]
     return over_axes(layer, x, of)[tuple(slice(0, 1) if own else slice(None) for own in chosen(layer, x))]
 
 

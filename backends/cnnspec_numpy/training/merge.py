@@ -13,6 +13,7 @@ from cnnspec_numpy.training.calls import add_up, put
 from cnnspec_numpy.training.operation import Job, Operation
 
 from cnnspec.arrays import Array
+from cnnspec.graph.graph import Node
 
 
 class Add(Operation):
@@ -40,7 +41,7 @@ class Concat(Operation):
     @classmethod
     def applies(cls, node: Node) -> bool:
         """Whether it is the channels that are joined."""
-        return node.layer.joins_channels
+        return bool(node.layer.joins_channels)
 
     def _parts(self, whole: Value) -> Iterator[Array]:
         first = 0

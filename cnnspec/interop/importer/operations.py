@@ -17,14 +17,14 @@ from cnnspec.layers.attention import PositionEmbedding
 from cnnspec.layers.conv import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.function import Clip, Power
-from cnnspec.layers.geometry import SIDES, Padding, Sides, Total, axes_of, effective_kernel, split_total
+from cnnspec.layers.geometry import SIDES, Padding, Sides, Total, effective_kernel, split_total
 from cnnspec.layers.norm import Scale, Shift
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.layers.reduce import Reduce
 from cnnspec.layers.resize import Resize
 
 
-def one_or_all(sizes: Sequence[int]) -> Any:
+def one_or_all(sizes: Sequence[Any]) -> Any:
     """Return one size for every axis where they are alike."""
     return sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
 

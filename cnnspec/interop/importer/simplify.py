@@ -11,8 +11,8 @@ from typing import Any
 from cnnspec.arrays import Arrays
 from cnnspec.interop.importer.operations import padding
 from cnnspec.layers import Layer
-from cnnspec.layers.axes import padding_along
 from cnnspec.layers.activation import HardSigmoid, HardSwish, Mish, Silu
+from cnnspec.layers.axes import along_axes, padding_along
 from cnnspec.layers.geometry import EachSide, Sides, Total
 from cnnspec.layers.pool import GlobalAvgPool, GlobalMaxPool
 
@@ -113,8 +113,8 @@ def _padded(draft: Draft, step: Step) -> None:
         return
     rank = _rank(draft, step)
     pads = _sides(border.padding, rank)
-    sizes = [n if isinstance(n, tuple) else (n,) * rank for n in (layer.kernel, layer.dilation)]
-    new = padding(pads, *sizes)
+    kernel, dilation = along_axes(layer.kernel, rank, "kernel"), along_axes(layer.dilation, rank, "dilation")
+    new = padding(pads, kernel, dilation)
     step.layer = layer.model_copy(update={"padding": new, "padding_mode": modes[border.mode]})
     step.inputs = before.inputs
     del draft.steps[before.name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from cnnspec.layers import Shape
@@ -98,12 +99,12 @@ class View(NamedTuple):
     def simplified(self) -> View:
         """Return the same view without factors of size one, and with factors that always stay together as one."""
         order = [i for i in self.order if i == BATCH or self.factors[i] != 1]
-        behind = dict(zip(order, order[1:], strict=False))
+        behind = dict(pairwise(order))
         start_of_axis = {axis[0] for axis in map(self._large, self.axes) if axis}
         kept = [i for i, n in enumerate(self.factors) if i == BATCH or n != 1]
         groups: list[list[int]] = []
         for i, previous in zip(kept, [None, *kept], strict=False):
-            joins = previous not in (None, BATCH) and behind.get(previous) == i and i not in start_of_axis  # type: ignore[arg-type]
+            joins = previous is not None and previous != BATCH and behind.get(previous) == i and i not in start_of_axis
             if joins:
                 groups[-1].append(i)
             else:

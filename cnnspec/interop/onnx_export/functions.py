@@ -139,6 +139,11 @@ def _matmul(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("MatMul", full)
 
 
+def _concat(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    return e.add("Concat", xs, axis=1 + layer.position(node.shape))
+
+
 EMITTERS: dict[str, Emit] = {
     "relu": _op("Relu"),
     "relu6": _relu6,
@@ -175,6 +180,6 @@ EMITTERS: dict[str, Emit] = {
     "minimum": _broadcast("Min"),
     "mean": _mean,
     "matmul": _matmul,
-    "concat": lambda e, node, xs, own: e.add("Concat", xs, axis=1 + node.layer.position(node.shape)),
+    "concat": _concat,
 }
 """An emitter for each kind of activation and merge."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,7 @@ OPERATORS: dict[str, functions.Convert] = {
 """The operators that have counterparts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """An operation that has no counterpart."""
 
     name: str
@@ -87,6 +86,8 @@ class _Conversion:
         self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
         self.env: dict[str, Operand | _Unknown | None] = {"": None}
         self.missing: list[Missing] = []
+        self.ends: dict[str, Value] = {}
+        """The tensors that operations without counterpart read."""
         for tensor in self.graph.initializer:
             self.env[tensor.name] = self._array(tensor)
         for sparse in self.graph.sparse_initializer:
@@ -190,6 +191,7 @@ class _Conversion:
                 )
         except Unsupported as error:
             self.missing.append(Missing(name, op, str(error)))
+            self.ends |= {read: x for read, x in zip(names, given, strict=True) if isinstance(x, Value)}
             results = [UNKNOWN] * len(outputs)
         for output, result in zip(outputs, results, strict=False):
             self.env[output] = result
@@ -211,7 +213,7 @@ class _Conversion:
             raise Unsupported("no layer stands for it")
         self.network.hint = node.name
         result = OPERATORS[call.op](self.network, call)
-        return list(result) if isinstance(result, list | tuple) else [result]
+        return [result] if isinstance(result, Value | np.ndarray) else list(result)
 
     def _attribute(self, attribute: Any) -> Any:
         value = self.onnx.helper.get_attribute_value(attribute)
@@ -253,8 +255,8 @@ class _Conversion:
         """Return the network and its outputs."""
         outputs: dict[str, Value] = {}
         wanted = [info.name for info in self.graph.output]
-        for name in wanted:
-            found = self.env.get(name, UNKNOWN)
+        tensors: dict[str, Operand | _Unknown | None] = {name: self.env.get(name, UNKNOWN) for name in wanted}
+        for name, found in (tensors | self.ends).items():
             if isinstance(found, Value):
                 try:
                     outputs[name] = self.network.plain(found)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
+from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import (
     branch_names,
     by_channel,
@@ -22,11 +21,11 @@ from cnnspec.interop.importer.operations import (
     scaled,
     shifted,
 )
-from cnnspec.interop.onnx_import.call import Call
+from cnnspec.interop.onnx_import.call import Call, Result
 from cnnspec.layers import Layer, activation, function, merge
 from cnnspec.layers.norm import Scale
 
-Convert = Callable[[Network, Call], Operand]
+Convert = Callable[[Network, Call], Result]
 
 _PLAIN: dict[str, type[Layer]] = {
     "Relu": activation.Relu,

@@ -35,10 +35,10 @@ class Patterns:
 
 
 def gelu(found: Patterns, node: Any) -> tuple[str, str, set[int]] | None:
-    """Return the input, the form and the nodes of ½·x·(1 + erf(x / √2)), of which `node` is the Erf; None for others."""
+    """Return input, output and nodes of ½·x·(1 + erf(x / √2)), of which `node` is the Erf; None for others."""
     inner = found.only(node.input[0], "Div", "Mul")
     scale = found.operands(inner) if inner is not None else None
-    if scale is None:
+    if inner is None or scale is None:
         return None
     x, number = scale
     root = 1 / number if inner.op_type == "Div" else number
@@ -65,7 +65,7 @@ def gelu(found: Patterns, node: Any) -> tuple[str, str, set[int]] | None:
         return x, readers[0].output[0], {id(inner), id(node), id(plus), id(times), id(readers[0])}
     half_node = found.only(other, "Mul", "Div")
     half = found.operands(half_node) if half_node is not None else None
-    if half is None or half[0] != x:
+    if half_node is None or half is None or half[0] != x:
         return None
     factor = half[1] if half_node.op_type == "Mul" else 1 / half[1]
     if not math.isclose(factor, 0.5):
@@ -74,7 +74,7 @@ def gelu(found: Patterns, node: Any) -> tuple[str, str, set[int]] | None:
 
 
 def layer_norm(found: Patterns, node: Any) -> tuple[list[str], str, dict[str, Any], set[int]] | None:
-    """Return inputs, output, attributes and nodes of (x − mean) / √(var + eps) · w + b; `node` is the ReduceMean of x."""
+    """Return inputs, output, attributes and nodes of (x − mean) / √(var + eps) · w + b; `node` is the mean of x."""
     x, mean = node.input[0], node.output[0]
     axes = _axes(found, node)
     minus = next((r for r in found.readers.get(mean, []) if r.op_type == "Sub" and list(r.input) == [x, mean]), None)
@@ -121,6 +121,6 @@ def _axes(found: Patterns, node: Any) -> list[int] | None:
 
 def _is_square(found: Patterns, node: Any) -> bool:
     if node.op_type == "Mul":
-        return node.input[0] == node.input[1]
+        return bool(node.input[0] == node.input[1])
     exponent = found.operands(node) if node.op_type == "Pow" else None
     return exponent is not None and exponent[1] == 2

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from cnnspec.errors import ImportingError
-
-EXTRA = "`pip install 'cnnspec[onnx]'`"
+from cnnspec.interop.requirements import require
 
 
 def onnx_library() -> Any:
-    """Return the module onnx."""
-    try:
-        import onnx
-    except ImportError:
-        raise ImportingError(f"reading ONNX needs the package onnx: {EXTRA}") from None
+    """Return the module onnx; raise BackendError where it is not installed."""
+    require("onnx", extra="onnx")
+    import onnx
+
     return onnx
 
 
@@ -51,3 +49,10 @@ def read(path: str | Path) -> Any:
 
         model = inline_local_functions(model)
     return model
+
+
+def inputs_of(path: str | Path) -> list[str]:
+    """Return the names of the inputs of a model."""
+    graph = read(path).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return [info.name for info in graph.input if info.name not in constants]

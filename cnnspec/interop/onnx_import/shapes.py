@@ -350,7 +350,7 @@ def _resize(net: Network, call: Call) -> Value:
         if policy != "stretch":
             ratios = [size / x.shape[axis] for axis, size in zip(axes, sizes, strict=True)]
             ratio = min(ratios) if policy == "not_larger" else max(ratios)
-            sizes = [math.floor(x.shape[axis] * ratio + 0.5) for axis in axes]
+            sizes = [int(x.shape[axis] * ratio + 0.5) for axis in axes]
         full = dict(zip(axes, sizes, strict=True))
         wanted = [full.get(axis, n) for axis, n in enumerate(x.shape)]
         out = {"size": one_or_all(wanted[2:])}
