@@ -12,7 +12,7 @@ from cnnspec import atomic
 from cnnspec.cli.common import ShapeType, error_line, format_option, painter, print_json, print_lines
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
-from cnnspec.language.render import render
+from cnnspec.interop.structure.text import compact
 from cnnspec.sizes import size_of
 from cnnspec.weights import files
 
@@ -21,9 +21,7 @@ from cnnspec.weights import files
 @click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Spec to write. [MODEL.yaml]")
 @click.option("--name", help="Name of the network; by default that of the file.")
-@click.option(
-    "--input", "shapes", multiple=True, metavar="[NAME=]CxHxW", help="Shape of a sample, where MODEL leaves it open."
-)
+@click.option("--input", "shapes", multiple=True, metavar="[NAME=]CxHxW", help="Shape of a sample that is left open.")
 @click.option("--unbatched", is_flag=True, help="The first axis is not the batch: the model computes one sample.")
 @click.option("--partial", is_flag=True, help="Leave out operations without counterpart, and what depends on them.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the outputs with those of MODEL.")
@@ -54,7 +52,7 @@ def command(
     )
     for operation in found.missing:
         error_line(f"left out: {operation}")
-    text = render(found.spec, defaults=False)
+    text = compact(found.spec)
     atomic.write(target, text.encode())
     files.write(weights, found.arrays, {"spec": found.spec.name, "source": model.name})
     if output_format == "json":
