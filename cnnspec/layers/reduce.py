@@ -11,7 +11,7 @@ from cnnspec.layers.named_axes import AxesField, positions
 class Reduce(WithoutMacs):
     """The mean (or maximum, minimum, sum) along some axes, which stay with size one.
 
-    x [n, c, h, w] -> y [n, 1, h, w]
+    x [n, c, h, w] -> y [n, o, oh, ow]
 
         - reduce: {axes: channels, mode: max}
 

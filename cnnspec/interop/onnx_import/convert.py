@@ -12,7 +12,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.errors import ImportingError
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
-from cnnspec.interop.onnx_import import functions, shapes, windows
+from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
 from cnnspec.interop.onnx_import.call import Call
 from cnnspec.interop.onnx_import.patterns import Patterns, gelu, layer_norm
 from cnnspec.interop.onnx_import.read import onnx_library
@@ -24,7 +24,9 @@ MOST_ELEMENTS = 1 << 28
 
 OPERATORS: dict[str, functions.Convert] = {
     **functions.OPERATORS,
+    **norms.OPERATORS,
     **shapes.OPERATORS,
+    **resizing.OPERATORS,
     "Conv": windows.conv,
     "ConvTranspose": windows.conv_transpose,
     "Gemm": windows.gemm,

@@ -1,104 +1,20 @@
-"""Norms, and what moves, cuts, joins and resizes, of ONNX."""
+"""What moves, cuts and joins, of ONNX."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import elementwise, joined, merged, one_or_all, padding, reduced, shifted
+from cnnspec.interop.importer.operations import joined, padding
 from cnnspec.interop.onnx_import.call import Call
 from cnnspec.interop.onnx_import.functions import Convert
-from cnnspec.layers import Layer, merge
 from cnnspec.layers.dropout import Dropout
-from cnnspec.layers.function import Power
-from cnnspec.layers.geometry import MOST_SIZES, axes_of, centred
-from cnnspec.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm
-from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth
-from cnnspec.layers.resize import Resize
-from cnnspec.layers.shape import Pad, Slice, Upsample
-
-# Norms
-
-
-def eps(call: Call, default: float = 1e-5) -> float:
-    """Return epsilon as it was written."""
-    return float(str(np.float32(call.get("epsilon", default))))
-
-
-def _batch_norm(net: Network, call: Call) -> Value:
-    if call.get("training_mode", 0):
-        raise Unsupported("it normalises by the batch (`training_mode`): export the model for inference")
-    if not call.get("spatial", 1):
-        raise Unsupported("`spatial` is 0")
-    keys = ("weight", "bias", "running_mean", "running_var")
-    arrays = {key: call.constant(1 + i, key) for i, key in enumerate(keys)}
-    layer = BatchNorm(eps=eps(call), momentum=round(1 - call.get("momentum", 0.9), 7))
-    return _by_channel(net, call.value(), layer, arrays)
-
-
-def _by_channel(net: Network, x: Value, layer: Layer, arrays: dict[str, Array]) -> Value:
-    """Return a layer whose arrays are for the channels, the second axis of the tensor."""
-    if len(x.shape) > 1 and net.sample_axis(x, 1) == 0:
-        return net.add(layer, x.node, arrays=arrays).seen(x.view)
-    return net.add(layer, net.image(x).node, arrays=arrays)
-
-
-def _instance_norm(net: Network, call: Call) -> Value:
-    arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
-    plain = (arrays["weight"] == 1).all() and (arrays["bias"] == 0).all()
-    layer = InstanceNorm(eps=eps(call), affine=not plain)
-    return net.add(layer, net.image(call.value()).node, arrays={} if plain else arrays)
-
-
-def _group_norm(net: Network, call: Call) -> Value:
-    x, groups = net.image(call.value()), call.get("num_groups", 1)
-    arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
-    if call.opset < 21:  # one number for each group
-        arrays = {key: np.repeat(array, x.shape[1] // groups) for key, array in arrays.items()}
-    return net.add(GroupNorm(groups=groups, eps=eps(call)), x.node, arrays=arrays)
-
-
-def _over_last_axes(net: Network, call: Call) -> list[Value]:
-    x, axis = call.value(), call.axis(default=-1)
-    axes = range(axis, len(x.shape))
-    if any(0 in x.view.axes[i] for i in axes):
-        raise Unsupported("it is over the batch")
-    sizes = x.shape[axis:]
-    keys = ("weight", "bias") if call.op == "LayerNormalization" else ("weight",)
-    given = [call.constant(1 + i, key) if call.has(1 + i) else None for i, key in enumerate(keys)]
-    full = [np.full(sizes, i == 0, np.float32) if a is None else np.broadcast_to(a, sizes) for i, a in enumerate(given)]
-    statistics = _statistics(net, call, x, list(axes))
-    x, names = net.along(x, *axes)
-    order = np.argsort([_place(net, x, name) for name in names])
-    arrays = {key: np.ascontiguousarray(a.transpose(order)) for key, a in zip(keys, full, strict=True)}
-    cls = LayerNorm if call.op == "LayerNormalization" else RmsNorm
-    return [net.add(cls(axes=names, eps=eps(call)), x.node, arrays=arrays).seen(x.view), *statistics]
-
-
-def _statistics(net: Network, call: Call, x: Value, axes: list[int]) -> list[Value]:
-    """Return the mean and 1 / √(variance + eps), where they are read."""
-    if not any(call.readers.get(name) for name in call.outputs[1:]):
-        return []
-    mean = reduced(net, x, axes, "mean", True)
-    square = elementwise(net, merged(net, merge.Subtract, [x, mean]), Power(exponent=2.0))
-    variance = shifted(net, reduced(net, square, axes, "mean", True), np.array(eps(call)))
-    return [mean, elementwise(net, variance, Power(exponent=-0.5))]
-
-
-def _place(net: Network, x: Value, name: str) -> int:
-    return axes_of(net.node(x).shape).index(name)
-
-
-def _lrn(net: Network, call: Call) -> Value:
-    fields = {key: float(str(np.float32(call.get(key, value)))) for key, value in (("alpha", 1e-4), ("beta", 0.75))}
-    layer = LocalResponseNorm(size=call.get("size", 1), k=float(call.get("bias", 1.0)), **fields)
-    return net.add(layer, net.image(call.value()).node)
-
+from cnnspec.layers.geometry import MOST_SIZES, centred
+from cnnspec.layers.shape import Pad, Slice
 
 # The same numbers
 
@@ -313,103 +229,7 @@ def _without(x: Value, axis: int) -> Value:
     return x.seen(x.view._replace(axes=(*x.view.axes[:axis], *x.view.axes[axis + 1 :])))
 
 
-# Resizing
-
-
-def _depth_to_space(net: Network, call: Call) -> Value:
-    mode: Any = call.get("mode", "DCR").lower()
-    return net.add(DepthToSpace(block=call.get("blocksize", 1), mode=mode), net.image(call.value()).node)
-
-
-def _space_to_depth(net: Network, call: Call) -> Value:
-    mode: Any = call.get("mode", "DCR").lower()
-    return net.add(SpaceToDepth(block=call.get("blocksize", 1), mode=mode), net.image(call.value()).node)
-
-
-_COORDINATES = {
-    "half_pixel": "half_pixel",
-    "pytorch_half_pixel": "half_pixel",
-    "align_corners": "align_corners",
-    "asymmetric": "asymmetric",
-}
-
-
-def _resize(net: Network, call: Call) -> Value:
-    x = net.image(call.value())
-    rank = len(x.shape)
-    old = call.op == "Upsample" or call.opset < 11
-    scales = call.setting("scales", 1 if old else 2)
-    sizes = None if old else call.integers("sizes", 3)
-    call.refuse("antialias", "exclude_outside")
-    axes = [axis % rank for axis in call.get("axes", range(rank))]
-    mode = call.get("mode", "nearest")
-    coordinates = "asymmetric" if old else call.get("coordinate_transformation_mode", "half_pixel")
-    out: Any
-    if sizes:
-        policy = call.get("keep_aspect_ratio_policy", "stretch")
-        if policy != "stretch":
-            ratios = [size / x.shape[axis] for axis, size in zip(axes, sizes, strict=True)]
-            ratio = min(ratios) if policy == "not_larger" else max(ratios)
-            sizes = [int(x.shape[axis] * ratio + 0.5) for axis in axes]
-        full = dict(zip(axes, sizes, strict=True))
-        wanted = [full.get(axis, n) for axis, n in enumerate(x.shape)]
-        out = {"size": one_or_all(wanted[2:])}
-        unit = wanted[:2] == list(x.shape[:2])
-    else:
-        by_axis = dict(zip(axes, scales or (), strict=True))
-        factors = [float(by_axis.get(axis, 1.0)) for axis in range(rank)]
-        out = {"scale": one_or_all([_factor(n) for n in factors[2:]])}
-        unit = factors[:2] == [1.0, 1.0]
-        wholes = [(n * scale).is_integer() for n, scale in zip(x.shape[2:], factors[2:], strict=True)]
-        if coordinates == "align_corners" and not all(wholes):
-            raise Unsupported("`coordinate_transformation_mode` is align_corners, by a factor that gives no whole size")
-    if not unit:
-        raise Unsupported("it resizes the batch or the channels")
-    if coordinates not in _COORDINATES:
-        raise Unsupported(f"`coordinate_transformation_mode` is {coordinates}")
-    if coordinates == "pytorch_half_pixel" and 1 in (sizes or ()):
-        raise Unsupported("`coordinate_transformation_mode` is pytorch_half_pixel, to one element")
-    simple = _upsample(mode, coordinates, call, out.get("scale"), old)
-    if simple is not None:
-        return net.add(simple, x.node)
-    layer = Resize(
-        **out,
-        mode=cast(Any, {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "cubic": "cubic"}[mode]),
-        coordinates=cast(Any, _COORDINATES[coordinates]),
-        rounding=cast(Any, "floor" if old else call.get("nearest_mode", "round_prefer_floor")),
-        cubic_coeff=float(call.get("cubic_coeff_a", -0.75)),
-    )
-    return net.add(layer, x.node)
-
-
-def _factor(scale: float) -> float:
-    """Return the factor as it was meant: 0.6, not 0.6000000238."""
-    return float(str(np.float32(scale)))
-
-
-def _upsample(mode: str, coordinates: str, call: Call, scale: Any, old: bool) -> Layer | None:
-    """Return the layer for whole factors, whose nearest number is the same by every rule but those that round up."""
-    factors = [] if scale is None else list(scale) if isinstance(scale, tuple) else [scale]
-    if not factors or any(n < 1 or n != int(n) for n in factors):
-        return None
-    whole = one_or_all([int(n) for n in factors])
-    if mode == "nearest" and (
-        (coordinates == "asymmetric" and (old or call.get("nearest_mode", "round_prefer_floor") == "floor"))
-        or (coordinates in ("half_pixel", "pytorch_half_pixel") and "round" in call.get("nearest_mode", "round_"))
-    ):
-        return Upsample(scale=whole)
-    if mode == "linear" and coordinates in ("half_pixel", "pytorch_half_pixel"):
-        return Upsample(scale=whole, mode="linear")
-    return None
-
-
 OPERATORS: dict[str, Convert] = {
-    "BatchNormalization": _batch_norm,
-    "InstanceNormalization": _instance_norm,
-    "GroupNormalization": _group_norm,
-    "LayerNormalization": _over_last_axes,
-    "RMSNormalization": _over_last_axes,
-    "LRN": _lrn,
     "Identity": _same,
     "Cast": _same,
     "CastLike": _same,
@@ -425,8 +245,5 @@ OPERATORS: dict[str, Convert] = {
     "Gather": _gather,
     "Pad": _pad,
     "CenterCropPad": _centre_crop_pad,
-    "DepthToSpace": _depth_to_space,
-    "SpaceToDepth": _space_to_depth,
-    "Resize": _resize,
-    "Upsample": _resize,
 }
+"""The operators that move, cut and join."""

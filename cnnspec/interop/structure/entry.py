@@ -73,7 +73,7 @@ def entries_of(graph: Graph) -> tuple[Entry, ...]:
     """Return the layers of a graph as one list."""
     items = arrange(graph)
     named = set(graph.outputs) - {graph.nodes[-1].name}
-    named |= {item for item in _references(items)} | set(graph.shares) | set(graph.shares.values())
+    named |= set(_references(items)) | set(graph.shares) | set(graph.shares.values())
     named |= _oddly_named(items, Counter())
     return tuple(_listed(items, named, graph.shares, Counter(n for node in graph.nodes for n in node.inputs)))
 
@@ -136,7 +136,7 @@ def _with_sugar(
             break
         inner = _fields(node, named, {})
         main = LAYERS[node.kind].main
-        short = inner[main] if list(inner) == [main] else inner
+        short = inner[main] if main is not None and list(inner) == [main] else inner
         if field == "norm":
             if "bias" in found:  # it is false, which a norm implies
                 del found["bias"]
