@@ -17,6 +17,8 @@ LONGEST = 12
 """The longest sequence of entries that becomes a block."""
 MOST_PARAMS = 6
 """The most parameters of a block."""
+MOST_LISTS = 4
+"""The most lists of values of a repeat."""
 LEAST_LINES = 3
 """The fewest lines that a block has."""
 
@@ -183,6 +185,8 @@ def _one_repeat(entries: tuple[Entry, ...]) -> tuple[Entry, ...] | None:
                     parts = [entries[start + period * i : start + period * (i + 1)] for i in range(count)]
                     repeat = _repeat(parts)
                     saved = sum(e.lines for e in entries[start : start + period * count]) - repeat.lines
+                    if repeat.fields[0][0] == "each" and len(repeat.fields[0][1]) > MOST_LISTS:
+                        continue
                     enough = count > 2 or repeat.fields[0][0] == "times" or saved > 4
                     if enough and saved > 0 and (best is None or saved > best[0]):
                         best = (saved, start, start + period * count, repeat)

@@ -114,7 +114,7 @@ def _expression(name: str, values: list[Value], arriving: list[int], params: dic
                 return Reference(f"$(in * {factor})")
             if factor := _factor(arriving, values):
                 return Reference(f"$(in // {factor})")
-    base = NAMES.get(name, name)
+    base = NAMES.get(name, name.rstrip("0123456789") or name)
     new = base
     number = 2
     while new in params:
