@@ -147,6 +147,11 @@ class TestModel:
         builder.add("dense.weight", Relu(), ["dense"])
         assert export_onnx(builder.graph(), path).difference is not None
 
+    def test_an_output_called_like_an_input(self, path: Path) -> None:
+        text = "input: [3]\noutputs: {input: tanh1}\nlayers: [relu, tanh]\n"
+        with pytest.raises(ExportError, match="an input and an output are both called `input`"):
+            export_onnx(Source("s", text), path)
+
     def test_equal_networks_give_equal_files(self, path: Path, tmp_path: Path) -> None:
         export_onnx("lenet", path, "lenet")
         export_onnx("lenet", tmp_path / "again.onnx", "lenet")
