@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,57 +91,45 @@ def write_onnx(
     from cnnspec.interop.onnx_export import files, verification
     from cnnspec.interop.onnx_export.model import to_onnx
     from cnnspec.interop.onnx_export.precision import quantize
+    from cnnspec.interop.onnx_export.verification import Reference
 
     spec = spec_around(spec)
     graph, target = spec.graph, Path(path)
     check_memory(graph, max(BATCHES) if options.verify else 1, 4, execution.memory_limit)
     arrays = {name: a.astype("float32", copy=False) for name, a in weights_of(graph, weights, execution.seed).items()}
-    written = Rewritten(graph) if options.training else with_folded_affine_layers(without_identities(Rewritten(graph)))
-    arrays_written = arrays_of(written, arrays)
     preprocessing = spec.inputs if options.preprocess else None
-    form: dict[str, Any] = {
-        "opset": options.opset,
-        "training": options.training,
-        "preprocessing": preprocessing,
-        "metadata": metadata(spec, written, options.preprocess),
-    }
-    model = to_onnx(written.graph, arrays_written, **form)
-    exact = options.quantize is None and options.dtype == "float32"
-    difference = layers = rounding = None
+    written = Rewritten(graph) if options.training else with_folded_affine_layers(without_identities(Rewritten(graph)))
+    model = partial(
+        to_onnx,
+        written.graph,
+        arrays_of(written, arrays),
+        opset=options.opset,
+        training=options.training,
+        preprocessing=preprocessing,
+        metadata=metadata(spec, written, options.preprocess),
+    )
+    exact = model()
+    precision = options.quantize or options.dtype
     with atomic.folder_beside(target) as folder:
         final = folder / target.name
-        source = final if exact else folder / f"float32-{target.name}"
-        ready = files.write(model, source)
+        source = final if precision == "float32" else folder / f"float32-{target.name}"
+        ready = files.write(exact, source)
+        difference = layers = rounding = None
         if options.verify:
-            reference = verification.Reference(
-                graph, lambda: prepare(graph, execution, arrays), execution.seed, preprocessing
-            )
-            difference, layers = verification.verify(model, source, reference)
+            reference = Reference(graph, lambda: prepare(graph, execution, arrays), execution.seed, preprocessing)
+            difference, layers = verification.verify(exact, source, reference)
         if options.quantize:
             ready = quantize(source, final)
         elif options.dtype != "float32":
-            model = to_onnx(written.graph, arrays_written, options.dtype, **form)
-            ready = files.write(model, final)
-        if options.verify and not exact:
-            verification.check_format(final)
-            rounding = verification.measured(final, reference)
-            if options.dtype == "float16":
-                verification.check_range(reference)
-        about = _about(final, model.opset)
-        placed = [target.with_name(file.name) for file in ready]
-        for file, place in reversed([*zip(ready, placed, strict=True)]):
+            ready = files.write(model(options.dtype), final)
+        if options.verify and final != source:
+            rounding = verification.rounding(final, reference, options.dtype)
+        about = _about(final)
+        placed = tuple(target.with_name(file.name) for file in ready)
+        for file, place in [*zip(ready, placed, strict=True)][::-1]:  # the model last, which refers to the numbers
             atomic.move(file, place)
-    return Exported(
-        spec.name,
-        "onnx",
-        tuple(placed),
-        about,
-        verification.engine() if options.verify else None,
-        difference,
-        layers,
-        options.quantize or options.dtype,
-        rounding,
-    )
+    engine = verification.engine() if options.verify else None
+    return Exported(spec.name, "onnx", placed, about, engine, difference, layers, precision, rounding)
 
 
 def arrays_of(written: Rewritten, arrays: Arrays) -> Arrays:
@@ -172,12 +161,12 @@ def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _about(path: Path, opset: int) -> dict[str, Any]:
+def _about(path: Path) -> dict[str, Any]:
     import onnx
 
     proto = onnx.load(path, load_external_data=False)
     return {
-        "opset": opset,
+        "opset": next(each.version for each in proto.opset_import if not each.domain),
         "ir_version": proto.ir_version,
         "nodes": len(proto.graph.node),
         "initializers": len(proto.graph.initializer),

@@ -18,6 +18,7 @@ from cnnspec.interop.onnx_export import functions, norms, positions, rearranging
 from cnnspec.interop.onnx_export.emitter import BASELINE, Emit, Emitter
 from cnnspec.layers import Shape
 from cnnspec.version import __version__
+from cnnspec.wording import names
 
 BATCH = "batch"
 """The name of the free axis."""
@@ -82,9 +83,9 @@ def to_onnx(
         raise ExportError(f"the opset {opset} is not written: it is a number from {BASELINE} to {NEWEST}")
     missing = [f"`{node.name}` ({node.kind})" for node in graph.nodes if node.inputs and node.kind not in EMITTERS]
     if missing:
-        raise ExportError(
-            f"no operator of ONNX stands for {len(missing)} layers of other packages: {', '.join(missing)}"
-        )
+        raise ExportError(f"no operator of ONNX stands for layers of other packages: {', '.join(missing)}")
+    if both := [name for name in graph.output_names if name in graph.inputs and name not in graph.outputs]:
+        raise ExportError(f"an input and an output are both called {names(both)}, and ONNX has one name for each value")
     values = _value_names(graph, dtype)
     e = Emitter(np.dtype(dtype), arrays, opset, {*values.values(), *graph.output_names}, training)
     edge = helper.np_dtype_to_tensor_dtype(np.dtype("float32" if dtype == "float16" else dtype))
@@ -94,7 +95,7 @@ def to_onnx(
         if node.inputs:
             read = [values[name] for name in node.inputs]
             e.end(EMITTERS[node.kind](e, node, read, node.arrays), values[node.name])
-        elif (value := _prepared(e, node, values[node.name], (preprocessing or {}).get(node.name))) != node.name:
+        elif (value := _prepared(e, node, (preprocessing or {}).get(node.name))) != node.name:
             values[node.name] = value
             del named[node.name]
     for name, node in graph.output_nodes.items():
@@ -128,13 +129,16 @@ def to_onnx(
 
 
 def _value_names(graph: Graph, dtype: str) -> dict[str, str]:
-    """Return the name of each node's value: its own, but where an output has that name."""
-    taken = graph.output_nodes
-    names = {}
+    """Return the name of each node's value: its own, but where an output has that name.
+
+    The output is another node's, or in float16 a cast of this one's.
+    """
+    outputs = graph.output_nodes
+    found = {}
     for node in graph.nodes:
-        is_taken = node.name in taken and (taken[node.name] is not node or (dtype == "float16" and bool(node.inputs)))
-        names[node.name] = f"{node.name}/value" if is_taken else node.name
-    return names
+        is_taken = node.name in outputs and (outputs[node.name] is not node or dtype == "float16")
+        found[node.name] = f"{node.name}/value" if is_taken and node.inputs else node.name
+    return found
 
 
 def value_info(name: str, element: int, shape: Shape) -> onnx.ValueInfoProto:
@@ -142,13 +146,14 @@ def value_info(name: str, element: int, shape: Shape) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, element, [BATCH, *shape])
 
 
-def _prepared(e: Emitter, node: Node, x: str, settings: Input | None) -> str:
+def _prepared(e: Emitter, node: Node, settings: Input | None) -> str:
     """Append what is computed from an input before the first layer: (pixel · scale − mean) / std, and a cast."""
-    if e.dtype == np.float16:
-        x = e.add("Cast", [x], to=onnx.TensorProto.FLOAT16)
+    x = node.name
+    edge = np.float32 if e.dtype == np.float16 else e.dtype
     if settings is not None:
-        x = e.add("Mul", [x, e.constant(settings.scale)])
+        x = e.add("Mul", [x, e.constant(settings.scale, edge)])
         for op, numbers, neutral in (("Sub", settings.mean, 0), ("Div", settings.std, 1)):
             if any(number != neutral for number in numbers):
-                x = e.add(op, [x, e.constant(np.reshape(numbers, (-1, *[1] * (len(node.shape) - 1))))])
-    return x
+                shape = (-1, *[1] * (len(node.shape) - 1))
+                x = e.add(op, [x, e.constant(np.reshape(numbers, shape), edge)])
+    return e.add("Cast", [x], to=onnx.TensorProto.FLOAT16) if e.dtype == np.float16 else x

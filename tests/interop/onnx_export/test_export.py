@@ -147,6 +147,11 @@ class TestModel:
         builder.add("dense.weight", Relu(), ["dense"])
         assert export_onnx(builder.graph(), path).difference is not None
 
+    def test_an_output_called_like_an_input(self, path: Path) -> None:
+        text = "input: [3]\noutputs: {input: tanh1}\nlayers: [relu, tanh]\n"
+        with pytest.raises(ExportError, match="an input and an output are both called `input`"):
+            export_onnx(Source("s", text), path)
+
     def test_equal_networks_give_equal_files(self, path: Path, tmp_path: Path) -> None:
         export_onnx("lenet", path, "lenet")
         export_onnx("lenet", tmp_path / "again.onnx", "lenet")
@@ -245,6 +250,19 @@ class TestProofs:
         with pytest.raises(ExportError, match="is not valid ONNX"):
             export_onnx(cnnspec.loads(NORMED), path)
 
+    def test_shapes_that_onnx_infers_otherwise(self) -> None:
+        layers = "layers: [conv: {channels: 2, kernel: 3}, relu]\n"
+        larger, smaller = (cnnspec.loads(f"input: [1, {n}, 5]\n{layers}").graph for n in (6, 5))
+        written = model.to_onnx(larger, random_weights(larger))
+        message = r"the shape \['batch', 2, 4, 3\] of `conv1`, and the network has \['batch', 2, 3, 3\]"
+        with pytest.raises(ExportError, match=message):
+            verification.check_shapes(written, smaller)
+
+    def test_numbers_that_are_none(self, path: Path) -> None:
+        exported = export_onnx(Source("s", "input: [50]\nlayers: [log, abs]\n"), path)
+        assert exported.difference is not None
+        assert exported.difference.relative < 1e-6
+
     def test_outputs_that_are_swapped(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spec = cnnspec.loads("input: [3]\noutputs: {a: tanh1, b: exp1}\nlayers: [tanh, exp]\n")
         swapped = {"a": spec.graph.by_name["exp1"], "b": spec.graph.by_name["tanh1"]}
@@ -279,7 +297,7 @@ class TestProofs:
         assert exported.engine == f"onnx {onnx.__version__}'s reference evaluator"
         assert exported.difference is not None
         monkeypatch.setitem(model.EMITTERS, "sigmoid", functions.EMITTERS["tanh"])
-        with pytest.raises(ExportError, match="sigmoid1"):
+        with pytest.raises(ExportError, match=r"`sigmoid1` .*; the evaluator has faults of its own"):
             export_onnx("lenet", path, "lenet")
 
     def test_not_verified(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

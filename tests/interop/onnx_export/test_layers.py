@@ -52,7 +52,7 @@ def run(model: OnnxModel, x: Array) -> Array:
     return np.asarray(session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})[0])
 
 
-@pytest.mark.parametrize("opset", [None, BASELINE, 18, NEWEST])
+@pytest.mark.parametrize("opset", [None, BASELINE, NEWEST])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_numbers_and_shapes(case: Case, opset: int | None) -> None:
     graph = case.graph()
@@ -159,7 +159,7 @@ def test_layers_of_other_packages_are_listed_at_once() -> None:
     builder.add("odd1", Unknown(), [builder.input((3,)).name])
     builder.add("odd2", Unknown(), ["odd1"])
     with pytest.raises(
-        cnnspec.ExportError, match=r"2 layers of other packages: `odd1` \(unknown\), `odd2` \(unknown\)"
+        cnnspec.ExportError, match=r"for layers of other packages: `odd1` \(unknown\), `odd2` \(unknown\)"
     ):
         to_onnx(builder.graph(), {})
 
