@@ -227,6 +227,11 @@ def _matmul(net: Network, call: Call) -> Value:
             y = product(net, a, column)
             return y.seen(y.view._replace(axes=y.view.axes[:-1]))
         return product(net, a, net.transformed(weight, "transposed", lambda w: np.ascontiguousarray(w.T)))
+    if isinstance(b, Value) and not isinstance(a, Value):
+        # W · x is x · Wᵀ, with the last two axes of x exchanged before and after.
+        order = [*range(len(b.shape) - 2), len(b.shape) - 1, len(b.shape) - 2]
+        y = product(net, b.seen(b.view.transposed(order)), call.constant(0, "weight"))
+        return y.seen(y.view.transposed(order))
     x, y = call.value(0), call.value(1)
     ranks = [len(value.shape) - value.view.has_batch for value in (x, y)]
     if min(ranks) < 2 or x.view.has_batch != y.view.has_batch:

@@ -203,6 +203,8 @@ def _pad(net: Network, call: Call) -> Value:
 
 def _padded(net: Network, x: Value, sides: list[tuple[int, int]], mode: Any, value: float) -> Value:
     """Return a tensor with a border before and after each axis."""
+    if not math.isfinite(value):
+        raise Unsupported(f"the border is filled with {value}")
     padded = [axis for axis, side in enumerate(sides) if side != (0, 0)]
     if not padded:
         return x

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cnnspec
+from cnnspec.errors import ImportingError
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph
 from cnnspec.interop.onnx_export.files import write
@@ -32,18 +33,32 @@ def imported(tmp_path: Path, graph: Graph) -> OnnxNetwork:
     return import_onnx(path)
 
 
+IDENTITIES = {
+    "spatial-dropout-image", "spatial-dropout-vector", "stochastic-depth-image", "stochastic-depth-vector",
+    "flatten-vector", "dropout-image", "dropout-vector", "dropout-sequence", "dropout-volume", "pad-nothing",
+    "crop-whole", "channel-shuffle-each", "reshape-same", "permute-same",
+}  # fmt: skip
+"""Networks that compute nothing at inference, of which an ONNX model has no operation."""
+NOT_SAID = {
+    **dict.fromkeys(("avg-pool-ceil", "avg-pool-ceil-overhang", "avg-pool-dilated-ceil"), "is broadcast"),
+    **dict.fromkeys(("rms-norm-all", "rms-norm-positions", "rms-norm-outer"), "is broadcast"),
+    "max-pool-dilated-ceil": "filled with -inf",
+}
+"""Layers that ONNX has several operators for, of which one is no layer: factors by position, borders of -inf."""
 LAYERS = [case for case in CASES if not case.train]
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=[case.name for case in LAYERS])
 def test_a_network_of_the_conformance_table_comes_back(tmp_path: Path, case) -> None:
-    graph = case.spec().graph
+    graph = case.graph()
+    if case.name in IDENTITIES or case.name in NOT_SAID:
+        with pytest.raises(ImportingError, match=NOT_SAID.get(case.name, "no layers")):
+            imported(tmp_path, graph)
+        return
     found = imported(tmp_path, graph)
     assert found.difference is not None
-    assert found.spec.graph.output_nodes.keys()
-    assert [found.spec.graph.by_name[name].shape for name in found.spec.graph.outputs] == [
-        graph.by_name[name].shape for name in graph.outputs
-    ]
+    shapes = [[g.by_name[name].shape for name in g.outputs] for g in (found.spec.graph, graph)]
+    assert shapes[0] == shapes[1]
     assert cnnspec.loads(compact(found.spec)).graph.parameters.keys() == found.arrays.keys()
 
 
@@ -118,7 +133,10 @@ def test_a_function_of_several_operations_is_one_layer(tmp_path: Path, form: str
 
 
 def test_a_bias_that_is_added_is_the_bias_of_its_layer(tmp_path: Path) -> None:
-    text = "agraph (float[n, 4, 6, 6] x) => (y) { c = Conv(x, w) b = Add(c, v) f = Flatten(b) m = MatMul(f, u) y = Add(m, z) }"
+    text = (
+        "agraph (float[n, 4, 6, 6] x) => (y) { c = Conv(x, w) b = Add(c, v) f = Flatten(b) m = MatMul(f, u) "
+        "y = Add(m, z) }"
+    )
     constants = {"w": numbers(3, 4, 3, 3), "v": numbers(3, 1, 1), "u": numbers(48, 5), "z": numbers(5)}
     found = import_onnx(model(tmp_path, text, **constants))
     assert kinds(found) == ["conv", "flatten", "dense"]
@@ -136,7 +154,10 @@ def test_channels_last_costs_no_layer(tmp_path: Path) -> None:
 
 
 def test_weights_that_two_operations_read_are_shared(tmp_path: Path) -> None:
-    text = "agraph (float[n, 4, 6, 6] x) => (y) { a = Conv<pads = [1,1,1,1]>(x, w) r = Relu(a) y = Conv<pads = [1,1,1,1]>(r, w) }"
+    text = (
+        "agraph (float[n, 4, 6, 6] x) => (y) { a = Conv<pads = [1,1,1,1]>(x, w) r = Relu(a) "
+        "y = Conv<pads = [1,1,1,1]>(r, w) }"
+    )
     found = import_onnx(model(tmp_path, text, w=numbers(4, 4, 3, 3)))
     assert found.spec.graph.shares == {"conv2": "conv1"}
     assert trainable(found.spec.graph.nodes) == 144
@@ -153,9 +174,8 @@ def test_older_opsets_have_attributes_where_newer_ones_have_inputs(tmp_path: Pat
 
 
 def test_a_model_without_a_batch_computes_one_sample(tmp_path: Path) -> None:
-    path = model(tmp_path, "agraph (float[4, 6, 5] x) => (y) { a = Softmax<axis = 0>(x) y = Transpose<perm = [2, 0, 1]>(a) }")
+    text = "agraph (float[4, 6, 5] x) => (y) { a = Softmax<axis = 0>(x) y = Transpose<perm = [2, 0, 1]>(a) }"
+    path = model(tmp_path, text)
     found = import_onnx(path, batched=False)
     assert kinds(found) == ["softmax", "permute"]
     assert found.spec.graph.input.shape == (4, 6, 5)
-
-
