@@ -158,11 +158,11 @@ def _verification(found: Exported) -> list[str]:
     in_float32 = "" if found.rounding is None else "in float32, "
     compared = f"verified: {in_float32}{found.engine} computes what NumPy does for a batch of {batches}"
     lines = [f"{compared}: it differs by {found.difference} ({TOLERANCE:g} relative is allowed)"]
-    if found.layers is not None:
+    if found.refined is not None:
+        how, own = found.refined
         lines = [
-            f"{compared}, layer by layer: on the same inputs, a layer differs by at most {found.layers.relative:.2g} "
-            f"relative ({TOLERANCE:g} is allowed)",
-            f"these weights amplify rounding: the outputs differ by {found.difference}",
+            f"{compared}, {how}: it differs by {own} ({TOLERANCE:g} relative is allowed)",
+            f"these weights amplify rounding: in float32 the outputs differ by {found.difference}",
         ]
     if found.rounding is not None:
         lines.append(f"{found.precision}: its outputs differ by {found.rounding}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from cnnspec.diagnostics import Source
 from cnnspec.graph.graph import Graph
@@ -13,6 +13,13 @@ from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.comparison import BATCHES, TOLERANCE, Difference
 from cnnspec.language.load import spec_of
+
+
+class Refined(NamedTuple):
+    """A comparison without the rounding of earlier layers: each layer on the same inputs, or all in float64."""
+
+    how: Literal["layer by layer", "in float64"]
+    difference: Difference
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,9 @@ class Exported:
     """The library that ran the file for the comparison; None where it was not verified."""
     difference: Difference | None = None
     """The largest difference of its float32 form from the network's outputs; None where it was not verified."""
-    layers: Difference | None = None
-    """The largest difference of a layer by itself, on the same inputs, where the network amplifies rounding so much
-    that its outputs differ by more than the tolerance."""
+    refined: Refined | None = None
+    """The comparison that decided where the network amplifies rounding so much that its outputs differ by more than
+    the tolerance."""
     precision: str = "float32"
     """The data type of the numbers in the file."""
     rounding: Difference | None = None
@@ -47,7 +54,8 @@ class Exported:
         if self.difference is not None:
             verification = {"engine": self.engine, "batches": list(BATCHES), "tolerance": TOLERANCE}
             verification |= self.difference._asdict()
-            verification["layers"] = self.layers._asdict() if self.layers else None
+            refined = self.refined
+            verification["refined"] = {"how": refined.how, **refined.difference._asdict()} if refined else None
         return {
             "spec": self.spec,
             "format": self.format,

@@ -99,6 +99,20 @@ def test_a_file_that_computes_something_else(format: str, tmp_path: Path, monkey
     assert export_torch("lenet", tmp_path / "m", format, "lenet", verify=False).engine is None
 
 
+@FORMATS
+def test_rounding_that_the_network_amplifies_is_no_fault(format: str, tmp_path: Path) -> None:
+    """The iteration of 3.7 · x · (1 − x) is chaotic."""
+    step = "multiply: {x: [], rest: [conv: {channels: 1, kernel: 1, weight: -3.7, bias: 3.7}]}"
+    first = "  - conv: {channels: 1, kernel: 5}\n  - sigmoid\n"
+    text = f"input: [16, 12, 12]\nlayers:\n{first}  - repeat: {{times: 50, layers: [{step}]}}\n"
+    exported = export_torch(cnnspec.loads(text), tmp_path / "m", format)
+    assert exported.difference is not None
+    assert exported.difference.relative > 1e-4
+    assert exported.refined is not None
+    assert exported.refined.how == "in float64"
+    assert exported.refined.difference.relative < 1e-4
+
+
 def test_unknown_formats(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="as torchscript or pt2, not as 'caffe'"):
         export_torch("lenet", tmp_path / "m", "caffe")

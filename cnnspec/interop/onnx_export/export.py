@@ -114,10 +114,10 @@ def write_onnx(
         final = folder / target.name
         source = final if precision == "float32" else folder / f"float32-{target.name}"
         ready = files.write(exact, source)
-        difference = layers = rounding = None
+        difference = refined = rounding = None
         if options.verify:
             reference = Reference(graph, lambda: prepare(graph, execution, arrays), execution.seed, preprocessing)
-            difference, layers = verification.verify(exact, source, reference)
+            difference, refined = verification.verify(exact, source, reference)
         if options.quantize:
             ready = quantize(source, final)
         elif options.dtype != "float32":
@@ -129,7 +129,7 @@ def write_onnx(
         for file, place in [*zip(ready, placed, strict=True)][::-1]:  # the model last, which refers to the numbers
             atomic.move(file, place)
     engine = verification.engine() if options.verify else None
-    return Exported(spec.name, "onnx", placed, about, engine, difference, layers, precision, rounding)
+    return Exported(spec.name, "onnx", placed, about, engine, difference, refined, precision, rounding)
 
 
 def arrays_of(written: Rewritten, arrays: Arrays) -> Arrays:

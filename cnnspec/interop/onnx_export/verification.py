@@ -18,6 +18,7 @@ from cnnspec.errors import ExportError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
 from cnnspec.interop.comparison import BATCHES, TOLERANCE, Difference, difference, largest, worst
+from cnnspec.interop.exported import Refined
 from cnnspec.interop.onnx_export import files
 from cnnspec.interop.onnx_export.model import BATCH, OnnxModel, value_info
 from cnnspec.interop.requirements import is_installed
@@ -169,8 +170,8 @@ def _check_range(reference: Reference) -> None:
     reference.prepare().run_with_hook(reference.samples[-1].inputs, check)
 
 
-def verify(model: OnnxModel, path: Path, reference: Reference) -> tuple[Difference, Difference | None]:
-    """Return the largest difference of a written float32 model, and that of a layer by itself if it was needed.
+def verify(model: OnnxModel, path: Path, reference: Reference) -> tuple[Difference, Refined | None]:
+    """Return the largest difference of a written float32 model, and that of a layer by itself where it decides.
 
     Where the outputs differ by more than `TOLERANCE`, each layer is computed from the network's own values of its
     inputs: either a layer is wrong, and an ExportError names the first, or the network amplifies the rounding of one
@@ -189,7 +190,7 @@ def verify(model: OnnxModel, path: Path, reference: Reference) -> tuple[Differen
                 f"({reference.graph.by_name[node].kind}) differs by {own} on the same inputs, and the outputs by "
                 f"{found}; {TOLERANCE:g} relative is allowed{_hint()}"
             )
-    return found, worst(by_layer.values())
+    return found, Refined("layer by layer", worst(by_layer.values()))
 
 
 def layer_differences(model: OnnxModel, path: Path, reference: Reference) -> dict[str, Difference]:
