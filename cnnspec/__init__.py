@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cnnspec.graph.training import Train
     from cnnspec.interop.exported import Exported
     from cnnspec.interop.onnx_export.export import export_onnx
+    from cnnspec.interop.onnx_import.load import import_onnx
     from cnnspec.interop.torch_export import export_torch
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
@@ -55,6 +56,7 @@ _HOMES = {
     "DataError": "errors",
     "ExportError": "errors",
     "Exported": "interop.exported",
+    "import_onnx": "interop.onnx_import.load",
     "export_onnx": "interop.onnx_export.export",
     "export_torch": "interop.torch_export",
     "Dataset": "data",
@@ -69,7 +71,7 @@ _HOMES = {
 __all__ = [
     "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "ExportError", "Exported", "Graph",
     "InputError", "MemoryLimitError", "Model", "Report", "Result", "Source", "Spec", "SpecError", "Train",
-    "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx", "export_torch", "load", "loads",
+    "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx", "export_torch", "import_onnx", "load", "loads",
     "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 

@@ -12,7 +12,6 @@ from cnnspec import atomic
 from cnnspec.cli.common import ShapeType, error_line, format_option, painter, print_json, print_lines
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
-from cnnspec.interop.structure.text import compact
 from cnnspec.sizes import size_of
 from cnnspec.weights import files
 
@@ -52,15 +51,14 @@ def command(
     )
     for operation in found.missing:
         error_line(f"left out: {operation}")
-    text = compact(found.spec)
-    atomic.write(target, text.encode())
+    atomic.write(target, found.text.encode())
     files.write(weights, found.arrays, {"spec": found.spec.name, "source": model.name})
     if output_format == "json":
         print_json(_as_json(found, target, weights))
         return
     graph = found.spec.graph
     paint = painter(sys.stdout)
-    lines = len(text.splitlines())
+    lines = len(found.text.splitlines())
     print_lines(
         [
             f"{paint(found.spec.name, 'bold')}: {found.nodes:,} operations of {model} are {len(graph.nodes):,} layers, "

@@ -86,18 +86,16 @@ def shifted(net: Network, value: Value, term: Array) -> Value:
 
 def powered(net: Network, value: Value, exponent: Array) -> Value:
     """Return x^exponent of one number."""
-    number = _number(exponent)
-    if number is None:
+    if not exponent.size or not (exponent == exponent.ravel()[0]).all():
         raise Unsupported("its exponents differ by element")
-    return elementwise(net, value, Power(exponent=number))
+    return elementwise(net, value, Power(exponent=float(exponent.ravel()[0])))
 
 
 def _number(constant: Array) -> float | None:
-    """Return the number that all elements of a constant are."""
+    """Return the number that a constant is; a list of equal numbers is a list, which may be learned."""
     if not constant.size:
         raise Unsupported("it reads an empty constant")
-    flat = constant.ravel()
-    return float(flat[0]) if constant.size == 1 or (flat == flat[0]).all() else None
+    return float(constant.ravel()[0]) if constant.size == 1 else None
 
 
 def _is_sample(value: Value, constant: Array) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cnnspec.interop.importer.finish import finished
 from cnnspec.interop.onnx_export.verification import runner
 from cnnspec.interop.onnx_import.convert import Missing, convert
 from cnnspec.interop.onnx_import.read import read
+from cnnspec.interop.structure.text import compact
 from cnnspec.language.names import is_name
 from cnnspec.runtime.build import build
 
@@ -36,6 +38,11 @@ class OnnxNetwork:
     """The operations that are left out, of a partial import."""
     difference: Difference | None = None
     """The largest difference of the outputs on random inputs; None where it was not measured."""
+
+    @cached_property
+    def text(self) -> str:
+        """The text of the spec, with what repeats as blocks and repeats."""
+        return compact(self.spec)
 
 
 def import_onnx(

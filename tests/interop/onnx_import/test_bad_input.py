@@ -53,7 +53,7 @@ class TestFiles:
     def test_another_format(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "model.onnx"
         path.write_bytes(content)
-        with pytest.raises(ImportingError, match="not a complete ONNX file|not an ONNX model"):
+        with pytest.raises(ImportingError, match=r"not a complete ONNX file|not an ONNX model"):
             import_onnx(path)
 
     @pytest.mark.parametrize("place", ["../secret.bin", "/etc/hostname", "missing.bin"])
@@ -73,7 +73,7 @@ class TestFiles:
         model = onnx.load(path)
         model.opset_import[0].version = 999
         path.write_bytes(model.SerializeToString())
-        with pytest.raises(ImportingError, match="opset 999.*update onnx"):
+        with pytest.raises(ImportingError, match=r"opset 999.*update onnx"):
             import_onnx(path)
 
 
@@ -100,15 +100,15 @@ class TestOperations:
 
     def test_another_domain(self, tmp_path: Path) -> None:
         path = save(tmp_path, "agraph (float[n, 4] x) => (y) { y = com.example.Thing(x) }", domain="com.example")
-        with pytest.raises(ImportingError, match="its domain is com.example"):
+        with pytest.raises(ImportingError, match="its domain is com"):
             import_onnx(path)
 
     def test_control_flow(self, tmp_path: Path) -> None:
         text = (
-            "agraph (float[n, 4] x, bool b) => (y) { y = If(b) <then_branch = t () => (float[n, 4] z) { z = Relu(x) }, "
-            "else_branch = e () => (float[n, 4] z) { z = Neg(x) }> }"
+            "agraph (float[n, 4] x) => (y) { s = Abs(x) y = If(s) <"
+            "then_branch = t () => (float[n, 4] z) { z = Relu(x) }, else_branch = e () => (float[n, 4] z) { z = Neg(x) }> }"
         )
-        with pytest.raises(ImportingError, match="no axis for samples|control flow"):
+        with pytest.raises(ImportingError, match=r"\(If\): .*control flow"):
             import_onnx(save(tmp_path, text))
 
     def test_a_size_that_depends_on_the_input(self, tmp_path: Path) -> None:
