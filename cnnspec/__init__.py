@@ -16,13 +16,21 @@ from cnnspec.version import __version__ as __version__
 if TYPE_CHECKING:
     from cnnspec.data import DataError, Dataset
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
-    from cnnspec.errors import BackendError, ExportError, InputError, MemoryLimitError, TrainingError, WeightsError
+    from cnnspec.errors import (
+        BackendError,
+        ExportError,
+        ImportingError,
+        InputError,
+        MemoryLimitError,
+        TrainingError,
+        WeightsError,
+    )
     from cnnspec.graph.graph import Graph
     from cnnspec.graph.spec import Spec
     from cnnspec.graph.training import Train
     from cnnspec.interop.exported import Exported
     from cnnspec.interop.onnx_export.export import export_onnx
-    from cnnspec.interop.onnx_import.load import import_onnx
+    from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
     from cnnspec.interop.torch_export import export_torch
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
@@ -56,6 +64,8 @@ _HOMES = {
     "DataError": "errors",
     "ExportError": "errors",
     "Exported": "interop.exported",
+    "ImportingError": "errors",
+    "OnnxNetwork": "interop.onnx_import.load",
     "import_onnx": "interop.onnx_import.load",
     "export_onnx": "interop.onnx_export.export",
     "export_torch": "interop.torch_export",
@@ -70,9 +80,9 @@ _HOMES = {
 
 __all__ = [
     "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "ExportError", "Exported", "Graph",
-    "InputError", "MemoryLimitError", "Model", "Report", "Result", "Source", "Spec", "SpecError", "Train",
-    "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx", "export_torch", "import_onnx", "load", "loads",
-    "render", "to_torch", "train", "verify",
+    "ImportingError", "InputError", "MemoryLimitError", "Model", "OnnxNetwork", "Report", "Result", "Source",
+    "Spec", "SpecError", "Train", "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx",
+    "export_torch", "import_onnx", "load", "loads", "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 
 

@@ -22,7 +22,6 @@ from cnnspec.interop.importer.operations import (
     shifted,
 )
 from cnnspec.interop.onnx_import.call import Call, Result
-from cnnspec.interop.onnx_import.windows import corrects_overhang
 from cnnspec.layers import Layer, activation, function, merge
 from cnnspec.layers.norm import Scale
 
@@ -160,8 +159,7 @@ def _multiply(net: Network, call: Call) -> Value:
     values, constants = _split(call)
     total = merged(net, merge.Multiply, values) if len(values) > 1 else values[0]
     for constant in constants:
-        if not corrects_overhang(net.node(total), constant):
-            total = scaled(net, total, _decimals(constant))
+        total = scaled(net, total, _decimals(constant))
     return total
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from cnnspec.arrays import Array
-from cnnspec.graph.graph import Node
 from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import one_or_all, padding, product
 from cnnspec.interop.onnx_import.call import Call
@@ -114,18 +111,6 @@ def max_pool(net: Network, call: Call) -> Value:
 def avg_pool(net: Network, call: Call) -> Value:
     """Return an average pool."""
     return _pool(net, call, AvgPool, count_padding=bool(call.get("count_include_pad", 0)))
-
-
-def corrects_overhang(node: Node, factor: Array) -> bool:
-    """Whether a factor takes back that ONNX counts what ceil rounding reaches, as avg_pool does not."""
-    layer: Any = node.layer
-    if node.kind != "avg_pool" or not layer.count_padding or not any(w.extra for w in node.windows):
-        return False
-    sizes = zip(node.windows, node.in_shapes[0][1:], strict=True)
-    expected = reduce(
-        np.multiply.outer, [np.array([w.kernel / w.counted(i, n, True) for i in range(w.out)]) for w, n in sizes]
-    )
-    return factor.shape == expected.shape and np.allclose(factor, expected, rtol=1e-6)
 
 
 def lp_pool(net: Network, call: Call) -> Value:

@@ -106,7 +106,8 @@ class TestOperations:
     def test_control_flow(self, tmp_path: Path) -> None:
         text = (
             "agraph (float[n, 4] x) => (y) { s = Abs(x) y = If(s) <"
-            "then_branch = t () => (float[n, 4] z) { z = Relu(x) }, else_branch = e () => (float[n, 4] z) { z = Neg(x) }> }"
+            "then_branch = t () => (float[n, 4] z) { z = Relu(x) }, "
+            "else_branch = e () => (float[n, 4] z) { z = Neg(x) }> }"
         )
         with pytest.raises(ImportingError, match=r"\(If\): .*control flow"):
             import_onnx(save(tmp_path, text))

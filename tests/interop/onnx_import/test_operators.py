@@ -40,6 +40,7 @@ IDENTITIES = {
 }  # fmt: skip
 """Networks that compute nothing at inference, of which an ONNX model has no operation."""
 NOT_SAID = {
+    **dict.fromkeys(("avg-pool-ceil", "avg-pool-ceil-overhang", "avg-pool-dilated-ceil"), "is broadcast"),
     **dict.fromkeys(("rms-norm-all", "rms-norm-positions", "rms-norm-outer"), "is broadcast"),
     "max-pool-dilated-ceil": "filled with -inf",
 }
