@@ -67,7 +67,10 @@ class Call:
 
     def axis(self, attribute: str = "axis", default: int = 1) -> int:
         """Return an axis of the first input, counted from its beginning."""
-        return int(self.get(attribute, default)) % len(self.value().shape)
+        axis, rank = int(self.get(attribute, default)), len(self.value().shape)
+        if not -rank <= axis < rank:
+            raise Unsupported(f"`{attribute}` is {axis}, and its input has {rank} axes")
+        return axis % rank
 
     def refuse(self, *attributes: str) -> None:
         """Raise Unsupported where one of these attributes is set."""

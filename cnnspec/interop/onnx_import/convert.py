@@ -114,7 +114,10 @@ class _Conversion:
         self.readers.update(info.name for info in self.graph.output)
 
     def _array(self, tensor: Any) -> Array:
-        array: Array = self.onnx.numpy_helper.to_array(tensor)
+        try:
+            array: Array = self.onnx.numpy_helper.to_array(tensor)
+        except (TypeError, ValueError) as error:
+            raise ImportingError(f"the constant `{tensor.name}` of the model is not valid: {error}") from None
         return array.astype(np.float32) if array.dtype.name in ("float16", "bfloat16") else array
 
     def _shape(self, info: Any, sizes: dict[str, Sequence[int]]) -> tuple[int, ...]:
@@ -214,7 +217,12 @@ class _Conversion:
         if call.op not in OPERATORS:
             raise Unsupported("no layer stands for it")
         self.network.hint = node.name
-        result = OPERATORS[call.op](self.network, call)
+        try:
+            result = OPERATORS[call.op](self.network, call)
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            # Of a model whose attributes or constants are not what the operator takes.
+            first = str(error).strip().splitlines()
+            raise Unsupported(f"it is not valid: {first[0] if first else type(error).__name__}") from error
         return [result] if isinstance(result, Value | np.ndarray) else list(result)
 
     def _attribute(self, attribute: Any) -> Any:

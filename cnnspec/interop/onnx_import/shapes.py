@@ -106,13 +106,12 @@ def _cut(net: Network, x: Value, axis: int, first: int, end: int, step: int = 1)
         raise Unsupported("it cuts the batch")
     if end <= first:
         raise Unsupported("nothing is left")
+    if len(x.view.factors) != 1 + len(net.node(x).shape):
+        x = net.plain_like(x)
     x, (name,) = net.along(x, axis)
     rest = () if step == 1 else (step,)
     result = net.add(Slice(**{name: (first, end, *rest)}), x.node)
-    view = x.view
-    if result.view.axes != net.value(net.node(x)).view.axes or len(view.factors) != len(result.view.factors):
-        return _cut(net, net.plain(x), axis, first, end, step)
-    return result.seen(result.view._replace(axes=view.axes))
+    return result.seen(result.view._replace(axes=x.view.axes))
 
 
 def _slice(net: Network, call: Call) -> Value:

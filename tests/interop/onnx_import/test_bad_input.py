@@ -161,3 +161,26 @@ class TestFilesThatAreWritten:
         path.write_bytes(model.SerializeToString())
         assert run(path).exit_code == 0
         assert cnnspec.load(tmp_path / "2 nets!.yaml").name == "model_2_nets_"
+
+
+class TestModelsThatAreNotValid:
+    """What ONNX's own checker would refuse is an error of ours too, and never a traceback."""
+
+    def test_a_constant_with_too_few_numbers(self, tmp_path: Path) -> None:
+        path = save(tmp_path, SMALL, w=WEIGHT)
+        model = onnx.load(path)
+        model.graph.initializer[0].dims[0] = 5
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ImportingError, match="the constant `w` of the model is not valid"):
+            import_onnx(path)
+
+    @pytest.mark.parametrize(
+        "node",
+        ["Conv<strides = [0, 1]>(x, w)", "Conv<pads = [1, 1, 1]>(x, w)", "Conv(x, u)", "Transpose<perm = [0, 9]>(x)",
+         "Concat<axis = 1>(x, nothing)", "MaxPool(x)", "Slice(x, w, w)", "Gemm(w, x)", "Resize(x)", "Split<axis = 7>(x)",
+         "Reshape(x, w)", "BatchNormalization(x, w, w, w, w)", "Squeeze<axes = [2]>(x)", "Pad(x, w)"],
+    )  # fmt: skip
+    def test_an_operation_that_is_not_valid(self, tmp_path: Path, node: str) -> None:
+        text = f"agraph (float[n, 4, 6, 6] x) => (y) {{ y = {node} }}"
+        with pytest.raises(ImportingError, match=r"`.*` has 1 operation without counterpart"):
+            import_onnx(save(tmp_path, text, w=WEIGHT, u=np.ones((3, 5, 3, 3), np.float32)))
