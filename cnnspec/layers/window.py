@@ -69,7 +69,7 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
 
     `rank` is the number of spatial axes; sizes that are written for another number are not compared.
     """
-    if not _pads_its_input(type(layer)):
+    if not _pads(type(layer)):
         return None
     padding: Any = getattr(layer, "padding")  # noqa: B009
     if not isinstance(padding, Total):
@@ -81,10 +81,16 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
         return None
     spans = [effective_kernel(k, d) for k, d in zip(kernel, dilation, strict=True)]
     axes = [*zip(spans, pads, strict=True)]
-    if not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
+    if (extra := getattr(layer, "output_padding", None)) is not None:  # a transposed convolution
+        strides, added = (along_axes(sizes, rank, "stride") for sizes in (getattr(layer, "stride", 1), extra))
+        if not any(pads) or any(k - 2 * p + e != s for (k, p), e, s in zip(axes, added, strides, strict=True)):
+            return None  # that many on each side would not give n·s
+        same = not any(added)
+    elif not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
         return None
+    else:
+        same = all(2 * p == k - 1 for k, p in axes)
     written = str(pads[0]) if len(set(pads)) == 1 else str(list(pads))
-    same = all(2 * p == k - 1 for k, p in axes)
     sides = Pads(tuple(split_total(p) for p in pads)).by_side()
     listed = [f"{n} {_WHERE[side]}" for side, n in sides.items()]
     message = f"`padding: {written}` is {', '.join(listed[:-1])} and {listed[-1]}"
@@ -101,5 +107,5 @@ _WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left",
 
 
 @cache  # pydantic makes the look-up of fields slower than a whole shape rule
-def _pads_its_input(cls: type[Layer]) -> bool:
-    return {"padding", "kernel"} <= cls.model_fields.keys() and cls.kind != "conv_transpose"
+def _pads(cls: type[Layer]) -> bool:
+    return {"padding", "kernel"} <= cls.model_fields.keys()
