@@ -110,6 +110,8 @@ def _padding_hint(word: str) -> str:
     """Return what to write instead of a word that is not one of `AUTO`."""
     if word == "SAME":
         return "TensorFlow's SAME is `same_upper`; `same` is a total of k − 1"
+    if word.casefold() == "causal":
+        return "`{left: …}` pads a sequence at its beginning alone: (kernel − 1) · dilation elements are causal"
     if word.casefold() in AUTO:
         return f"did you mean `{word.casefold()}`?"
     return f"without quotes: `{word}`" if word.isdecimal() else ""

@@ -48,10 +48,12 @@ def _usual(shapes: Iterable[Shape]) -> Shape:
 
 def _differences(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
     if len(a) != len(b):
+        if merge.broadcasts and 1 in (len(a), len(b)):
+            return (f"channels: {a[0]} and {b[0]}",)
         return (f"one is {a_noun(a)}, the other {a_noun(b)}",)
     names = axes_of(a) if len(a) > 1 else ("length",)
     axes = [*zip(names, a, b, strict=True)][1 if merge.joins_channels else 0 :]
-    return tuple(f"{name}: {m} and {n}" for name, m, n in axes if m != n)
+    return tuple(f"{name}: {m} and {n}" for name, m, n in axes if m != n and not (merge.broadcasts and 1 in (m, n)))
 
 
 def _remedies(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
@@ -62,6 +64,8 @@ def _remedies(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
         return ("flatten both branches or neither",)
     if len(a) == 1:
         return (f"a `dense: {a[0]}` at the end of that branch",)
+    if merge.broadcasts:  # what is repeated is as good as alike
+        a, b = (tuple(n if m == 1 else m for m, n in zip(x, y, strict=True)) for x, y in ((a, b), (b, a)))
     widen = f"channels: {a[0]}, kernel: 1" if a[0] != b[0] and not merge.joins_channels else ""
     conv = f"`conv: {{{widen}}}`"
     if a[1:] == b[1:]:
