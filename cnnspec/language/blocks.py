@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnspec.diagnostics import Label, Span
 from cnnspec.language.entry import Entry
-from cnnspec.language.expressions import UNRESOLVED, mentions_arriving
+from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_name, with_article
@@ -106,11 +106,11 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
         if isinstance(item.value, str) and item.value in TYPES:
             params[name] = Param(item.value, _REQUIRED, span)
             continue
-        arriving = isinstance(item.value, str) and mentions_arriving(item.value)
+        is_late = isinstance(item.value, str) and mentions_arriving(item.value)
         try:
-            default = scope.replace(arriving=UNRESOLVED if arriving else None).value(item)
+            default = scope.replace(arriving=arriving(None) if is_late else None).value(item)
         except InvalidValue:
-            default = item if arriving else UNRESOLVED
+            default = item if is_late else UNRESOLVED
         if default is None or isinstance(default, dict):
             message = f"`{name}` takes a type ({', '.join(TYPES)}) or a default, not {describe(default)}"
             scope.error("wrong-type", message, item.span)

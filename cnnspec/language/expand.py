@@ -12,7 +12,7 @@ from cnnspec.language.blocks import Block, arguments
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry, read_entry
-from cnnspec.language.expressions import UNRESOLVED
+from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
 from cnnspec.language.layer_placer import LIKE, SHARE, LayerPlacer
@@ -87,10 +87,10 @@ class Expansion:
         return current
 
     def _at(self, scope: Scope, current: Output) -> Scope:
-        """Return the scope with the channels that arrive, where the spec asks for them."""
+        """Return the scope with the channels and the sizes that arrive, where the spec asks for them."""
         if not self.document.uses_arriving:
             return scope
-        return scope.replace(arriving=UNRESOLVED if current.shape is None else current.shape[0])
+        return scope.replace(arriving=arriving(current.shape))
 
     def _item(self, item: YamlNode, scope: Scope, current: Output) -> Output:
         """Expand one item of a list: a layer, a merge, a block or a repeat."""

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cnnspec.layers import Shape
+from cnnspec.layers.geometry import AXES
 from cnnspec.wording import describe, quoted
 
 Values = Mapping[str, Any]
@@ -15,6 +17,8 @@ LONGEST = 1_000
 
 ARRIVING = "in"
 """The name that stands for the number of channels that arrive where it is written."""
+ARRIVING_SIZES = ("length", "depth", "height", "width")
+"""The names that stand for the spatial sizes that arrive, where no parameter is called so."""
 
 UNRESOLVED: Any = object()
 """Stands for a value that an error hides, which is reported."""
@@ -46,12 +50,20 @@ def has_reference(text: str) -> bool:
     return "$" in text
 
 
-_ARRIVING = re.compile(rf"\${ARRIVING}\b|\$\([^$]*\b{ARRIVING}\b")
+_WORDS = "|".join((ARRIVING, *ARRIVING_SIZES))
+_ARRIVING = re.compile(rf"\$(?:{_WORDS})\b|\$\([^$]*\b(?:{_WORDS})\b")
 
 
 def mentions_arriving(text: str) -> bool:
-    """Return whether a text may refer to `$in`."""
+    """Return whether a text may refer to `$in`, or to a size that arrives."""
     return _ARRIVING.search(text) is not None
+
+
+def arriving(shape: Shape | None) -> Values:
+    """Return the values of `$in` and of the sizes, where this shape arrives; UNRESOLVED where an error hides it."""
+    if shape is None:
+        return dict.fromkeys((ARRIVING, *ARRIVING_SIZES), UNRESOLVED)
+    return {ARRIVING: shape[0], **dict(zip(AXES.get(len(shape) - 1, ()), shape[1:], strict=False))}
 
 
 def evaluate(text: str, values: Values) -> Any:

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 
 from cnnspec.diagnostics import Diagnostic, Label, Severity, Span
 from cnnspec.language.collector import DiagnosticCollector
-from cnnspec.language.expressions import ARRIVING, ExpressionError, UnresolvedValue, evaluate, has_reference
+from cnnspec.language.expressions import (
+    ARRIVING,
+    ARRIVING_SIZES,
+    ExpressionError,
+    UnresolvedValue,
+    evaluate,
+    has_reference,
+)
 from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
@@ -47,8 +54,8 @@ class Scope:
     """Whether it is that of a branch of a merge."""
     prefix: str = ""
     """The prefix of the names of layers, `stage2.`."""
-    arriving: Any = None
-    """The value of `$in`: the channels that arrive here, UNRESOLVED where an error hides them, None outside layers."""
+    arriving: Mapping[str, Any] | None = None
+    """The values of `$in` and of the sizes that arrive here; None outside of layers."""
     shared: SharedBlock | None = None
     """The use of a block around it that shares weights, if there is one."""
     inserted: ValueCounter = field(default_factory=ValueCounter)
@@ -114,11 +121,15 @@ class Scope:
 
     @property
     def _all_values(self) -> Mapping[str, Any]:
-        return self.values if self.arriving is None else {**self.values, ARRIVING: self.arriving}
+        return self.values if self.arriving is None else {**self.arriving, **self.values}
 
     def _known(self, name: str) -> str:
         if name == ARRIVING:
             return f"`${ARRIVING}` is the number of channels that arrive at a layer, and is there in `layers:` alone"
+        if name in ARRIVING_SIZES and self.arriving is None:
+            return f"`${name}` is the {name} that arrives at a layer, and is there in `layers:` alone"
+        if name in ARRIVING_SIZES:
+            return f"`${name}` is the {name} that arrives at a layer, and nothing that has one arrives here"
         near = nearest(name, self._all_values)
         if near:
             return f"did you mean `${near}`?"
