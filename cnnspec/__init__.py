@@ -16,10 +16,22 @@ from cnnspec.version import __version__ as __version__
 if TYPE_CHECKING:
     from cnnspec.data import DataError, Dataset
     from cnnspec.diagnostics import Diagnostic, Source, SpecError
-    from cnnspec.errors import BackendError, InputError, MemoryLimitError, TrainingError, WeightsError
+    from cnnspec.errors import (
+        BackendError,
+        ExportError,
+        ImportingError,
+        InputError,
+        MemoryLimitError,
+        TrainingError,
+        WeightsError,
+    )
     from cnnspec.graph.graph import Graph
     from cnnspec.graph.spec import Spec
     from cnnspec.graph.training import Train
+    from cnnspec.interop.exported import Exported
+    from cnnspec.interop.onnx_export.export import export_onnx
+    from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
+    from cnnspec.interop.torch_export import export_torch
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
     from cnnspec.runtime.build import build, to_torch
@@ -50,6 +62,13 @@ _HOMES = {
     "verify": "testing.verification",
     "render": "language.render",
     "DataError": "errors",
+    "ExportError": "errors",
+    "Exported": "interop.exported",
+    "ImportingError": "errors",
+    "OnnxNetwork": "interop.onnx_import.load",
+    "import_onnx": "interop.onnx_import.load",
+    "export_onnx": "interop.onnx_export.export",
+    "export_torch": "interop.torch_export",
     "Dataset": "data",
     "Evaluation": "training.evaluation",
     "MemoryLimitError": "errors",
@@ -60,9 +79,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "Graph", "InputError", "MemoryLimitError",
-    "Model", "Report", "Result", "Source", "Spec", "SpecError", "Train", "TrainingError", "WeightsError",
-    "build", "check", "evaluate", "load", "loads", "render", "to_torch", "train", "verify",
+    "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "ExportError", "Exported", "Graph",
+    "ImportingError", "InputError", "MemoryLimitError", "Model", "OnnxNetwork", "Report", "Result", "Source",
+    "Spec", "SpecError", "Train", "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx",
+    "export_torch", "import_onnx", "load", "loads", "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 
 

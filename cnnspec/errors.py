@@ -29,3 +29,11 @@ class TrainingError(CnnspecError, RuntimeError):
 
 class MemoryLimitError(CnnspecError, MemoryError):
     """A network that would take more memory than the limit; the message has the figures."""
+
+
+class ImportingError(CnnspecError, ValueError):
+    """A model of another format that cannot be read, or that has operations without counterpart."""
+
+
+class ExportError(CnnspecError):
+    """A network that another format cannot hold, or whose exported form computes something else."""

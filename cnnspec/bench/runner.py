@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -70,10 +69,3 @@ class Runner(ABC):
     @abstractmethod
     def step(self, x: Array, target: Array) -> float:
         """Make one step of the optimizer, and return the loss before it."""
-
-
-def require(*modules: str, extra: str) -> None:
-    """Raise BackendError where one of the modules is not installed."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise BackendError(f'{" and ".join(missing)} is not installed: pip install "cnnspec[{extra}]"')

@@ -11,9 +11,10 @@ import numpy as np
 from cnnspec import rng
 from cnnspec.arrays import Array
 from cnnspec.bench.options import ONNXRUNTIME, TORCH_COMPILE, TORCH_EAGER, Network, Peer, Workload
-from cnnspec.bench.runner import Call, Runner, require
+from cnnspec.bench.runner import Call, Runner
 from cnnspec.errors import BackendError
 from cnnspec.graph.training import Constant
+from cnnspec.interop.requirements import require
 from cnnspec.runtime.backend import find
 from cnnspec.runtime.build import prepare
 from cnnspec.runtime.model import PlanStep
@@ -69,10 +70,10 @@ class OnnxRunner(Runner):
             raise BackendError(f"it computes in float32 alone here, not in {network.dtype}")
         import onnxruntime
 
-        from cnnspec.bench.onnx_model import to_onnx
+        from cnnspec.interop.onnx_export.model import to_onnx
 
         self.version = f"onnxruntime {onnxruntime.__version__}"
-        self.onnx = to_onnx(network.graph, network.arrays, network.dtype).SerializeToString()
+        self.onnx = to_onnx(network.graph, network.arrays, network.dtype).proto().SerializeToString()
         self.sessions: dict[int, Any] = {}
 
     def _session(self, batch: int) -> Any:
@@ -80,7 +81,7 @@ class OnnxRunner(Runner):
         if batch not in self.sessions:
             import onnxruntime
 
-            from cnnspec.bench.onnx_model import BATCH
+            from cnnspec.interop.onnx_export.model import BATCH
 
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = self.network.threads

@@ -73,6 +73,12 @@ def _matmul(node: Node, own: Parameters) -> nn.Module:
     return Apply(lambda *xs: torch.matmul(*(x.reshape(len(x), *[1] * (rank - x.ndim), *x.shape[1:]) for x in xs)))
 
 
+def _concat(node: Node, own: Parameters) -> nn.Module:
+    layer: Any = node.layer
+    axis = 1 + layer.position(node.shape)
+    return Apply(lambda *xs: torch.cat(xs, axis))
+
+
 MODULES: dict[str, Make] = {
     "relu": plain(nn.ReLU),
     "relu6": plain(nn.ReLU6),
@@ -109,6 +115,6 @@ MODULES: dict[str, Make] = {
     "minimum": _broadcast(torch.minimum),
     "mean": _mean,
     "matmul": _matmul,
-    "concat": plain(lambda: Apply(lambda *xs: torch.cat(xs, 1))),
+    "concat": _concat,
 }
 """A module for each kind of activation and merge, of its node and its parameters by key."""

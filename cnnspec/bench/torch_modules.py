@@ -22,6 +22,7 @@ from cnnspec.bench.torch_parts import (
     OverAxes,
     Parameters,
     Scale,
+    Shift,
     StochasticDepth,
     bordered,
     by_rank,
@@ -162,8 +163,8 @@ def _crop(node: Node, own: Parameters) -> nn.Module:
 
 def _slice(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
-    first, end = layer.channels
-    return Apply(lambda x: x[:, first:end])
+    parts = layer.parts(node.in_shapes[0])
+    return Apply(lambda x: x[:, *parts])
 
 
 # Everything else
@@ -224,6 +225,19 @@ def _scale(node: Node, own: Parameters) -> nn.Module:
     return Scale(own["weight"], len(node.shape)) if own else Apply(lambda x: x * value)
 
 
+def _shift(node: Node, own: Parameters) -> nn.Module:
+    layer: Any = node.layer
+    value = layer.value
+    return Shift(own["bias"], len(node.shape)) if own else Apply(lambda x: x + value)
+
+
+def _reduce(node: Node, own: Parameters) -> nn.Module:
+    layer: Any = node.layer
+    axes = [1 + axis for axis in layer.positions(node.in_shapes[0])]
+    function: Any = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}[layer.mode]
+    return Apply(lambda x: function(x, axes, keepdim=True))
+
+
 def _upsample(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
     mode = "nearest" if layer.mode == "nearest" else ("linear", "bilinear", "trilinear")[len(node.shape) - 2]
@@ -261,6 +275,8 @@ MODULES: dict[str, Callable[[Node, Parameters], nn.Module]] = {
     "channel_shuffle": with_field(nn.ChannelShuffle, "groups"),
     "slice": _slice,
     "scale": _scale,
+    "shift": _shift,
+    "reduce": _reduce,
     **torch_functions.MODULES,
 }
 """A module for each kind of layer, of its node and its parameters by key."""

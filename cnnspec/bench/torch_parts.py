@@ -42,6 +42,19 @@ class Scale(nn.Module):
         return x * self.weight.view(self.shape)
 
 
+class Shift(nn.Module):
+    """Each channel plus a learned number."""
+
+    def __init__(self, bias: nn.Parameter, rank: int) -> None:
+        super().__init__()
+        self.bias = bias
+        self.shape = (-1, *[1] * (rank - 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [n, c, ...] -> y [n, c, ...]."""
+        return x + self.bias.view(self.shape)
+
+
 class OverAxes(nn.Module):
     """A module over the last axes, applied to others."""
 

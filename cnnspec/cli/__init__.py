@@ -19,6 +19,8 @@ COMMANDS = {
     "evaluate": "Evaluate weights on a dataset.",
     "test": "Run the examples of a spec on every installed backend.",
     "weights": "Convert and inspect weights.",
+    "import": "Write the network of an ONNX model as a spec.",
+    "export": "Write the network of a spec in another format, such as ONNX.",
     "verify": "Compare the backends on a spec, layer by layer.",
     "bench": "Measure a spec on the backends, beside PyTorch and ONNX Runtime.",
     "render": "Print a spec with everything expanded.",
@@ -28,6 +30,9 @@ COMMANDS = {
     "specs": "List the bundled specs.",
     "backends": "List the backends, their devices and data types.",
 }
+
+MODULES = {"import": "import_"}
+"""The module of a command whose name is a word of Python's own."""
 
 
 class LazyGroup(click.Group):
@@ -48,7 +53,7 @@ class LazyGroup(click.Group):
         """Return the command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"cnnspec.cli.{cmd_name}").command
+        command: click.Command = import_module(f"cnnspec.cli.{MODULES.get(cmd_name, cmd_name)}").command
         return command
 
     def resolve_command(

@@ -84,7 +84,10 @@ class _Arrangement:
         self.choices: list[bool] = []
         self.items: list[Item] = []
         self.start = graph.inputs[0]
-        self.readers = Counter(name for node in graph.nodes for name in node.inputs)
+        self.readers: dict[str, set[str]] = {node.name: set() for node in graph.nodes}
+        for node in graph.nodes:
+            for name in node.inputs:
+                self.readers[name].add(node.name)
         self.later_ends = Counter(name for node in graph.nodes if _is_merge(node) for name in node.inputs)
         """How often branches of the merges that are still to come end in a node."""
         layers = [node for node in graph.nodes if node.inputs]
@@ -121,7 +124,7 @@ class _Arrangement:
         for i in range(len(node.inputs) - 1, -1, -1):
             end, length = node.inputs[i], 0
             if self.output(len(self.items)) == end:
-                length = self.needed(node.inputs[:i]) or (self.natural(starts) if i == 0 else 0)
+                length = self.needed(node.inputs[:i]) or (self.natural(starts, node.name) if i == 0 else 0)
             chain = self.items[len(self.items) - length :]
             del self.items[len(self.items) - length :]
             chains.insert(0, chain)
@@ -159,11 +162,13 @@ class _Arrangement:
         self.choices.append(made < len(self.given) and self.given[made])
         return self.choices[-1]
 
-    def natural(self, starts: list[str]) -> int:
+    def natural(self, starts: list[str], merge: str) -> int:
         """Return how many of the last items lead from where another branch starts to their end, and nowhere else."""
+        inside = {merge}
         for length, item in enumerate(reversed(self.items), 1):
-            if self.readers[item.node.name] != 1 or not _takes_input(item):
+            if not _takes_input(item) or not self.readers[item.node.name] <= inside:
                 return 0
+            inside |= {name for name, is_reference in _in_order([item]) if not is_reference}
             if item.reads in starts:
                 return length
         return 0

@@ -115,8 +115,14 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
             message = f"`{name}` takes a type ({', '.join(TYPES)}) or a default, not {describe(default)}"
             scope.error("wrong-type", message, item.span)
             default = UNRESOLVED
-        params[name] = Param(type_name(default), default, span)
+        params[name] = Param(_type_of_default(default), default, span)
     return params
+
+
+def _type_of_default(default: Any) -> str | None:
+    """Return the type of a parameter with a default: a whole number may be the size along every axis."""
+    type_ = type_name(default)
+    return "size" if type_ == "int" else type_
 
 
 def arguments(block: Block, entry: Entry) -> dict[str, Any]:

@@ -18,8 +18,12 @@ TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "text": (str,),
     "list": (list,),
+    "size": (int, list),
 }
-"""The types of parameters by the names that blocks declare them with; a whole number will do as a float."""
+"""The types of parameters by the names that blocks declare them with; a whole number will do as a float.
+
+A size is one number for every axis, or a list with one for each, whose items the layer checks.
+"""
 
 
 def read_params(scope: Scope, chain: list[YamlNode], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +126,8 @@ def type_name(value: Any) -> str | None:
 
 def with_article(type_: str | None) -> str:
     """Return the name of a type as messages write it."""
-    return {"int": "an int", "float": "a float", "bool": "true or false", "list": "a list"}.get(type_ or "", str(type_))
+    names = {"int": "an int", "float": "a float", "bool": "true or false", "list": "a list", "size": "an int or a list"}
+    return names.get(type_ or "", str(type_))
 
 
 def suggest_type(default: str) -> str | None:

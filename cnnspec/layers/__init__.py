@@ -20,6 +20,7 @@ from cnnspec.layers import (
     norm,
     pool,
     rearrange,
+    reduce,
     resize,
     shape,
 )
@@ -43,7 +44,21 @@ ENTRY_POINTS = "cnnspec.layers"
 
 LAYERS: dict[str, type[Layer]] = {
     cls.kind: cls
-    for module in (conv, dense, dropout, pool, norm, shape, rearrange, resize, attention, activation, function, merge)
+    for module in (
+        conv,
+        dense,
+        dropout,
+        pool,
+        norm,
+        shape,
+        rearrange,
+        reduce,
+        resize,
+        attention,
+        activation,
+        function,
+        merge,
+    )
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Layer) and cls.__module__ == module.__name__ and "kind" in vars(cls)
 }

@@ -255,18 +255,19 @@ BiasField = Annotated[
 """Whether there is a bias, or its numbers."""
 
 
-def _range(value: Any) -> tuple[int, int]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise fault("wrong-type", f"takes [first, end), not {describe(value)}")
-    return _whole(value[0], 0, 0), _whole(value[1], 1, 1)
+def _range(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or len(value) not in (2, 3):
+        raise fault("wrong-type", f"takes [first, end) or [first, end, step], not {describe(value)}")
+    step = [_whole(value[2], 1, 2)] if len(value) == 3 else []
+    return (_whole(value[0], 0, 0), _whole(value[1], 1, 1), *step)
 
 
 _RANGE_SCHEMA: dict[str, Any] = {
     "type": "array",
     "items": {"type": "integer", "minimum": 0},
     "minItems": 2,
-    "maxItems": 2,
+    "maxItems": 3,
 }
 
-Range = Annotated[tuple[int, int], PlainValidator(_range), PlainSerializer(list), WithJsonSchema(_RANGE_SCHEMA)]
-"""[first, end): from the first up to, not including, the end."""
+Range = Annotated[tuple[int, ...], PlainValidator(_range), PlainSerializer(list), WithJsonSchema(_RANGE_SCHEMA)]
+"""[first, end): from the first up to, not including, the end; or [first, end, step)."""

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, whole_field
-from cnnspec.layers.geometry import axes_of
+from cnnspec.layers.geometry import CHANNELS, AxisName, axes_of
+from cnnspec.layers.named_axes import position
 from cnnspec.wording import a_noun, format_shape, product
 
 
@@ -291,15 +292,29 @@ class Concat(Merge):
             one: [conv: {channels: 4, kernel: 1}]
             three: [conv: {channels: 8, kernel: 3, padding: same}]
 
-    Szegedy et al. 2014 (GoogLeNet); heights and widths are alike.
+    Szegedy et al. 2014 (GoogLeNet); heights and widths are alike. `axis: width` (or another) joins along that axis:
+    the sizes along all others are alike.
     """
 
     kind = "concat"
     linear = True
-    joins_channels = True
+
+    axis: AxisName = "channels"
+    """The axis along which the branches are joined."""
+
+    @property
+    def joins_channels(self) -> bool:  # type: ignore[override]
+        """Whether that is the channels."""
+        return self.axis == CHANNELS
+
+    def position(self, shape: Shape) -> int:
+        """Return the place of the axis in the shape of a sample."""
+        return position(self.axis, shape, "axis")
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """Return [sum of the channels, ...]."""
+        """Return the shape of the branches, with the sum of their sizes along the axis."""
+        if not self.joins_channels:
+            return self._along(*inputs)
         if len({shape[1:] for shape in inputs}) > 1:
             usual = next(shape for shape in inputs if shape[1:] == _usual(shape[1:] for shape in inputs))
             i, odd = next((i, shape) for i, shape in enumerate(inputs) if shape[1:] != usual[1:])
@@ -307,9 +322,25 @@ class Concat(Merge):
         first = inputs[0]
         return Inferred((sum(shape[0] for shape in inputs), *first[1:]))
 
+    def _along(self, *inputs: Shape) -> Inferred:
+        place = self.position(inputs[0])
+        others = [(*shape[:place], *shape[place + 1 :]) for shape in inputs]
+        if len(set(others)) > 1 or len({len(shape) for shape in inputs}) > 1:
+            usual = next(shape for shape, other in zip(inputs, others, strict=True) if other == _usual(others))
+            i = next(i for i, other in enumerate(others) if other != _usual(others))
+            rule = f"all branches must be alike but for their {self.axis}"
+            raise self._differ(i, usual, inputs[i], rule)
+        first = inputs[0]
+        return Inferred((*first[:place], sum(shape[place] for shape in inputs), *first[place + 1 :]))
+
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the sum."""
-        return [("channels", f"{' + '.join(str(s[0]) for s in inputs)} = {shape[0]}")]
+        place = self.position(shape)
+        return [(self.axis, f"{' + '.join(str(s[place]) for s in inputs)} = {shape[place]}")]
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the branches together; along the axis, positions are those of one branch or another."""
+        return seen if self.joins_channels else ()
 
 
 _CONCAT_RULE = "all branches must have one height and width"

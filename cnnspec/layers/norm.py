@@ -250,3 +250,38 @@ class Scale(Elementwise):
     def scale_and_shift(self, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return the weight [c] and zeros [c]."""
         return arrays["weight"], 0 * arrays["weight"]
+
+
+class Shift(Elementwise):
+    """Each channel plus a learned number, or everything plus one fixed number.
+
+    x [n, c, ...] -> y [n, c, ...]
+
+        - shift: 0.5
+
+    The counterpart of `scale`; parameter bias [c]. A convolution or dense layer has its own `bias`.
+    """
+
+    kind = "shift"
+    monotone = True
+    linear = True
+    piecewise = False
+    main = "value"
+
+    value: float = 0.0
+    """Initial value of what is added."""
+    learn: bool = True
+    """Whether it is learned for each channel; if not, the value stays."""
+
+    def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
+        """Return bias [c]."""
+        return {"bias": Parameter(inputs[0][:1], self.value)} if self.learn else {}
+
+    @property
+    def affine_by_channel(self) -> bool:  # type: ignore[override]
+        """Whether what is added is an array."""
+        return self.learn
+
+    def scale_and_shift(self, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return ones and the bias [c]."""
+        return 0 * arrays["bias"] + 1, arrays["bias"]

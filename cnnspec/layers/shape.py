@@ -8,7 +8,8 @@ from cnnspec.layers.axes import along_axes, check_mode, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, PaddingField, Range, Size
-from cnnspec.layers.geometry import AXES, centred_crop, window
+from cnnspec.layers.geometry import AXES, AXIS_NAMES, CHANNELS, Window, axes_of, centred_crop, window
+from cnnspec.layers.named_axes import position
 from cnnspec.layers.window import check_border, slide
 from cnnspec.wording import format_shape, noun
 
@@ -180,38 +181,92 @@ class ChannelShuffle(Rearranged):
 
 
 class Slice(Rearranged):
-    """Some of the channels: from the first up to, not including, the end.
+    """Some of the channels, of the rows or of the columns: from the first up to, not including, the end.
 
-    x [n, c, ...] -> y [n, o, ...]
+    x [n, c, h, w] -> y [n, o, oh, ow]
 
         - slice: [0, 6]
+
+    `slice: {height: [0, 112], width: [0, 224, 2]}` takes rows 0 to 111 and every second column; the third number is
+    the step. An axis that is not named stays whole.
     """
 
     kind = "slice"
-    selects_channels = True
     main = "channels"
 
-    channels: Range
-    """[first, end), counted from 0."""
+    channels: Range | None = None
+    """[first, end) of the channels, counted from 0."""
+    length: Range | None = None
+    """[first, end) of a sequence."""
+    depth: Range | None = None
+    """[first, end) of the planes of a volume."""
+    height: Range | None = None
+    """[first, end) of the rows."""
+    width: Range | None = None
+    """[first, end) of the columns."""
+
+    @property
+    def selects_channels(self) -> bool:  # type: ignore[override]
+        """Whether it is a range of channels alone."""
+        return set(self.ranges) == {CHANNELS} and self.ranges[CHANNELS].step == 1
+
+    @property
+    def ranges(self) -> dict[str, range]:
+        """What is taken of each axis that is named."""
+        given = {name: getattr(self, name) for name in AXIS_NAMES}
+        return {name: range(*numbers) for name, numbers in given.items() if numbers is not None}
+
+    def parts(self, shape: Shape) -> tuple[slice, ...]:
+        """Return the part of each axis of a sample of this shape."""
+        ranges = self.ranges
+        taken = [ranges.get(name) for name in axes_of(shape)]
+        return tuple(slice(None) if r is None else slice(r.start, r.stop, r.step) for r in taken)
 
     def infer(self, *inputs: Shape) -> Inferred:
-        """Return [end − first, ...] for [c, ...]."""
-        first, end = self.channels
-        c = inputs[0][0]
-        if first >= end:
-            raise ShapeError(
-                "cut-to-nothing",
-                f"no channel lies from {first} up to {end}",
-                field="channels",
-                label="is empty: the end is not included",
-                remedies=(f"`[{first}, {first + 1}]` is channel {first} alone",),
-            )
-        if end > c:
-            raise ShapeError(
-                "size-too-large",
-                f"a slice up to {end} of {c} channels",
-                field="channels",
-                label=f"there are {c} channels, 0 to {c - 1}",
-                remedies=(f"an end of at most {c}",),
-            )
-        return Inferred((end - first, *inputs[0][1:]))
+        """Return [o, oh, ow] for [c, h, w]."""
+        if not self.ranges:
+            remedies = ("`slice: [0, 1]`", "`slice: {height: [0, 2]}`")
+            raise ShapeError("missing-key", "`{name}` names no axis", remedies=remedies)
+        sizes = list(inputs[0])
+        for name, taken in self.ranges.items():
+            place = position(name, inputs[0], name)
+            sizes[place] = _taken(name, taken, inputs[0][place])
+        if len(sizes) == 1 or set(self.ranges) == {CHANNELS}:
+            return Inferred(tuple(sizes))
+        axes = zip(axes_of(inputs[0])[1:], inputs[0][1:], sizes[1:], strict=True)
+        return Inferred(tuple(sizes), tuple(_part(self.ranges.get(name), n, out) for name, n, out in axes))
+
+    def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
+        """Return that of the input, at the positions that are taken."""
+        return slide(seen, inferred) if inferred.windows else seen
+
+
+def _taken(name: str, taken: range, n: int) -> int:
+    """Return how many of n elements a slice takes; raise ShapeError where it is empty or reaches beyond them."""
+    first, end = taken.start, taken.stop
+    one = {"channels": "channel", "length": "element", "depth": "plane", "height": "row", "width": "column"}[name]
+    if not taken:
+        raise ShapeError(
+            "cut-to-nothing",
+            f"no {one} lies from {first} up to {end}",
+            field=name,
+            label="is empty: the end is not included",
+            remedies=(f"`[{first}, {first + 1}]` is {one} {first} alone",),
+        )
+    if end > n:
+        raise ShapeError(
+            "size-too-large",
+            f"a slice up to {end} of {n} {one}s",
+            field=name,
+            label=f"there are {n} {one}s, 0 to {n - 1}",
+            remedies=(f"an end of at most {n}",),
+            larger_input=name != CHANNELS,
+        )
+    return len(taken)
+
+
+def _part(taken: range | None, n: int, out: int) -> Window:
+    """Return the window that takes a part of an axis: one element, moved by the step, with what is cut as padding."""
+    if taken is None:
+        return Window(1, 1, 1, 0, 0, 0, n)
+    return Window(1, taken.step, 1, -taken.start, -(n - 1 - taken[-1]), 0, out)

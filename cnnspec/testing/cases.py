@@ -149,6 +149,7 @@ MOVED = [
     ),
     *rows("slice", IMAGE, middle="slice: [1, 3]", first="slice: [0, 1]"),
     *rows("slice", VECTOR, vector="slice: [2, 7]"),
+    *rows("slice", IMAGE, rows="slice: {height: [1, 3]}", every="slice: {channels: [0, 4, 3], width: [1, 5, 2]}"),
 ]
 
 TOWERS = """

@@ -64,6 +64,7 @@ CASES = [
 """,
     ),
     network("concat-vectors", "- concat: {a: [dense: 2], b: [], c: [dense: 1]}", VECTOR),
+    network("concat-rows", "- concat: {axis: height, a: [], b: [slice: {height: [1, 3]}], c: [relu]}"),
     network("concat-nested", "- concat: {a: [add: {x: [], y: [relu]}], b: [concat: {x: [slice: [0, 1]], y: []}]}"),
     *(
         case

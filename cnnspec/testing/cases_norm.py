@@ -47,6 +47,11 @@ CASES = [
     ),
     *rows("scale", IMAGE, learned="scale: 0.5", fixed="scale: {value: -0.5, learn: false}"),
     *rows("scale", VECTOR, vector="scale", vector_fixed="scale: {value: 3.0, learn: false}"),
+    *rows("reduce", IMAGE, channels="reduce: channels", largest="reduce: {axes: [channels, width], mode: max}"),
+    *rows("reduce", IMAGE, smallest="reduce: {axes: height, mode: min}", total="reduce: {axes: all, mode: sum}"),
+    *rows("reduce", VECTOR, vector="reduce: {axes: all, mode: max}"),
+    *rows("shift", IMAGE, learned="shift: 0.5", fixed="shift: {value: -0.5, learn: false}"),
+    *rows("shift", VECTOR, vector="shift", vector_fixed="shift: {value: 3.0, learn: false}"),
     *(
         case
         for kind in ("spatial_dropout", "stochastic_depth")

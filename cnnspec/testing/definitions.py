@@ -237,6 +237,11 @@ def channel_shuffle(layer: ChannelShuffle, node: Node, params: Params, x: Array)
 
 @defines
 def slice_(layer: Slice, node: Node, params: Params, x: Array) -> Array:
-    """The channels from the first up to, not including, the end."""
-    first, end = layer.channels
-    return x[first:end]
+    """The elements from the first up to, not including, the end, by the step, along each axis."""
+    names = {1: "c", 2: "cl", 3: "chw", 4: "cdhw"}[x.ndim]
+    taken = {name[0]: getattr(layer, name) for name in ("channels", "length", "depth", "height", "width")}
+    for axis, name in enumerate(names):
+        if taken[name] is not None:
+            first, end, step = (*taken[name], 1)[:3]
+            x = np.take(x, [i for i in range(first, end) if (i - first) % step == 0], axis)
+    return x

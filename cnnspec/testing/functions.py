@@ -12,6 +12,7 @@ import numpy as np
 from cnnspec.graph.graph import Node
 from cnnspec.layers import activation, norm
 from cnnspec.layers.dropout import Dropped
+from cnnspec.layers.reduce import Reduce
 from cnnspec.testing.definitions import DEFINITIONS, Array, Params, defines, over_channels
 
 
@@ -82,17 +83,17 @@ def axis_names(x: Array) -> tuple[str, ...]:
     }[x.ndim]
 
 
-def chosen(layer: norm.OverAxes, x: Array) -> list[bool]:
+def chosen(layer: norm.OverAxes | Reduce, x: Array) -> list[bool]:
     """Return whether each axis of a sample is one of the layer's."""
     return [layer.axes == ("all",) or name in layer.axes for name in axis_names(x)]
 
 
-def sizes_of(layer: norm.OverAxes, x: Array) -> list[int]:
+def sizes_of(layer: norm.OverAxes | Reduce, x: Array) -> list[int]:
     """Return the sizes of the layer's axes, and 1 for the others."""
     return [n if own else 1 for n, own in zip(x.shape, chosen(layer, x), strict=True)]
 
 
-def over_axes(layer: norm.OverAxes, x: Array, function: Callable[[Array], Array]) -> Array:
+def over_axes(layer: norm.OverAxes | Reduce, x: Array, function: Callable[[Array], Array]) -> Array:
     """Apply a function to the numbers along the layer's axes, at each place along the others."""
     y = np.zeros(x.shape)
     others = [n if not own else 1 for n, own in zip(x.shape, chosen(layer, x), strict=True)]
@@ -100,6 +101,13 @@ def over_axes(layer: norm.OverAxes, x: Array, function: Callable[[Array], Array]
         at = tuple(slice(None) if own else i for i, own in zip(place, chosen(layer, x), strict=True))
         y[at] = function(x[at])
     return y
+
+
+@defines
+def reduce(layer: Reduce, node: Node, params: Params, x: Array) -> Array:
+    """The mean, the sum, or the largest or smallest of the numbers along the axes, at each place along the others."""
+    of: Any = {"mean": lambda part: part.sum() / part.size, "sum": np.sum, "max": np.max, "min": np.min}[layer.mode]
+    return over_axes(layer, x, of)[tuple(slice(0, 1) if own else slice(None) for own in chosen(layer, x))]
 
 
 @defines
@@ -130,6 +138,12 @@ def local_response_norm(layer: norm.LocalResponseNorm, node: Node, params: Param
 def scale(layer: norm.Scale, node: Node, params: Params, x: Array) -> Array:
     """Each channel times its weight, or everything times the fixed value."""
     return x * over_channels(params["weight"], x) if layer.learn else x * layer.value
+
+
+@defines
+def shift(layer: norm.Shift, node: Node, params: Params, x: Array) -> Array:
+    """Each channel plus its bias, or everything plus the fixed value."""
+    return x + over_channels(params["bias"], x) if layer.learn else x + layer.value
 
 
 # Activations

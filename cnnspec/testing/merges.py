@@ -74,5 +74,7 @@ def matmul(layer: Matmul, node: Node, params: Params, a: Array, b: Array) -> Arr
 
 @defines
 def concat(layer: Concat, node: Node, params: Params, *branches: Array) -> Array:
-    """The channels of the first branch, then those of the next, and so on."""
-    return np.stack([channel for x in branches for channel in x])
+    """What the first branch has along the axis, then what the next has, and so on."""
+    axis = {1: "c", 2: "cl", 3: "chw", 4: "cdhw"}[len(node.shape)].index(layer.axis[0])
+    parts = [part for x in branches for part in np.moveaxis(x, axis, 0)]
+    return np.moveaxis(np.stack(parts), 0, axis)

@@ -250,11 +250,11 @@ class TestWorker:
     def test_a_package_that_is_not_installed(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
         for name, missing, extra in (
-            ("onnxruntime", "onnx and onnxruntime", "bench"),
-            ("torch-eager", "torch", "torch"),
+            ("onnxruntime", "onnx and onnxruntime are", "bench"),
+            ("torch-eager", "torch is", "torch"),
         ):
             status, reason = answer(session, "start", (Peer.against(name),))
-            assert (status, reason) == ("left out", f'{missing} is not installed: pip install "cnnspec[{extra}]"')
+            assert (status, reason) == ("left out", f'{missing} not installed: pip install "cnnspec[{extra}]"')
 
     def test_errors_become_answers(self, session: Session) -> None:
         def fails() -> None:

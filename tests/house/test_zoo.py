@@ -18,9 +18,13 @@ from cnnspec.graph.graph import Graph
 from cnnspec.language import load as api
 from cnnspec.runtime.build import build
 
+Shapes = tuple[int, ...] | dict[str, tuple[int, ...]]
+"""The shape of the one input or output of a network, or those of several by name."""
+
 # Parameters, multiply-accumulates of convolutions and dense layers, output. Where torchvision has the network, both
-# figures are those of its model; the others are summed by hand from the tables of the papers.
-LITERATURE: dict[str, tuple[int, int, tuple[int, ...]]] = {
+# figures are those of its model; the others are summed by hand from the tables of the papers, unless a line says
+# otherwise.
+LITERATURE: dict[str, tuple[int, int, Shapes]] = {
     "alexnet": (61_100_840, 714_188_480, (1000,)),
     "vgg": (138_357_544, 15_470_264_320, (1000,)),
     "vgg11": (132_863_336, 7_609_090_048, (1000,)),
@@ -29,7 +33,10 @@ LITERATURE: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "vgg19": (143_667_240, 19_632_062_464, (1000,)),
     "nin": (966_986, 222_486_528, (10,)),
     "googlenet": (6_624_904, 1_498_376_192, (1000,)),
-    "googlenet_2014": (6_998_552, 1_582_671_872, (1000,)),
+    # Table 1 sums to 6,998,552 parameters. A head behind c channels, as section 5 lists its layers, has 128·(c + 1) in
+    # its convolution, 2049·1024 and 1025·1000 in its dense layers: 3,188,840 behind 4a (c = 512), 3,190,888 behind 4d
+    # (c = 528). The Caffe model of this network, with both, is a file of 53.5 MB: 4 bytes for each.
+    "googlenet_2014": (13_378_280, 1_591_044_096, {"main": (1000,), "aux1": (1000,), "aux2": (1000,)}),
     "resnet": (25_557_032, 4_089_184_256, (1000,)),
     "resnet18": (11_689_512, 1_814_073_344, (1000,)),
     "resnet34": (21_797_672, 3_663_761_408, (1000,)),
@@ -57,17 +64,38 @@ LITERATURE: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "m5": (558_090, 278_533_120, (10,)),
     "r3d_18": (33_371_472, 40_696_553_472, (400,)),
     "resnet20": (272_474, 40_813_184, (10,)),
+    # PyTorch's DCGAN example: 16·(100·512 + 512·256 + 256·128 + 128·64 + 64·3) weights of kernels, 2·(512 + 256 + 128 +
+    # 64) of norms; the discriminator has 16·(3·64 + 64·128 + 128·256 + 256·512 + 512) and 2·(128 + 256 + 512).
+    "dcgan_generator": (3_576_704, 104_628_224, (3, 64, 64)),
+    "dcgan_discriminator": (2_765_568, 103_817_216, (1,)),
+    # Figure 4 of the paper: (10²·1 + 1)·64 + (7²·64 + 1)·128 + (4²·128 + 1)·128 + (4²·128 + 1)·256 parameters in the
+    # convolutions, 9217·4096 + 4097 in the dense layers; the MACs are those of both towers.
+    "siamese": (38_951_745, 1_817_251_840, (1,)),
+    # KerasHub's model has this number of parameters; Darknet's page lists 18.57 billion operations, two for a MAC.
+    "darknet53": (41_609_928, 9_285_115_904, (1000,)),
+    # timm's vit_tiny_patch16_224 has 5,717,416 parameters, of which 2·192 are the class token and its position. MACs of
+    # 196 positions: each block has (4 + 8)·192² for each of them, and 2·192·196² in its attention.
+    "vit_tiny": (5_717_032, 1_246_563_840, (1000,)),
+    # torchvision documents this number of parameters and 0.58 billion MACs; six boxes at each of 20², 10², 5², 3², 2²
+    # and 1 positions.
+    "ssdlite320_mobilenet_v3_large": (3_440_060, 583_171_904, {"boxes": (3234, 4), "classes": (3234, 91)}),
+    # Ultralytics counts 3,157,200 parameters, of which 16 are the fixed distances of its boxes, and 8.7 billion
+    # operations, two for each MAC; 80², 40² and 20² positions.
+    "yolov8n": (3_157_184, 4_371_456_000, {"boxes": (8400, 64), "classes": (8400, 80)}),
     "allconv28": (38_570, 5_795_904, (10,)),
     "separable28": (10_474, 842_656, (10,)),
 }
 
 # What makes a forward run small: the input, and parameters of the spec. VGG and AlexNet keep their convolutions; most
 # of their weights are dense ones that would tell nothing more.
-SMALL: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+SMALL: dict[str, tuple[tuple[int, ...] | None, dict[str, Any]]] = {
     **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), ((3, 32, 32), {"hidden": 64})),
     **dict.fromkeys(("nin", "resnet20", "resnet101", "resnet152"), ((3, 32, 32), {})),
     **dict.fromkeys(("allconv28", "separable28"), ((1, 28, 28), {})),
     "alexnet": ((3, 64, 64), {"hidden": 64}),
+    "dcgan_generator": (None, {}),
+    "siamese": (None, {"features": 64}),
+    "googlenet_2014": ((3, 80, 80), {}),
     "unet": ((1, 188, 188), {}),
     "unet_padded": ((1, 32, 32), {}),
     "attention_unet": ((3, 32, 32), {}),
@@ -86,7 +114,7 @@ def random_weights(graph: Graph, seed: int = 0) -> Arrays:
         if parameter.fill is not None or name.endswith(".bias"):
             array += 1.0 if name.endswith((".weight", ".running_var")) else 0.0
         else:
-            array *= 2 * math.sqrt(6 / parameter.fan_in)  # variance 2 / fan_in, as He et al. 2015 draw them
+            array *= 2 * math.sqrt(6 / max(1, parameter.fan_in))  # variance 2 / fan_in, as He et al. 2015 draw them
         arrays[name] = array
     return arrays
 
@@ -101,8 +129,10 @@ def test_totals_are_those_of_the_literature(name: str) -> None:
     report = api.check(name)
     assert report.diagnostics == ()
     assert report.spec.graph is not None
-    nodes = report.spec.graph.nodes
-    assert (trainable(nodes), macs(nodes), report.spec.graph.output.shape) == LITERATURE[name]
+    graph = report.spec.graph
+    shapes = {output: node.shape for output, node in graph.output_nodes.items()}
+    found = shapes if len(shapes) > 1 else graph.output.shape
+    assert (trainable(graph.nodes), macs(graph.nodes), found) == LITERATURE[name]
 
 
 @pytest.mark.parametrize("name", [name for name in LITERATURE if name not in ("vgg", "resnet")])
@@ -110,12 +140,17 @@ def test_backends_agree(name: str) -> None:  # vgg and resnet are vgg16 and resn
     shape, params = SMALL.get(name, ((3, 64, 64), {}))
     graph = cnnspec.load(name, input_shape=shape, params=params).graph
     weights = random_weights(graph)
-    x = rng.stream(0, "zoo", "input").standard_normal((1, *shape), np.float32)
-    a, b = (build(graph, backend, weights, dtype="float64").predict(x) for backend in ("numpy", "torch"))
-    assert np.isfinite(a).all()
-    scale = np.abs(a).max()
-    assert np.std(a) > 1e-2 * scale  # an output that is alike everywhere would compare nothing
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * scale)
+    samples = {
+        key: rng.stream(0, "zoo", key).standard_normal((1, *graph.by_name[key].shape), np.float32)
+        for key in graph.inputs
+    }
+    found, expected = (build(graph, backend, weights, dtype="float64").run(samples) for backend in ("numpy", "torch"))
+    assert found.keys() == expected.keys() == set(graph.output_names)
+    for key, a in found.items():
+        scale = np.abs(a).max()
+        assert np.isfinite(scale)
+        assert a.size == 1 or np.std(a) > 1e-2 * scale  # an output that is alike everywhere would compare nothing
+        np.testing.assert_allclose(a, expected[key], rtol=0, atol=1e-9 * scale)
 
 
 def test_the_padded_unet_takes_any_multiple_of_16() -> None:

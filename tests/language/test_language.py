@@ -304,6 +304,11 @@ UNIT = "blocks: {unit: {params: {c: int, k: 3, act: relu, bias: bool, s: [1, 1]}
     [
         ("unit: {c: 4, bias: true}", (4, 14, 14), "relu"),
         ("unit: {c: 4, k: 5, act: tanh, bias: false, s: [2, 3]}", (4, 6, 4), "tanh"),
+        (
+            "unit: {c: 4, k: [1, 7], bias: true}",
+            (4, 16, 10),
+            "relu",
+        ),  # an int as the default may be a size for each axis
         ("unit: {c: $(2 + 2), bias: true, expect: [4, 14, 14]}", (4, 14, 14), "relu"),
     ],
 )

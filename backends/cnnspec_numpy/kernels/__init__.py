@@ -26,6 +26,7 @@ from cnnspec_numpy.kernels import (
     norm,
     pool,
     rearrange,
+    reduce,
     resize,
     shape,
 )
@@ -37,7 +38,21 @@ ENTRY_POINTS = "cnnspec_numpy.kernels"
 
 KERNELS: dict[str, Kernel] = {
     kind: kernel
-    for module in (conv, dense, dropout, pool, norm, shape, rearrange, resize, attention, activation, function, merge)
+    for module in (
+        conv,
+        dense,
+        dropout,
+        pool,
+        norm,
+        shape,
+        rearrange,
+        reduce,
+        resize,
+        attention,
+        activation,
+        function,
+        merge,
+    )
     for name, kernel in vars(module).items()
     if (kind := name.rstrip("_")) in LAYERS and getattr(kernel, "__module__", None) == module.__name__
 }

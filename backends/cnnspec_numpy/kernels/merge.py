@@ -129,10 +129,11 @@ def matmul(context: Context[Matmul], a: Array, b: Array) -> Result:
 
 
 def concat(context: Context[Concat], *xs: Array) -> Result:
-    """The channels of all x, one after the other."""
+    """The channels of all x (or what they have along another axis), one after the other."""
+    axis = 1 + context.layer.position(context.node.shape)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
-        ends = np.cumsum([x.shape[1] for x in xs[:-1]])
-        return tuple(np.split(dy, ends, axis=1)), {}
+        ends = np.cumsum([x.shape[axis] for x in xs[:-1]])
+        return tuple(np.split(dy, ends, axis=axis)), {}
 
-    return np.concatenate(xs, axis=1), backward
+    return np.concatenate(xs, axis=axis), backward

@@ -16,6 +16,7 @@ from cnnspec.layers.norm import (
     OverAxes,
     RmsNorm,
     Scale,
+    Shift,
 )
 from cnnspec_numpy.kernels.base import Context, Result, along_channels, sum_but_channels
 
@@ -164,3 +165,10 @@ def scale(context: Context[Scale], x: Array) -> Result:
         return (dy * weight,), {"weight": sum_but_channels(dy * x)}
 
     return x * weight, backward
+
+
+def shift(context: Context[Shift], x: Array) -> Result:
+    """y = x + bias, or x + value."""
+    if not context.layer.learn:
+        return x + x.dtype.type(context.layer.value), lambda dy: ((dy,), {})
+    return x + along_channels(context.params["bias"], x), lambda dy: ((dy,), {"bias": sum_but_channels(dy)})

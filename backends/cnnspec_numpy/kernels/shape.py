@@ -82,12 +82,12 @@ def channel_shuffle(context: Context[ChannelShuffle], x: Array) -> Result:
 
 
 def slice_(context: Context[Slice], x: Array) -> Result:
-    """Some of the channels."""
-    first, end = context.layer.channels
+    """Some of the channels, or of the positions."""
+    parts = context.layer.parts(x.shape[1:])
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:
         dx = np.zeros_like(x)
-        dx[:, first:end] = dy
+        view(dx, slice(None), *parts)[...] = dy
         return (dx,), {}
 
-    return x[:, first:end].copy(), backward
+    return view(x, slice(None), *parts).copy(), backward

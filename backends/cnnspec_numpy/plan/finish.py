@@ -154,9 +154,11 @@ class Finish:
     ) -> Iterator[Call]:
         function = function_of(node.layer)
         if node.layer.affine_by_channel and node.parameters:
-            yield partial(np.multiply, x, vectors(node, "scale", x), out=out)
+            if "weight" in node.parameters:
+                yield partial(np.multiply, x, vectors(node, "scale", x), out=out)
+                x = out
             if "bias" in node.parameters:
-                yield partial(np.add, out, vectors(node, "shift", x), out=out)
+                yield partial(np.add, x, vectors(node, "shift", x), out=out)
         elif function is not None:
             count = spares_of(node.layer)
             work = spare[: count * x.size].reshape(count, *x.shape)

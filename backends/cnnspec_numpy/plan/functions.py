@@ -17,7 +17,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.layers import Layer
 from cnnspec.layers.activation import Elu, Gelu, HardSigmoid, LeakyRelu, Softplus
-from cnnspec.layers.norm import Scale
+from cnnspec.layers.norm import Scale, Shift
 from cnnspec_numpy.kernels.activation import SELU_ALPHA, SELU_SCALE
 from cnnspec_numpy.kernels.erf import _BEYOND, _NEAR_ZERO
 
@@ -217,6 +217,11 @@ def scale(layer: Scale, x: Array, out: Array, spare: Array, constant: Constant) 
     yield partial(np.multiply, x, layer.value, out=out)
 
 
+def shift(layer: Shift, x: Array, out: Array, spare: Array, constant: Constant) -> Iterator[Call]:
+    """x + value."""
+    yield partial(np.add, x, layer.value, out=out)
+
+
 # Over the channels
 
 
@@ -258,7 +263,7 @@ FUNCTIONS: dict[str, Function] = {
     function.__name__: function
     for function in (
         relu, relu6, leaky_relu, sigmoid, tanh, silu, hard_sigmoid, hard_swish, elu, selu, softplus, gelu,
-        mish, scale,
+        mish, scale, shift,
     )
 }  # fmt: skip
 """By kind; a layer that is not here is computed by its kernel."""
@@ -277,5 +282,5 @@ def spares_of(layer: Layer) -> int:
 SPARES = {"gelu": 4, "mish": 2}
 """How many arrays a function works in; 1 where it is not here."""
 
-PASSES = {"relu": 1, "relu6": 2, "tanh": 6, "sigmoid": 8, "silu": 9, "gelu": 40, "mish": 12, "scale": 1}
+PASSES = {"relu": 1, "relu6": 2, "tanh": 6, "sigmoid": 8, "silu": 9, "gelu": 40, "mish": 12, "scale": 1, "shift": 1}
 """How long a function takes, in passes over an array in the cache; 8 where it is not here."""

@@ -130,6 +130,27 @@ class Scale(Operation):
             yield put(result, dx, True)
 
 
+class Shift(Operation):
+    """y = x + bias for each channel, or one number for all."""
+
+    in_place = True
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield the sum."""
+        layer: Any = self.node.layer
+        term = over_channels(job.weights["bias"], job.y.inner) if layer.learn else layer.value
+        yield partial(np.add, job.x[0].inner, term, out=job.y.inner)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield the sums of dy, and dy."""
+        assert job.dy is not None
+        dy = job.dy.inner
+        if "bias" in job.weights:
+            yield partial(np.einsum, f"{axes_of(dy)}->c", dy, out=job.gradients["bias"])
+        if job.dx[0] is not None:
+            yield put(dy, job.dx[0].inner, job.adds[0])
+
+
 class Moved(Operation):
     """A copy of a view of the input, which may repeat numbers, or be less than all."""
 

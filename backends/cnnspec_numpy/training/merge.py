@@ -13,6 +13,7 @@ from cnnspec_numpy.training.calls import add_up, put
 from cnnspec_numpy.training.operation import Job, Operation
 
 from cnnspec.arrays import Array
+from cnnspec.graph.graph import Node
 
 
 class Add(Operation):
@@ -36,6 +37,11 @@ class Add(Operation):
 
 class Concat(Operation):
     """The channels of the branches, one after the other."""
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether it is the channels that are joined."""
+        return bool(node.layer.joins_channels)
 
     def _parts(self, whole: Value) -> Iterator[Array]:
         first = 0

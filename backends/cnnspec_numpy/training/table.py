@@ -5,7 +5,7 @@ from __future__ import annotations
 from cnnspec_numpy.training.activation import ByInput, ByOutput, Prelu, Rectifier
 from cnnspec_numpy.training.conv import Conv, ConvTranspose
 from cnnspec_numpy.training.kernel import Kernel
-from cnnspec_numpy.training.layers import Dense, Dropout, Flatten, Moved, Scale
+from cnnspec_numpy.training.layers import Dense, Dropout, Flatten, Moved, Scale, Shift
 from cnnspec_numpy.training.merge import Add, Concat, Multiply
 from cnnspec_numpy.training.norm import BatchNorm, LocalResponseNorm, OverSample
 from cnnspec_numpy.training.operation import Operation
@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[type[Operation], ...]] = {
     "conv_transpose": (ConvTranspose,),
     "dense": (Dense,),
     "scale": (Scale,),
+    "shift": (Shift,),
     "batch_norm": (BatchNorm,),
     "layer_norm": (OverSample,),
     "group_norm": (OverSample,),

@@ -24,6 +24,7 @@ from cnnspec_torch.ops import (
     merge,
     norm,
     rearrange,
+    reduce,
     resize,
     shape,
     window,
@@ -38,7 +39,20 @@ def _input(module: AnyLayer, x: Tensor) -> Tensor:
 
 OPS: dict[str, Op] = {INPUT: _input} | {
     kind: op
-    for module in (window, dense, dropout, norm, shape, rearrange, resize, attention, activation, function, merge)
+    for module in (
+        window,
+        dense,
+        dropout,
+        norm,
+        shape,
+        rearrange,
+        reduce,
+        resize,
+        attention,
+        activation,
+        function,
+        merge,
+    )
     for name, op in vars(module).items()
     if (kind := name.rstrip("_")) in LAYERS and getattr(op, "__module__", None) == module.__name__
 }

@@ -10,7 +10,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from cnnspec_torch.layer import AnyLayer
+from cnnspec.layers.merge import Concat
+from cnnspec_torch.layer import AnyLayer, LayerModule
 
 
 def add(module: AnyLayer, *xs: Tensor) -> Tensor:
@@ -49,9 +50,10 @@ def _images(module: AnyLayer, xs: Sequence[Tensor]) -> Iterator[Tensor]:
 
 def matmul(module: AnyLayer, a: Tensor, b: Tensor) -> Tensor:
     rank = max(a.ndim, b.ndim)
-    a, b = (x.reshape(len(x), *[1] * (rank - x.ndim), *x.shape[1:]) for x in (a, b))
+    # Not len(x), which a trace takes for a constant.
+    a, b = (x.reshape(x.shape[0], *[1] * (rank - x.ndim), *x.shape[1:]) for x in (a, b))
     return a @ b
 
 
-def concat(module: AnyLayer, *xs: Tensor) -> Tensor:
-    return torch.cat(xs, 1)
+def concat(module: LayerModule[Concat], *xs: Tensor) -> Tensor:
+    return torch.cat(xs, 1 + module.layer.position(module.node.shape))

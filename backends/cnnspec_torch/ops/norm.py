@@ -18,6 +18,7 @@ from cnnspec.layers.norm import (
     OverAxes,
     RmsNorm,
     Scale,
+    Shift,
 )
 from cnnspec_torch import distributed
 from cnnspec_torch.layer import LayerModule
@@ -72,3 +73,9 @@ def scale(module: LayerModule[Scale], x: Tensor, weight: Tensor | None = None) -
     if weight is None:
         return x * module.layer.value
     return x * weight.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def shift(module: LayerModule[Shift], x: Tensor, bias: Tensor | None = None) -> Tensor:
+    if bias is None:
+        return x + module.layer.value
+    return x + bias.reshape(-1, *[1] * (x.ndim - 2))

@@ -40,5 +40,4 @@ def channel_shuffle(module: LayerModule[ChannelShuffle], x: Tensor) -> Tensor:
 
 
 def slice_(module: LayerModule[Slice], x: Tensor) -> Tensor:
-    first, end = module.layer.channels
-    return x[:, first:end]
+    return x[:, *module.layer.parts(x.shape[1:])]

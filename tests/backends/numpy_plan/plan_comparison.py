@@ -97,22 +97,24 @@ def trained(model: Model, n: int, loss: Loss, steps: int = 2, train: Train | Non
     gradients: Arrays = {}
     found: Arrays = {}
     for step in range(steps):
-        x, target = batch(graph, n, step)[graph.input.name], targets(graph, loss, n, step)
+        x, target = batch(graph, n, step), targets(graph, loss, n, step)
         value, by_name = model.loss_and_gradients(x, target)
         gradients |= {f"{step} {name}": array for name, array in by_name.items()}
         found[f"{step} loss"] = np.array([value, model.step(x, target)])
-        found[f"{step} outputs"] = model.outputs
+        found |= {f"{step} {name}.outputs": array for name, array in model.trained_outputs.items()}
         found |= {f"{step} {name}": array for name, array in model.state().items()}
     found |= {f"state {name}": array for name, array in model.training_state().items()}
     return gradients, found
 
 
-def targets(graph: Graph, loss: Loss, n: int, seed: int = 0) -> Array:
-    """Return targets of n samples, as the loss takes them."""
+def targets(graph: Graph, loss: Loss, n: int, seed: int = 0) -> Any:
+    """Return targets of n samples, as the loss takes them: an array, or one for each of several outputs by name."""
     rng = np.random.default_rng(100 + seed)
-    if loss.targets == "classes":
-        return rng.integers(0, graph.output.shape[0], n)
-    return rng.normal(size=(n, *graph.output.shape))
+    found = {
+        name: rng.integers(0, node.shape[0], n) if loss.targets == "classes" else rng.normal(size=(n, *node.shape))
+        for name, node in graph.output_nodes.items()
+    }
+    return found if len(found) > 1 else next(iter(found.values()))
 
 
 def gradient_difference(found: Arrays, expected: Arrays) -> float:

@@ -20,15 +20,19 @@ SHALLOW = {"depths": [1, 1, 2, 1]}
 REST: dict[str, tuple[int | None, dict[str, Any]]] = {
     "alexnet": (64, {"hidden": 32}),
     "attention_unet": (32, {}),
+    **dict.fromkeys(("dcgan_generator", "dcgan_discriminator"), (None, {})),
+    "darknet53": (32, {"depths": [1, 1, 2, 2, 1]}),
     "efficientnet_v2_s": (64, {"depths": [1, 2, 2, 2, 2]}),
     "inception_v3": (80, {}),
     **dict.fromkeys(("mobilenet_v3_small", "mnasnet1_0", "regnet_y_400mf"), (64, {})),
     "seresnet50": (32, SHALLOW),
-    "googlenet_2014": (64, {}),
+    "siamese": (None, {"features": 32}),
+    "googlenet_2014": (80, {}),
     **dict.fromkeys(("resnet", "resnet34", "resnet50", "resnet101", "resnet152"), (32, SHALLOW)),
     **dict.fromkeys(("resnext50_32x4d", "wide_resnet50_2"), (32, SHALLOW)),
     "squeezenet1_0": (64, {}),
     "unet_padded": (32, {}),
+    "vit_tiny": (64, {"depth": 3}),
     **dict.fromkeys(("vgg", "vgg11", "vgg13", "vgg16", "vgg19"), (32, {"hidden": 32})),
     **{name: (None, {}) for name in bundled.names() if name.startswith("textbook/")},
     "textbook/photo_mlp": (12, {}),
@@ -36,8 +40,8 @@ REST: dict[str, tuple[int | None, dict[str, Any]]] = {
 """The bundled specs that `test_plan_outputs` leaves out: the input size, and parameters that keep the test short."""
 LARGE = {"unet": "unet_padded"}
 """Specs that take large images alone, and one with the same layers that is compared in their place."""
-LAYERED = {"m5", "r3d_18"}
-"""Specs of sequences and volumes, which have no plan."""
+LAYERED = {"m5", "r3d_18", "ssdlite320_mobilenet_v3_large", "yolov8n"}
+"""Specs with a sequence or a volume in them, which have no plan."""
 
 FLOAT32 = {"default": 1e-5, "fast": 1e-4}
 """Relative to the largest output; at most 1e-6 and 6.2e-6 were measured in these networks, 1.4e-6 layer by layer."""

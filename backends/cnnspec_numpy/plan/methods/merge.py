@@ -59,6 +59,10 @@ class Concat(InLayout):
 
     name = "concat"
 
+    def applies(self, operation: Operation) -> bool:
+        """Whether it is the channels that are joined."""
+        return operation.node.layer.joins_channels
+
     def cost(self, operation: Operation, n: int) -> float:
         """Estimate that most branches wrote into their place."""
         return CALL

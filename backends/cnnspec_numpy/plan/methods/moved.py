@@ -69,8 +69,7 @@ def _shuffle(node: Any, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _slice(node: Any, x: Array, y: Array) -> tuple[Array, Array]:
-    first, end = node.layer.channels
-    return x[:, first:end], y
+    return x[:, *node.layer.parts(node.in_shapes[0])], y
 
 
 def _upsample(node: Any, x: Array, y: Array) -> tuple[Array, Array]:

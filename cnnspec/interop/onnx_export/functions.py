@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from cnnspec.bench.onnx_emitter import Emit, Emitter, Names, Own
 from cnnspec.graph.graph import Node
+from cnnspec.interop.onnx_export.emitter import Emit, Emitter, Names, Own
 
 # Activations
 
@@ -23,17 +24,45 @@ def _with(op: str, **fields: str) -> Emit:
 
 
 def _relu6(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    return e.add("Clip", [*xs, e.constant(np.array(0.0)), e.constant(np.array(6.0))])
+    return e.add("Clip", [*xs, e.constant(0.0), e.constant(6.0)])
 
 
 def _prelu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    slope = e.arrays[own["weight"]].reshape(-1, *[1] * (len(node.shape) - 1))
-    return e.add("PRelu", [*xs, e.constant(slope)])
+    (size,) = e.arrays[own["weight"]].shape
+    return e.add("PRelu", [*xs, e.array_as(own["weight"], (size, *[1] * (len(node.shape) - 1)))])
+
+
+def _gelu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    (x,) = xs
+    if e.since(20):
+        return e.add("Gelu", [x], approximate=layer.approximate)
+    if layer.approximate == "none":
+        inner = e.add("Erf", [e.add("Mul", [x, e.constant(math.sqrt(1 / 2))])])
+    else:  # tanh(√(2/π) · (x + 0.044715 · x³))
+        cube = e.add("Mul", [e.add("Pow", [x, e.constant(3.0)]), e.constant(0.044715)])
+        inner = e.add("Tanh", [e.add("Mul", [e.add("Add", [x, cube]), e.constant(math.sqrt(2 / math.pi))])])
+    half = e.add("Mul", [x, e.constant(0.5)])
+    return e.add("Mul", [half, e.add("Add", [inner, e.constant(1.0)])])
+
+
+def _mish(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    if e.since(18):
+        return e.add("Mish", xs)
+    return e.add("Mul", [*xs, e.add("Tanh", [e.add("Softplus", xs)])])
+
+
+def _celu(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    if e.dtype == np.float32:  # the only data type of the operator
+        return e.add("Celu", xs, alpha=layer.alpha)
+    alpha = e.constant(layer.alpha)
+    return e.add("Mul", [e.add("Elu", [e.add("Div", [*xs, alpha])]), alpha])
 
 
 def _clip(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
-    limits = ["" if limit is None else e.constant(np.array(limit)) for limit in (layer.min, layer.max)]
+    limits = ["" if limit is None else e.constant(limit) for limit in (layer.min, layer.max)]
     return e.add("Clip", [*xs, *limits] if limits[1] else [*xs, limits[0]])
 
 
@@ -43,7 +72,7 @@ def _log_sigmoid(e: Emitter, node: Node, xs: Names, own: Own) -> str:
 
 def _power(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
-    return e.add("Pow", [*xs, e.constant(np.array(layer.exponent))])
+    return e.add("Pow", [*xs, e.constant(layer.exponent)])
 
 
 def _along_axis(op: str) -> Emit:
@@ -64,7 +93,7 @@ def _softplus(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     layer: Any = node.layer
     if layer.beta == 1:
         return e.add("Softplus", xs)
-    beta = e.constant(np.array(layer.beta))
+    beta = e.constant(layer.beta)
     return e.add("Div", [e.add("Softplus", [e.add("Mul", [*xs, beta])]), beta])
 
 
@@ -85,7 +114,11 @@ def _broadcast(op: str) -> Emit:
 
 
 def _mean(e: Emitter, node: Node, xs: Names, own: Own) -> str:
-    return e.add("Mean", _images(e, node, xs))
+    if len(set(node.in_shapes)) == 1:
+        return e.add("Mean", xs)
+    # ONNX's reference evaluator does not broadcast a mean.
+    total = reduce(lambda a, b: e.add("Add", [a, b]), _images(e, node, xs))
+    return e.add("Div", [total, e.constant(float(len(xs)))])
 
 
 def _images(e: Emitter, node: Node, xs: Names) -> list[str]:
@@ -106,6 +139,11 @@ def _matmul(e: Emitter, node: Node, xs: Names, own: Own) -> str:
     return e.add("MatMul", full)
 
 
+def _concat(e: Emitter, node: Node, xs: Names, own: Own) -> str:
+    layer: Any = node.layer
+    return e.add("Concat", xs, axis=1 + layer.position(node.shape))
+
+
 EMITTERS: dict[str, Emit] = {
     "relu": _op("Relu"),
     "relu6": _relu6,
@@ -113,9 +151,9 @@ EMITTERS: dict[str, Emit] = {
     "prelu": _prelu,
     "elu": _with("Elu", alpha="alpha"),
     "selu": _op("Selu"),
-    "gelu": _with("Gelu", approximate="approximate"),
+    "gelu": _gelu,
     "silu": _silu,
-    "mish": _op("Mish"),
+    "mish": _mish,
     "sigmoid": _op("Sigmoid"),
     "hard_sigmoid": _with("HardSigmoid", alpha="slope", beta="offset"),
     "tanh": _op("Tanh"),
@@ -126,7 +164,7 @@ EMITTERS: dict[str, Emit] = {
     "clip": _clip,
     "hard_tanh": _clip,
     "thresholded_relu": _with("ThresholdedRelu", alpha="alpha"),
-    "celu": _with("Celu", alpha="alpha"),
+    "celu": _celu,
     "softsign": _op("Softsign"),
     "log_sigmoid": _log_sigmoid,
     "abs": _op("Abs"),
@@ -142,6 +180,6 @@ EMITTERS: dict[str, Emit] = {
     "minimum": _broadcast("Min"),
     "mean": _mean,
     "matmul": _matmul,
-    "concat": _op("Concat", axis=1),
+    "concat": _concat,
 }
 """An emitter for each kind of activation and merge."""

@@ -1,0 +1,197 @@
+"""Layers that together are another layer, put in its place; each rule is exact."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cnnspec.arrays import Arrays
+from cnnspec.interop.importer.operations import padding
+from cnnspec.layers import Layer
+from cnnspec.layers.activation import HardSigmoid, HardSwish, Mish, Silu
+from cnnspec.layers.axes import along_axes, padding_along
+from cnnspec.layers.geometry import EachSide, Sides, Total
+from cnnspec.layers.pool import GlobalAvgPool, GlobalMaxPool
+
+
+@dataclass(slots=True)
+class Step:
+    """A layer of the network while it is changed."""
+
+    name: str
+    layer: Layer
+    inputs: list[str]
+    arrays: dict[str, str]
+    branches: tuple[str, ...]
+    hint: str
+
+
+@dataclass(slots=True)
+class Draft:
+    """The layers of a network in their order, and the arrays by name."""
+
+    steps: dict[str, Step]
+    arrays: Arrays
+    outputs: dict[str, str]
+    """The layers whose values are the outputs, by the names of these."""
+
+    def readers(self) -> Counter[str]:
+        """Return how often each layer is read."""
+        return Counter([*self.outputs.values(), *(name for step in self.steps.values() for name in step.inputs)])
+
+    def shared(self) -> set[str]:
+        """Return the arrays that several layers have."""
+        counts = Counter(array for step in self.steps.values() for array in step.arrays.values())
+        return {array for array, count in counts.items() if count > 1}
+
+    def kind(self, name: str) -> str:
+        """Return the kind of a layer."""
+        return self.steps[name].layer.kind
+
+    def replace(self, old: str, new: str) -> None:
+        """Let all that read one layer read another, and remove the former."""
+        for step in self.steps.values():
+            step.inputs = [new if name == old else name for name in step.inputs]
+        self.outputs = {name: new if node == old else node for name, node in self.outputs.items()}
+        if old != new:
+            del self.steps[old]
+
+
+def simplified(draft: Draft) -> Draft:
+    """Apply all rules until none changes anything."""
+    _drop_unread(draft)
+    for rule in RULES:
+        for name in list(draft.steps):
+            if name in draft.steps and draft.steps[name].inputs:
+                rule(draft, draft.steps[name])
+        _drop_unread(draft)
+    return draft
+
+
+def _drop_unread(draft: Draft) -> None:
+    readers = draft.readers()
+    for name in reversed(list(draft.steps)):
+        if not readers[name] and draft.steps[name].inputs:
+            readers.subtract(draft.steps.pop(name).inputs)
+
+
+def _flattened_pool(draft: Draft, step: Step) -> None:
+    """adaptive_avg_pool: 1 and flatten are global_avg_pool: both are the mean of each channel."""
+    before = draft.steps[step.inputs[0]]
+    pools: dict[str, Layer] = {"adaptive_avg_pool": GlobalAvgPool(), "adaptive_max_pool": GlobalMaxPool()}
+    if step.layer.kind != "flatten" or before.layer.kind not in pools or draft.readers()[before.name] > 1:
+        return
+    if getattr(before.layer, "size", None) in (1, (1, 1), (1, 1, 1)):
+        step.layer, step.inputs, step.hint = pools[before.layer.kind], before.inputs, before.hint
+        del draft.steps[before.name]
+
+
+def _bias(draft: Draft, step: Step) -> None:
+    """A shift of each channel behind a layer without bias is its bias."""
+    before = draft.steps[step.inputs[0]]
+    if step.layer.kind != "shift" or "bias" not in step.arrays or not before.layer.folds_affine:
+        return
+    if draft.readers()[before.name] > 1 or "bias" in before.arrays or before.arrays["weight"] in draft.shared():
+        return
+    before.layer = before.layer.model_copy(update={"bias": True})
+    before.arrays["bias"] = step.arrays["bias"]
+    draft.replace(step.name, before.name)
+
+
+def _padded(draft: Draft, step: Step) -> None:
+    """A border of zeros before a convolution is its padding."""
+    before = draft.steps[step.inputs[0]]
+    layer: Any = step.layer
+    border: Any = before.layer
+    if layer.kind != "conv" or before.layer.kind != "pad" or draft.readers()[before.name] > 1:
+        return
+    modes = {"constant": "zeros", "reflect": "reflect", "edge": "edge", "circular": "circular"}
+    if layer.padding not in ("valid", Total(0)) or (border.mode == "constant" and border.value != 0):
+        return
+    rank = _rank(draft, step)
+    pads = _sides(border.padding, rank)
+    kernel, dilation = along_axes(layer.kernel, rank, "kernel"), along_axes(layer.dilation, rank, "dilation")
+    new = padding(pads, kernel, dilation)
+    step.layer = layer.model_copy(update={"padding": new, "padding_mode": modes[border.mode]})
+    step.inputs = before.inputs
+    del draft.steps[before.name]
+
+
+def _rank(draft: Draft, step: Step) -> int:
+    weight = draft.arrays[step.arrays["weight"]]
+    return weight.ndim - 2
+
+
+def _sides(given: Any, rank: int) -> list[tuple[int, int]]:
+    assert isinstance(given, Total | EachSide | Sides)
+    return [pad for pad in padding_along(given, rank) if not isinstance(pad, str)]
+
+
+# Activations that are written as several operations
+
+
+def _gated(draft: Draft, step: Step) -> None:
+    """x · sigmoid(x) is silu, x · tanh(softplus(x)) mish, x · hard_sigmoid(x) hard_swish."""
+    if step.layer.kind != "multiply" or len(step.inputs) != 2:
+        return
+    for x, gate in (step.inputs, step.inputs[::-1]):
+        found = draft.steps[gate]
+        chain = [found]
+        while chain[-1].inputs and chain[-1].inputs[0] != x and len(chain[-1].inputs) == 1 and len(chain) < 5:
+            chain.append(draft.steps[chain[-1].inputs[0]])
+        if chain[-1].inputs != [x]:
+            continue
+        kinds = tuple(part.layer.kind for part in reversed(chain))
+        layer = _of_gate(kinds, [part.layer for part in reversed(chain)])
+        if layer is not None:
+            step.layer, step.inputs, step.branches = layer, [x], ()
+            return
+
+
+def _of_gate(kinds: tuple[str, ...], layers: list[Any]) -> Layer | None:
+    if kinds == ("sigmoid",):
+        return Silu()
+    if kinds == ("softplus", "tanh") and layers[0].beta == 1:
+        return Mish()
+    if kinds == ("hard_sigmoid",) and (layers[0].slope, layers[0].offset) == (1 / 6, 0.5):
+        return HardSwish()
+    return None
+
+
+def _hard_sigmoid(draft: Draft, step: Step) -> None:
+    """min(max(x + 3, 0), 6) / 6 is hard_sigmoid."""
+    layer: Any = step.layer
+    if layer.kind != "scale" or layer.learn or not math.isclose(layer.value, 1 / 6, rel_tol=1e-6):
+        return
+    clip = draft.steps[step.inputs[0]]
+    if clip.layer.kind != "relu6":
+        return
+    shift = draft.steps[clip.inputs[0]]
+    given: Any = shift.layer
+    if given.kind == "shift" and not given.learn and given.value == 3:
+        step.layer, step.inputs = HardSigmoid(), shift.inputs
+
+
+def _hard_swish(draft: Draft, step: Step) -> None:
+    """(x · min(max(x + 3, 0), 6)) / 6 is hard_swish."""
+    layer: Any = step.layer
+    if layer.kind != "scale" or layer.learn or not math.isclose(layer.value, 1 / 6, rel_tol=1e-6):
+        return
+    times = draft.steps[step.inputs[0]]
+    if times.layer.kind != "multiply" or len(times.inputs) != 2:
+        return
+    for x, gate in (times.inputs, times.inputs[::-1]):
+        clip = draft.steps[gate]
+        shift = draft.steps[clip.inputs[0]] if clip.layer.kind == "relu6" else clip
+        given: Any = shift.layer
+        if given.kind == "shift" and not given.learn and given.value == 3 and shift.inputs == [x]:
+            step.layer, step.inputs = HardSwish(), [x]
+            return
+
+
+Rule = Callable[[Draft, Step], None]
+RULES: tuple[Rule, ...] = (_flattened_pool, _bias, _padded, _hard_sigmoid, _hard_swish, _gated)
+"""The rules in the order in which they are applied."""

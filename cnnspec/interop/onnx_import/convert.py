@@ -1,0 +1,271 @@
+"""An ONNX model as a network: each operation in turn, constants computed, and what has no counterpart listed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnspec.arrays import Array
+from cnnspec.errors import ImportingError
+from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
+from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
+from cnnspec.interop.onnx_import.call import Call
+from cnnspec.interop.onnx_import.patterns import Patterns, gelu, layer_norm
+from cnnspec.interop.onnx_import.read import onnx_library
+
+FREE_BATCH = 1_000_003
+"""The size that stands for a free batch: a prime that no real axis has, so that products with it can be told."""
+MOST_ELEMENTS = 1 << 28
+"""The largest constant that is computed."""
+
+OPERATORS: dict[str, functions.Convert] = {
+    **functions.OPERATORS,
+    **norms.OPERATORS,
+    **shapes.OPERATORS,
+    **resizing.OPERATORS,
+    "Conv": windows.conv,
+    "ConvTranspose": windows.conv_transpose,
+    "Gemm": windows.gemm,
+    "MaxPool": windows.max_pool,
+    "AveragePool": windows.avg_pool,
+    "LpPool": windows.lp_pool,
+    "GlobalAveragePool": windows.global_pool,
+    "GlobalMaxPool": windows.global_pool,
+    "GlobalLpPool": windows.global_pool,
+}
+"""The operators that have counterparts."""
+
+
+class Missing(NamedTuple):
+    """An operation that has no counterpart."""
+
+    name: str
+    op: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.op}): {self.reason}"
+
+
+@dataclass
+class Converted:
+    """The network of a model, and which tensors are its outputs."""
+
+    network: Network
+    outputs: dict[str, Value]
+    missing: list[Missing] = field(default_factory=list)
+
+
+class _Unknown:
+    """What is computed from an operation that has no counterpart."""
+
+
+UNKNOWN = _Unknown()
+
+
+def convert(model: Any, name: str, sizes: dict[str, Sequence[int]] | None = None, *, batched: bool = True) -> Converted:
+    """Return the network of a model; `sizes` are shapes of inputs, [c, ...], that take the place of those in the model.
+
+    The first axis of each tensor is the batch; a model that is not `batched` computes one sample.
+
+    Operations that have no counterpart are in `missing`; where there are any, `outputs` are those tensors that could
+    be computed and that an operation without counterpart reads, or that are outputs of the model.
+    """
+    conversion = _Conversion(model, name, sizes or {}, batched)
+    conversion.run()
+    return conversion.result()
+
+
+class _Conversion:
+    def __init__(self, model: Any, name: str, sizes: dict[str, Sequence[int]], batched: bool) -> None:
+        self.batched = batched
+        self.onnx = onnx_library()
+        self.graph = model.graph
+        self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+        self.env: dict[str, Operand | _Unknown | None] = {"": None}
+        self.missing: list[Missing] = []
+        self.ends: dict[str, Value] = {}
+        """The tensors that operations without counterpart read."""
+        for tensor in self.graph.initializer:
+            self.env[tensor.name] = self._array(tensor)
+        for sparse in self.graph.sparse_initializer:
+            self.env[sparse.values.name] = UNKNOWN
+            self.missing.append(Missing(sparse.values.name, "initializer", "it is sparse"))
+        inputs = [info for info in self.graph.input if info.name not in self.env]
+        shapes_of = {info.name: self._shape(info, sizes) for info in inputs}
+        batches = {shape[0] for shape in shapes_of.values()}
+        self.network = Network(name, batches.pop() if len(batches) == 1 else FREE_BATCH)
+        self.inputs = {}
+        for info in inputs:
+            batch, *shape = shapes_of[info.name]
+            if batch != self.network.batch:
+                raise ImportingError(f"the inputs of the model have batches of different sizes ({info.name}: {batch})")
+            try:
+                value = self.network.input(info.name, tuple(shape), batched)
+            except Unsupported as error:
+                raise ImportingError(f"the input `{info.name}` of the model cannot be said: {error}") from None
+            self.env[info.name] = value
+            self.inputs[info.name] = value
+        self.readers = Counter(name for node in self.graph.node for name in node.input)
+        self.readers.update(info.name for info in self.graph.output)
+
+    def _array(self, tensor: Any) -> Array:
+        array: Array = self.onnx.numpy_helper.to_array(tensor)
+        return array.astype(np.float32) if array.dtype.name in ("float16", "bfloat16") else array
+
+    def _shape(self, info: Any, sizes: dict[str, Sequence[int]]) -> tuple[int, ...]:
+        """Return the shape of an input of the model, [n, c, ...]."""
+        dims = info.type.tensor_type.shape.dim if info.type.HasField("tensor_type") else []
+        if info.name in sizes:
+            if not self.batched:
+                return (1, *sizes[info.name])
+            batch = dims[0].dim_value if len(dims) and dims[0].dim_value > 0 else FREE_BATCH
+            return (batch, *sizes[info.name])
+        found = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
+        if not self.batched:
+            found = [1, *found]
+        if len(found) < 2:
+            raise ImportingError(
+                f"the input `{info.name}` of the model has {'no axis for' if found else 'no known'} samples: "
+                "it takes [n, c, ...]; say the shape of a sample with `--input`"
+            )
+        if None in found[1:]:
+            shown = ", ".join(dim.dim_param or str(dim.dim_value or "?") for dim in dims)
+            raise ImportingError(
+                f"the input `{info.name}` of the model is [{shown}]: only the batch can be free; "
+                "say the shape of a sample with `--input`"
+            )
+        return (found[0] or FREE_BATCH, *(n for n in found[1:] if n is not None))
+
+    # The operations
+
+    def run(self) -> None:
+        """Convert all operations, in their order."""
+        waiting, skipped = self._recognised()
+        for node in self.graph.node:
+            if id(node) in skipped and id(node) not in waiting:
+                continue
+            self._convert(node, waiting.get(id(node)))
+
+    def _recognised(self) -> tuple[dict[int, tuple[str, list[str], dict[str, Any], str]], set[int]]:
+        """Return operators that stand for several nodes, by the last of these, and all of these nodes."""
+        constants = {name: value for name, value in self.env.items() if isinstance(value, np.ndarray)}
+        for node in self.graph.node:
+            if node.op_type == "Constant":
+                value = self._folded(node, [])
+                if value is not None:
+                    constants[node.output[0]] = value[0]
+        patterns = Patterns(list(self.graph.node), constants, {info.name for info in self.graph.output})
+        found: dict[int, tuple[str, list[str], dict[str, Any], str]] = {}
+        skipped: set[int] = set()
+        for node in self.graph.node:
+            if node.op_type == "Erf" and (match := gelu(patterns, node)):
+                x, output, nodes = match
+                found[id(patterns.producers[output])] = ("Gelu", [x], {}, output)
+                skipped |= nodes
+            if node.op_type == "ReduceMean" and (norm := layer_norm(patterns, node)):
+                inputs, output, attributes, nodes = norm
+                found[id(patterns.producers[output])] = ("LayerNormalization", inputs, attributes, output)
+                skipped |= nodes
+        return found, skipped
+
+    def _convert(self, node: Any, known: tuple[str, list[str], dict[str, Any], str] | None) -> None:
+        op, names, outputs = node.op_type, list(node.input), tuple(node.output)
+        attributes = {a.name: self._attribute(a) for a in node.attribute} if known is None else {}
+        if known is not None:
+            op, names, attributes, output = known
+            outputs = (output,)
+        name = node.name or f"the {op} that makes `{outputs[0]}`"
+        given = [self.env.get(read, UNKNOWN) for read in names]
+        try:
+            if node.domain not in ("", "ai.onnx"):
+                raise Unsupported(f"its domain is {node.domain}")
+            if any(x is UNKNOWN for x in given):
+                results: Sequence[Operand | _Unknown] = [UNKNOWN] * len(outputs)
+            else:
+                operands: list[Operand | None] = [x for x in given if not isinstance(x, _Unknown)]
+                results = self._result(
+                    Call(op, name, tuple(operands), attributes, outputs, self.opset, self.readers), node
+                )
+        except Unsupported as error:
+            self.missing.append(Missing(name, op, str(error)))
+            self.ends |= {read: x for read, x in zip(names, given, strict=True) if isinstance(x, Value)}
+            results = [UNKNOWN] * len(outputs)
+        for output, result in zip(outputs, results, strict=False):
+            self.env[output] = result
+
+    def _result(self, call: Call, node: Any) -> Sequence[Operand]:
+        if not any(isinstance(x, Value) for x in call.inputs):
+            folded = self._folded(node, [x for x in call.inputs if not isinstance(x, Value)])
+            if folded is None:
+                raise Unsupported("it is computed from constants alone, and cannot be computed beforehand")
+            return folded
+        if call.op == "Shape":
+            start, end = call.get("start", 0), call.get("end", None)
+            return [np.array(call.value().shape, np.int64)[start:end]]
+        if call.op == "Size":
+            return [np.array(np.prod(call.value().shape), np.int64)]
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            raise Unsupported("it has graphs of its own: control flow cannot be said")
+        if call.op not in OPERATORS:
+            raise Unsupported("no layer stands for it")
+        self.network.hint = node.name
+        result = OPERATORS[call.op](self.network, call)
+        return [result] if isinstance(result, Value | np.ndarray) else list(result)
+
+    def _attribute(self, attribute: Any) -> Any:
+        value = self.onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if isinstance(value, list) and value and isinstance(value[0], bytes):
+            return [text.decode("utf-8", "replace") for text in value]
+        return value
+
+    def _folded(self, node: Any, given: Sequence[Array | None]) -> list[Array] | None:
+        """Return the results of an operation of constants."""
+        from onnx.reference import ReferenceEvaluator
+
+        if node.op_type in ("ConstantOfShape", "Expand", "Tile", "Range") and given:
+            sizes = [x for x in given if x is not None and x.dtype.kind == "i"]
+            if any(float(np.prod(x.astype(float))) > MOST_ELEMENTS for x in sizes):
+                return None
+        graph = self.onnx.helper.make_graph(
+            [node],
+            "constant",
+            [
+                self.onnx.helper.make_tensor_value_info(
+                    name, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), x.shape
+                )
+                for name, x in zip(node.input, given, strict=False)
+                if x is not None
+            ],
+            [self.onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name],
+        )
+        try:
+            opsets = [self.onnx.helper.make_opsetid("", self.opset)]
+            evaluator = ReferenceEvaluator(self.onnx.helper.make_model(graph, opset_imports=opsets))
+            feeds = {name: x for name, x in zip(node.input, given, strict=False) if name}
+            return [np.asarray(result) for result in evaluator.run(None, feeds)]
+        except Exception:  # whatever the operation lacks, it is reported as an operation without counterpart
+            return None
+
+    def result(self) -> Converted:
+        """Return the network and its outputs."""
+        outputs: dict[str, Value] = {}
+        wanted = [info.name for info in self.graph.output]
+        tensors: dict[str, Operand | _Unknown | None] = {name: self.env.get(name, UNKNOWN) for name in wanted}
+        for name, found in (tensors | self.ends).items():
+            if isinstance(found, Value):
+                try:
+                    outputs[name] = self.network.plain(found)
+                except Unsupported as error:
+                    self.missing.append(Missing(name, "output", str(error)))
+            elif not isinstance(found, _Unknown):
+                self.missing.append(Missing(name, "output", "it is a constant"))
+        if not any(isinstance(self.env.get(name), Value) for name in wanted) and not self.missing:
+            self.missing.append(Missing(wanted[0] if wanted else "output", "output", "nothing computes it"))
+        return Converted(self.network, outputs, self.missing)

@@ -1,0 +1,307 @@
+"""Activations, arithmetic, merges and products of ONNX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from cnnspec.arrays import Array
+from cnnspec.interop.importer.network import Network, Unsupported, Value
+from cnnspec.interop.importer.operations import (
+    branch_names,
+    by_channel,
+    clipped,
+    elementwise,
+    merged,
+    powered,
+    product,
+    reduced,
+    scaled,
+    shifted,
+)
+from cnnspec.interop.onnx_import.call import Call, Result
+from cnnspec.layers import Layer, activation, function, merge
+from cnnspec.layers.norm import Scale
+
+Convert = Callable[[Network, Call], Result]
+
+_PLAIN: dict[str, type[Layer]] = {
+    "Relu": activation.Relu,
+    "Sigmoid": activation.Sigmoid,
+    "Tanh": activation.Tanh,
+    "Softplus": activation.Softplus,
+    "Softsign": function.Softsign,
+    "Mish": activation.Mish,
+    "HardSwish": activation.HardSwish,
+    "Abs": function.Abs,
+    "Exp": function.Exp,
+    "Log": function.Log,
+    "Sqrt": function.Sqrt,
+}
+
+
+def _plain(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), _PLAIN[call.op]())
+
+
+def _leaky_relu(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), activation.LeakyRelu(slope=_decimal(call.get("alpha", 0.01))))
+
+
+def _elu(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), activation.Elu(alpha=_decimal(call.get("alpha", 1.0))))
+
+
+def _celu(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), function.Celu(alpha=_decimal(call.get("alpha", 1.0))))
+
+
+_SELU = (1.67326319217681884765625, 1.05070102214813232421875)
+"""The alpha and gamma of Selu: Klambauer et al. 2017."""
+
+
+def _selu(net: Network, call: Call) -> Value:
+    alpha, gamma = (call.get(key, value) for key, value in zip(("alpha", "gamma"), _SELU, strict=True))
+    if math.isclose(alpha, _SELU[0], rel_tol=1e-5) and math.isclose(gamma, _SELU[1], rel_tol=1e-5):
+        return elementwise(net, call.value(), activation.Selu())
+    y = elementwise(net, call.value(), activation.Elu(alpha=_decimal(alpha)))
+    return elementwise(net, y, Scale(value=_decimal(gamma), learn=False))
+
+
+def _thresholded_relu(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), function.ThresholdedRelu(alpha=_decimal(call.get("alpha", 1.0))))
+
+
+def _hard_sigmoid(net: Network, call: Call) -> Value:
+    slope, offset = call.get("alpha", 0.2), call.get("beta", 0.5)
+    sixth = math.isclose(slope, 1 / 6, rel_tol=1e-6)
+    slope = 1 / 6 if sixth else _decimal(slope)
+    return elementwise(net, call.value(), activation.HardSigmoid(slope=slope, offset=_decimal(offset)))
+
+
+def _gelu(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), activation.Gelu(approximate=call.get("approximate", "none")))
+
+
+def _swish(net: Network, call: Call) -> Value:
+    alpha = call.get("alpha", 1.0)
+    if alpha == 1:
+        return elementwise(net, call.value(), activation.Silu())
+    gate = elementwise(net, scaled(net, call.value(), np.array(alpha)), activation.Sigmoid())
+    return merged(net, merge.Multiply, [call.value(), gate])
+
+
+def _prelu(net: Network, call: Call) -> Value:
+    x, slope = call.value(), call.constant(1, "slope")
+    if slope.size == 1:
+        layer = activation.Prelu(shared=True)
+        return net.add(layer, x.node, arrays={"weight": slope.reshape(1)}).seen(x.view)
+    x, weight = by_channel(net, x, slope)
+    return net.add(activation.Prelu(), x.node, arrays={"weight": weight}).seen(x.view)
+
+
+def _softmax(net: Network, call: Call) -> Value:
+    layer = activation.Softmax if call.op == "Softmax" else activation.LogSoftmax
+    x = call.value()
+    if call.opset >= 13:
+        axis = call.axis(default=-1)
+    else:
+        # Older versions join all axes from `axis` on.
+        axis = call.axis(default=1)
+        if math.prod(x.shape[axis + 1 :]) != 1:
+            if axis != 1:
+                raise Unsupported(f"it is over several axes, from {axis} on")
+            flat = net.reshaped(x, (net.batch, math.prod(x.shape[1:])))
+            y = net.add(layer(), net.plain(flat).node)
+            return net.reshaped(y, x.shape)
+    if 0 in x.view.axes[axis]:
+        raise Unsupported("it is over the batch")
+    if x.shape[axis] == 1:
+        raise Unsupported("its axis has size one")
+    x, (name,) = net.along(x, axis)
+    return net.add(layer(axis=name), x.node).seen(x.view)  # type: ignore[arg-type]
+
+
+def _clip(net: Network, call: Call) -> Value:
+    low, high = call.setting("min", 1), call.setting("max", 2)
+    return clipped(net, call.value(), *(None if bound is None else _decimal(float(bound)) for bound in (low, high)))
+
+
+def _decimal(number: float) -> float:
+    """Return the shortest decimal that is this number in float32, in which models keep it: 0.1, not 0.10000000149."""
+    return float(str(np.float32(number))) if np.float32(number) == number else float(number)
+
+
+# Arithmetic
+
+
+def _split(call: Call) -> tuple[list[Value], list[Array]]:
+    """Return the inputs that depend on the network's, and the constants."""
+    values = [x for x in call.inputs if isinstance(x, Value)]
+    return values, [x for x in call.inputs if x is not None and not isinstance(x, Value)]
+
+
+def _decimals(constant: Array) -> Array:
+    return np.array(_decimal(float(constant.ravel()[0]))) if constant.size == 1 else constant
+
+
+def _add(net: Network, call: Call) -> Value:
+    values, constants = _split(call)
+    total = merged(net, merge.Add, values) if len(values) > 1 else values[0]
+    for constant in constants:
+        total = shifted(net, total, _decimals(constant))
+    return total
+
+
+def _multiply(net: Network, call: Call) -> Value:
+    values, constants = _split(call)
+    total = merged(net, merge.Multiply, values) if len(values) > 1 else values[0]
+    for constant in constants:
+        total = scaled(net, total, _decimals(constant))
+    return total
+
+
+def _subtract(net: Network, call: Call) -> Value:
+    a, b = call.inputs
+    if isinstance(a, Value) and isinstance(b, Value):
+        return merged(net, merge.Subtract, [a, b])
+    if isinstance(a, Value):
+        return shifted(net, a, -_decimals(call.constant(1, "subtrahend")))
+    return shifted(net, scaled(net, call.value(1), np.array(-1.0)), _decimals(call.constant(0, "minuend")))
+
+
+def _divide(net: Network, call: Call) -> Value:
+    a, b = call.inputs
+    if isinstance(a, Value) and isinstance(b, Value):
+        return merged(net, merge.Divide, [a, b])
+    if isinstance(a, Value):
+        divisor = _decimals(call.constant(1, "divisor"))
+        if not divisor.all():
+            raise Unsupported("it divides by zero")
+        return scaled(net, a, (1 / divisor.astype(np.float64)).astype(np.result_type(divisor, np.float32)))
+    inverse = elementwise(net, call.value(1), function.Power(exponent=-1.0))
+    return scaled(net, inverse, _decimals(call.constant(0, "dividend")))
+
+
+def _extremum(cls: type[merge.Merge]) -> Convert:
+    def convert(net: Network, call: Call) -> Value:
+        values, constants = _split(call)
+        result = merged(net, cls, values) if len(values) > 1 else values[0]
+        for constant in constants:
+            if not (constant == constant.ravel()[0]).all():
+                raise Unsupported("its constant differs by element")
+            bound = _decimal(float(constant.ravel()[0]))
+            result = clipped(net, result, *((bound, None) if cls is merge.Maximum else (None, bound)))
+        return result
+
+    return convert
+
+
+def _mean(net: Network, call: Call) -> Value:
+    values, constants = _split(call)
+    if constants:
+        raise Unsupported("one of its inputs is a constant")
+    return merged(net, merge.Mean, values) if len(values) > 1 else values[0]
+
+
+def _negative(net: Network, call: Call) -> Value:
+    return scaled(net, call.value(), np.array(-1.0))
+
+
+def _reciprocal(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), function.Power(exponent=-1.0))
+
+
+def _power(net: Network, call: Call) -> Value:
+    return powered(net, call.value(), _decimals(call.constant(1, "exponent")))
+
+
+def _matmul(net: Network, call: Call) -> Value:
+    a, b = call.inputs
+    if isinstance(a, Value) and not isinstance(b, Value):
+        weight = call.constant(1, "weight")
+        if weight.ndim == 1:
+            column = net.transformed(weight, "as a row", lambda w: w.reshape(1, -1))
+            y = product(net, a, column)
+            return y.seen(y.view._replace(axes=y.view.axes[:-1]))
+        return product(net, a, net.transformed(weight, "transposed", lambda w: np.ascontiguousarray(w.T)))
+    if isinstance(b, Value) and not isinstance(a, Value):
+        # W · x is x · Wᵀ, with the last two axes of x exchanged before and after.
+        order = [*range(len(b.shape) - 2), len(b.shape) - 1, len(b.shape) - 2]
+        y = product(net, b.seen(b.view.transposed(order)), call.constant(0, "weight"))
+        return y.seen(y.view.transposed(order))
+    x, y = call.value(0), call.value(1)
+    ranks = [len(value.shape) - value.view.has_batch for value in (x, y)]
+    if min(ranks) < 2 or x.view.has_batch != y.view.has_batch:
+        raise Unsupported(f"it multiplies {net.described(x)} by {net.described(y)}")
+    moved = [net.plain_like(value) for value in (x, y)]
+    result = net.add(merge.Matmul(), *(value.node for value in moved), branches=branch_names(2))
+    return result if x.view.has_batch else result.seen(result.view._replace(axes=result.view.axes[1:]))
+
+
+_REDUCTIONS = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min", "ReduceSum": "sum"}
+
+
+def _reduce(net: Network, call: Call) -> Value:
+    x = call.value()
+    axes = call.integers("axes", 1)
+    if not axes:
+        if call.get("noop_with_empty_axes", 0):
+            return x
+        axes = list(range(len(x.shape)))
+    keep = bool(call.get("keepdims", 1))
+    if call.op in _REDUCTIONS:
+        return reduced(net, x, axes, _REDUCTIONS[call.op], keep)
+    before: dict[str, Layer] = {
+        "ReduceL1": function.Abs(),
+        "ReduceL2": function.Power(exponent=2.0),
+        "ReduceSumSquare": function.Power(exponent=2.0),
+        "ReduceLogSum": Scale(value=1.0, learn=False),
+    }
+    y = x if call.op == "ReduceLogSum" else elementwise(net, x, before[call.op])
+    y = reduced(net, y, axes, "sum", keep)
+    if call.op == "ReduceL2":
+        return elementwise(net, y, function.Sqrt())
+    return elementwise(net, y, function.Log()) if call.op == "ReduceLogSum" else y
+
+
+def _normalised(net: Network, call: Call) -> Value:
+    """Return x / (Σ |x|^p)^(1/p) along an axis; a norm of zero counts as 1e-12, as in PyTorch's normalize."""
+    x, axis, p = call.value(), call.axis(default=-1), call.get("p", 2)
+    size = elementwise(net, x, function.Power(exponent=2.0) if p == 2 else function.Abs())
+    norm = reduced(net, size, [axis], "sum", True)
+    norm = elementwise(net, norm, function.Sqrt()) if p == 2 else norm
+    return merged(net, merge.Divide, [x, clipped(net, norm, 1e-12, None)])
+
+
+OPERATORS: dict[str, Convert] = {
+    **dict.fromkeys(_PLAIN, _plain),
+    "LeakyRelu": _leaky_relu,
+    "Elu": _elu,
+    "Celu": _celu,
+    "Selu": _selu,
+    "ThresholdedRelu": _thresholded_relu,
+    "HardSigmoid": _hard_sigmoid,
+    "Gelu": _gelu,
+    "Swish": _swish,
+    "PRelu": _prelu,
+    "Softmax": _softmax,
+    "LogSoftmax": _softmax,
+    "Clip": _clip,
+    "Add": _add,
+    "Sum": _add,
+    "Mul": _multiply,
+    "Sub": _subtract,
+    "Div": _divide,
+    "Max": _extremum(merge.Maximum),
+    "Min": _extremum(merge.Minimum),
+    "Mean": _mean,
+    "Neg": _negative,
+    "Reciprocal": _reciprocal,
+    "Pow": _power,
+    "MatMul": _matmul,
+    "LpNormalization": _normalised,
+    **dict.fromkeys((*_REDUCTIONS, "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"), _reduce),
+}

@@ -1,0 +1,122 @@
+"""An ONNX file as a spec with weights, and the proof that both compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnspec.arrays import Array, Arrays
+from cnnspec.data.inputs import random_inputs
+from cnnspec.errors import ExportError, ImportingError
+from cnnspec.graph.graph import Graph
+from cnnspec.graph.spec import Spec
+from cnnspec.interop.comparison import TOLERANCE, Difference, largest
+from cnnspec.interop.importer.finish import finished
+from cnnspec.interop.onnx_export.verification import runner
+from cnnspec.interop.onnx_import.convert import Missing, convert
+from cnnspec.interop.onnx_import.read import read
+from cnnspec.interop.structure.text import compact
+from cnnspec.language.names import is_name
+from cnnspec.runtime.build import build
+
+
+@dataclass(frozen=True)
+class OnnxNetwork:
+    """A network that was imported from an ONNX file."""
+
+    spec: Spec
+    arrays: Arrays
+    """The weights by name."""
+    nodes: int
+    """How many operations the file has."""
+    missing: tuple[Missing, ...] = ()
+    """The operations that are left out, of a partial import."""
+    difference: Difference | None = None
+    """The largest difference of the outputs on random inputs; None where it was not measured."""
+
+    @cached_property
+    def text(self) -> str:
+        """The text of the spec, with what repeats as blocks and repeats."""
+        return compact(self.spec)
+
+
+def import_onnx(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    batched: bool = True,
+    partial: bool = False,
+    verify: bool = True,
+) -> OnnxNetwork:
+    """Return the network of an ONNX file, with its weights.
+
+    `sizes` are the shapes of samples, [c, ...], of inputs whose shape the file leaves open, by name. The first axis of
+    each tensor is the batch, unless the model is not `batched`: then it computes one sample. Operations without
+    counterpart are an ImportingError that lists all of them; of a `partial` import, they are left out, and the outputs
+    are the tensors that they read. With `verify`, the outputs are compared with those of ONNX Runtime (or of ONNX's
+    reference evaluator) on random inputs, and an ImportingError says where they differ.
+    """
+    model = read(path)
+    found = convert(model, name or _name(path), dict(sizes or {}), batched=batched)
+    if found.missing and not partial:
+        raise ImportingError(_listed(path, found.missing))
+    if not found.outputs:
+        raise ImportingError(f"nothing of `{path}` can be imported:\n{_listed(path, found.missing)}")
+    spec, arrays = finished(found.network, found.outputs)
+    if len(spec.graph.nodes) == len(spec.graph.inputs):
+        raise ImportingError(f"`{path}` has no layers: its outputs are its inputs")
+    measured = None
+    if verify and not found.missing:
+        measured = compared(path, model, spec.graph, arrays, batched)
+    return OnnxNetwork(spec, arrays, len(model.graph.node), tuple(found.missing), measured)
+
+
+def _name(path: str | Path) -> str:
+    stem = "".join(ch if ch.isascii() and (ch.isalnum() or ch in "_-") else "_" for ch in Path(path).stem)
+    return stem if is_name(stem) else f"model_{stem}"
+
+
+def _listed(path: str | Path, missing: Sequence[Missing]) -> str:
+    count = len(missing)
+    lines = [f"`{path}` has {count} operation{'s' * (count != 1)} without counterpart:"]
+    lines += [f"  {operation}" for operation in missing]
+    return "\n".join([*lines, "with `--partial`, the network ends where these begin"])
+
+
+def compared(path: str | Path, model: Any, graph: Graph, arrays: Arrays, batched: bool = True) -> Difference:
+    """Return the difference of a network's outputs from those of its model; raise ImportingError above the tolerance.
+
+    The inputs are random, one sample where the model has a batch of its own size, else two.
+    """
+    given = [info for info in model.graph.input if info.name not in {t.name for t in model.graph.initializer}]
+    dims = given[0].type.tensor_type.shape.dim
+    n = (dims[0].dim_value or 2) if batched and len(dims) else 1
+    inputs = {key: x.astype(np.float32) for key, x in random_inputs(graph, n, 0).items()}
+    feeds = {info.name: x for info, x in zip(given, inputs.values(), strict=True)}
+    if not batched:
+        feeds = {key: x[0] for key, x in feeds.items()}
+    expected = _evaluated(path, feeds)
+    if not batched:
+        expected = [y[None] for y in expected]
+    actual = build(graph, weights=arrays).run(inputs)
+    difference = largest(dict(zip(actual, expected, strict=True)), actual)
+    if not difference.relative <= TOLERANCE:
+        raise ImportingError(
+            f"the imported network computes something else than `{path}`: its outputs differ by {difference}, and "
+            f"{TOLERANCE:g} relative is allowed; `--no-verify` imports it nevertheless"
+        )
+    return difference
+
+
+def _evaluated(path: str | Path, feeds: Mapping[str, Array]) -> list[Array]:
+    try:
+        return list(runner(Path(path))(feeds).values())
+    except ExportError as error:
+        message = f"`{path}` cannot be run to compare it: {error}; `--no-verify` imports it nevertheless"
+        raise ImportingError(message) from error

@@ -1,0 +1,229 @@
+"""What repeats in a list of entries as blocks with parameters and as repeats."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnnspec.interop.structure.entry import Entry, Value
+from cnnspec.interop.structure.unify import Reference, shape_of, unified
+from cnnspec.layers import LAYERS
+from cnnspec.layers.activation import Activation
+from cnnspec.layers.norm import Norm
+
+LONGEST = 12
+"""The longest sequence of entries that becomes a block."""
+MOST_PARAMS = 6
+"""The most parameters of a block."""
+MOST_LISTS = 4
+"""The most lists of values of a repeat."""
+LEAST_LINES = 3
+"""The fewest lines that a block has."""
+
+
+@dataclass
+class Block:
+    """A block: its parameters with the types of their values, and its layers."""
+
+    params: dict[str, str]
+    entries: tuple[Entry, ...]
+
+
+@dataclass
+class Structure:
+    """A network as blocks and a list of entries."""
+
+    entries: tuple[Entry, ...]
+    blocks: dict[str, Block] = field(default_factory=dict)
+
+
+def compressed(entries: Sequence[Entry]) -> Structure:
+    """Return entries with blocks for what occurs several times, and repeats for what stands side by side."""
+    found = Structure(tuple(entries))
+    while _extract(found):
+        pass
+    for block in found.blocks.values():
+        block.entries = _repeated(block.entries)
+    found.entries = _repeated(found.entries)
+    return found
+
+
+# Blocks
+
+
+def _lists(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Yield a list and the lists inside of it."""
+    yield entries
+    for entry in entries:
+        for _, inner in entry.lists:
+            yield from _lists(inner)
+
+
+def _extract(structure: Structure) -> bool:
+    """Make a block of the sequence of entries that shortens the text most; return whether there is one."""
+    places: dict[Any, list[Sequence[Entry]]] = defaultdict(list)
+    ends: dict[Any, tuple[int, int]] = {}
+    homes = [structure.entries, *(block.entries for block in structure.blocks.values())]
+    for number, entries in enumerate(part for home in homes for part in _lists(home)):
+        shapes = [shape_of([entry]) for entry in entries]
+        for first in range(len(entries)):
+            for end in range(first + 1, min(len(entries), first + LONGEST) + 1):
+                if entries[end - 1].all_fixed:
+                    break
+                if entries[first].kind in structure.blocks or entries[end - 1].kind in structure.blocks:
+                    continue  # a use at an edge is better left to a repeat
+                key = tuple(shapes[first:end])
+                if _is_periodic(key):
+                    continue  # it is a repeat of something shorter
+                if ends.get(key, (-1, 0)) > (number, first):
+                    continue  # it overlaps the one before
+                ends[key] = (number, end)
+                places[key].append(entries[first:end])
+    best, most = None, 0
+    for key, found in places.items():
+        lines = sum(entry.lines for entry in found[0])
+        saved = (len(found) - 1) * (lines - 1) - 4 - (4 * len(found) if _is_activation(found[0][0]) else 0)
+        if lines >= LEAST_LINES and len(found) > 1 and saved > most:
+            common = unified(found)
+            if len(common.params) <= MOST_PARAMS:
+                best, most = key, saved
+    if best is None:
+        return False
+    name = _name(places[best][0], structure.blocks)
+    common = unified(places[best])
+    uses = iter(range(len(places[best])))
+    length = len(best)
+
+    def replaced(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        result: list[Entry] = []
+        i = 0
+        shapes = [shape_of([entry]) for entry in entries]
+        while i < len(entries):
+            if tuple(shapes[i : i + length]) == best:
+                use = next(uses)
+                fields = tuple((param, values[use]) for param, values in common.params.items())
+                result.append(Entry(name, fields, arrives=entries[i].arrives))
+                i += length
+            else:
+                result.append(entries[i])
+                i += 1
+        return tuple(result)
+
+    def deeply(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        # In the order in which the places were found: a list before the lists inside of it.
+        outer = replaced(entries)
+        return tuple(entry.with_lists((key, deeply(inner)) for key, inner in entry.lists) for entry in outer)
+
+    structure.entries = deeply(structure.entries)
+    for block in structure.blocks.values():
+        block.entries = deeply(block.entries)
+    params = {param: _type(values) for param, values in common.params.items()}
+    structure.blocks = {name: Block(params, common.entries), **structure.blocks}
+    return True
+
+
+def _is_periodic(key: tuple[Any, ...]) -> bool:
+    """Whether a sequence is a shorter one several times."""
+    return any(len(key) % n == 0 and key == key[:n] * (len(key) // n) for n in range(1, len(key) // 2 + 1))
+
+
+def _is_activation(entry: Entry) -> bool:
+    """Whether an entry belongs to the one before it."""
+    cls = LAYERS.get(entry.kind)
+    return cls is not None and issubclass(cls, Activation | Norm)
+
+
+def _name(entries: Sequence[Entry], blocks: dict[str, Block]) -> str:
+    """Return a name for a block, after the merge in it."""
+    kinds = [entry.kind for entry in entries]
+    base = next((name for kind, name in _NAMES.items() if kind in kinds), "block")
+    name, number = base, 2
+    while name in blocks:
+        name, number = f"{base}{number}", number + 1
+    return name
+
+
+_NAMES = {"add": "residual", "concat": "parallel", "multiply": "gated"}
+
+
+def _type(values: Sequence[Value]) -> str:
+    """Return the type of a parameter with these values."""
+    if any(isinstance(value, list | tuple) for value in values):
+        return "size"
+    return "float" if any(isinstance(value, float) for value in values) else "int"
+
+
+# Repeats
+
+
+def _repeated(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return a list in which what stands several times side by side is a repeat, the lists inside of it too."""
+    found = tuple(entry.with_lists((key, _repeated(inner)) for key, inner in entry.lists) for entry in entries)
+    for _ in range(len(found)):
+        shorter = _one_repeat(found)
+        if shorter is None:
+            break
+        found = shorter
+    return found
+
+
+def _one_repeat(entries: tuple[Entry, ...]) -> tuple[Entry, ...] | None:
+    """Return the list with the repeat that shortens it most; None where there is none."""
+    shapes = [shape_of([entry]) for entry in entries]
+    best: tuple[int, int, int, Entry] | None = None
+    for period in range(1, len(entries) // 2 + 1):
+        first = 0
+        while first + 2 * period <= len(entries):
+            end = first + period
+            while shapes[end : end + period] == shapes[first : first + period]:
+                end += period
+            rounds = (end - first) // period
+            if rounds > 1 and not any(entry.all_fixed for entry in entries[first:end]):
+                for start, count in _runs(entries, first, period, rounds):
+                    parts = [entries[start + period * i : start + period * (i + 1)] for i in range(count)]
+                    repeat = _repeat(parts)
+                    saved = sum(e.lines for e in entries[start : start + period * count]) - repeat.lines
+                    if repeat.fields[0][0] == "each" and len(repeat.fields[0][1]) > MOST_LISTS:
+                        continue
+                    enough = count > 2 or repeat.fields[0][0] == "times" or saved > 4
+                    if enough and saved > 0 and (best is None or saved > best[0]):
+                        best = (saved, start, start + period * count, repeat)
+            first = end if rounds > 1 else first + 1
+    if best is None:
+        return None
+    _, first, end, repeat = best
+    return (*entries[:first], repeat, *entries[end:])
+
+
+def _runs(entries: Sequence[Entry], first: int, period: int, rounds: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and the rounds of the whole run, and of the stretches of it that are equal."""
+    yield first, rounds
+    start = first
+    for i in range(1, rounds + 1):
+        at = first + i * period
+        if i == rounds or _plain(entries[at : at + period]) != _plain(entries[start : start + period]):
+            if (at - start) // period > 1:
+                yield start, (at - start) // period
+            start = at
+
+
+def _plain(entries: Sequence[Entry]) -> Any:
+    return [(entry.kind, entry.fields, [(name, _plain(inner)) for name, inner in entry.lists]) for entry in entries]
+
+
+def _repeat(parts: Sequence[Sequence[Entry]]) -> Entry:
+    """Return the repeat of parts of one shape."""
+    if all(_plain(part) == _plain(parts[0]) for part in parts):
+        return Entry("repeat", (("times", len(parts)),), (("layers", tuple(parts[0])),), parts[0][0].arrives)
+    common = unified(parts, within=True)
+    if not common.params:  # they differ only by what arrives
+        return Entry("repeat", (("times", len(parts)),), (("layers", common.entries),), parts[0][0].arrives)
+    each = {name: list(values) for name, values in common.params.items()}
+    return Entry("repeat", (("each", each),), (("layers", common.entries),), parts[0][0].arrives, fixed=_nested(each))
+
+
+def _nested(each: dict[str, list[Value]]) -> bool:
+    """Whether a value is one of another repeat, which cannot be a value of a list."""
+    return any(isinstance(value, Reference) for values in each.values() for value in values)

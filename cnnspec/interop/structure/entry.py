@@ -1,0 +1,170 @@
+"""The layers of a graph as entries of a text: lists in lists, with norms and activations as fields of their layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.language.arrange import Item, arrange
+from cnnspec.layers import LAYERS
+from cnnspec.layers.activation import Activation
+from cnnspec.layers.norm import Norm
+
+Value = Any
+"""A number, a text, a tuple of numbers, or a mapping, as a field of a layer has it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a list of layers: a kind or a block, its fields, and its branches or layers."""
+
+    kind: str
+    fields: tuple[tuple[str, Value], ...] = ()
+    lists: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
+    """The branches of a merge, or the layers of a repeat."""
+    arrives: int = 0
+    """How many channels arrive at it."""
+    fixed: bool = False
+    """Whether it refers to another layer, or is referred to: it stands where it is."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines of text it takes."""
+        if self.is_short_repeat:
+            return 1
+        inner = sum(1 + sum(entry.lines for entry in entries) for _, entries in self.lists)
+        return 1 + inner
+
+    @property
+    def is_short_repeat(self) -> bool:
+        """Whether it is a repeat of one or two entries without lists of their own, which is written on one line."""
+        inner = [entry for _, entries in self.lists for entry in entries]
+        return self.kind == "repeat" and len(inner) <= 2 and not any(entry.lists for entry in inner)
+
+    @property
+    def all_fixed(self) -> bool:
+        """Whether it or a part of it stands where it is."""
+        return self.fixed or any(entry.all_fixed for _, entries in self.lists for entry in entries)
+
+    def with_lists(self, lists: Iterable[tuple[str, Sequence[Entry]]]) -> Entry:
+        """Return the entry with other branches or layers."""
+        return replace(self, lists=tuple((name, tuple(entries)) for name, entries in lists))
+
+    def values(self) -> Iterator[tuple[Entry, str, Value]]:
+        """Yield the fields of the entry and of those inside of it, in the order of the text."""
+        for name, value in self.fields:
+            yield self, name, value
+        for _, entries in self.lists:
+            for entry in entries:
+                yield from entry.values()
+
+    def replaced(self, values: Iterator[Value]) -> Entry:
+        """Return the entry with other values of its fields, in the same order."""
+        fields = tuple((name, next(values)) for name, _ in self.fields)
+        return replace(self, fields=fields).with_lists(
+            (name, [entry.replaced(values) for entry in entries]) for name, entries in self.lists
+        )
+
+
+def entries_of(graph: Graph) -> tuple[Entry, ...]:
+    """Return the layers of a graph as one list."""
+    items = arrange(graph)
+    named = set(graph.outputs) - {graph.nodes[-1].name}
+    named |= set(_references(items)) | set(graph.shares) | set(graph.shares.values())
+    named |= _oddly_named(items, Counter())
+    return tuple(_listed(items, named, graph.shares, Counter(n for node in graph.nodes for n in node.inputs)))
+
+
+def _references(items: Iterable[Item | str]) -> Iterator[str]:
+    for item in items:
+        if isinstance(item, str):
+            yield item
+        else:
+            for branch in item.branches.values():
+                yield from _references(branch)
+
+
+def _oddly_named(items: Iterable[Item | str], ordinals: Counter[str]) -> set[str]:
+    """Return the layers whose names are not those that they would be given, in the order of the text."""
+    found = set()
+    for item in items:
+        if isinstance(item, str):
+            continue
+        ordinals[item.node.kind] += 1
+        if item.node.name != f"{item.node.kind}{ordinals[item.node.kind]}":
+            found.add(item.node.name)
+        for branch in item.branches.values():
+            found |= _oddly_named(branch, ordinals)
+    return found
+
+
+def _listed(items: Sequence[Item | str], named: set[str], shares: Any, readers: Counter[str]) -> Iterator[Entry]:
+    i = 0
+    while i < len(items):
+        item = items[i]
+        if isinstance(item, str):
+            yield Entry("from", (("", item),), fixed=True)
+            i += 1
+            continue
+        node = item.node
+        fields = _fields(node, named, shares)
+        taken = 1
+        if node.kind in ("conv", "conv_transpose", "dense") and node.name not in named and node.name not in shares:
+            taken, fields = _with_sugar(items, i, fields, named, readers)
+        lists = [(key, tuple(_listed(branch, named, shares, readers))) for key, branch in item.branches.items()]
+        arrives = node.in_shapes[0][0] if node.in_shapes else 0
+        is_fixed = node.name in named or node.name in shares
+        yield Entry(node.kind, tuple(fields.items()), _well_named(node.kind, lists), arrives, is_fixed)
+        i += taken
+
+
+def _with_sugar(
+    items: Sequence[Item | str], i: int, fields: dict[str, Value], named: set[str], readers: Counter[str]
+) -> tuple[int, dict[str, Value]]:
+    """Return how many items a layer takes with the norm and the activation behind it, and its fields with these."""
+    taken, last = 1, _node(items, i)
+    assert last is not None
+    found = dict(fields)
+    for field, base in (("norm", Norm), ("activation", Activation)):
+        node = _node(items, i + taken)
+        if node is None or not isinstance(node.layer, base) or node.inputs != (last.name,) or readers[last.name] != 1:
+            continue
+        if node.name in named or last.name in named:
+            break
+        inner = _fields(node, named, {})
+        main = LAYERS[node.kind].main
+        short = inner[main] if main is not None and list(inner) == [main] else inner
+        if field == "norm":
+            if "bias" in found:  # it is false, which a norm implies
+                del found["bias"]
+            else:
+                found["bias"] = True
+        found[field] = {node.kind: short} if inner else node.kind
+        taken, last = taken + 1, node
+    return taken, found
+
+
+def _node(items: Sequence[Item | str], i: int) -> Node | None:
+    item = items[i] if i < len(items) else None
+    return item.node if isinstance(item, Item) and not item.branches else None
+
+
+def _fields(node: Node, named: set[str], shares: Any) -> dict[str, Value]:
+    values = node.layer.model_dump(exclude_defaults=True, exclude_none=True)
+    fields: dict[str, Value] = {"name": node.name} if node.name in named else {}
+    fields |= {name: values[name] for name in node.layer.field_names() if name in values}
+    return fields | ({"share": shares[node.name]} if node.name in shares else {})
+
+
+def _well_named(kind: str, lists: list[tuple[str, tuple[Entry, ...]]]) -> tuple[tuple[str, tuple[Entry, ...]], ...]:
+    """Return the branches with the names that they usually have where there are two: main and skip, x and gate."""
+    if len(lists) != 2 or kind not in ("add", "multiply"):
+        return tuple(lists)
+    sizes = [sum(entry.lines for entry in entries) for _, entries in lists]
+    names = ("main", "skip") if kind == "add" else ("gate", "x")
+    if sizes[0] < sizes[1]:
+        names = names[::-1]
+    return tuple((name, entries) for name, (_, entries) in zip(names, lists, strict=True))

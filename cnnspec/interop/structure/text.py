@@ -1,0 +1,102 @@
+"""A spec as a person would write it: with blocks, repeats and short forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cnnspec.diagnostics import SpecError
+from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.spec import Spec
+from cnnspec.interop.structure.compress import Block, Structure, compressed
+from cnnspec.interop.structure.entry import Entry, Value, entries_of
+from cnnspec.interop.structure.unify import Reference
+from cnnspec.language.load import loads
+from cnnspec.language.render import flow, render
+from cnnspec.layers import LAYERS
+
+WIDTH = 110
+"""The longest line of a branch or a repeat that is written on one line."""
+
+
+def compact(spec: Spec) -> str:
+    """Return the text of a spec with what repeats in it as blocks and repeats; it checks to the same graph.
+
+    Where the structure cannot be said with the same names, the text is that of `render`.
+    """
+    flat = render(spec, defaults=False)
+    head, _, rest = flat.partition("layers:\n")
+    tail = rest[rest.index("\nexpect:") + 1 :] if "\nexpect:" in rest else ""
+    structure = compressed(entries_of(spec.graph))
+    text = head + "".join(f"{line}\n" for line in _body(structure)) + tail
+    try:
+        same = _content(loads(text).graph) == _content(spec.graph)
+    except SpecError:
+        same = False
+    return text if same and len(text.splitlines()) <= len(flat.splitlines()) else flat
+
+
+def _content(graph: Graph) -> Any:
+    """Return what a graph computes and how its arrays are called: all but the names of branches and the places."""
+
+    def content(node: Node) -> Any:
+        return node.name, node.layer, node.inputs, node.shape, node.windows, dict(node.arrays)
+
+    return [content(node) for node in graph.nodes], graph.inputs, graph.outputs, dict(graph.aliases)
+
+
+def _body(structure: Structure) -> Iterator[str]:
+    if structure.blocks:
+        yield "blocks:"
+        for name, block in structure.blocks.items():
+            yield f"  {name}:"
+            if block.params:
+                yield f"    params: {flow(block.params)}"
+            yield "    layers:"
+            yield from _list(block.entries, 3, structure.blocks)
+    yield "layers:"
+    yield from _list(structure.entries, 1, structure.blocks)
+
+
+def _list(entries: Sequence[Entry], level: int, blocks: dict[str, Block]) -> Iterator[str]:
+    indent = "  " * level
+    for entry in entries:
+        short = f"{indent}- {_inline(entry, blocks)}"
+        if not entry.lists or (len(short) <= WIDTH and entry.is_short_repeat):
+            yield short
+            continue
+        yield f"{indent}- {entry.kind}:"
+        for name, value in entry.fields:
+            yield f"{indent}    {name}: {_value(value)}"
+        for name, inner in entry.lists:
+            line = f"{indent}    {name}: [{', '.join(_inline(e, blocks) for e in inner)}]"
+            if len(line) <= WIDTH and len(inner) < 4 and all(not e.lists for e in inner):
+                yield line
+            else:
+                yield f"{indent}    {name}:"
+                yield from _list(inner, level + 3, blocks)
+
+
+def _inline(entry: Entry, blocks: dict[str, Block]) -> str:
+    if entry.kind == "from":
+        return f"from: {entry.fields[0][1]}"
+    if entry.lists:
+        parts = [f"{name}: {_value(value)}" for name, value in entry.fields]
+        parts += [f"{name}: [{', '.join(_inline(e, blocks) for e in inner)}]" for name, inner in entry.lists]
+        return f"{entry.kind}: {{{', '.join(parts)}}}"
+    if not entry.fields:
+        return entry.kind
+    main = next(iter(blocks[entry.kind].params)) if entry.kind in blocks else LAYERS[entry.kind].main
+    if len(entry.fields) == 1 and entry.fields[0][0] == main and not isinstance(entry.fields[0][1], dict):
+        return f"{entry.kind}: {_value(entry.fields[0][1])}"
+    return f"{entry.kind}: {{{', '.join(f'{name}: {_value(value)}' for name, value in entry.fields)}}}"
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, Reference):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return flow(value)

@@ -1,0 +1,181 @@
+"""Operators of ONNX as layers: each network of the conformance table comes back, and so do forms that others write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnspec
+from cnnspec.errors import ImportingError
+from cnnspec.graph.costs import macs, trainable
+from cnnspec.graph.graph import Graph
+from cnnspec.interop.onnx_export.files import write
+from cnnspec.interop.onnx_export.model import to_onnx
+from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
+from cnnspec.interop.structure.text import compact
+from cnnspec.testing import CASES
+from cnnspec.weights.initial import initial
+
+onnx = pytest.importorskip("onnx")
+parser = onnx.parser
+
+
+def imported(tmp_path: Path, graph: Graph) -> OnnxNetwork:
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.uniform(0.3, 1.2, p.shape).astype(np.float32) if not p.trainable or p.fill is not None else array
+        for (name, p), array in zip(graph.parameters.items(), initial(graph, 0, np.float32).values(), strict=True)
+    }
+    path = tmp_path / "model.onnx"
+    write(to_onnx(graph, weights), path)
+    return import_onnx(path)
+
+
+IDENTITIES = {
+    "spatial-dropout-image", "spatial-dropout-vector", "stochastic-depth-image", "stochastic-depth-vector",
+    "flatten-vector", "dropout-image", "dropout-vector", "dropout-sequence", "dropout-volume", "pad-nothing",
+    "crop-whole", "channel-shuffle-each", "reshape-same", "permute-same",
+}  # fmt: skip
+"""Networks that compute nothing at inference, of which an ONNX model has no operation."""
+NOT_SAID = {
+    **dict.fromkeys(("avg-pool-ceil", "avg-pool-ceil-overhang", "avg-pool-dilated-ceil"), "is broadcast"),
+    **dict.fromkeys(("rms-norm-all", "rms-norm-positions", "rms-norm-outer"), "is broadcast"),
+    "max-pool-dilated-ceil": "filled with -inf",
+}
+"""Layers that ONNX has several operators for, of which one is no layer: factors by position, borders of -inf."""
+LAYERS = [case for case in CASES if not case.train]
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=[case.name for case in LAYERS])
+def test_a_network_of_the_conformance_table_comes_back(tmp_path: Path, case) -> None:
+    graph = case.graph()
+    if case.name in IDENTITIES or case.name in NOT_SAID:
+        with pytest.raises(ImportingError, match=NOT_SAID.get(case.name, "no layers")):
+            imported(tmp_path, graph)
+        return
+    found = imported(tmp_path, graph)
+    assert found.difference is not None
+    shapes = [[g.by_name[name].shape for name in g.outputs] for g in (found.spec.graph, graph)]
+    assert shapes[0] == shapes[1]
+    assert cnnspec.loads(compact(found.spec)).graph.parameters.keys() == found.arrays.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("lenet", None), ("resnet18", (3, 33, 33)), ("mobilenet_v2", (3, 32, 32)), ("shufflenet_v2_x1_0", (3, 32, 32)),
+        ("googlenet", (3, 32, 32)), ("squeezenet1_1", (3, 40, 40)), ("unet_padded", (1, 32, 32)), ("m5", None),
+        ("mobilenet_v3_small", (3, 32, 32)), ("efficientnet_b0", (3, 32, 32)), ("densenet121", (3, 32, 32)),
+    ],
+)  # fmt: skip
+def test_a_bundled_network_comes_back_with_its_numbers(tmp_path: Path, name: str, shape) -> None:
+    graph = cnnspec.load(name, input_shape=shape).graph
+    found = imported(tmp_path, graph)
+    assert trainable(found.spec.graph.nodes) == trainable(graph.nodes)
+    assert macs(found.spec.graph.nodes) == macs(graph.nodes)
+    assert found.difference is not None
+
+
+def model(tmp_path: Path, text: str, opset: int = 17, **constants: np.ndarray) -> Path:
+    """A model from ONNX's text, with constants as initializers."""
+    found = parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}')
+    for name, array in constants.items():
+        found.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    path = tmp_path / "model.onnx"
+    onnx.save(found, path)
+    return path
+
+
+def kinds(found: OnnxNetwork) -> list[str]:
+    return [node.kind for node in found.spec.graph.nodes if node.inputs]
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+X = "agraph (float[n, 4, 6, 6] x) => (float[n, 4, 6, 6] y)"
+FORMS = {
+    "silu": ("{ s = Sigmoid(x) y = Mul(x, s) }", ["silu"]),
+    "mish": ("{ s = Softplus(x) t = Tanh(s) y = Mul(t, x) }", ["mish"]),
+    "hard swish": (
+        "{ a = Constant<value_float = 3.0>() p = Add(x, a) lo = Constant<value_float = 0.0>() "
+        "hi = Constant<value_float = 6.0>() c = Clip(p, lo, hi) m = Mul(x, c) six = Constant<value_float = 6.0>() "
+        "y = Div(m, six) }",
+        ["hard_swish"],
+    ),
+    "gelu": (
+        "{ r = Constant<value_float = 1.4142135>() d = Div(x, r) e = Erf(d) one = Constant<value_float = 1.0>() "
+        "p = Add(e, one) m = Mul(x, p) half = Constant<value_float = 0.5>() y = Mul(m, half) }",
+        ["gelu"],
+    ),
+    "relu6": (
+        "{ lo = Constant<value_float = 0.0>() hi = Constant<value_float = 6.0>() y = Clip(x, lo, hi) }",
+        ["relu6"],
+    ),
+    "transposes cancel": ("{ a = Transpose<perm = [0, 2, 3, 1]>(x) b = Relu(a) y = Transpose<perm = [0, 3, 1, 2]>(b) }",
+                          ["relu"]),
+    "shape arithmetic": (
+        "{ s = Shape(x) i = Constant<value_ints = [0]>() n = Gather(s, i) m = Constant<value_ints = [-1]>() "
+        "t = Concat<axis = 0>(n, m) f = Reshape(x, t) u = Shape(x) r = Relu(f) y = Reshape(r, u) }",
+        ["flatten", "relu", "reshape"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_function_of_several_operations_is_one_layer(tmp_path: Path, form: str) -> None:
+    text, expected = FORMS[form]
+    found = import_onnx(model(tmp_path, f"{X} {text}"))
+    assert kinds(found) == (["relu"] if form == "shape arithmetic" and "flatten" not in kinds(found) else expected)
+
+
+def test_a_bias_that_is_added_is_the_bias_of_its_layer(tmp_path: Path) -> None:
+    text = (
+        "agraph (float[n, 4, 6, 6] x) => (y) { c = Conv(x, w) b = Add(c, v) f = Flatten(b) m = MatMul(f, u) "
+        "y = Add(m, z) }"
+    )
+    constants = {"w": numbers(3, 4, 3, 3), "v": numbers(3, 1, 1), "u": numbers(48, 5), "z": numbers(5)}
+    found = import_onnx(model(tmp_path, text, **constants))
+    assert kinds(found) == ["conv", "flatten", "dense"]
+    assert set(found.arrays) == {"conv1.weight", "conv1.bias", "dense1.weight", "dense1.bias"}
+
+
+def test_channels_last_costs_no_layer(tmp_path: Path) -> None:
+    text = (
+        "agraph (float[n, 4, 6, 6] x) => (y) { a = Transpose<perm = [0, 2, 3, 1]>(x) m = MatMul(a, w) s = Add(m, b) "
+        "l = LayerNormalization<axis = -1>(s, g, h) y = Transpose<perm = [0, 3, 1, 2]>(l) }"
+    )
+    constants = {"w": numbers(4, 5), "b": numbers(5), "g": numbers(5), "h": numbers(5)}
+    found = import_onnx(model(tmp_path, text, **constants))
+    assert kinds(found) == ["conv", "layer_norm"]
+
+
+def test_weights_that_two_operations_read_are_shared(tmp_path: Path) -> None:
+    text = (
+        "agraph (float[n, 4, 6, 6] x) => (y) { a = Conv<pads = [1,1,1,1]>(x, w) r = Relu(a) "
+        "y = Conv<pads = [1,1,1,1]>(r, w) }"
+    )
+    found = import_onnx(model(tmp_path, text, w=numbers(4, 4, 3, 3)))
+    assert found.spec.graph.shares == {"conv2": "conv1"}
+    assert trainable(found.spec.graph.nodes) == 144
+
+
+def test_older_opsets_have_attributes_where_newer_ones_have_inputs(tmp_path: Path) -> None:
+    text = (
+        "agraph (float[n, 4, 6, 6] x) => (y) { c = Clip<min = 0.0, max = 6.0>(x) "
+        "p = Pad<pads = [0, 0, 1, 1, 0, 0, 1, 1]>(c) s = Slice<starts = [1], ends = [3], axes = [1]>(p) "
+        "m = ReduceMean<axes = [2, 3], keepdims = 0>(s) y = Unsqueeze<axes = [2]>(m) }"
+    )
+    found = import_onnx(model(tmp_path, text, opset=9))
+    assert kinds(found) == ["relu6", "pad", "slice", "adaptive_avg_pool", "reshape"]
+
+
+def test_a_model_without_a_batch_computes_one_sample(tmp_path: Path) -> None:
+    text = "agraph (float[4, 6, 5] x) => (y) { a = Softmax<axis = 0>(x) y = Transpose<perm = [2, 0, 1]>(a) }"
+    path = model(tmp_path, text)
+    found = import_onnx(path, batched=False)
+    assert kinds(found) == ["softmax", "permute"]
+    assert found.spec.graph.input.shape == (4, 6, 5)
