@@ -8,14 +8,15 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
+from cnnspec.errors import ExportError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.interop.source import classes
 from cnnspec.interop.source.classes import Attribute, BlockClass, BlockCode
-from cnnspec.interop.source.errors import SourceError
 from cnnspec.interop.source.expression import LayerCode
 from cnnspec.interop.source.forward import Body, Run, Step, body
 from cnnspec.interop.source.names import MODULE_ATTRIBUTES, free, identifier, is_attribute, numbered
 from cnnspec.interop.source.parameters import Shapes
+from cnnspec.interop.source.runs import at, consecutive, indexed, is_block
 from cnnspec.interop.source.text import Argument, Call, Slot, Text, slots
 from cnnspec.interop.source.torch_layers import SHARED, WRITERS
 from cnnspec.interop.source.torch_windows import called, owner
@@ -120,7 +121,7 @@ class Blocks:
         if _numbers(code.constructor) == _numbers(WRITERS[node.kind](maker, "").constructor):
             return code
         if node.kind not in SHARED:
-            raise SourceError(f"`{node.name}` has the arrays of `{maker.name}`, and other fields: it cannot be written")
+            raise ExportError(f"`{node.name}` has the arrays of `{maker.name}`, and other fields: it cannot be written")
         return SHARED[node.kind](node, module)
 
     # Modules
@@ -173,16 +174,16 @@ class Blocks:
     ) -> tuple[list[Attribute], list[Step]]:
         """Return attributes and steps with numbered modules of one class that follow each other as runs."""
         result: list[Attribute] = []
-        for group in _consecutive(attributes):
+        for group in consecutive(attributes):
             found = numbered(group[0].path)
             called_in_turn = in_chain or self._calls(block, steps, group)
-            if found is None or not _is_block(group[0].text) or not called_in_turn:
+            if found is None or not is_block(group[0].text) or not called_in_turn:
                 result += group
                 continue
             word, first = found
             zero = any(a.path == f"{word}{first - 1}" for a in attributes)
             run = Run(word, first, len(group), ends=first == 0 or zero)
-            result.append(Attribute(group[0].path, _indexed(group, first), run))
+            result.append(Attribute(group[0].path, indexed(group, first), run))
             if not in_chain:
                 start = steps.index(self._calls(block, steps, group)[0])
                 code = LayerCode(partial(called, f'self.get_submodule(f"{word}{{i}}")'))
@@ -196,7 +197,7 @@ class Blocks:
 
     def _calls(self, block: Block, steps: list[Step], group: list[Attribute]) -> list[Step]:
         """Return the steps that call the modules of a group in turn; none where others come between or they are few."""
-        if len(group) < FEWEST_IN_LOOP or not _is_block(group[0].text):
+        if len(group) < FEWEST_IN_LOOP or not is_block(group[0].text):
             return []
         paths = [f"{block.module}.{a.path}" if block.module else a.path for a in group]
         nodes = [self.tree.blocks[path].output for path in paths if path in self.tree.blocks]
@@ -244,66 +245,6 @@ def _is_chain(block: Block, steps: list[Step]) -> bool:
     return follows and (calls or any(isinstance(member, str) for member in block.members))
 
 
-def _consecutive(attributes: list[Attribute]) -> Iterator[list[Attribute]]:
-    """Yield the attributes in groups: numbered one after another and made alike, or one alone."""
-    group: list[Attribute] = []
-    for attribute in attributes:
-        if group and not _continues(group, attribute):
-            yield group
-            group = []
-        group.append(attribute)
-    if group:
-        yield group
-
-
-def _continues(group: list[Attribute], attribute: Attribute) -> bool:
-    before, own = numbered(group[-1].path), numbered(attribute.path)
-    if before is None or own != (before[0], before[1] + 1) or not _is_block(attribute.text):
-        return False
-    if _made(group[-1].text) != _made(attribute.text):
-        return False
-    steps = [_difference(a, b) for a, b in pairwise([*group, attribute])]
-    return steps[0] is not None and all(step == steps[0] for step in steps)
-
-
-def _is_block(text: Text) -> bool:
-    return len(text) == 1 and isinstance(text[0], Call) and text[0].function.startswith("§")
-
-
-def _made(text: Text) -> tuple[str, int]:
-    call = text[0]
-    assert isinstance(call, Call)
-    return call.function, len(call.arguments)
-
-
-def _difference(a: Attribute, b: Attribute) -> tuple[int, ...] | None:
-    """Return by how much the arguments grow, 0 where they do not; None where they differ otherwise."""
-    found = []
-    for one, other in zip(slots(a.text), slots(b.text), strict=True):
-        if type(one.value) is type(other.value) is int and one.role in ("channels", "in_channels"):
-            found.append(_whole(other) - _whole(one))
-        elif one.value == other.value:
-            found.append(0)
-        else:
-            return None
-    return tuple(found)
-
-
-def _indexed(group: list[Attribute], first: int) -> Text:
-    """Return what makes the i-th module of a run."""
-    call = group[0].text[0]
-    assert isinstance(call, Call)
-    index = "i" if first == 0 else f"(i - {first})"
-    steps = _difference(*group[:2]) if len(group) > 1 else None
-    arguments = []
-    for argument, step in zip(call.arguments, steps or [0] * len(call.arguments), strict=True):
-        (slot,) = argument.text
-        assert isinstance(slot, Slot)
-        text: Text = (slot, " + ", Slot(step, "step", slot.owner), f" * {index}") if step else (slot,)
-        arguments.append(Argument(text, argument.keyword, argument.default))
-    return (Call(call.function, tuple(arguments)),)
-
-
 def _nested(attributes: list[Attribute]) -> Iterator[Attribute]:
     """Yield the attributes, with those of one prefix in an nn.ModuleDict."""
     done: set[str] = set()
@@ -332,34 +273,13 @@ def _inline(found: BlockClass) -> Text | None:
     for attribute in code.attributes:
         run = attribute.run
         if run and run.count > 1:
-            made += [Attribute(f"{run.stem}{run.first + i}", _at(attribute.text, i)) for i in range(run.count)]
+            made += [Attribute(f"{run.stem}{run.first + i}", at(attribute.text, i)) for i in range(run.count)]
         else:
             made.append(attribute)
     if len(made) > LONGEST_INLINE or not all(is_attribute(a.path) for a in made):
         return None
     arguments = tuple(Argument(a.text, a.path) for a in made)
     return (Call("nn.Sequential", (Argument((Call("OrderedDict", arguments),)),)),)
-
-
-def _at(text: Text, i: int) -> Text:
-    """Return what makes the module of a run that comes `i` after the first."""
-    (call,) = text
-    assert isinstance(call, Call)
-    arguments = []
-    for argument in call.arguments:
-        slot, *progression = argument.text
-        assert isinstance(slot, Slot)
-        if progression:
-            step = progression[1]
-            assert isinstance(step, Slot)
-            slot = replace(slot, value=_whole(slot) + i * _whole(step))
-        arguments.append(replace(argument, text=(slot,)))
-    return (Call(call.function, tuple(arguments)),)
-
-
-def _whole(slot: Slot) -> int:
-    assert isinstance(slot.value, int)
-    return slot.value
 
 
 def _numbers(text: Text | None) -> list[Slot]:

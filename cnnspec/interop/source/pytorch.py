@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from cnnspec import atomic
+from cnnspec.errors import ExportError
 from cnnspec.graph.costs import trainable
 from cnnspec.graph.spec import Spec
+from cnnspec.interop.exported import Exported
 from cnnspec.interop.source import classes
 from cnnspec.interop.source.blocks import Blocks
 from cnnspec.interop.source.classes import BlockClass
-from cnnspec.interop.source.errors import SourceError
 from cnnspec.interop.source.names import TAKEN, class_name
 from cnnspec.interop.source.text import Resolved, literal
 from cnnspec.interop.source.torch_class import class_lines
 from cnnspec.interop.source.torch_helpers import HELPERS
 from cnnspec.interop.source.torch_layers import missing
 from cnnspec.layers.input import INPUT
+from cnnspec.runtime.build import Weights, weights_of
+from cnnspec.runtime.options import Execution
 from cnnspec.version import __version__
+from cnnspec.weights import files as weight_files
 from cnnspec.wording import format_shape
 
 
-def torch_source(spec: Spec) -> str:
+def torch_source(spec: Spec, weights: str = "") -> str:
     """Return the network as Python source of PyTorch: a class named after it, and one for each kind of block.
 
-    The `state_dict` of the class has the names of the spec's arrays. Needs no torch. Raises SourceError where a layer
-    cannot be written.
+    `weights` is the file that the docstring loads, by default that of the spec's name. The `state_dict` of the class
+    has the names of the spec's arrays. Needs no torch. Raises ExportError where a layer cannot be written.
     """
     graph = spec.graph
     if absent := missing(node.kind for node in graph.nodes if node.kind != INPUT):
         nodes = [f"`{node.name}` ({node.kind})" for node in graph.nodes if node.kind in absent]
-        raise SourceError(f"there is no PyTorch code for {', '.join(nodes)}")
+        raise ExportError(f"there is no PyTorch code for {', '.join(nodes)}")
     blocks = Blocks(graph)
     network = class_name(spec.name)
     names = classes.names(blocks.classes, {network, *HELPERS, *TAKEN})
@@ -39,7 +45,31 @@ def torch_source(spec: Spec) -> str:
     about = _signature(spec)
     written.append(class_lines(network, about, blocks.network, [], resolved, names, typed_result(spec)))
     body = "\n\n\n".join("\n".join(lines) for lines in written)
-    return "\n".join([*_head(spec, network), *_imports(_helpers(body) + body), "", "", _helpers(body) + body, ""])
+    return "\n".join(
+        [
+            *_head(spec, network, weights or f"{spec.name}.safetensors"),
+            *_imports(_helpers(body) + body),
+            "",
+            "",
+            _helpers(body) + body,
+            "",
+        ]
+    )
+
+
+def write_source(spec: Spec, path: Path, execution: Execution, weights: Weights = None) -> Exported:
+    """Write the source, and the weights in a safetensors file beside it where some are given."""
+    beside = path.with_suffix(".safetensors")
+    source = torch_source(spec, beside.name if weights else "")
+    try:
+        atomic.write(path, source.encode())
+    except OSError as error:
+        raise ExportError(f"`{path}` cannot be written: {error.strerror or error}") from error
+    details = {"lines": source.count("\n")}
+    if weights is None:
+        return Exported(spec.name, "torch", (path,), details)
+    weight_files.write(beside, weights_of(spec.graph, weights, execution.seed))
+    return Exported(spec.name, "torch", (path, beside), details)
 
 
 def typed_result(spec: Spec) -> str:
@@ -47,7 +77,7 @@ def typed_result(spec: Spec) -> str:
     return "dict[str, Tensor]" if len(spec.graph.outputs) > 1 else "Tensor"
 
 
-def _head(spec: Spec, network: str) -> list[str]:
+def _head(spec: Spec, network: str, weights: str) -> list[str]:
     graph = spec.graph
     inputs = " and ".join(format_shape(graph.by_name[name].shape) for name in graph.inputs)
     return [
@@ -56,7 +86,7 @@ def _head(spec: Spec, network: str) -> list[str]:
         "The names in the state_dict are those of the spec:",
         "",
         f"    model = {network}()",
-        f'    model.load_state_dict(safetensors.torch.load_file("{spec.name}.safetensors"))',
+        f'    model.load_state_dict(safetensors.torch.load_file("{weights}"))',
         '"""',
         "",
     ]

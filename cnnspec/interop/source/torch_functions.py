@@ -202,15 +202,32 @@ def _channel_shuffle(node: Node, _: str) -> LayerCode:
 
 def _slice(node: Node, _: str) -> LayerCode:
     layer: Any = node.layer
-    first, end = layer.channels
-    start: Text = (Slot(first, "in_channels", owner(node)),) if first else ()
-    stop: Text = (Slot(end, "in_channels", owner(node)),) if end < node.in_shapes[0][0] else ()
-    return LayerCode(
-        lambda inputs: Expression(
-            (*inputs[0].as_atom, "[:, ", *start, ":", *stop, "]"), typed=inputs[0].typed, depth=depth(inputs)
-        ),
-        view=True,
-    )
+    parts = layer.parts(node.in_shapes[0])
+    while len(parts) > 1 and parts[-1] == slice(None):
+        parts = parts[:-1]
+
+    def make(inputs: Sequence[Expression]) -> Expression:
+        text: Text = (*inputs[0].as_atom, "[:")
+        for i, (part, n) in enumerate(zip(parts, node.in_shapes[0], strict=False)):
+            text = (*text, ", ", *_bounds(part, n, "in_channels" if i == 0 else "size", owner(node)))
+        return Expression((*text, "]"), typed=inputs[0].typed, depth=depth(inputs))
+
+    return LayerCode(make, view=True)
+
+
+def _bounds(part: slice, n: int, role: str, name: str) -> Text:
+    """Return the code of a slice of n elements."""
+    start: Text = (Slot(part.start, role, name),) if part.start else ()
+    stop: Text = (Slot(part.stop, role, name),) if part.stop is not None and part.stop < n else ()
+    return (*start, ":", *stop, f":{part.step}" if part.step not in (None, 1) else "")
+
+
+def _reduce(node: Node, _: str) -> LayerCode:
+    layer: Any = node.layer
+    axes = tuple(1 + axis for axis in layer.positions(node.in_shapes[0]))
+    name = {"max": "amax", "min": "amin"}.get(layer.mode, layer.mode)
+    where = code(str(axes) if len(axes) > 1 else str(axes[0]))
+    return LayerCode(lambda inputs: method(inputs[0], name, where, code("True", "keepdim")))
 
 
 # Merges
@@ -265,11 +282,14 @@ def _matmul(node: Node, _: str) -> LayerCode:
 
 
 def _concat(node: Node, _: str) -> LayerCode:
+    layer: Any = node.layer
+    axis = code(str(1 + layer.position(node.shape)))
+
     def make(inputs: Sequence[Expression]) -> Expression:
         listed: Text = ("[",)
         for i, x in enumerate(inputs):
             listed = (*listed, ", " if i else "", *x.text)
-        call = Call("torch.cat", (Argument((*listed, "]")), code("1")))
+        call = Call("torch.cat", (Argument((*listed, "]")), axis))
         return Expression((call,), depth=1 + depth(inputs))
 
     return LayerCode(make)
@@ -314,6 +334,7 @@ FUNCTIONS: dict[str, Write] = {
     "resize": _resize,
     "channel_shuffle": _channel_shuffle,
     "slice": _slice,
+    "reduce": _reduce,
     "add": _operator("+"),
     "subtract": _operator("-"),
     "multiply": _operator("*"),

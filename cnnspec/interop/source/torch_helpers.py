@@ -14,6 +14,18 @@ class Scale(nn.Module):
         return x * self.weight.reshape(-1, *[1] * (x.ndim - 2))
 '''
 
+SHIFT = '''
+class Shift(nn.Module):
+    """A learned number that is added to each channel: x [n, c, ...] -> y [n, c, ...]."""
+
+    def __init__(self, channels: int, value: float = 0.0) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.full((channels,), value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias.reshape(-1, *[1] * (x.ndim - 2))
+'''
+
 POSITION_EMBEDDING = '''
 class PositionEmbedding(nn.Module):
     """A learned number for each channel at each position, which is added."""
@@ -90,16 +102,12 @@ def avg_pool(
     padding = [n for i in reversed(range(len(kernel))) for n in pads[2 * i : 2 * i + 2]]
     beyond = [n for e in reversed(extra) for n in (0, e)]
     ones = F.pad(torch.ones_like(x[:1, :1]), padding, value=float(count_padding))
-    total, count = (
-        taps(F.pad(t, beyond), kernel, stride, dilation).sum(-1) for t in (F.pad(x, padding), ones)
-    )
+    total, count = (taps(F.pad(t, beyond), kernel, stride, dilation).sum(-1) for t in (F.pad(x, padding), ones))
     return total / count
 '''
 
 LP_POOL = '''
-def lp_pool(
-    x: Tensor, p: int, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
-) -> Tensor:
+def lp_pool(x: Tensor, p: int, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> Tensor:
     """Return the p-norm of each window."""
     norm: Tensor = torch.linalg.vector_norm(taps(x, kernel, stride, dilation), p, -1)
     return norm
@@ -146,6 +154,7 @@ def resize_taps(place: Fraction, mode: str, rounding: str, a: float) -> list[tup
 
 HELPERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Scale": (SCALE, ()),
+    "Shift": (SHIFT, ()),
     "PositionEmbedding": (POSITION_EMBEDDING, ()),
     "Attention": (ATTENTION, ()),
     "Modules": (MODULES, ()),

@@ -139,6 +139,15 @@ def _scale(node: Node, module: str) -> LayerCode:
     return _module(lambda _: Call("Scale", (_channels(node), value)))(node, module)
 
 
+def _shift(node: Node, module: str) -> LayerCode:
+    layer: Any = node.layer
+    if not layer.learn:
+        term = Expression((Slot(layer.value, "value", owner(node)),))
+        return LayerCode(lambda inputs: joined("+", [*inputs, term]))
+    value = number(layer.value, "value", owner(node), "value", 0.0)
+    return _module(lambda _: Call("Shift", (_channels(node), value)))(node, module)
+
+
 def _attention(node: Node) -> Call:
     layer: Any = node.layer
     bias = number(layer.bias, "bias", owner(node), "bias", True)
@@ -171,6 +180,7 @@ WRITERS: dict[str, Write] = FUNCTIONS | {
     "group_norm": _module(_group_norm, follows=True),
     "local_response_norm": _local_response_norm,
     "scale": _scale,
+    "shift": _shift,
     "prelu": _module(_prelu, follows=True),
     "attention": _module(_attention),
     "position_embedding": _module(_position_embedding),

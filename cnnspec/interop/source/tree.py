@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from cnnspec.errors import ExportError
 from cnnspec.graph.graph import Graph, Node
-from cnnspec.interop.source.errors import SourceError
 
 ROOT = ""
 
@@ -66,7 +66,7 @@ class Tree:
                     readers.setdefault(read, set()).add(node.name)
         for path, nodes in inside.items():
             if path in order and self.graph.by_name[path].arrays:
-                raise SourceError(
+                raise ExportError(
                     f"`{path}` is a layer with arrays and a prefix of other layers: rename one of the two"
                 )
             block = self._block(path, nodes, order, readers)
@@ -138,12 +138,12 @@ def prefixes(name: str) -> Iterator[str]:
 def module_path(node: Node) -> str:
     """Return the name of the layer whose arrays a node has; its own where it has none.
 
-    Raises SourceError where its arrays are those of several layers.
+    Raises ExportError where its arrays are those of several layers.
     """
     paths = {name.removesuffix(f".{key}") for key, name in node.arrays.items()}
     if any(not name.endswith(f".{key}") for key, name in node.arrays.items()) or len(paths) > 1:
         listed = ", ".join(f"`{name}`" for name in node.arrays.values())
-        raise SourceError(f"the arrays of `{node.name}` are not those of one layer: {listed}")
+        raise ExportError(f"the arrays of `{node.name}` are not those of one layer: {listed}")
     return paths.pop() if paths else node.name
 
 
