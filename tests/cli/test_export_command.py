@@ -67,7 +67,11 @@ def test_parameters_and_another_input(cnnspec: Cnnspec) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["lenet", "-o", "m.xyz"], 2, "`m.xyz` does not end in .onnx, .pt, .ts, .torchscript or .pt2: name the format"),
+        (
+            ["lenet", "-o", "m.xyz"],
+            2,
+            "`m.xyz` does not end in .onnx, .pt, .ts, .torchscript, .pt2 or .py: name the format",
+        ),
         (["lenet", "-o", "m.pt2", "--opset", "18"], 2, "`--opset`: there is no such option for pt2"),
         (["lenet", "-o", "m.pt", "--training", "--dtype=float16"], 2, "`--training` and `--dtype`: there is no such"),
         (["lenet"], 2, "Missing option '-o'"),

@@ -1,4 +1,4 @@
-"""Networks as source code of PyTorch and of Keras.
+"""Networks as source code of PyTorch.
 
-Uses structure, weights, graph and what is below.
+Uses runtime, weights, graph and what is below.
 """

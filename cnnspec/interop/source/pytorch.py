@@ -1,0 +1,141 @@
+"""A network as a file of PyTorch code, as a person would write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cnnspec import atomic
+from cnnspec.errors import ExportError
+from cnnspec.graph.costs import trainable
+from cnnspec.graph.spec import Spec
+from cnnspec.interop.exported import Exported
+from cnnspec.interop.source import classes
+from cnnspec.interop.source.blocks import Blocks
+from cnnspec.interop.source.classes import BlockClass
+from cnnspec.interop.source.names import TAKEN, class_name
+from cnnspec.interop.source.text import Resolved, literal
+from cnnspec.interop.source.torch_class import class_lines
+from cnnspec.interop.source.torch_helpers import HELPERS
+from cnnspec.interop.source.torch_layers import missing
+from cnnspec.layers.input import INPUT
+from cnnspec.runtime.build import Weights, weights_of
+from cnnspec.runtime.options import Execution
+from cnnspec.version import __version__
+from cnnspec.weights import files as weight_files
+from cnnspec.wording import format_shape
+
+
+def torch_source(spec: Spec, weights: str = "") -> str:
+    """Return the network as Python source of PyTorch: a class named after it, and one for each kind of block.
+
+    `weights` is the file that the docstring loads, by default that of the spec's name. The `state_dict` of the class
+    has the names of the spec's arrays. Needs no torch. Raises ExportError where a layer cannot be written.
+    """
+    graph = spec.graph
+    if absent := missing(node.kind for node in graph.nodes if node.kind != INPUT):
+        nodes = [f"`{node.name}` ({node.kind})" for node in graph.nodes if node.kind in absent]
+        raise ExportError(f"there is no PyTorch code for {', '.join(nodes)}")
+    blocks = Blocks(graph)
+    network = class_name(spec.name)
+    names = classes.names(blocks.classes, {network, *HELPERS, *TAKEN})
+    resolved = [Resolved(literal(slot.value), slot.value) for slot in blocks.network.slots]
+    written = [_class(found, names) for found in blocks.classes]
+    about = _signature(spec)
+    written.append(class_lines(network, about, blocks.network, [], resolved, names, typed_result(spec)))
+    body = "\n\n\n".join("\n".join(lines) for lines in written)
+    return "\n".join(
+        [
+            *_head(spec, network, weights or f"{spec.name}.safetensors"),
+            *_imports(_helpers(body) + body),
+            "",
+            "",
+            _helpers(body) + body,
+            "",
+        ]
+    )
+
+
+def write_source(spec: Spec, path: Path, execution: Execution, weights: Weights = None) -> Exported:
+    """Write the source, and the weights in a safetensors file beside it where some are given."""
+    beside = path.with_suffix(".safetensors")
+    source = torch_source(spec, beside.name if weights else "")
+    try:
+        atomic.write(path, source.encode())
+    except OSError as error:
+        raise ExportError(f"`{path}` cannot be written: {error.strerror or error}") from error
+    details = {"lines": source.count("\n")}
+    if weights is None:
+        return Exported(spec.name, "torch", (path,), details)
+    weight_files.write(beside, weights_of(spec.graph, weights, execution.seed))
+    return Exported(spec.name, "torch", (path, beside), details)
+
+
+def typed_result(spec: Spec) -> str:
+    """Return the type of what the network returns."""
+    return "dict[str, Tensor]" if len(spec.graph.outputs) > 1 else "Tensor"
+
+
+def _head(spec: Spec, network: str, weights: str) -> list[str]:
+    graph = spec.graph
+    inputs = " and ".join(format_shape(graph.by_name[name].shape) for name in graph.inputs)
+    return [
+        f'"""{spec.name}: {inputs}, {trainable(graph.nodes):,} parameters. Written by cnnspec {__version__}.',
+        "",
+        "The names in the state_dict are those of the spec:",
+        "",
+        f"    model = {network}()",
+        f'    model.load_state_dict(safetensors.torch.load_file("{weights}"))',
+        '"""',
+        "",
+    ]
+
+
+def _imports(code: str) -> Iterator[str]:
+    standard = []
+    if "math." in code:
+        standard.append("import math")
+    if "OrderedDict(" in code:
+        standard.append("from collections import OrderedDict")
+    if "Fraction(" in code:
+        standard.append("from fractions import Fraction")
+    if standard:
+        yield from standard
+        yield ""
+    if re.search(r"\btorch\.", code):
+        yield "import torch"
+    if re.search(r"\bF\.", code):
+        yield "import torch.nn.functional as F"
+    yield "from torch import Tensor, nn"
+
+
+def _helpers(body: str) -> str:
+    """Return the helpers that the code calls, each once."""
+    found: dict[str, str] = {}
+    for name, (code, needs) in HELPERS.items():
+        if re.search(rf"(?<![\w.]){name}\(", body):
+            found |= {need: HELPERS[need][0] for need in needs} | {name: code}
+    return "".join(f"{code.strip()}\n\n\n" for code in found.values())
+
+
+def _signature(spec: Spec) -> str:
+    """Return the shapes of inputs and outputs as a docstring: x [n, 1, 28, 28] -> y [n, 10]."""
+    graph = spec.graph
+    inputs = [("x" if len(graph.inputs) == 1 else name, graph.by_name[name].shape) for name in graph.inputs]
+    outputs = [(name if len(graph.outputs) > 1 else "y", node.shape) for name, node in graph.output_nodes.items()]
+    left, right = (", ".join(f"{n} [n, {', '.join(map(str, s))}]" for n, s in named) for named in (inputs, outputs))
+    return f"{left} -> {right}."
+
+
+def _class(found: BlockClass, names: Mapping[str, str]) -> list[str]:
+    return class_lines(
+        names[found.token], _about(found), found.example, found.parameters, found.resolved, names, "Tensor"
+    )
+
+
+def _about(found: BlockClass) -> str:
+    paths = [use.path for use in found.uses]
+    if len(", ".join(paths)) > 90:
+        paths = [*paths[:2], "…", paths[-1]]
+    return f"{', '.join(paths)}."
