@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnspec.layers import Shape
-from cnnspec.layers.geometry import AXES
+from cnnspec.layers.geometry import AXES, AXIS_NAMES, CHANNELS
 from cnnspec.wording import describe, quoted
 
 Values = Mapping[str, Any]
@@ -17,8 +17,8 @@ LONGEST = 1_000
 
 ARRIVING = "in"
 """The name that stands for the number of channels that arrive where it is written."""
-ARRIVING_SIZES = ("length", "depth", "height", "width")
-"""The names that stand for the spatial sizes that arrive, where no parameter is called so."""
+ARRIVING_SIZES = {f"{ARRIVING}_{axis}": axis for axis in AXIS_NAMES if axis != CHANNELS}
+"""The axis of each name that stands for a spatial size that arrives, where no parameter is called so."""
 
 UNRESOLVED: Any = object()
 """Stands for a value that an error hides, which is reported."""
@@ -63,7 +63,8 @@ def arriving(shape: Shape | None) -> Values:
     """Return the values of `$in` and of the sizes, where this shape arrives; UNRESOLVED where an error hides it."""
     if shape is None:
         return dict.fromkeys((ARRIVING, *ARRIVING_SIZES), UNRESOLVED)
-    return {ARRIVING: shape[0], **dict(zip(AXES.get(len(shape) - 1, ()), shape[1:], strict=False))}
+    sizes = zip(AXES.get(len(shape) - 1, ()), shape[1:], strict=True)
+    return {ARRIVING: shape[0], **{f"{ARRIVING}_{axis}": size for axis, size in sizes}}
 
 
 def evaluate(text: str, values: Values) -> Any:

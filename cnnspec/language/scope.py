@@ -126,10 +126,9 @@ class Scope:
     def _known(self, name: str) -> str:
         if name == ARRIVING:
             return f"`${ARRIVING}` is the number of channels that arrive at a layer, and is there in `layers:` alone"
-        if name in ARRIVING_SIZES and self.arriving is None:
-            return f"`${name}` is the {name} that arrives at a layer, and is there in `layers:` alone"
-        if name in ARRIVING_SIZES:
-            return f"`${name}` is the {name} that arrives at a layer, and nothing that has one arrives here"
+        if axis := ARRIVING_SIZES.get(name):
+            where = "is there in `layers:` alone" if self.arriving is None else "nothing that has one arrives here"
+            return f"`${name}` is the {axis} that arrives at a layer, and {where}"
         near = nearest(name, self._all_values)
         if near:
             return f"did you mean `${near}`?"

@@ -118,28 +118,30 @@ def test_bundled_specs_list_no_input_channels(name: str) -> None:
 
 
 class TestSizes:
-    """`$height`, `$width`, `$length`, `$depth`: the spatial sizes that arrive."""
+    """`$in_height`, `$in_width`, `$in_length`, `$in_depth`: the spatial sizes that arrive."""
 
     def test_each_layer_sees_the_sizes_that_arrive(self) -> None:
-        found = graph("conv: {channels: 4, kernel: 3}, reshape: [$(in * height), $width], reshape: [$in, $length]")
+        found = graph(
+            "conv: {channels: 4, kernel: 3}, reshape: [$(in * in_height), $in_width], reshape: [$in, $in_length]"
+        )
         assert [node.shape for node in found.nodes[1:]] == [(4, 6, 6), (24, 6), (24, 6)]
 
     def test_volumes_have_a_depth(self) -> None:
-        found = graph("crop: [$(depth - 1), $height, 2]", shape="{channels: 2, depth: 5, height: 4, width: 3}")
+        found = graph("crop: [$(in_depth - 1), $in_height, 2]", shape="{channels: 2, depth: 5, height: 4, width: 3}")
         assert found.output.shape == (2, 4, 4, 2)
 
     def test_a_parameter_of_that_name_is_the_parameter(self) -> None:
-        assert graph("crop: [$height, $width]", "params: {height: 3}").output.shape == (6, 3, 8)
+        assert graph("crop: [$in_height, $in_width]", "params: {in_height: 3}").output.shape == (6, 3, 8)
 
     def test_a_default_of_a_block_sees_what_arrives_at_the_block(self) -> None:
-        blocks = "blocks: {whole: {params: {k: $height}, layers: [conv: {channels: 2, kernel: $k}]}}"
+        blocks = "blocks: {whole: {params: {k: $in_height}, layers: [conv: {channels: 2, kernel: $k}]}}"
         assert graph("conv: {channels: 3, kernel: 4}, whole", blocks).output.shape == (2, 1, 1)
 
     def test_a_reduction_by_a_size_follows_the_input(self) -> None:
-        layers = "adaptive_avg_pool: [1, $width], upsample: [$(2 * height), 1]"
+        layers = "adaptive_avg_pool: [1, $in_width], upsample: [$(2 * in_height), 1]"
         assert graph(layers, shape="[3, 9, 7]").output.shape == (3, 2, 7)
 
-    @pytest.mark.parametrize("layers", ["flatten, reshape: [$height, -1]", "conv: {channels: $depth, kernel: 1}"])
+    @pytest.mark.parametrize("layers", ["flatten, reshape: [$in_height, -1]", "conv: {channels: $in_depth, kernel: 1}"])
     def test_a_size_that_does_not_arrive_is_an_error(self, layers: str) -> None:
         report = cnnspec.check(Source("x", f"input: [6, 8, 8]\nlayers: [{layers}]\n"))
         assert "nothing that has one arrives here" in report.diagnostics[0].help

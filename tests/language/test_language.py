@@ -683,7 +683,7 @@ def test_no_package_takes_the_place_of_a_layer(entry_points):
         ("conv: {channels: 1, kernel: 3, padding: {each_side: 1}}", False),
         ("conv: {channels: 1, kernel: 3, padding: {top: 1, bottom: 0, left: 1, right: 0}}", False),
         ("pad: 1", False),
-        ("conv_transpose: {channels: 1, kernel: 3, padding: 1}", False),
+        ("conv_transpose: {channels: 1, kernel: 3, padding: 1}", True),
     ],
 )
 def test_a_padding_that_looks_like_one_on_each_side(layer, warned):
