@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from cnnspec.arrays import Arrays
+from cnnspec.errors import ImportingError
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
@@ -23,19 +24,21 @@ class Imported(NamedTuple):
     arrays: Arrays
 
 
-def finished(network: Network, outputs: Mapping[str, Value], names: Mapping[str, str] | None = None) -> Imported:
+def finished(network: Network, outputs: Mapping[str, Value]) -> Imported:
     """Return the spec of a network whose outputs are these values, [n, c, ...] each.
 
-    `names` are the names that layers are to have, by the temporary ones; others get their kind and ordinal.
+    Layers are called by kind and ordinal, inputs and outputs as they are, but for what no name can hold. Raises
+    ImportingError where two outputs are one value.
     """
     steps = {
-        node.name: Step(
-            node.name, node.layer, list(node.inputs), dict(node.arrays), node.branches, network.hints.get(node.name, "")
-        )
+        node.name: Step(node.name, node.layer, list(node.inputs), dict(node.arrays), node.branches)
         for node in network.builder.nodes
     }
     draft = simplified(Draft(steps, network.arrays, {name: value.node for name, value in outputs.items()}))
-    renamed = _named(draft, dict(names or {}))
+    if same := [name for name, count in Counter(draft.outputs.values()).items() if count > 1]:
+        alike = " and ".join(f"`{name}`" for name, node in draft.outputs.items() if node == same[0])
+        raise ImportingError(f"the outputs {alike} of the model are one tensor: a spec hands it out once")
+    renamed = _named(draft)
     builder = GraphBuilder(network.builder.name)
     arrays: Arrays = {}
     new_arrays: dict[str, str] = {}
@@ -51,31 +54,24 @@ def finished(network: Network, outputs: Mapping[str, Value], names: Mapping[str,
         own = {key: new_arrays.setdefault(array, f"{name}.{key}") for key, array in step.arrays.items()}
         builder.add(name, step.layer, [renamed[x] for x in step.inputs], branches=step.branches, arrays=own)
         arrays |= {own[key]: draft.arrays[array] for key, array in step.arrays.items()}
-    by_name = {_identifier(name) or node: renamed[node] for name, node in draft.outputs.items()}
+    by_name: dict[str, str] = {}
+    for name, node in draft.outputs.items():
+        by_name[_unique(_identifier(name), set(by_name))] = renamed[node]
     last = builder.nodes[-1].name
     graph = builder.graph(None if list(by_name.values()) == [last] else by_name)
     return Imported(Spec(network.builder.name, graph, settings), arrays)
 
 
-def _named(draft: Draft, wanted: dict[str, str]) -> dict[str, str]:
-    """Return a name for each layer: as wanted, or as its operation is called, or its kind and ordinal."""
+def _named(draft: Draft) -> dict[str, str]:
+    """Return a name for each layer: its kind and ordinal; one of several inputs keeps its own."""
     found: dict[str, str] = {}
-    taken: set[str] = set()
     inputs = [step for step in draft.steps.values() if not step.inputs]
     for step in inputs:
-        found[step.name] = INPUT if len(inputs) == 1 else _unique(_identifier(step.name) or INPUT, taken)
-        taken.add(found[step.name])
+        found[step.name] = INPUT if len(inputs) == 1 else _unique(_identifier(step.name), set(found.values()))
+    taken, ordinals = set(found.values()), Counter[str]()
     for step in draft.steps.values():
-        name = _identifier(wanted.get(step.name, ""))
-        if step.inputs and name:
-            found[step.name] = _unique(name, taken)
-            taken.add(found[step.name])
-    ordinals: Counter[str] = Counter()
-    for step in draft.steps.values():
-        if not step.inputs:
-            continue
-        ordinals[step.layer.kind] += 1
-        if step.name not in found:
+        if step.inputs:
+            ordinals[step.layer.kind] += 1
             found[step.name] = _unique(f"{step.layer.kind}{ordinals[step.layer.kind]}", taken)
             taken.add(found[step.name])
     return found
@@ -88,6 +84,6 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def _identifier(name: str) -> str:
-    """Return a name as a spec can have it: letters, digits, underscores, and dots between them."""
-    parts = [re.sub(r"\W+", "_", part).strip("_") for part in name.split(".")]
-    return ".".join(part for part in parts if part)
+    """Return a name as a spec can have it: letters a to z, digits and underscores, no digit first."""
+    text = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "output"
+    return f"_{text}" if text[0].isdigit() else text

@@ -47,7 +47,7 @@ Operand = Value | Array
 
 
 class Network:
-    """Layers as they are added, in names that are temporary; `hint` is the name of the operation at hand.
+    """Layers as they are added, in names that are temporary.
 
     `batch` is the number that stands for the size of the batch in the shapes of the foreign graph.
     """
@@ -56,9 +56,6 @@ class Network:
         self.batch = batch
         self.builder = GraphBuilder(name)
         self.arrays: dict[str, Array] = {}
-        self.hint = ""
-        self.hints: dict[str, str] = {}
-        """The name of the operation that each node comes from."""
         self._weights: dict[int, Node] = {}
         """The first node that has an array as its weight, by the array's identity."""
         self._transformed: dict[tuple[int, str], tuple[Array, Array]] = {}
@@ -102,7 +99,6 @@ class Network:
             self.arrays[node.arrays[key]] = given[key]
         if weight is not None:
             self._weights.setdefault(id(weight), node)
-        self.hints[name] = self.hint
         return self.value(node)
 
     def _same(self, owner: Node, given: Mapping[str, Array]) -> bool:

@@ -26,7 +26,6 @@ class Step:
     inputs: list[str]
     arrays: dict[str, str]
     branches: tuple[str, ...]
-    hint: str
 
 
 @dataclass(slots=True)
@@ -61,7 +60,7 @@ class Draft:
 
 
 def simplified(draft: Draft) -> Draft:
-    """Apply all rules until none changes anything."""
+    """Apply the rules, and drop layers that nothing reads."""
     _drop_unread(draft)
     for rule in RULES:
         for name in list(draft.steps):
@@ -85,7 +84,7 @@ def _flattened_pool(draft: Draft, step: Step) -> None:
     if step.layer.kind != "flatten" or before.layer.kind not in pools or draft.readers()[before.name] > 1:
         return
     if getattr(before.layer, "size", None) in (1, (1, 1), (1, 1, 1)):
-        step.layer, step.inputs, step.hint = pools[before.layer.kind], before.inputs, before.hint
+        step.layer, step.inputs = pools[before.layer.kind], before.inputs
         del draft.steps[before.name]
 
 

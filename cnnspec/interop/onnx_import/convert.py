@@ -216,7 +216,6 @@ class _Conversion:
             raise Unsupported("it has graphs of its own: control flow cannot be said")
         if call.op not in OPERATORS:
             raise Unsupported("no layer stands for it")
-        self.network.hint = node.name
         try:
             result = OPERATORS[call.op](self.network, call)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:

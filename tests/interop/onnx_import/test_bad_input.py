@@ -162,6 +162,26 @@ class TestFilesThatAreWritten:
         assert run(path).exit_code == 0
         assert cnnspec.load(tmp_path / "2 nets!.yaml").name == "model_2_nets_"
 
+    def test_names_of_several_outputs_stay_apart(self, tmp_path: Path) -> None:
+        text = "agraph (float[n, 4, 6, 6] x, float[n, 4, 6, 6] z) => (y, u) { y = Relu(x) s = Tanh(z) u = Abs(s) }"
+        path = save(tmp_path, text)
+        model = onnx.load(path)
+        for i, name in enumerate(("1:ö", "1_ä")):
+            model.graph.output[i].name = model.graph.node[2 * i].output[0] = name
+        for i, name in enumerate(("im age", "im/age")):
+            model.graph.input[i].name = model.graph.node[i].input[0] = name
+        path.write_bytes(model.SerializeToString())
+        found = run(path)
+        assert found.exit_code == 0, found.output
+        graph = cnnspec.load(tmp_path / "model.yaml").graph
+        assert graph.inputs == ("im_age", "im_age_2")
+        assert graph.output_names == ("_1", "_1_2")
+
+    def test_two_outputs_that_are_one_tensor(self, tmp_path: Path) -> None:
+        text = "agraph (float[n, 4] x) => (y, z) { y = Relu(x) z = Identity(y) }"
+        with pytest.raises(ImportingError, match="the outputs `y` and `z` of the model are one tensor"):
+            import_onnx(save(tmp_path, text))
+
 
 class TestModelsThatAreNotValid:
     """What ONNX's own checker would refuse is an error of ours too, and never a traceback."""
