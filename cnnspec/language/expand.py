@@ -21,7 +21,7 @@ from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
 from cnnspec.language.repeat import first_number, format_bindings, repeat_bindings, unresolved_bindings
-from cnnspec.language.scope import Scope
+from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.sharing import Sharing
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import NORMS, Layer, find, known_kinds
@@ -33,6 +33,8 @@ from cnnspec.wording import describe, quoted
 MAX_BLOCK_DEPTH = 30
 SUGAR = ("norm", "activation")
 """Fields of layers with weights that stand for further layers, in the order in which these follow."""
+NONE = "none"
+"""The value of such a field that stands for no layer."""
 
 
 class Expansion:
@@ -156,7 +158,7 @@ class Expansion:
         name = self.names.of_layer(entry)
         output = self._place(self._read_layer(cls, entry, current), name, entry, [current])
         for key in SUGAR:
-            if (item := entry.get(key)) is not None and issubclass(cls, Weighted):
+            if issubclass(cls, Weighted) and (item := _sugar(entry, key)) is not None:
                 output = self._sugar_layer(key, item, name, self._at(entry.scope, output), output)
         return self._finish(name, entry, output)
 
@@ -165,7 +167,7 @@ class Expansion:
         sugar = SUGAR if issubclass(cls, Weighted) else ()
         keys = (*sugar, "name", "expect", SHARE)
         overrides: dict[str, Any] = {}
-        if sugar and entry.get("norm") is not None and entry.get("bias") is None:
+        if sugar and _sugar(entry, "norm") is not None and entry.get("bias") is None:
             overrides["bias"] = False
         if cls.like is not None:
             keys = (*keys, LIKE)
@@ -325,3 +327,15 @@ class Expansion:
             self.names.define(name, end)
         end = self._expect(name.given or block.name if name else block.name, entry, end)
         return end._replace(span=span)
+
+
+def _sugar(entry: Entry, key: str) -> YamlNode | None:
+    """Return what a layer has as its norm or its activation; None where that is left out, or `none`."""
+    item = entry.get(key)
+    if item is None or not isinstance(item.value, str):
+        return item
+    try:
+        value = entry.scope.value(item)
+    except InvalidValue:
+        return item
+    return None if value == NONE else item

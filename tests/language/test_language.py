@@ -887,3 +887,29 @@ def test_any_tree_is_reported(top, items, params):
     spec = {"input": [3, 8, 8], "params": {"c": 2, **params}, "layers": items, **top}
     holds(yaml.safe_dump(spec, sort_keys=False))
     holds(yaml.safe_dump(spec, sort_keys=False, default_flow_style=True, width=40))
+
+
+class TestNoNormAndNoActivation:
+    """`none` in `norm` and `activation`: as if the field were left out."""
+
+    @pytest.mark.parametrize("field", ["norm: none", "activation: none", "norm: none, activation: none"])
+    def test_none_is_no_layer(self, field: str) -> None:
+        with_none = cnnspec.loads(f"input: [3, 8, 8]\nlayers: [conv: {{channels: 4, kernel: 3, {field}}}]\n").graph
+        without = cnnspec.loads("input: [3, 8, 8]\nlayers: [conv: {channels: 4, kernel: 3}]\n").graph
+        assert [node.kind for node in with_none.nodes] == ["input", "conv"]
+        assert with_none.parameters == without.parameters  # without a norm, there is a bias
+
+    def test_a_parameter_chooses(self) -> None:
+        spec = (
+            "input: [3, 8, 8]\nblocks:\n  unit:\n    params: {c: int, norm: batch_norm, act: relu}\n"
+            "    layers: [conv: {channels: $c, kernel: 1, norm: $norm, activation: $act}]\n"
+            "layers: [unit: 4, unit: {c: 5, act: none}, unit: {c: 6, norm: none}]\n"
+        )
+        kinds = [node.kind for node in cnnspec.loads(spec).graph.nodes]
+        assert kinds == ["input", "conv", "batch_norm", "relu", "conv", "batch_norm", "conv", "relu"]
+
+    def test_a_parameter_that_is_missing_is_reported_once(self) -> None:
+        report = cnnspec.check(
+            cnnspec.Source("x", "input: [3, 8, 8]\nlayers: [conv: {channels: 4, kernel: 3, activation: $nothing}]\n")
+        )
+        assert [found.code for found in report.diagnostics] == ["unknown-param"]
