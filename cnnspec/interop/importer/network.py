@@ -149,9 +149,17 @@ class Network:
         return self._reshaped(permuted.node, target)
 
     def plain_like(self, value: Value) -> Value:
-        """Return the tensor as a node's value, without an axis of the batch if it has none."""
-        plain = self.plain(value)
-        return plain if value.view.has_batch else plain.seen(plain.view._replace(axes=plain.view.axes[1:]))
+        """Return the tensor as a node's value, with the axis of the batch where the tensor has it, or without one."""
+        view = value.view
+        if not view.has_batch:
+            plain = self.plain(value)
+            return plain.seen(plain.view._replace(axes=plain.view.axes[1:]))
+        if view.batch_first or (BATCH,) not in view.axes:
+            return self.plain(value)
+        order = [view.axes.index((BATCH,))]
+        order += [axis for axis in range(len(view.axes)) if axis not in order]
+        plain = self.plain(value.seen(view.transposed(order)))
+        return plain.seen(plain.view.transposed([order.index(axis) for axis in range(len(order))]))
 
     def image(self, value: Value) -> Value:
         """Return the tensor [n, c, ...] as a node's value, for an operation whose axes are these."""
@@ -197,16 +205,16 @@ class Network:
         places = [self.sample_axis(value, axis) for axis in axes]
         if None in places:
             value = self.plain_like(value)
-            places = [axis - value.view.has_batch for axis in axes]
+            # The factors are the sample's own axes now, one for each axis of the tensor.
+            places = [value.view.axes[axis][0] - 1 for axis in axes]
         names = axes_of(self.node(value).shape)
         return value, tuple(names[place] for place in places if place is not None)
 
     def channels_at(self, value: Value, axis: int) -> tuple[Value, View]:
         """Return the tensor as a node's value whose channels are its `axis`, and the view that puts them back there."""
         axis %= len(value.view.axes)
-        batched = value.view.has_batch
-        order = [i for i in range(len(value.view.axes)) if i != axis]
-        order.insert(int(batched), axis)
+        first = [i for i, factors in enumerate(value.view.axes) if factors == (BATCH,)] + [axis]
+        order = [*first, *(i for i in range(len(value.view.axes)) if i not in first)]
         moved = self.plain_like(value.seen(value.view.transposed(order)))
         return moved, moved.view.transposed([order.index(i) for i in range(len(order))])
 
