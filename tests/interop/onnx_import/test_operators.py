@@ -183,7 +183,8 @@ def test_a_model_without_a_batch_computes_one_sample(tmp_path: Path) -> None:
 
 def test_attention_whose_heads_are_split_before_the_batch_comes_back(tmp_path: Path) -> None:
     text = (
-        "agraph (float[n, 6, 8] x) => (y) { q = MatMul(x, w) r = Reshape(q, s) t = Transpose<perm = [2, 0, 3, 1, 4]>(r) "
+        "agraph (float[n, 6, 8] x) => (y) { q = MatMul(x, w) r = Reshape(q, s) "
+        "t = Transpose<perm = [2, 0, 3, 1, 4]>(r) "
         "a, b, c = Split<axis = 0>(t, three) i = Squeeze(a, zero) j = Squeeze(b, zero) k = Squeeze(c, zero) "
         "l = Transpose<perm = [0, 1, 3, 2]>(j) m = MatMul(i, l) p = Softmax<axis = -1>(m) o = MatMul(p, k) "
         "u = Transpose<perm = [0, 2, 1, 3]>(o) y = Reshape(u, e) }"
