@@ -12,6 +12,7 @@ from cnnspec import atomic
 from cnnspec.cli.common import ShapeType, error_line, format_option, painter, print_json, print_lines
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
+from cnnspec.interop.onnx_import.read import inputs_of, read
 from cnnspec.sizes import size_of
 from cnnspec.weights import files
 
@@ -51,8 +52,8 @@ def command(
     )
     for operation in found.missing:
         error_line(f"left out: {operation}")
-    atomic.write(target, found.text.encode())
     files.write(weights, found.arrays, {"spec": found.spec.name, "source": model.name})
+    atomic.write(target, found.text.encode())
     if output_format == "json":
         print_json(_as_json(found, target, weights))
         return
@@ -83,9 +84,7 @@ def _shapes(texts: tuple[str, ...], model: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _only_input(model: Path) -> str:
-    from cnnspec.interop.onnx_import.read import inputs_of
-
-    names = inputs_of(model)
+    names = [str(info.name) for info in inputs_of(read(model))]
     if len(names) != 1:
         raise click.UsageError(
             f"{model} has the inputs {', '.join(names)}: name one, as in `--input {names[0]}=3x64x64`"

@@ -64,7 +64,7 @@ class Network:
         """Add an input [n, *shape]; the tensor lacks the axis of the batch unless it is `batched`."""
         self._check_rank(shape)
         found = self.value(self.builder.input(shape, name))
-        return found if batched else found.seen(found.view._replace(axes=found.view.axes[1:]))
+        return found if batched else found.seen(found.view.without(0))
 
     def value(self, node: Node) -> Value:
         """Return the value of a node as it is."""
@@ -153,7 +153,7 @@ class Network:
         view = value.view
         if not view.has_batch:
             plain = self.plain(value)
-            return plain.seen(plain.view._replace(axes=plain.view.axes[1:]))
+            return plain.seen(plain.view.without(0))
         if view.batch_first or (BATCH,) not in view.axes:
             return self.plain(value)
         order = [view.axes.index((BATCH,))]
@@ -183,7 +183,7 @@ class Network:
             view = value.view.reshaped(shape)
             if view is None:
                 found = self._reshaped(value.node, shape[1:] if batched else shape)
-                return found if batched else found.seen(found.view._replace(axes=found.view.axes[1:]))
+                return found if batched else found.seen(found.view.without(0))
         if view is None:
             raise Unsupported(f"a reshape of {self.described(value)} to {self.described_shape(shape)} moves the batch")
         return value.seen(view)

@@ -30,15 +30,15 @@ def one_or_all(sizes: Sequence[Any]) -> Any:
 
 
 def padding(
-    pads: Sequence[tuple[int, int]], kernel: Sequence[int], dilation: Sequence[int], window: bool = True
+    pads: Sequence[tuple[int, int]], kernel: Sequence[int], dilation: Sequence[int], slides: bool = True
 ) -> Padding:
-    """Return pads before and after each axis in the shortest form that means them."""
+    """Return pads by axis in their shortest form, for a window that `slides` over its input, or for none."""
     if not any(before or after for before, after in pads):
-        return "valid" if window else Total(0)
+        return "valid" if slides else Total(0)
     totals = [before + after for before, after in pads]
     if all(split_total(total) == pad for total, pad in zip(totals, pads, strict=True)):
-        spans = [effective_kernel(k, d) for k, d in zip(kernel, dilation, strict=True)] if window else []
-        return "same" if window and totals == [span - 1 for span in spans] else Total(one_or_all(totals))
+        same = slides and totals == [effective_kernel(k, d) - 1 for k, d in zip(kernel, dilation, strict=True)]
+        return "same" if same else Total(one_or_all(totals))
     flat = [n for pad in pads for n in pad]
     return Sides(tuple((side, n) for side, n in zip(SIDES[len(pads)], flat, strict=True) if n))
 
@@ -151,6 +151,8 @@ def _expanded(net: Network, values: Sequence[Value], target: Shape) -> tuple[lis
     found: list[Value] = []
     for value in values:
         shape = net.node(value).shape
+        if any(n not in (1, m) for n, m in zip(shape, target, strict=True)):
+            raise Unsupported(f"a tensor of {list(shape)} is added to one of {list(target)}")
         if shape != target and len(target) > 1 and shape[0] == target[0]:
             value = net.add(Resize(size=one_or_all(target[1:]), mode="nearest"), value.node)
         found.append(value)
@@ -177,6 +179,11 @@ def joined(net: Network, values: Sequence[Value], axis: int) -> Value:
 # Products
 
 
+def turned(net: Network, weight: Array) -> Array:
+    """Return a matrix [f, o] as [o, f], the same object each time."""
+    return net.transformed(weight, "transposed", lambda w: np.ascontiguousarray(w.T))
+
+
 def product(net: Network, value: Value, weight: Array, bias: Array | None = None) -> Value:
     """Return x · weightᵀ over the last axis of x, weight [o, f], as a dense layer or one at every position."""
     if weight.ndim != 2 or value.shape[-1] != weight.shape[1]:
@@ -200,7 +207,7 @@ def reduced(net: Network, value: Value, axes: Sequence[int], mode: str, keep: bo
     rank = len(value.shape)
     axes = sorted(axis % rank for axis in axes)
     large = [axis for axis in axes if value.shape[axis] > 1]
-    if any(BATCH in value.view.axes[axis] for axis in axes):
+    if any(value.view.holds_batch(axis) for axis in axes):
         raise Unsupported("it is over the batch")
     if large:
         others = [axis for axis in range(rank) if axis not in axes and value.shape[axis] > 1]
@@ -218,5 +225,5 @@ def reduced(net: Network, value: Value, axes: Sequence[int], mode: str, keep: bo
         found |= {axis: (BATCH,) for axis in range(rank) if value.view.axes[axis] == (BATCH,)}
         value = result.seen(View(result.view.factors, tuple(found.get(axis, ()) for axis in range(rank))))
     if not keep:
-        value = value.seen(value.view._replace(axes=tuple(a for i, a in enumerate(value.view.axes) if i not in axes)))
+        value = value.seen(value.view.without(*axes))
     return value

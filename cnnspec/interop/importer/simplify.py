@@ -13,7 +13,6 @@ from cnnspec.interop.importer.operations import padding
 from cnnspec.layers import Layer
 from cnnspec.layers.activation import HardSigmoid, HardSwish, Mish, Silu
 from cnnspec.layers.axes import along_axes, padding_along
-from cnnspec.layers.geometry import EachSide, Sides, Total
 from cnnspec.layers.pool import GlobalAvgPool, GlobalMaxPool
 
 
@@ -46,17 +45,12 @@ class Draft:
         counts = Counter(array for step in self.steps.values() for array in step.arrays.values())
         return {array for array, count in counts.items() if count > 1}
 
-    def kind(self, name: str) -> str:
-        """Return the kind of a layer."""
-        return self.steps[name].layer.kind
-
     def replace(self, old: str, new: str) -> None:
         """Let all that read one layer read another, and remove the former."""
         for step in self.steps.values():
             step.inputs = [new if name == old else name for name in step.inputs]
         self.outputs = {name: new if node == old else node for name, node in self.outputs.items()}
-        if old != new:
-            del self.steps[old]
+        del self.steps[old]
 
 
 def simplified(draft: Draft) -> Draft:
@@ -101,32 +95,21 @@ def _bias(draft: Draft, step: Step) -> None:
 
 
 def _padded(draft: Draft, step: Step) -> None:
-    """A border of zeros before a convolution is its padding."""
+    """A border before a convolution without padding is its padding, if it is of zeros or copies numbers."""
     before = draft.steps[step.inputs[0]]
     layer: Any = step.layer
     border: Any = before.layer
-    if layer.kind != "conv" or before.layer.kind != "pad" or draft.readers()[before.name] > 1:
+    if layer.kind != "conv" or border.kind != "pad" or layer.padding != "valid" or draft.readers()[before.name] > 1:
         return
-    modes = {"constant": "zeros", "reflect": "reflect", "edge": "edge", "circular": "circular"}
-    if layer.padding not in ("valid", Total(0)) or (border.mode == "constant" and border.value != 0):
+    if border.mode == "constant" and border.value != 0:
         return
-    rank = _rank(draft, step)
-    pads = _sides(border.padding, rank)
+    rank = draft.arrays[step.arrays["weight"]].ndim - 2
+    pads = [pad for pad in padding_along(border.padding, rank) if not isinstance(pad, str)]
     kernel, dilation = along_axes(layer.kernel, rank, "kernel"), along_axes(layer.dilation, rank, "dilation")
-    new = padding(pads, kernel, dilation)
-    step.layer = layer.model_copy(update={"padding": new, "padding_mode": modes[border.mode]})
+    mode = "zeros" if border.mode == "constant" else border.mode
+    step.layer = layer.model_copy(update={"padding": padding(pads, kernel, dilation), "padding_mode": mode})
     step.inputs = before.inputs
     del draft.steps[before.name]
-
-
-def _rank(draft: Draft, step: Step) -> int:
-    weight = draft.arrays[step.arrays["weight"]]
-    return weight.ndim - 2
-
-
-def _sides(given: Any, rank: int) -> list[tuple[int, int]]:
-    assert isinstance(given, Total | EachSide | Sides)
-    return [pad for pad in padding_along(given, rank) if not isinstance(pad, str)]
 
 
 # Activations that are written as several operations
@@ -161,36 +144,29 @@ def _of_gate(kinds: tuple[str, ...], layers: list[Any]) -> Layer | None:
 
 
 def _hard_sigmoid(draft: Draft, step: Step) -> None:
-    """min(max(x + 3, 0), 6) / 6 is hard_sigmoid."""
+    """min(max(x + 3, 0), 6) / 6 is hard_sigmoid, and x · min(max(x + 3, 0), 6) / 6 hard_swish."""
     layer: Any = step.layer
     if layer.kind != "scale" or layer.learn or not math.isclose(layer.value, 1 / 6, rel_tol=1e-6):
         return
-    clip = draft.steps[step.inputs[0]]
-    if clip.layer.kind != "relu6":
-        return
-    shift = draft.steps[clip.inputs[0]]
-    given: Any = shift.layer
-    if given.kind == "shift" and not given.learn and given.value == 3:
-        step.layer, step.inputs = HardSigmoid(), shift.inputs
+    before = draft.steps[step.inputs[0]]
+    if (x := _clipped_shift(draft, before)) is not None:
+        step.layer, step.inputs = HardSigmoid(), [x]
+    elif before.layer.kind == "multiply" and len(before.inputs) == 2:
+        for x, gate in (before.inputs, before.inputs[::-1]):
+            if _clipped_shift(draft, draft.steps[gate]) == x:
+                step.layer, step.inputs = HardSwish(), [x]
+                return
 
 
-def _hard_swish(draft: Draft, step: Step) -> None:
-    """(x · min(max(x + 3, 0), 6)) / 6 is hard_swish."""
-    layer: Any = step.layer
-    if layer.kind != "scale" or layer.learn or not math.isclose(layer.value, 1 / 6, rel_tol=1e-6):
-        return
-    times = draft.steps[step.inputs[0]]
-    if times.layer.kind != "multiply" or len(times.inputs) != 2:
-        return
-    for x, gate in (times.inputs, times.inputs[::-1]):
-        clip = draft.steps[gate]
-        shift = draft.steps[clip.inputs[0]] if clip.layer.kind == "relu6" else clip
-        given: Any = shift.layer
-        if given.kind == "shift" and not given.learn and given.value == 3 and shift.inputs == [x]:
-            step.layer, step.inputs = HardSwish(), [x]
-            return
+def _clipped_shift(draft: Draft, step: Step) -> str | None:
+    """Return x of min(max(x + 3, 0), 6); None for other layers."""
+    if step.layer.kind != "relu6":
+        return None
+    shift = draft.steps[step.inputs[0]]
+    layer: Any = shift.layer
+    return shift.inputs[0] if layer.kind == "shift" and not layer.learn and layer.value == 3 else None
 
 
 Rule = Callable[[Draft, Step], None]
-RULES: tuple[Rule, ...] = (_flattened_pool, _bias, _padded, _hard_sigmoid, _hard_swish, _gated)
+RULES: tuple[Rule, ...] = (_flattened_pool, _bias, _padded, _hard_sigmoid, _gated)
 """The rules in the order in which they are applied."""

@@ -52,6 +52,10 @@ class View(NamedTuple):
         """Whether the batch is among its axes: tensors of a model without a batch have none."""
         return BATCH in self.order
 
+    def holds_batch(self, axis: int) -> bool:
+        """Whether an axis is the batch, alone or with others."""
+        return BATCH in self.axes[axis]
+
     def with_batch(self) -> View:
         """Return the tensor with the batch as its first axis where it has none."""
         return self if self.has_batch else self._replace(axes=((BATCH,), *self.axes))
@@ -66,6 +70,10 @@ class View(NamedTuple):
         for place in sorted(places):
             axes.insert(place, ())
         return self._replace(axes=tuple(axes))
+
+    def without(self, *places: int) -> View:
+        """Return the tensor without these axes, of size one."""
+        return self._replace(axes=tuple(axis for i, axis in enumerate(self.axes) if i not in places))
 
     def reshaped(self, shape: Shape) -> View | None:
         """Return the tensor in another shape with as many elements; None where a factor does not split so."""

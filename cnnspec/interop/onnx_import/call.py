@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.interop.importer.network import Operand, Unsupported, Value
+from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,11 @@ class Call:
 
     def axis(self, attribute: str = "axis", default: int = 1) -> int:
         """Return an axis of the first input, counted from its beginning."""
-        axis, rank = int(self.get(attribute, default)), len(self.value().shape)
-        if not -rank <= axis < rank:
-            raise Unsupported(f"`{attribute}` is {axis}, and its input has {rank} axes")
-        return axis % rank
+        return place(int(self.get(attribute, default)), len(self.value().shape))
+
+    def decimal(self, attribute: str, default: float) -> float:
+        """Return a number as it was written, of an attribute in float32."""
+        return decimal(float(self.get(attribute, default)))
 
     def refuse(self, *attributes: str) -> None:
         """Raise Unsupported where one of these attributes is set."""
@@ -80,3 +81,17 @@ class Call:
 
 
 Result = Operand | Sequence[Operand]
+Convert = Callable[[Network, Call], Result]
+"""Adds the layers of an operator to a network, and returns what it makes."""
+
+
+def place(axis: int, rank: int) -> int:
+    """Return an axis counted from the beginning; raise Unsupported where there is none."""
+    if not -rank <= axis < rank:
+        raise Unsupported(f"it names the axis {axis} of {rank}")
+    return axis % rank
+
+
+def decimal(number: float) -> float:
+    """Return the shortest decimal that is this number in float32, in which models keep it: 0.1, not 0.10000000149."""
+    return float(str(np.float32(number))) if np.float32(number) == number else float(number)

@@ -13,29 +13,21 @@ from cnnspec.arrays import Array
 from cnnspec.errors import ImportingError
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
-from cnnspec.interop.onnx_import.call import Call
-from cnnspec.interop.onnx_import.patterns import Patterns, gelu, layer_norm
-from cnnspec.interop.onnx_import.read import onnx_library
+from cnnspec.interop.onnx_import.call import Call, Convert
+from cnnspec.interop.onnx_import.patterns import Patterns, Recognised, gelu, layer_norm
+from cnnspec.interop.onnx_import.read import inputs_of, onnx_library
 
 FREE_BATCH = 1_000_003
 """The size that stands for a free batch: a prime that no real axis has, so that products with it can be told."""
 MOST_ELEMENTS = 1 << 28
 """The largest constant that is computed."""
 
-OPERATORS: dict[str, functions.Convert] = {
+OPERATORS: dict[str, Convert] = {
     **functions.OPERATORS,
     **norms.OPERATORS,
     **shapes.OPERATORS,
     **resizing.OPERATORS,
-    "Conv": windows.conv,
-    "ConvTranspose": windows.conv_transpose,
-    "Gemm": windows.gemm,
-    "MaxPool": windows.max_pool,
-    "AveragePool": windows.avg_pool,
-    "LpPool": windows.lp_pool,
-    "GlobalAveragePool": windows.global_pool,
-    "GlobalMaxPool": windows.global_pool,
-    "GlobalLpPool": windows.global_pool,
+    **windows.OPERATORS,
 }
 """The operators that have counterparts."""
 
@@ -88,6 +80,8 @@ class _Conversion:
         self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
         self.env: dict[str, Operand | _Unknown | None] = {"": None}
         self.missing: list[Missing] = []
+        self.readers: Counter[str] = Counter()
+        """How often each tensor is read."""
         self.ends: dict[str, Value] = {}
         """The tensors that operations without counterpart read."""
         for tensor in self.graph.initializer:
@@ -95,11 +89,10 @@ class _Conversion:
         for sparse in self.graph.sparse_initializer:
             self.env[sparse.values.name] = UNKNOWN
             self.missing.append(Missing(sparse.values.name, "initializer", "it is sparse"))
-        inputs = [info for info in self.graph.input if info.name not in self.env]
+        inputs = inputs_of(model)
         shapes_of = {info.name: self._shape(info, sizes) for info in inputs}
         batches = {shape[0] for shape in shapes_of.values()}
         self.network = Network(name, batches.pop() if len(batches) == 1 else FREE_BATCH)
-        self.inputs = {}
         for info in inputs:
             batch, *shape = shapes_of[info.name]
             if batch != self.network.batch:
@@ -109,9 +102,6 @@ class _Conversion:
             except Unsupported as error:
                 raise ImportingError(f"the input `{info.name}` of the model cannot be said: {error}") from None
             self.env[info.name] = value
-            self.inputs[info.name] = value
-        self.readers = Counter(name for node in self.graph.node for name in node.input)
-        self.readers.update(info.name for info in self.graph.output)
 
     def _array(self, tensor: Any) -> Array:
         try:
@@ -147,41 +137,42 @@ class _Conversion:
     # The operations
 
     def run(self) -> None:
-        """Convert all operations, in their order."""
-        waiting, skipped = self._recognised()
-        for node in self.graph.node:
-            if id(node) in skipped and id(node) not in waiting:
-                continue
-            self._convert(node, waiting.get(id(node)))
+        """Convert the operations that an output depends on, in their order."""
+        recognised = self._recognised()
+        needed = self._needed(recognised)
+        self.readers = Counter(info.name for info in self.graph.output)
+        for node in needed:
+            self.readers.update(node.input)
+        for node in needed:
+            self._convert(node, recognised.get(node.output[0]))
 
-    def _recognised(self) -> tuple[dict[int, tuple[str, list[str], dict[str, Any], str]], set[int]]:
-        """Return operators that stand for several nodes, by the last of these, and all of these nodes."""
+    def _recognised(self) -> dict[str, Recognised]:
+        """Return the operators that stand for several operations, by what they make."""
         constants = {name: value for name, value in self.env.items() if isinstance(value, np.ndarray)}
         for node in self.graph.node:
-            if node.op_type == "Constant":
-                value = self._folded(node, [])
-                if value is not None:
-                    constants[node.output[0]] = value[0]
-        patterns = Patterns(list(self.graph.node), constants, {info.name for info in self.graph.output})
-        found: dict[int, tuple[str, list[str], dict[str, Any], str]] = {}
-        skipped: set[int] = set()
-        for node in self.graph.node:
-            if node.op_type == "Erf" and (match := gelu(patterns, node)):
-                x, output, nodes = match
-                found[id(patterns.producers[output])] = ("Gelu", [x], {}, output)
-                skipped |= nodes
-            if node.op_type == "ReduceMean" and (norm := layer_norm(patterns, node)):
-                inputs, output, attributes, nodes = norm
-                found[id(patterns.producers[output])] = ("LayerNormalization", inputs, attributes, output)
-                skipped |= nodes
-        return found, skipped
+            if node.op_type == "Constant" and (value := self._folded(node, [])) is not None:
+                constants[node.output[0]] = value[0]
+        patterns = Patterns(self.graph.node, constants)
+        rules = {"Erf": gelu, "ReduceMean": layer_norm}
+        found = (rules[node.op_type](patterns, node) for node in self.graph.node if node.op_type in rules)
+        return {one.output: one for one in found if one is not None}
 
-    def _convert(self, node: Any, known: tuple[str, list[str], dict[str, Any], str] | None) -> None:
+    def _needed(self, recognised: dict[str, Recognised]) -> list[Any]:
+        """Return the operations that an output depends on, where those that are recognised read their inputs alone."""
+        wanted = {info.name for info in self.graph.output}
+        needed = []
+        for node in reversed(self.graph.node):
+            if wanted & set(node.output):
+                needed.append(node)
+                one = recognised.get(node.output[0])
+                wanted.update(one.inputs if one else node.input)
+        return needed[::-1]
+
+    def _convert(self, node: Any, known: Recognised | None) -> None:
         op, names, outputs = node.op_type, list(node.input), tuple(node.output)
-        attributes = {a.name: self._attribute(a) for a in node.attribute} if known is None else {}
+        attributes = {a.name: self._attribute(a) for a in node.attribute} if known is None else known.attributes
         if known is not None:
-            op, names, attributes, output = known
-            outputs = (output,)
+            op, names = known.op, known.inputs
         name = node.name or f"the {op} that makes `{outputs[0]}`"
         given = [self.env.get(read, UNKNOWN) for read in names]
         try:
@@ -273,6 +264,6 @@ class _Conversion:
                     self.missing.append(Missing(name, "output", str(error)))
             elif not isinstance(found, _Unknown):
                 self.missing.append(Missing(name, "output", "it is a constant"))
-        if not any(isinstance(self.env.get(name), Value) for name in wanted) and not self.missing:
-            self.missing.append(Missing(wanted[0] if wanted else "output", "output", "nothing computes it"))
+            elif not self.missing:  # no operation is to blame
+                self.missing.append(Missing(name, "output", "nothing computes it"))
         return Converted(self.network, outputs, self.missing)

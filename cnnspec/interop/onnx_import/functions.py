@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -20,12 +19,11 @@ from cnnspec.interop.importer.operations import (
     reduced,
     scaled,
     shifted,
+    turned,
 )
-from cnnspec.interop.onnx_import.call import Call, Result
+from cnnspec.interop.onnx_import.call import Call, Convert, decimal, place
 from cnnspec.layers import Layer, activation, function, merge
 from cnnspec.layers.norm import Scale
-
-Convert = Callable[[Network, Call], Result]
 
 _PLAIN: dict[str, type[Layer]] = {
     "Relu": activation.Relu,
@@ -46,16 +44,18 @@ def _plain(net: Network, call: Call) -> Value:
     return elementwise(net, call.value(), _PLAIN[call.op]())
 
 
-def _leaky_relu(net: Network, call: Call) -> Value:
-    return elementwise(net, call.value(), activation.LeakyRelu(slope=_decimal(call.get("alpha", 0.01))))
+_WITH_NUMBER: dict[str, tuple[type[Layer], str, float]] = {
+    "LeakyRelu": (activation.LeakyRelu, "slope", 0.01),
+    "Elu": (activation.Elu, "alpha", 1.0),
+    "Celu": (function.Celu, "alpha", 1.0),
+    "ThresholdedRelu": (function.ThresholdedRelu, "alpha", 1.0),
+}
+"""Functions with a number, `alpha`: the layer, its field, and the default."""
 
 
-def _elu(net: Network, call: Call) -> Value:
-    return elementwise(net, call.value(), activation.Elu(alpha=_decimal(call.get("alpha", 1.0))))
-
-
-def _celu(net: Network, call: Call) -> Value:
-    return elementwise(net, call.value(), function.Celu(alpha=_decimal(call.get("alpha", 1.0))))
+def _with_number(net: Network, call: Call) -> Value:
+    cls, field, default = _WITH_NUMBER[call.op]
+    return elementwise(net, call.value(), cls(**{field: call.decimal("alpha", default)}))
 
 
 _SELU = (1.67326319217681884765625, 1.05070102214813232421875)
@@ -66,19 +66,14 @@ def _selu(net: Network, call: Call) -> Value:
     alpha, gamma = (call.get(key, value) for key, value in zip(("alpha", "gamma"), _SELU, strict=True))
     if math.isclose(alpha, _SELU[0], rel_tol=1e-5) and math.isclose(gamma, _SELU[1], rel_tol=1e-5):
         return elementwise(net, call.value(), activation.Selu())
-    y = elementwise(net, call.value(), activation.Elu(alpha=_decimal(alpha)))
-    return elementwise(net, y, Scale(value=_decimal(gamma), learn=False))
-
-
-def _thresholded_relu(net: Network, call: Call) -> Value:
-    return elementwise(net, call.value(), function.ThresholdedRelu(alpha=_decimal(call.get("alpha", 1.0))))
+    y = elementwise(net, call.value(), activation.Elu(alpha=decimal(alpha)))
+    return elementwise(net, y, Scale(value=decimal(gamma), learn=False))
 
 
 def _hard_sigmoid(net: Network, call: Call) -> Value:
-    slope, offset = call.get("alpha", 0.2), call.get("beta", 0.5)
-    sixth = math.isclose(slope, 1 / 6, rel_tol=1e-6)
-    slope = 1 / 6 if sixth else _decimal(slope)
-    return elementwise(net, call.value(), activation.HardSigmoid(slope=slope, offset=_decimal(offset)))
+    slope = call.decimal("alpha", 0.2)
+    slope = 1 / 6 if math.isclose(slope, 1 / 6, rel_tol=1e-6) else slope
+    return elementwise(net, call.value(), activation.HardSigmoid(slope=slope, offset=call.decimal("beta", 0.5)))
 
 
 def _gelu(net: Network, call: Call) -> Value:
@@ -116,7 +111,7 @@ def _softmax(net: Network, call: Call) -> Value:
             flat = net.reshaped(x, (net.batch, math.prod(x.shape[1:])))
             y = net.add(layer(), net.plain(flat).node)
             return net.reshaped(y, x.shape)
-    if 0 in x.view.axes[axis]:
+    if x.view.holds_batch(axis):
         raise Unsupported("it is over the batch")
     if x.shape[axis] == 1:
         raise Unsupported("its axis has size one")
@@ -126,12 +121,7 @@ def _softmax(net: Network, call: Call) -> Value:
 
 def _clip(net: Network, call: Call) -> Value:
     low, high = call.setting("min", 1), call.setting("max", 2)
-    return clipped(net, call.value(), *(None if bound is None else _decimal(float(bound)) for bound in (low, high)))
-
-
-def _decimal(number: float) -> float:
-    """Return the shortest decimal that is this number in float32, in which models keep it: 0.1, not 0.10000000149."""
-    return float(str(np.float32(number))) if np.float32(number) == number else float(number)
+    return clipped(net, call.value(), *(None if bound is None else decimal(float(bound)) for bound in (low, high)))
 
 
 # Arithmetic
@@ -144,7 +134,7 @@ def _split(call: Call) -> tuple[list[Value], list[Array]]:
 
 
 def _decimals(constant: Array) -> Array:
-    return np.array(_decimal(float(constant.ravel()[0]))) if constant.size == 1 else constant
+    return np.array(decimal(float(constant.ravel()[0]))) if constant.size == 1 else constant
 
 
 def _add(net: Network, call: Call) -> Value:
@@ -192,7 +182,7 @@ def _extremum(cls: type[merge.Merge]) -> Convert:
         for constant in constants:
             if not (constant == constant.ravel()[0]).all():
                 raise Unsupported("its constant differs by element")
-            bound = _decimal(float(constant.ravel()[0]))
+            bound = decimal(float(constant.ravel()[0]))
             result = clipped(net, result, *((bound, None) if cls is merge.Maximum else (None, bound)))
         return result
 
@@ -225,8 +215,8 @@ def _matmul(net: Network, call: Call) -> Value:
         if weight.ndim == 1:
             column = net.transformed(weight, "as a row", lambda w: w.reshape(1, -1))
             y = product(net, a, column)
-            return y.seen(y.view._replace(axes=y.view.axes[:-1]))
-        return product(net, a, net.transformed(weight, "transposed", lambda w: np.ascontiguousarray(w.T)))
+            return y.seen(y.view.without(len(y.shape) - 1))
+        return product(net, a, turned(net, weight))
     if isinstance(b, Value) and not isinstance(a, Value):
         # W · x is x · Wᵀ, with the last two axes of x exchanged before and after.
         order = [*range(len(b.shape) - 2), len(b.shape) - 1, len(b.shape) - 2]
@@ -238,33 +228,32 @@ def _matmul(net: Network, call: Call) -> Value:
         raise Unsupported(f"it multiplies {net.described(x)} by {net.described(y)}")
     moved = [net.plain_like(value) for value in (x, y)]
     result = net.add(merge.Matmul(), *(value.node for value in moved), branches=branch_names(2))
-    return result if x.view.has_batch else result.seen(result.view._replace(axes=result.view.axes[1:]))
+    return result if x.view.has_batch else result.seen(result.view.without(0))
 
 
-_REDUCTIONS = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min", "ReduceSum": "sum"}
+_REDUCTIONS: dict[str, tuple[Layer | None, str, Layer | None]] = {
+    "ReduceMean": (None, "mean", None),
+    "ReduceMax": (None, "max", None),
+    "ReduceMin": (None, "min", None),
+    "ReduceSum": (None, "sum", None),
+    "ReduceL1": (function.Abs(), "sum", None),
+    "ReduceL2": (function.Power(exponent=2.0), "sum", function.Sqrt()),
+    "ReduceSumSquare": (function.Power(exponent=2.0), "sum", None),
+    "ReduceLogSum": (None, "sum", function.Log()),
+}
+"""What is reduced how, and what follows."""
 
 
 def _reduce(net: Network, call: Call) -> Value:
     x = call.value()
-    axes = call.integers("axes", 1)
-    if not axes:
-        if call.get("noop_with_empty_axes", 0):
-            return x
-        axes = list(range(len(x.shape)))
-    keep = bool(call.get("keepdims", 1))
-    if call.op in _REDUCTIONS:
-        return reduced(net, x, axes, _REDUCTIONS[call.op], keep)
-    before: dict[str, Layer] = {
-        "ReduceL1": function.Abs(),
-        "ReduceL2": function.Power(exponent=2.0),
-        "ReduceSumSquare": function.Power(exponent=2.0),
-        "ReduceLogSum": Scale(value=1.0, learn=False),
-    }
-    y = x if call.op == "ReduceLogSum" else elementwise(net, x, before[call.op])
-    y = reduced(net, y, axes, "sum", keep)
-    if call.op == "ReduceL2":
-        return elementwise(net, y, function.Sqrt())
-    return elementwise(net, y, function.Log()) if call.op == "ReduceLogSum" else y
+    rank = len(x.shape)
+    axes = [place(axis, rank) for axis in call.integers("axes", 1) or ()]
+    if not axes and call.get("noop_with_empty_axes", 0):
+        return x
+    before, mode, after = _REDUCTIONS[call.op]
+    y = x if before is None else elementwise(net, x, before)
+    y = reduced(net, y, axes or range(rank), mode, bool(call.get("keepdims", 1)))
+    return y if after is None else elementwise(net, y, after)
 
 
 def _normalised(net: Network, call: Call) -> Value:
@@ -278,11 +267,8 @@ def _normalised(net: Network, call: Call) -> Value:
 
 OPERATORS: dict[str, Convert] = {
     **dict.fromkeys(_PLAIN, _plain),
-    "LeakyRelu": _leaky_relu,
-    "Elu": _elu,
-    "Celu": _celu,
+    **dict.fromkeys(_WITH_NUMBER, _with_number),
     "Selu": _selu,
-    "ThresholdedRelu": _thresholded_relu,
     "HardSigmoid": _hard_sigmoid,
     "Gelu": _gelu,
     "Swish": _swish,
@@ -303,5 +289,5 @@ OPERATORS: dict[str, Convert] = {
     "Pow": _power,
     "MatMul": _matmul,
     "LpNormalization": _normalised,
-    **dict.fromkeys((*_REDUCTIONS, "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"), _reduce),
+    **dict.fromkeys(_REDUCTIONS, _reduce),
 }

@@ -19,7 +19,7 @@ from cnnspec.interop.comparison import TOLERANCE, Difference, largest
 from cnnspec.interop.importer.finish import finished
 from cnnspec.interop.onnx_export.verification import runner
 from cnnspec.interop.onnx_import.convert import Missing, convert
-from cnnspec.interop.onnx_import.read import read
+from cnnspec.interop.onnx_import.read import inputs_of, read
 from cnnspec.interop.structure.text import compact
 from cnnspec.language.names import is_name
 from cnnspec.runtime.build import build
@@ -94,7 +94,7 @@ def compared(path: str | Path, model: Any, graph: Graph, arrays: Arrays, batched
 
     The inputs are random, one sample where the model has a batch of its own size, else two.
     """
-    given = [info for info in model.graph.input if info.name not in {t.name for t in model.graph.initializer}]
+    given = inputs_of(model)
     dims = given[0].type.tensor_type.shape.dim
     n = (dims[0].dim_value or 2) if batched and len(dims) else 1
     inputs = {key: x.astype(np.float32) for key, x in random_inputs(graph, n, 0).items()}

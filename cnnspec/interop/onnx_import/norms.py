@@ -7,17 +7,18 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import elementwise, merged, reduced, shifted
-from cnnspec.interop.onnx_import.call import Call
-from cnnspec.interop.onnx_import.functions import Convert
-from cnnspec.layers import Layer, merge
+from cnnspec.interop.onnx_import.call import Call, Convert, place
+from cnnspec.layers import Layer, Shape, merge
 from cnnspec.layers.function import Power
 from cnnspec.layers.geometry import axes_of
 from cnnspec.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm
 
+EPSILON = 1e-5
+"""The default of all norms."""
 
-def eps(call: Call, default: float = 1e-5) -> float:
-    """Return epsilon as it was written."""
-    return float(str(np.float32(call.get("epsilon", default))))
+
+def _eps(call: Call) -> float:
+    return call.decimal("epsilon", EPSILON)
 
 
 def _batch_norm(net: Network, call: Call) -> Value:
@@ -27,7 +28,7 @@ def _batch_norm(net: Network, call: Call) -> Value:
         raise Unsupported("`spatial` is 0")
     keys = ("weight", "bias", "running_mean", "running_var")
     arrays = {key: call.constant(1 + i, key) for i, key in enumerate(keys)}
-    layer = BatchNorm(eps=eps(call), momentum=round(1 - call.get("momentum", 0.9), 7))
+    layer = BatchNorm(eps=_eps(call), momentum=round(1 - call.decimal("momentum", 0.9), 7))
     return _by_channel(net, call.value(), layer, arrays)
 
 
@@ -41,7 +42,7 @@ def _by_channel(net: Network, x: Value, layer: Layer, arrays: dict[str, Array]) 
 def _instance_norm(net: Network, call: Call) -> Value:
     arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
     plain = (arrays["weight"] == 1).all() and (arrays["bias"] == 0).all()
-    layer = InstanceNorm(eps=eps(call), affine=not plain)
+    layer = InstanceNorm(eps=_eps(call), affine=not plain)
     return net.add(layer, net.image(call.value()).node, arrays={} if plain else arrays)
 
 
@@ -50,24 +51,35 @@ def _group_norm(net: Network, call: Call) -> Value:
     arrays = {key: call.constant(1 + i, key) for i, key in enumerate(("weight", "bias"))}
     if call.opset < 21:  # one number for each group
         arrays = {key: np.repeat(array, x.shape[1] // groups) for key, array in arrays.items()}
-    return net.add(GroupNorm(groups=groups, eps=eps(call)), x.node, arrays=arrays)
+    return net.add(GroupNorm(groups=groups, eps=_eps(call)), x.node, arrays=arrays)
 
 
-def _over_last_axes(net: Network, call: Call) -> list[Value]:
-    x, axis = call.value(), call.axis(default=-1)
-    axes = range(axis, len(x.shape))
-    if any(0 in x.view.axes[i] for i in axes):
+def _over_axes(net: Network, call: Call) -> list[Value]:
+    """Return a norm over the axes from `axis` on, or over the `axes` of one that was recognised."""
+    x = call.value()
+    rank = len(x.shape)
+    axes = sorted(place(axis, rank) for axis in call.get("axes", None) or range(call.axis(default=-1), rank))
+    if any(x.view.holds_batch(axis) for axis in axes):
         raise Unsupported("it is over the batch")
-    sizes = x.shape[axis:]
-    keys = ("weight", "bias") if call.op == "LayerNormalization" else ("weight",)
-    given = [call.constant(1 + i, key) if call.has(1 + i) else None for i, key in enumerate(keys)]
-    full = [np.full(sizes, i == 0, np.float32) if a is None else np.broadcast_to(a, sizes) for i, a in enumerate(given)]
-    statistics = _statistics(net, call, x, list(axes))
+    defaults = {"weight": 1.0, "bias": 0.0} if call.op == "LayerNormalization" else {"weight": 1.0}
+    given = {
+        key: _along(call.constant(1 + i, key) if call.has(1 + i) else np.full(1, default, np.float32), x.shape, axes)
+        for i, (key, default) in enumerate(defaults.items())
+    }
+    statistics = _statistics(net, call, x, axes)
     x, names = net.along(x, *axes)
-    order = np.argsort([_place(net, x, name) for name in names])
-    arrays = {key: np.ascontiguousarray(a.transpose(order)) for key, a in zip(keys, full, strict=True)}
+    order = np.argsort([axes_of(net.node(x).shape).index(name) for name in names])
+    arrays = {key: np.ascontiguousarray(array.transpose(order)) for key, array in given.items()}
     cls = LayerNorm if call.op == "LayerNormalization" else RmsNorm
-    return [net.add(cls(axes=names, eps=eps(call)), x.node, arrays=arrays).seen(x.view), *statistics]
+    return [net.add(cls(axes=names, eps=_eps(call)), x.node, arrays=arrays).seen(x.view), *statistics]
+
+
+def _along(constant: Array, shape: Shape, axes: list[int]) -> Array:
+    """Return a constant that is broadcast to a tensor as an array of the sizes of these axes."""
+    sizes = [1] * (len(shape) - constant.ndim) + list(constant.shape)
+    if len(sizes) > len(shape) or any(n != 1 for i, n in enumerate(sizes) if i not in axes):
+        raise Unsupported(f"its weights are {list(constant.shape)}, which differ along other axes than {axes}")
+    return np.broadcast_to(constant.reshape([sizes[i] for i in axes]), [shape[i] for i in axes])
 
 
 def _statistics(net: Network, call: Call, x: Value, axes: list[int]) -> list[Value]:
@@ -76,17 +88,13 @@ def _statistics(net: Network, call: Call, x: Value, axes: list[int]) -> list[Val
         return []
     mean = reduced(net, x, axes, "mean", True)
     square = elementwise(net, merged(net, merge.Subtract, [x, mean]), Power(exponent=2.0))
-    variance = shifted(net, reduced(net, square, axes, "mean", True), np.array(eps(call)))
+    variance = shifted(net, reduced(net, square, axes, "mean", True), np.array(_eps(call)))
     return [mean, elementwise(net, variance, Power(exponent=-0.5))]
 
 
-def _place(net: Network, x: Value, name: str) -> int:
-    return axes_of(net.node(x).shape).index(name)
-
-
 def _lrn(net: Network, call: Call) -> Value:
-    fields = {key: float(str(np.float32(call.get(key, value)))) for key, value in (("alpha", 1e-4), ("beta", 0.75))}
-    layer = LocalResponseNorm(size=call.get("size", 1), k=float(call.get("bias", 1.0)), **fields)
+    fields = {"alpha": call.decimal("alpha", 1e-4), "beta": call.decimal("beta", 0.75), "k": call.decimal("bias", 1.0)}
+    layer = LocalResponseNorm(size=call.get("size", 1), **fields)
     return net.add(layer, net.image(call.value()).node)
 
 
@@ -94,8 +102,8 @@ OPERATORS: dict[str, Convert] = {
     "BatchNormalization": _batch_norm,
     "InstanceNormalization": _instance_norm,
     "GroupNormalization": _group_norm,
-    "LayerNormalization": _over_last_axes,
-    "RMSNormalization": _over_last_axes,
+    "LayerNormalization": _over_axes,
+    "RMSNormalization": _over_axes,
     "LRN": _lrn,
 }
 """The operators that normalise."""

@@ -51,8 +51,7 @@ def read(path: str | Path) -> Any:
     return model
 
 
-def inputs_of(path: str | Path) -> list[str]:
-    """Return the names of the inputs of a model."""
-    graph = read(path).graph
-    constants = {tensor.name for tensor in graph.initializer}
-    return [info.name for info in graph.input if info.name not in constants]
+def inputs_of(model: Any) -> list[Any]:
+    """Return the declarations of a model's inputs: older models list the initializers among them."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [info for info in model.graph.input if info.name not in constants]

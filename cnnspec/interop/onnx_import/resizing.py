@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
-
 from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import one_or_all
-from cnnspec.interop.onnx_import.call import Call
-from cnnspec.interop.onnx_import.functions import Convert
+from cnnspec.interop.onnx_import.call import Call, Convert, decimal, place
 from cnnspec.layers import Layer
 from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth
 from cnnspec.layers.resize import Resize
 from cnnspec.layers.shape import Upsample
 
 
-def _depth_to_space(net: Network, call: Call) -> Value:
-    mode: Any = call.get("mode", "DCR").lower()
-    return net.add(DepthToSpace(block=call.get("blocksize", 1), mode=mode), net.image(call.value()).node)
-
-
-def _space_to_depth(net: Network, call: Call) -> Value:
-    mode: Any = call.get("mode", "DCR").lower()
-    return net.add(SpaceToDepth(block=call.get("blocksize", 1), mode=mode), net.image(call.value()).node)
+def _rearranged(net: Network, call: Call) -> Value:
+    cls = DepthToSpace if call.op == "DepthToSpace" else SpaceToDepth
+    layer = cls(block=call.get("blocksize", 1), mode=cast(Any, call.get("mode", "DCR").lower()))
+    return net.add(layer, net.image(call.value()).node)
 
 
 _COORDINATES = {
@@ -41,7 +34,7 @@ def _resize(net: Network, call: Call) -> Value:
     scales = call.setting("scales", 1 if old else 2)
     sizes = None if old else call.integers("sizes", 3)
     call.refuse("antialias", "exclude_outside")
-    axes = [axis % rank for axis in call.get("axes", range(rank))]
+    axes = [place(axis, rank) for axis in call.get("axes", range(rank))]
     mode = call.get("mode", "nearest")
     coordinates = "asymmetric" if old else call.get("coordinate_transformation_mode", "half_pixel")
     out: Any
@@ -58,7 +51,7 @@ def _resize(net: Network, call: Call) -> Value:
     else:
         by_axis = dict(zip(axes, scales or (), strict=True))
         factors = [float(by_axis.get(axis, 1.0)) for axis in range(rank)]
-        out = {"scale": one_or_all([_factor(n) for n in factors[2:]])}
+        out = {"scale": one_or_all([decimal(n) for n in factors[2:]])}
         unit = factors[:2] == [1.0, 1.0]
         wholes = [(n * scale).is_integer() for n, scale in zip(x.shape[2:], factors[2:], strict=True)]
         if coordinates == "align_corners" and not all(wholes):
@@ -69,43 +62,38 @@ def _resize(net: Network, call: Call) -> Value:
         raise Unsupported(f"`coordinate_transformation_mode` is {coordinates}")
     if coordinates == "pytorch_half_pixel" and 1 in (sizes or ()):
         raise Unsupported("`coordinate_transformation_mode` is pytorch_half_pixel, to one element")
-    simple = _upsample(mode, coordinates, call, out.get("scale"), old)
+    rounding = "floor" if old else call.get("nearest_mode", "round_prefer_floor")
+    simple = _upsample(mode, coordinates, rounding, out.get("scale"))
     if simple is not None:
         return net.add(simple, x.node)
     layer = Resize(
         **out,
         mode=cast(Any, {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "cubic": "cubic"}[mode]),
         coordinates=cast(Any, _COORDINATES[coordinates]),
-        rounding=cast(Any, "floor" if old else call.get("nearest_mode", "round_prefer_floor")),
-        cubic_coeff=float(call.get("cubic_coeff_a", -0.75)),
+        rounding=cast(Any, rounding),
+        cubic_coeff=call.decimal("cubic_coeff_a", -0.75),
     )
     return net.add(layer, x.node)
 
 
-def _factor(scale: float) -> float:
-    """Return the factor as it was meant: 0.6, not 0.6000000238."""
-    return float(str(np.float32(scale)))
-
-
-def _upsample(mode: str, coordinates: str, call: Call, scale: Any, old: bool) -> Layer | None:
+def _upsample(mode: str, coordinates: str, rounding: str, scale: Any) -> Layer | None:
     """Return the layer for whole factors, whose nearest number is the same by every rule but those that round up."""
     factors = [] if scale is None else list(scale) if isinstance(scale, tuple) else [scale]
     if not factors or any(n < 1 or n != int(n) for n in factors):
         return None
     whole = one_or_all([int(n) for n in factors])
-    if mode == "nearest" and (
-        (coordinates == "asymmetric" and (old or call.get("nearest_mode", "round_prefer_floor") == "floor"))
-        or (coordinates in ("half_pixel", "pytorch_half_pixel") and "round" in call.get("nearest_mode", "round_"))
-    ):
+    by_centres = _COORDINATES[coordinates] == "half_pixel"
+    if mode == "nearest" and ((by_centres and rounding.startswith("round")) or (coordinates, rounding) == _BY_CORNERS):
         return Upsample(scale=whole)
-    if mode == "linear" and coordinates in ("half_pixel", "pytorch_half_pixel"):
-        return Upsample(scale=whole, mode="linear")
-    return None
+    return Upsample(scale=whole, mode="linear") if mode == "linear" and by_centres else None
+
+
+_BY_CORNERS = ("asymmetric", "floor")
 
 
 OPERATORS: dict[str, Convert] = {
-    "DepthToSpace": _depth_to_space,
-    "SpaceToDepth": _space_to_depth,
+    "DepthToSpace": _rearranged,
+    "SpaceToDepth": _rearranged,
     "Resize": _resize,
     "Upsample": _resize,
 }

@@ -10,8 +10,7 @@ import numpy as np
 
 from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import joined, padding
-from cnnspec.interop.onnx_import.call import Call
-from cnnspec.interop.onnx_import.functions import Convert
+from cnnspec.interop.onnx_import.call import Call, Convert, decimal, place
 from cnnspec.layers.dropout import Dropout
 from cnnspec.layers.geometry import MOST_SIZES, centred
 from cnnspec.layers.shape import Pad, Slice
@@ -28,7 +27,7 @@ def _dropout(net: Network, call: Call) -> Value:
         raise Unsupported("its mask is used")
     rate = call.setting("ratio", 1, 0.5)
     x = call.value()
-    return net.add(Dropout(rate=float(str(np.float32(rate)))), x.node).seen(x.view) if 0 < rate < 1 else x
+    return net.add(Dropout(rate=decimal(rate)), x.node).seen(x.view) if 0 < rate < 1 else x
 
 
 def _reshape(net: Network, call: Call) -> Value:
@@ -72,11 +71,11 @@ def _squeeze(net: Network, call: Call) -> Value:
     x = call.value()
     axes = call.integers("axes", 1)
     dropped = (
-        {i for i, n in enumerate(x.shape) if n == 1 and 0 not in x.view.axes[i]}
+        {i for i, n in enumerate(x.shape) if n == 1 and not x.view.holds_batch(i)}
         if axes is None
-        else {a % len(x.shape) for a in axes}
+        else {place(axis, len(x.shape)) for axis in axes}
     )
-    if any(0 in x.view.axes[i] for i in dropped):
+    if any(x.view.holds_batch(i) for i in dropped):
         raise Unsupported("it drops the axis of the batch")
     return net.reshaped(x, tuple(n for i, n in enumerate(x.shape) if i not in dropped))
 
@@ -85,7 +84,7 @@ def _unsqueeze(net: Network, call: Call) -> Value:
     x = call.value()
     axes = call.integers("axes", 1) or []
     rank = len(x.shape) + len(axes)
-    return x.seen(x.view.with_axes(axis % rank for axis in axes))
+    return x.seen(x.view.with_axes(place(axis, rank) for axis in axes))
 
 
 # Parts and joints
@@ -93,7 +92,7 @@ def _unsqueeze(net: Network, call: Call) -> Value:
 
 def _concat(net: Network, call: Call) -> Value:
     axis = call.axis()
-    if 0 in call.value().view.axes[axis]:
+    if call.value().view.holds_batch(axis):
         raise Unsupported("it is along the batch")
     return joined(net, call.values(), axis)
 
@@ -102,7 +101,7 @@ def _cut(net: Network, x: Value, axis: int, first: int, end: int, step: int = 1)
     """Return a part of a tensor along an axis."""
     if (first, end, step) == (0, x.shape[axis], 1):
         return x
-    if 0 in x.view.axes[axis]:
+    if x.view.holds_batch(axis):
         raise Unsupported("it cuts the batch")
     if end <= first:
         raise Unsupported("nothing is left")
@@ -121,12 +120,12 @@ def _slice(net: Network, call: Call) -> Value:
         raise Unsupported("it has no starts or no ends")
     axes = call.integers("axes", 3) or list(range(len(starts)))
     steps = call.integers("steps", 4) or [1] * len(starts)
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+    for named, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if step < 0:
             raise Unsupported("it reverses an axis")
-        n = x.shape[axis % len(x.shape)]
-        first, stop, _ = slice(start, end, step).indices(n)
-        x = _cut(net, x, axis % len(x.shape), first, stop, step)
+        axis = place(named, len(x.shape))
+        first, stop, _ = slice(start, end, step).indices(x.shape[axis])
+        x = _cut(net, x, axis, first, stop, step)
     return x
 
 
@@ -172,14 +171,15 @@ def _centre_crop_pad(net: Network, call: Call) -> Value:
     axes = call.get("axes", range(len(x.shape)))
     before = [0] * len(x.shape)
     after = [0] * len(x.shape)
-    for axis, size in zip(axes, sizes, strict=True):
-        n, place = x.shape[axis], axis % len(x.shape)
+    for named, size in zip(axes, sizes, strict=True):
+        axis = place(named, len(x.shape))
+        n = x.shape[axis]
         if size <= n:
             first = centred(n, size)
-            x = _cut(net, x, place, first, first + size)
+            x = _cut(net, x, axis, first, first + size)
         else:
-            before[place] = centred(size, n)
-            after[place] = size - n - before[place]
+            before[axis] = centred(size, n)
+            after[axis] = size - n - before[axis]
     return _padded(net, x, list(zip(before, after, strict=True)), "constant", 0.0)
 
 
@@ -193,7 +193,7 @@ def _pad(net: Network, call: Call) -> Value:
     value = call.setting("value", 2, 0.0)
     sides = [(0, 0)] * rank
     for i, axis in enumerate(axes):
-        sides[axis % rank] = (flat[i], flat[i + len(axes)])
+        sides[place(axis, rank)] = (flat[i], flat[i + len(axes)])
     for axis, (before, after) in enumerate(sides):  # what is cut
         x = _cut(net, x, axis, max(0, -before), x.shape[axis] - max(0, -after))
     sides = [(max(0, before), max(0, after)) for before, after in sides]
@@ -207,27 +207,22 @@ def _padded(net: Network, x: Value, sides: list[tuple[int, int]], mode: Any, val
     padded = [axis for axis, side in enumerate(sides) if side != (0, 0)]
     if not padded:
         return x
-    if any(0 in x.view.axes[axis] for axis in padded):
+    if any(x.view.holds_batch(axis) for axis in padded):
         raise Unsupported("it pads the batch")
     # An axis that is not padded becomes the channels.
-    samples = [axis for axis in range(len(x.shape)) if 0 not in x.view.axes[axis]]
+    samples = [axis for axis in range(len(x.shape)) if not x.view.holds_batch(axis)]
     free = next((axis for axis in samples if axis not in padded), None)
     if free is None:
         if len(samples) == MOST_SIZES:
             raise Unsupported("it pads the channels and all other axes")
-        place = samples[0]
-        wider = x.seen(x.view.with_axes([place]))
-        return _without(_padded(net, wider, [*sides[:place], (0, 0), *sides[place:]], mode, value), place)
+        first = samples[0]
+        wider = _padded(net, x.seen(x.view.with_axes([first])), [*sides[:first], (0, 0), *sides[first:]], mode, value)
+        return wider.seen(wider.view.without(first))
     moved, back = net.channels_at(x, free)
     spatial = [sides[axis] for axis in samples if axis != free]
-    layer = Pad(padding=padding(spatial, (), (), window=False), mode=mode, value=value)
+    layer = Pad(padding=padding(spatial, (), (), slides=False), mode=mode, value=value)
     result = net.add(layer, moved.node)
     return result.seen(result.view._replace(axes=back.axes))
-
-
-def _without(x: Value, axis: int) -> Value:
-    """Return a tensor without an axis of size one."""
-    return x.seen(x.view._replace(axes=(*x.view.axes[:axis], *x.view.axes[axis + 1 :])))
 
 
 OPERATORS: dict[str, Convert] = {

@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import one_or_all, padding, product
-from cnnspec.interop.onnx_import.call import Call
+from cnnspec.interop.importer.operations import one_or_all, padding, product, turned
+from cnnspec.interop.onnx_import.call import Call, Convert
 from cnnspec.layers import Layer
 from cnnspec.layers.conv import Conv, ConvTranspose
-from cnnspec.layers.geometry import Padding, effective_kernel
+from cnnspec.layers.geometry import Padding, TransposedAxis, split_total
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LpPool, MaxPool
 
 _AUTO: dict[str, Padding] = {"SAME_UPPER": "same_upper", "SAME_LOWER": "same_lower", "VALID": "valid"}
 
 
-def _window(call: Call, kernel: tuple[int, ...]) -> dict[str, Any]:
-    """Return kernel, stride, dilation and padding as fields of a layer."""
+def _window(call: Call, kernel: tuple[int, ...], slides: bool = True) -> dict[str, Any]:
+    """Return kernel, stride, dilation and padding as fields of a layer whose window slides over its input."""
     rank = len(kernel)
     stride = tuple(call.get("strides", [1] * rank))
     dilation = tuple(call.get("dilations", [1] * rank))
@@ -31,7 +32,7 @@ def _window(call: Call, kernel: tuple[int, ...]) -> dict[str, Any]:
         flat = list(call.get("pads", [0] * 2 * rank))
         if min(flat) < 0:
             raise Unsupported(f"its pads are negative: {flat}")
-        pads = padding(list(zip(flat[:rank], flat[rank:], strict=True)), kernel, dilation)
+        pads = padding(list(zip(flat[:rank], flat[rank:], strict=True)), kernel, dilation, slides)
     return {
         "kernel": one_or_all(kernel),
         "stride": one_or_all(stride),
@@ -48,44 +49,41 @@ def _spatial(net: Network, call: Call) -> Value:
     return net.image(x)
 
 
-def conv(net: Network, call: Call) -> Value:
+def _arrays(call: Call) -> dict[str, Array]:
+    """Return the weight, and the bias where there is one."""
+    return {key: call.constant(i, key) for i, key in ((1, "weight"), (2, "bias")) if i == 1 or call.has(i)}
+
+
+def _conv(net: Network, call: Call) -> Value:
     """Return a convolution."""
-    x = _spatial(net, call)
-    weight = call.constant(1, "weight")
-    kernel = tuple(weight.shape[2:])
-    if tuple(call.get("kernel_shape", kernel)) != kernel:
-        raise Unsupported(f"`kernel_shape` is not that of the weight, {list(kernel)}")
-    arrays = {"weight": weight} | ({"bias": call.constant(2, "bias")} if call.has(2) else {})
-    fields = _window(call, kernel) | {"groups": call.get("group", 1), "bias": call.has(2)}
-    return net.add(Conv(channels=weight.shape[0], **fields), x.node, arrays=arrays)
+    x, arrays = _spatial(net, call), _arrays(call)
+    channels, _, *kernel = arrays["weight"].shape
+    if list(call.get("kernel_shape", kernel)) != kernel:
+        raise Unsupported(f"`kernel_shape` is not that of the weight, {kernel}")
+    fields = _window(call, tuple(kernel)) | {"groups": call.get("group", 1), "bias": "bias" in arrays}
+    return net.add(Conv(channels=channels, **fields), x.node, arrays=arrays)
 
 
-def conv_transpose(net: Network, call: Call) -> Value:
+def _conv_transpose(net: Network, call: Call) -> Value:
     """Return a transposed convolution."""
-    x = _spatial(net, call)
-    weight = call.constant(1, "weight")
-    kernel, rank, groups = tuple(weight.shape[2:]), weight.ndim - 2, call.get("group", 1)
-    fields = _window(call, kernel)
+    x, arrays = _spatial(net, call), _arrays(call)
+    _, channels, *kernel = arrays["weight"].shape
+    rank, groups = len(kernel), call.get("group", 1)
+    fields = _window(call, tuple(kernel), slides=False)
     extra = list(call.get("output_padding", [0] * rank))
     stride, dilation = (call.get(key, [1] * rank) for key in ("strides", "dilations"))
     auto = call.get("auto_pad", "NOTSET")
     if call.get("output_shape", None) or auto in ("SAME_UPPER", "SAME_LOWER"):
-        sizes = [n * s for n, s in zip(x.shape[2:], stride, strict=True)]
-        sizes = list(call.get("output_shape", sizes))[-rank:]
-        pads = []
-        for i, (n, s, k, d) in enumerate(zip(x.shape[2:], stride, kernel, dilation, strict=True)):
-            total = s * (n - 1) + extra[i] + effective_kernel(k, d) - sizes[i]
-            if total < 0:
-                extra[i], total = extra[i] - total, 0
-            small, large = total // 2, total - total // 2
-            pads.append((small, large) if auto == "SAME_UPPER" else (large, small))
-        fields["padding"] = padding(pads, kernel, dilation, window=False)
-    elif isinstance(fields["padding"], str) and fields["padding"] == "same":
-        flat = call.get("pads", [])
-        fields["padding"] = padding(list(zip(flat[:rank], flat[rank:], strict=True)), kernel, dilation, window=False)
-    fields |= {"output_padding": one_or_all(extra), "groups": groups, "bias": call.has(2)}
-    arrays = {"weight": weight} | ({"bias": call.constant(2, "bias")} if call.has(2) else {})
-    return net.add(ConvTranspose(channels=weight.shape[1] * groups, **fields), x.node, arrays=arrays)
+        wanted = call.get("output_shape", None) or [n * s for n, s in zip(x.shape[2:], stride, strict=True)]
+        sides = []
+        for i, (n, k, s, d) in enumerate(zip(x.shape[2:], kernel, stride, dilation, strict=True)):
+            cut = TransposedAxis(n, k, s, 0, 0, d, extra[i]).out - wanted[i - rank]
+            extra[i] += max(0, -cut)
+            before, after = split_total(max(0, cut))
+            sides.append((after, before) if auto == "SAME_UPPER" else (before, after))
+        fields["padding"] = padding(sides, kernel, dilation, slides=False)
+    fields |= {"output_padding": one_or_all(extra), "groups": groups, "bias": "bias" in arrays}
+    return net.add(ConvTranspose(channels=channels * groups, **fields), x.node, arrays=arrays)
 
 
 def _pool(net: Network, call: Call, layer: Callable[..., Layer], **more: Any) -> Value:
@@ -99,7 +97,7 @@ def _pool(net: Network, call: Call, layer: Callable[..., Layer], **more: Any) ->
     return net.add(layer(**fields, **more), x.node)
 
 
-def max_pool(net: Network, call: Call) -> Value:
+def _max_pool(net: Network, call: Call) -> Value:
     """Return a max pool."""
     if len(call.outputs) > 1 and call.readers.get(call.outputs[1]):
         raise Unsupported("the indices of its maxima are used")
@@ -108,17 +106,17 @@ def max_pool(net: Network, call: Call) -> Value:
     return _pool(net, call, MaxPool)
 
 
-def avg_pool(net: Network, call: Call) -> Value:
+def _avg_pool(net: Network, call: Call) -> Value:
     """Return an average pool."""
     return _pool(net, call, AvgPool, count_padding=bool(call.get("count_include_pad", 0)))
 
 
-def lp_pool(net: Network, call: Call) -> Value:
+def _lp_pool(net: Network, call: Call) -> Value:
     """Return a pool that computes a norm."""
     return _pool(net, call, LpPool, p=int(call.get("p", 2)))
 
 
-def global_pool(net: Network, call: Call) -> Value:
+def _global_pool(net: Network, call: Call) -> Value:
     """Return the mean, the maximum or the norm of each channel, with axes of size one."""
     x = _spatial(net, call)
     if call.op == "GlobalLpPool":
@@ -126,13 +124,12 @@ def global_pool(net: Network, call: Call) -> Value:
     return net.add(AdaptiveAvgPool(size=1) if call.op == "GlobalAveragePool" else AdaptiveMaxPool(size=1), x.node)
 
 
-def gemm(net: Network, call: Call) -> Value:
+def _gemm(net: Network, call: Call) -> Value:
     """Return a dense layer."""
     if call.get("transA", 0):
         raise Unsupported("`transA` is 1: the first axis is not the batch")
     weight = call.constant(1, "weight")
-    weight = weight if call.get("transB", 0) else _turned(net, weight)
-    x = call.value()
+    weight = weight if call.get("transB", 0) else turned(net, weight)
     alpha, beta = call.get("alpha", 1.0), call.get("beta", 1.0)
     if alpha != 1:
         weight = (weight * np.asarray(alpha, weight.dtype)).astype(weight.dtype)
@@ -142,8 +139,18 @@ def gemm(net: Network, call: Call) -> Value:
         if math.prod(given.shape[:-1]) != 1:
             raise Unsupported(f"its bias is {list(given.shape)}, which differs by sample")
         bias = np.broadcast_to(given.reshape(given.shape[-1:]) * np.asarray(beta, given.dtype), weight.shape[:1])
-    return product(net, x, weight, bias)
+    return product(net, call.value(), weight, bias)
 
 
-def _turned(net: Network, weight: Any) -> Any:
-    return net.transformed(weight, "transposed", lambda w: np.ascontiguousarray(w.T))
+OPERATORS: dict[str, Convert] = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Gemm": _gemm,
+    "MaxPool": _max_pool,
+    "AveragePool": _avg_pool,
+    "LpPool": _lp_pool,
+    "GlobalAveragePool": _global_pool,
+    "GlobalMaxPool": _global_pool,
+    "GlobalLpPool": _global_pool,
+}
+"""The operators with windows, and dense layers."""

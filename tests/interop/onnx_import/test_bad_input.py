@@ -80,7 +80,7 @@ class TestFiles:
 class TestOperations:
     def test_all_operations_without_counterpart_are_listed_and_nothing_is_written(self, tmp_path: Path) -> None:
         text = (
-            "agraph (float[n, 4, 6, 6] x) => (y) { c = Conv(x, w) a = Det(c) b = Relu(c) d = TopK2(b) "
+            "agraph (float[n, 4, 6, 6] x) => (y, a, e) { c = Conv(x, w) a = Det(c) b = Relu(c) d = TopK2(b) "
             "e = NonZero(b) y = Relu(d) }"
         )
         path = save(tmp_path, text, w=WEIGHT)
@@ -115,6 +115,24 @@ class TestOperations:
     def test_a_size_that_depends_on_the_input(self, tmp_path: Path) -> None:
         text = "agraph (float[n, 4] x) => (y) { s = NonZero(x) y = Reshape(x, s) }"
         with pytest.raises(ImportingError, match=r"\(NonZero\): no layer stands for it"):
+            import_onnx(save(tmp_path, text))
+
+    def test_a_part_that_is_an_output_and_no_layer_is_listed(self, tmp_path: Path) -> None:
+        text = (
+            "agraph (float[n, 4] x) => (y, e) { r = Constant<value_float = 1.4142135>() d = Div(x, r) e = Erf(d) "
+            "one = Constant<value_float = 1.0>() p = Add(e, one) m = Mul(x, p) "
+            "half = Constant<value_float = 0.5>() y = Mul(m, half) }"
+        )
+        with pytest.raises(ImportingError, match=r"\(Erf\): no layer stands for it"):
+            import_onnx(save(tmp_path, text))
+
+    def test_an_output_that_nothing_makes(self, tmp_path: Path) -> None:
+        with pytest.raises(ImportingError, match=r"z \(output\): nothing computes it"):
+            import_onnx(save(tmp_path, "agraph (float[n, 4] x) => (y, z) { y = Relu(x) }"))
+
+    def test_a_sum_of_sizes_that_do_not_fit(self, tmp_path: Path) -> None:
+        text = "agraph (float[n, 4, 6] x, float[n, 4, 3] z) => (y) { y = Add(x, z) }"
+        with pytest.raises(ImportingError, match=r"\(Add\): a tensor of \[4, 3\] is added"):
             import_onnx(save(tmp_path, text))
 
     def test_the_batch_is_not_to_be_mixed(self, tmp_path: Path) -> None:
@@ -198,7 +216,8 @@ class TestModelsThatAreNotValid:
         "node",
         ["Conv<strides = [0, 1]>(x, w)", "Conv<pads = [1, 1, 1]>(x, w)", "Conv(x, u)", "Transpose<perm = [0, 9]>(x)",
          "Concat<axis = 1>(x, nothing)", "MaxPool(x)", "Slice(x, w, w)", "Gemm(w, x)", "Resize(x)",
-         "Split<axis = 7>(x)", "Reshape(x, w)", "BatchNormalization(x, w, w, w, w)", "Pad(x, w)"],
+         "Split<axis = 7>(x)", "Reshape(x, w)", "BatchNormalization(x, w, w, w, w)", "Pad(x, w)",
+         "Squeeze<axes = [9]>(x)"],
     )  # fmt: skip
     def test_an_operation_that_is_not_valid(self, tmp_path: Path, node: str) -> None:
         text = f"agraph (float[n, 4, 6, 6] x) => (y) {{ y = {node} }}"
