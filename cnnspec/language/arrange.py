@@ -200,3 +200,18 @@ def _in_order(items: Iterable[Item | str]) -> Iterator[tuple[str, bool]]:
         for branch in item.branches.values():
             yield from _in_order(branch)
         yield item.node.name, False
+
+
+def oddly_named(items: Iterable[Item | str], ordinals: Counter[str] | None = None) -> set[str]:
+    """Return the nodes whose names are not those that they would be given, in the order of the text."""
+    counts = Counter[str]() if ordinals is None else ordinals
+    found = set()
+    for item in items:
+        if isinstance(item, str):
+            continue
+        counts[item.node.kind] += 1
+        if item.node.name != f"{item.node.kind}{counts[item.node.kind]}":
+            found.add(item.node.name)
+        for branch in item.branches.values():
+            found |= oddly_named(branch, counts)
+    return found

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from cnnspec.graph.graph import Node
 from cnnspec.graph.settings import Choice, Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Loss
-from cnnspec.language.arrange import Item, arrange
+from cnnspec.language.arrange import Item, arrange, oddly_named
 from cnnspec.language.inputs import SHORT_FORMS, by_name
 from cnnspec.language.load import spec_of
 from cnnspec.language.yaml_tree import resolve
@@ -28,6 +27,13 @@ from cnnspec.layers.input import INPUT
 def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
     """The spec's text; without `defaults`, only what differs from them."""
     spec = spec_of(spec)
+    items = arrange(spec.graph)
+    style = _Style(oddly_named(items), spec.graph.shares, defaults)
+    return with_layers(spec, ["layers:", *_list(items, style, 1)])
+
+
+def with_layers(spec: Spec, layers: Iterable[str]) -> str:
+    """Return the text of a spec whose layers (and blocks) are these lines."""
     graph = spec.graph
     lines = ["cnnspec: 1", f"name: {flow(spec.name)}"]
     if graph.inputs == (INPUT,):
@@ -43,9 +49,7 @@ def render(spec: str | Path | Source | Spec, *, defaults: bool = True) -> str:
         lines.append(f"classes: {flow(list(spec.classes))}")
     if spec.init != DEFAULT_SCHEME:
         lines.append(f"init: {spec.init}")
-    lines.append("layers:")
-    items = arrange(graph)
-    lines += _list(items, _Style(_named(items, Counter()), graph.shares, defaults), 1)
+    lines += layers
     shapes = {name: list(node.shape) for name, node in graph.output_nodes.items()}
     totals = {"parameters": trainable(graph.nodes), "macs": macs(graph.nodes), **_one_or_all("output", shapes)}
     lines.append(f"expect: {flow(totals)}")
@@ -94,21 +98,6 @@ def _plain(value: Any) -> Any:
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 
-def _named(items: Iterable[Item | str], ordinals: Counter[str]) -> set[str]:
-    """The nodes whose names are not those that they would be given, in the order of the text."""
-    found = set()
-    for item in items:
-        if isinstance(item, str):
-            continue
-        node = item.node
-        ordinals[node.kind] += 1
-        if node.name != f"{node.kind}{ordinals[node.kind]}":
-            found.add(node.name)
-        for branch in item.branches.values():
-            found |= _named(branch, ordinals)
-    return found
-
-
 class _Style(NamedTuple):
     """The nodes whose names are written, those that share weights (and with which), and whether defaults are."""
 
@@ -125,7 +114,7 @@ def _list(items: Iterable[Item | str], style: _Style, level: int) -> list[str]:
             lines.append(f"{indent}- from: {item}")
             continue
         node = item.node
-        fields = _fields(node, style)
+        fields = fields_of(node, style.named, style.shares, defaults=style.defaults)
         if not item.branches:
             lines.append(f"{indent}- {node.kind}: {flow(fields)}" if fields else f"{indent}- {node.kind}")
             continue
@@ -142,12 +131,12 @@ def _list(items: Iterable[Item | str], style: _Style, level: int) -> list[str]:
     return lines
 
 
-def _fields(node: Node, style: _Style) -> dict[str, Any]:
-    """The fields as a spec writes them."""
-    values = node.layer.model_dump(exclude_defaults=not style.defaults, exclude_none=True)
-    fields = {"name": node.name} if node.name in style.named else {}
+def fields_of(node: Node, named: Container[str], shares: Mapping[str, str], *, defaults: bool) -> dict[str, Any]:
+    """Return the fields of a layer as a spec writes them: its name if it is `named`, and with whom it shares."""
+    values = node.layer.model_dump(exclude_defaults=not defaults, exclude_none=True)
+    fields = {"name": node.name} if node.name in named else {}
     fields |= {name: values[name] for name in node.layer.field_names() if name in values}
-    return fields | ({"share": style.shares[node.name]} if node.name in style.shares else {})
+    return fields | ({"share": shares[node.name]} if node.name in shares else {})
 
 
 def flow(value: Any) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import warnings
 from functools import cache
 from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
 
 from cnnspec.layers import (
     activation,
@@ -37,32 +39,31 @@ __all__ = [
     "Shape",
     "ShapeError",
     "find",
+    "functions_by_kind",
     "known_kinds",
 ]
 
 ENTRY_POINTS = "cnnspec.layers"
 
+_FAMILIES = (conv, dense, dropout, pool, norm, shape, rearrange, reduce, resize, attention, activation, function, merge)
 LAYERS: dict[str, type[Layer]] = {
     cls.kind: cls
-    for module in (
-        conv,
-        dense,
-        dropout,
-        pool,
-        norm,
-        shape,
-        rearrange,
-        reduce,
-        resize,
-        attention,
-        activation,
-        function,
-        merge,
-    )
+    for module in _FAMILIES
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Layer) and cls.__module__ == module.__name__ and "kind" in vars(cls)
 }
 """The layers by kind: every class of these modules that has one."""
+
+
+def functions_by_kind(*modules: ModuleType) -> dict[str, Any]:
+    """Return the functions of modules that are called as a layer (`slice_` for `slice`, which is Python's own)."""
+    return {
+        kind: function
+        for module in modules
+        for name, function in vars(module).items()
+        if (kind := name.rstrip("_")) in LAYERS and getattr(function, "__module__", None) == module.__name__
+    }
+
 
 NORMS = tuple(kind for kind, cls in LAYERS.items() if issubclass(cls, norm.Norm))
 """The kinds that `norm:` takes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from cnnspec.layers.base import Shape, ShapeError
@@ -34,6 +35,12 @@ def along_axes(sizes: Number | tuple[Number, ...], rank: int, field: str) -> tup
     if len(sizes) != rank:
         raise wrong_rank(field, f"has {_counted(len(sizes), 'size')}", rank, f"takes one number or {axis_list(rank)}")
     return sizes
+
+
+def short_form(sizes: Iterable[Number]) -> Number | tuple[Number, ...]:
+    """Return sizes along axes in the short form: one number where all axes have the same."""
+    found = tuple(sizes)
+    return found[0] if len(set(found)) == 1 else found
 
 
 def padding_along(padding: Padding, rank: int, field: str = "padding") -> tuple[AxisPadding, ...]:

@@ -317,25 +317,15 @@ class Concat(Merge):
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape of the branches, with the sum of their sizes along the axis."""
-        if not self.joins_channels:
-            return self._along(*inputs)
-        if len({shape[1:] for shape in inputs}) > 1:
-            usual = next(shape for shape in inputs if shape[1:] == _usual(shape[1:] for shape in inputs))
-            i, odd = next((i, shape) for i, shape in enumerate(inputs) if shape[1:] != usual[1:])
-            raise self._differ(i, usual, odd, _CONCAT_RULE)
-        first = inputs[0]
-        return Inferred((sum(shape[0] for shape in inputs), *first[1:]))
-
-    def _along(self, *inputs: Shape) -> Inferred:
         place = self.position(inputs[0])
         others = [(*shape[:place], *shape[place + 1 :]) for shape in inputs]
-        if len(set(others)) > 1 or len({len(shape) for shape in inputs}) > 1:
-            usual = next(shape for shape, other in zip(inputs, others, strict=True) if other == _usual(others))
-            i = next(i for i, other in enumerate(others) if other != _usual(others))
-            rule = f"all branches must be alike but for their {self.axis}"
-            raise self._differ(i, usual, inputs[i], rule)
-        first = inputs[0]
-        return Inferred((*first[:place], sum(shape[place] for shape in inputs), *first[place + 1 :]))
+        usual = _usual(others)
+        if len(set(others)) > 1:
+            i = next(i for i, other in enumerate(others) if other != usual)
+            rule = "one height and width" if self.joins_channels else f"one shape, but for their {self.axis}"
+            raise self._differ(i, inputs[others.index(usual)], inputs[i], f"all branches must have {rule}")
+        total = sum(shape[place] for shape in inputs)
+        return Inferred((*inputs[0][:place], total, *inputs[0][place + 1 :]))
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the sum."""
@@ -345,6 +335,3 @@ class Concat(Merge):
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the branches together; along the axis, positions are those of one branch or another."""
         return seen if self.joins_channels else ()
-
-
-_CONCAT_RULE = "all branches must have one height and width"

@@ -208,7 +208,8 @@ class Slice(Rearranged):
     @property
     def selects_channels(self) -> bool:  # type: ignore[override]
         """Whether it is a range of channels alone."""
-        return set(self.ranges) == {CHANNELS} and self.ranges[CHANNELS].step == 1
+        ranges = self.ranges
+        return ranges.keys() == {CHANNELS} and ranges[CHANNELS].step == 1
 
     @property
     def ranges(self) -> dict[str, range]:
@@ -227,14 +228,15 @@ class Slice(Rearranged):
         if not self.ranges:
             remedies = ("`slice: [0, 1]`", "`slice: {height: [0, 2]}`")
             raise ShapeError("missing-key", "`{name}` names no axis", remedies=remedies)
+        ranges = self.ranges
         sizes = list(inputs[0])
-        for name, taken in self.ranges.items():
+        for name, taken in ranges.items():
             place = position(name, inputs[0], name)
             sizes[place] = _taken(name, taken, inputs[0][place])
-        if len(sizes) == 1 or set(self.ranges) == {CHANNELS}:
+        if ranges.keys() == {CHANNELS}:
             return Inferred(tuple(sizes))
-        axes = zip(axes_of(inputs[0])[1:], inputs[0][1:], sizes[1:], strict=True)
-        return Inferred(tuple(sizes), tuple(_part(self.ranges.get(name), n, out) for name, n, out in axes))
+        axes = [*zip(axes_of(inputs[0]), inputs[0], strict=True)][1:]
+        return Inferred(tuple(sizes), tuple(_part(ranges.get(name), n) for name, n in axes))
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input, at the positions that are taken."""
@@ -265,8 +267,7 @@ def _taken(name: str, taken: range, n: int) -> int:
     return len(taken)
 
 
-def _part(taken: range | None, n: int, out: int) -> Window:
+def _part(taken: range | None, n: int) -> Window:
     """Return the window that takes a part of an axis: one element, moved by the step, with what is cut as padding."""
-    if taken is None:
-        return Window(1, 1, 1, 0, 0, 0, n)
-    return Window(1, taken.step, 1, -taken.start, -(n - 1 - taken[-1]), 0, out)
+    taken = range(n) if taken is None else taken
+    return window(n, 1, taken.step, (-taken.start, taken[-1] + 1 - n)).resolved

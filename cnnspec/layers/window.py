@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnspec.layers.axes import along_axes
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError
-from cnnspec.layers.geometry import AXES, Axis, Pads, Total, effective_kernel, split_total
+from cnnspec.layers.geometry import AXES, Axis, Pads, Total, TransposedAxis, effective_kernel, split_total
 from cnnspec.wording import format_shape, noun
 
 
@@ -69,7 +69,7 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
 
     `rank` is the number of spatial axes; sizes that are written for another number are not compared.
     """
-    if not _pads(type(layer)):
+    if not _pads_a_window(type(layer)):
         return None
     padding: Any = getattr(layer, "padding")  # noqa: B009
     if not isinstance(padding, Total):
@@ -83,7 +83,8 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
     axes = [*zip(spans, pads, strict=True)]
     if (extra := getattr(layer, "output_padding", None)) is not None:  # a transposed convolution
         strides, added = (along_axes(sizes, rank, "stride") for sizes in (getattr(layer, "stride", 1), extra))
-        if not any(pads) or any(k - 2 * p + e != s for (k, p), e, s in zip(axes, added, strides, strict=True)):
+        ones = [TransposedAxis(1, k, s, p, p, extra=e) for (k, p), s, e in zip(axes, strides, added, strict=True)]
+        if not any(pads) or any(axis.out != axis.stride for axis in ones):
             return None  # that many on each side would not give n·s
         same = not any(added)
     elif not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
@@ -107,5 +108,5 @@ _WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left",
 
 
 @cache  # pydantic makes the look-up of fields slower than a whole shape rule
-def _pads(cls: type[Layer]) -> bool:
+def _pads_a_window(cls: type[Layer]) -> bool:
     return {"padding", "kernel"} <= cls.model_fields.keys()

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.layers import LAYERS
+from cnnspec.layers import functions_by_kind
 from cnnspec.layers.input import INPUT
 from cnnspec_numpy.kernels import (
     activation,
@@ -36,27 +36,10 @@ __all__ = ["ENTRY_POINTS", "KERNELS", "Context", "Kernel", "Result", "kernels_of
 
 ENTRY_POINTS = "cnnspec_numpy.kernels"
 
-KERNELS: dict[str, Kernel] = {
-    kind: kernel
-    for module in (
-        conv,
-        dense,
-        dropout,
-        pool,
-        norm,
-        shape,
-        rearrange,
-        reduce,
-        resize,
-        attention,
-        activation,
-        function,
-        merge,
-    )
-    for name, kernel in vars(module).items()
-    if (kind := name.rstrip("_")) in LAYERS and getattr(kernel, "__module__", None) == module.__name__
-}
-"""The functions of these modules that are called as a layer (`slice_` for `slice`, which is Python's own)."""
+KERNELS: dict[str, Kernel] = functions_by_kind(
+    conv, dense, dropout, pool, norm, shape, rearrange, reduce, resize, attention, activation, function, merge
+)
+"""The kernels by kind."""
 
 
 def kernels_of(graph: Graph) -> dict[str, Kernel]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
-from cnnspec.layers import LAYERS
+from cnnspec.layers import functions_by_kind
 from cnnspec.layers.input import INPUT
 from cnnspec_torch.layer import AnyLayer, Op
 from cnnspec_torch.ops import (
@@ -37,26 +37,10 @@ def _input(module: AnyLayer, x: Tensor) -> Tensor:
     return x
 
 
-OPS: dict[str, Op] = {INPUT: _input} | {
-    kind: op
-    for module in (
-        window,
-        dense,
-        dropout,
-        norm,
-        shape,
-        rearrange,
-        reduce,
-        resize,
-        attention,
-        activation,
-        function,
-        merge,
-    )
-    for name, op in vars(module).items()
-    if (kind := name.rstrip("_")) in LAYERS and getattr(op, "__module__", None) == module.__name__
-}
-"""The functions of these modules that are called as a layer (`slice_` for `slice`, which is Python's own)."""
+OPS: dict[str, Op] = {INPUT: _input} | functions_by_kind(
+    window, dense, dropout, norm, shape, rearrange, reduce, resize, attention, activation, function, merge
+)
+"""The ops by kind."""
 
 
 def ops_of(graph: Graph) -> dict[str, Op]:

@@ -14,6 +14,8 @@ from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.importer.network import Network, Value
 from cnnspec.interop.importer.simplify import Draft, Step, simplified
+from cnnspec.interop.naming import free
+from cnnspec.language.names import is_name
 from cnnspec.layers.input import INPUT
 
 
@@ -56,7 +58,7 @@ def finished(network: Network, outputs: Mapping[str, Value]) -> Imported:
         arrays |= {own[key]: draft.arrays[array] for key, array in step.arrays.items()}
     by_name: dict[str, str] = {}
     for name, node in draft.outputs.items():
-        by_name[_unique(_identifier(name), set(by_name))] = renamed[node]
+        by_name[free(identifier(name), by_name, "_")] = renamed[node]
     last = builder.nodes[-1].name
     graph = builder.graph(None if list(by_name.values()) == [last] else by_name)
     return Imported(Spec(network.builder.name, graph, settings), arrays)
@@ -67,23 +69,17 @@ def _named(draft: Draft) -> dict[str, str]:
     found: dict[str, str] = {}
     inputs = [step for step in draft.steps.values() if not step.inputs]
     for step in inputs:
-        found[step.name] = INPUT if len(inputs) == 1 else _unique(_identifier(step.name), set(found.values()))
+        found[step.name] = INPUT if len(inputs) == 1 else free(identifier(step.name, INPUT), found.values(), "_")
     taken, ordinals = set(found.values()), Counter[str]()
     for step in draft.steps.values():
         if step.inputs:
             ordinals[step.layer.kind] += 1
-            found[step.name] = _unique(f"{step.layer.kind}{ordinals[step.layer.kind]}", taken)
+            found[step.name] = free(f"{step.layer.kind}{ordinals[step.layer.kind]}", taken, "_")
             taken.add(found[step.name])
     return found
 
 
-def _unique(name: str, taken: set[str]) -> str:
-    if name not in taken:
-        return name
-    return next(f"{name}_{i}" for i in range(2, len(taken) + 3) if f"{name}_{i}" not in taken)
-
-
-def _identifier(name: str) -> str:
-    """Return a name as a spec can have it: letters a to z, digits and underscores, no digit first."""
-    text = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "output"
-    return f"_{text}" if text[0].isdigit() else text
+def identifier(name: str, otherwise: str = "output") -> str:
+    """Return a name as a spec can have it (see `language.names`); another one where nothing of it is left."""
+    text = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or otherwise
+    return text if is_name(text) else f"_{text}"

@@ -14,6 +14,7 @@ from cnnspec.interop.importer.view import BATCH, View
 from cnnspec.layers import Layer, Shape, merge
 from cnnspec.layers.activation import Relu, Relu6
 from cnnspec.layers.attention import PositionEmbedding
+from cnnspec.layers.axes import short_form
 from cnnspec.layers.conv import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.function import Clip, Power
@@ -22,11 +23,6 @@ from cnnspec.layers.norm import Scale, Shift
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.layers.reduce import Reduce
 from cnnspec.layers.resize import Resize
-
-
-def one_or_all(sizes: Sequence[Any]) -> Any:
-    """Return one size for every axis where they are alike."""
-    return sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
 
 
 def padding(
@@ -38,7 +34,7 @@ def padding(
     totals = [before + after for before, after in pads]
     if all(split_total(total) == pad for total, pad in zip(totals, pads, strict=True)):
         same = slides and totals == [effective_kernel(k, d) - 1 for k, d in zip(kernel, dilation, strict=True)]
-        return "same" if same else Total(one_or_all(totals))
+        return "same" if same else Total(short_form(totals))
     flat = [n for pad in pads for n in pad]
     return Sides(tuple((side, n) for side, n in zip(SIDES[len(pads)], flat, strict=True) if n))
 
@@ -154,7 +150,7 @@ def _expanded(net: Network, values: Sequence[Value], target: Shape) -> tuple[lis
         if any(n not in (1, m) for n, m in zip(shape, target, strict=True)):
             raise Unsupported(f"a tensor of {list(shape)} is added to one of {list(target)}")
         if shape != target and len(target) > 1 and shape[0] == target[0]:
-            value = net.add(Resize(size=one_or_all(target[1:]), mode="nearest"), value.node)
+            value = net.add(Resize(size=short_form(target[1:]), mode="nearest"), value.node)
         found.append(value)
     if all(net.node(value).shape == target for value in found):
         return found, merge.Add

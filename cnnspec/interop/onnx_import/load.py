@@ -16,12 +16,11 @@ from cnnspec.errors import ExportError, ImportingError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.comparison import TOLERANCE, Difference, largest
-from cnnspec.interop.importer.finish import finished
+from cnnspec.interop.importer.finish import finished, identifier
 from cnnspec.interop.onnx_export.verification import runner
 from cnnspec.interop.onnx_import.convert import Missing, convert
 from cnnspec.interop.onnx_import.read import inputs_of, read
 from cnnspec.interop.structure.text import compact
-from cnnspec.language.names import is_name
 from cnnspec.runtime.build import build
 
 
@@ -63,7 +62,7 @@ def import_onnx(
     reference evaluator) on random inputs, and an ImportingError says where they differ.
     """
     model = read(path)
-    found = convert(model, name or _name(path), dict(sizes or {}), batched=batched)
+    found = convert(model, name or identifier(Path(path).stem, "model"), dict(sizes or {}), batched=batched)
     if found.missing and not partial:
         raise ImportingError(_listed(path, found.missing))
     if not found.outputs:
@@ -75,11 +74,6 @@ def import_onnx(
     if verify and not found.missing:
         measured = compared(path, model, spec.graph, arrays, batched)
     return OnnxNetwork(spec, arrays, len(model.graph.node), tuple(found.missing), measured)
-
-
-def _name(path: str | Path) -> str:
-    stem = "".join(ch if ch.isascii() and (ch.isalnum() or ch in "_-") else "_" for ch in Path(path).stem)
-    return stem if is_name(stem) else f"model_{stem}"
 
 
 def _listed(path: str | Path, missing: Sequence[Missing]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import one_or_all
 from cnnspec.interop.onnx_import.call import Call, Convert, decimal, place
 from cnnspec.layers import Layer
+from cnnspec.layers.axes import short_form
 from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth
 from cnnspec.layers.resize import Resize
 from cnnspec.layers.shape import Upsample
@@ -46,12 +46,12 @@ def _resize(net: Network, call: Call) -> Value:
             sizes = [int(x.shape[axis] * ratio + 0.5) for axis in axes]
         full = dict(zip(axes, sizes, strict=True))
         wanted = [full.get(axis, n) for axis, n in enumerate(x.shape)]
-        out = {"size": one_or_all(wanted[2:])}
+        out = {"size": short_form(wanted[2:])}
         unit = wanted[:2] == list(x.shape[:2])
     else:
         by_axis = dict(zip(axes, scales or (), strict=True))
         factors = [float(by_axis.get(axis, 1.0)) for axis in range(rank)]
-        out = {"scale": one_or_all([decimal(n) for n in factors[2:]])}
+        out = {"scale": short_form([decimal(n) for n in factors[2:]])}
         unit = factors[:2] == [1.0, 1.0]
         wholes = [(n * scale).is_integer() for n, scale in zip(x.shape[2:], factors[2:], strict=True)]
         if coordinates == "align_corners" and not all(wholes):
@@ -81,7 +81,7 @@ def _upsample(mode: str, coordinates: str, rounding: str, scale: Any) -> Layer |
     factors = [] if scale is None else list(scale) if isinstance(scale, tuple) else [scale]
     if not factors or any(n < 1 or n != int(n) for n in factors):
         return None
-    whole = one_or_all([int(n) for n in factors])
+    whole = short_form([int(n) for n in factors])
     by_centres = _COORDINATES[coordinates] == "half_pixel"
     if mode == "nearest" and ((by_centres and rounding.startswith("round")) or (coordinates, rounding) == _BY_CORNERS):
         return Upsample(scale=whole)

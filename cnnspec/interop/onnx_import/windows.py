@@ -10,9 +10,10 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import one_or_all, padding, product, turned
+from cnnspec.interop.importer.operations import padding, product, turned
 from cnnspec.interop.onnx_import.call import Call, Convert
 from cnnspec.layers import Layer
+from cnnspec.layers.axes import short_form
 from cnnspec.layers.conv import Conv, ConvTranspose
 from cnnspec.layers.geometry import Padding, TransposedAxis, split_total
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LpPool, MaxPool
@@ -34,9 +35,9 @@ def _window(call: Call, kernel: tuple[int, ...], slides: bool = True) -> dict[st
             raise Unsupported(f"its pads are negative: {flat}")
         pads = padding(list(zip(flat[:rank], flat[rank:], strict=True)), kernel, dilation, slides)
     return {
-        "kernel": one_or_all(kernel),
-        "stride": one_or_all(stride),
-        "dilation": one_or_all(dilation),
+        "kernel": short_form(kernel),
+        "stride": short_form(stride),
+        "dilation": short_form(dilation),
         "padding": pads,
     }
 
@@ -82,7 +83,7 @@ def _conv_transpose(net: Network, call: Call) -> Value:
             before, after = split_total(max(0, cut))
             sides.append((after, before) if auto == "SAME_UPPER" else (before, after))
         fields["padding"] = padding(sides, kernel, dilation, slides=False)
-    fields |= {"output_padding": one_or_all(extra), "groups": groups, "bias": "bias" in arrays}
+    fields |= {"output_padding": short_form(extra), "groups": groups, "bias": "bias" in arrays}
     return net.add(ConvTranspose(channels=channels * groups, **fields), x.node, arrays=arrays)
 
 
@@ -120,7 +121,7 @@ def _global_pool(net: Network, call: Call) -> Value:
     """Return the mean, the maximum or the norm of each channel, with axes of size one."""
     x = _spatial(net, call)
     if call.op == "GlobalLpPool":
-        return net.add(LpPool(kernel=one_or_all(x.shape[2:]), p=int(call.get("p", 2))), x.node)
+        return net.add(LpPool(kernel=short_form(x.shape[2:]), p=int(call.get("p", 2))), x.node)
     return net.add(AdaptiveAvgPool(size=1) if call.op == "GlobalAveragePool" else AdaptiveMaxPool(size=1), x.node)
 
 

@@ -10,11 +10,12 @@ from itertools import pairwise
 
 from cnnspec.errors import ExportError
 from cnnspec.graph.graph import Graph, Node
+from cnnspec.interop.naming import free
 from cnnspec.interop.source import classes
 from cnnspec.interop.source.classes import Attribute, BlockClass, BlockCode
 from cnnspec.interop.source.expression import LayerCode
 from cnnspec.interop.source.forward import Body, Run, Step, body
-from cnnspec.interop.source.names import MODULE_ATTRIBUTES, free, identifier, is_attribute, numbered
+from cnnspec.interop.source.names import MODULE_ATTRIBUTES, identifier, is_attribute, numbered
 from cnnspec.interop.source.parameters import Shapes
 from cnnspec.interop.source.runs import at, consecutive, indexed, is_block
 from cnnspec.interop.source.text import Argument, Call, Slot, Text, slots

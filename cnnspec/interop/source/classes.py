@@ -7,8 +7,9 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, takewhile
 
+from cnnspec.interop.naming import free
 from cnnspec.interop.source.forward import Body, Run
-from cnnspec.interop.source.names import class_name, free, numbered, stem
+from cnnspec.interop.source.names import class_name, numbered, stem
 from cnnspec.interop.source.parameters import Parameter, Shapes, resolve
 from cnnspec.interop.source.text import Argument, Call, Resolved, Slot, Text, key, slots
 from cnnspec.layers import LAYERS

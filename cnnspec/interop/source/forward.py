@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cnnspec.interop.naming import free
 from cnnspec.interop.source.expression import Expression, LayerCode
-from cnnspec.interop.source.names import free, identifier
+from cnnspec.interop.source.names import identifier
 from cnnspec.interop.source.text import Slot, Text, Variable, named, plain, variables
 
 CURRENT = "x"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Container
 
 # What every torch.nn.Module has; an attribute of that name would hide it.
 _MODULE = """
@@ -60,13 +59,3 @@ def numbered(name: str) -> tuple[str, int] | None:
     """Return a name that ends in a number as the two: `unit`, 0 for `unit0`."""
     found = re.fullmatch(r"(.*?[A-Za-z_-])(0|[1-9]\d*)", name)
     return (found[1], int(found[2])) if found else None
-
-
-def free(name: str, taken: Container[str]) -> str:
-    """Return the name, with a number where it is taken."""
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}{number}" in taken:
-        number += 1
-    return f"{name}{number}"

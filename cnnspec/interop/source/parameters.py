@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from cnnspec.interop.source.names import free, identifier
+from cnnspec.interop.naming import free
+from cnnspec.interop.source.names import identifier
 from cnnspec.interop.source.text import Resolved, Slot, Value, literal, same
 
 CHANNELS = ("in_channels", "channels", "groups")

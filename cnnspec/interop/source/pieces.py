@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cnnspec.interop.source.names import free, identifier, stem
+from cnnspec.interop.naming import free
+from cnnspec.interop.source.names import identifier, stem
 from cnnspec.interop.source.text import INDENT, wrapped
 
 FEWEST_LINES = 30

@@ -6,7 +6,7 @@ A block of a network is written once for all of its uses; the numbers in which t
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,12 +154,6 @@ def literal(value: Value) -> str:
             mantissa, e, exponent = repr(value).partition("e")
             return f"{mantissa}e{int(exponent)}" if e else mantissa
     return str(value)
-
-
-def along_axes(sizes: Iterable[int]) -> Value:
-    """Return one number where all axes have the same, a tuple elsewhere."""
-    sizes = tuple(sizes)
-    return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 # Layout

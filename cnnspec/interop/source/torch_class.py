@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from cnnspec.interop.naming import free
 from cnnspec.interop.source.classes import BlockCode
 from cnnspec.interop.source.forward import Run
-from cnnspec.interop.source.names import TAKEN, free, identifier, is_attribute
+from cnnspec.interop.source.names import TAKEN, identifier, is_attribute
 from cnnspec.interop.source.parameters import CHANNELS, Parameter
 from cnnspec.interop.source.pieces import factored
 from cnnspec.interop.source.text import INDENT, Resolved, literal, render, wrapped

@@ -17,8 +17,9 @@ from cnnspec.interop.source.expression import (
     method,
     number,
 )
-from cnnspec.interop.source.text import Argument, Call, Slot, Text, along_axes
+from cnnspec.interop.source.text import Argument, Call, Slot, Text
 from cnnspec.interop.source.torch_windows import owner, rank
+from cnnspec.layers.axes import short_form
 from cnnspec.layers.sampling import Sampling
 
 # Functions
@@ -164,7 +165,7 @@ def _upsample(node: Node, _: str) -> LayerCode:
     # torch finds the source of `nearest` by a rounded product, which is exact for powers of two.
     exact = all(n & (n - 1) == 0 for n in scales)
     mode = ("nearest" if exact else "nearest-exact") if layer.mode == "nearest" else linear
-    arguments = (number(along_axes(scales), "scale", owner(node), "scale_factor"), code(f'"{mode}"', "mode"))
+    arguments = (number(short_form(scales), "scale", owner(node), "scale_factor"), code(f'"{mode}"', "mode"))
     return LayerCode(
         lambda inputs: function("F.interpolate", inputs, *arguments), stateless=(Call("nn.Upsample", arguments),)
     )

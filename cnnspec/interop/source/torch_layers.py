@@ -130,22 +130,18 @@ def _prelu(node: Node) -> Call:
     return Call("nn.PReLU", (slope,) if layer.shared else (_channels(node), slope))
 
 
-def _scale(node: Node, module: str) -> LayerCode:
-    layer: Any = node.layer
-    if not layer.learn:
-        factor = Expression((Slot(layer.value, "value", owner(node)),))
-        return LayerCode(lambda inputs: joined("*", [*inputs, factor]))
-    value = number(layer.value, "value", owner(node), "value", 1.0)
-    return _module(lambda _: Call("Scale", (_channels(node), value)))(node, module)
+def _by_channel(operator: str, cls: str, default: float) -> Write:
+    """Return how a layer is written that scales or shifts each channel, or everything by one number."""
 
+    def write(node: Node, module: str) -> LayerCode:
+        layer: Any = node.layer
+        if not layer.learn:
+            constant = Expression((Slot(layer.value, "value", owner(node)),))
+            return LayerCode(lambda inputs: joined(operator, [*inputs, constant]))
+        value = number(layer.value, "value", owner(node), "value", default)
+        return _module(lambda _: Call(cls, (_channels(node), value)))(node, module)
 
-def _shift(node: Node, module: str) -> LayerCode:
-    layer: Any = node.layer
-    if not layer.learn:
-        term = Expression((Slot(layer.value, "value", owner(node)),))
-        return LayerCode(lambda inputs: joined("+", [*inputs, term]))
-    value = number(layer.value, "value", owner(node), "value", 0.0)
-    return _module(lambda _: Call("Shift", (_channels(node), value)))(node, module)
+    return write
 
 
 def _attention(node: Node) -> Call:
@@ -179,8 +175,8 @@ WRITERS: dict[str, Write] = FUNCTIONS | {
     "instance_norm": _instance_norm,
     "group_norm": _module(_group_norm, follows=True),
     "local_response_norm": _local_response_norm,
-    "scale": _scale,
-    "shift": _shift,
+    "scale": _by_channel("*", "Scale", 1.0),
+    "shift": _by_channel("+", "Shift", 0.0),
     "prelu": _module(_prelu, follows=True),
     "attention": _module(_attention),
     "position_embedding": _module(_position_embedding),

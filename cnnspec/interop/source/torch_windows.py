@@ -7,7 +7,8 @@ from typing import Any
 
 from cnnspec.graph.graph import Node
 from cnnspec.interop.source.expression import Expression, LayerCode, code, function, method, number
-from cnnspec.interop.source.text import Argument, Call, Slot, Text, along_axes
+from cnnspec.interop.source.text import Argument, Call, Slot, Text
+from cnnspec.layers.axes import short_form
 from cnnspec.layers.geometry import Window
 
 MODES = {"reflect": "reflect", "edge": "replicate", "circular": "circular"}
@@ -60,7 +61,7 @@ def conv_functional(node: Node, module: str) -> LayerCode:
 def conv_transpose(node: Node, module: str) -> LayerCode:
     """nn.ConvTranspose2d; padding that differs on the two sides is cut from its output."""
     even = symmetric(node.windows)
-    extra = number(along_axes(w.extra for w in node.windows), "output_padding", owner(node), "output_padding", 0)
+    extra = number(short_form(w.extra for w in node.windows), "output_padding", owner(node), "output_padding", 0)
     kernel, stride, *padding, dilation = _window(node.windows, owner(node), padding=even)
     arguments = (*_channels(node), kernel, stride, *padding, extra, *_groups_and_bias(node), dilation)
     constructor = (Call(f"nn.ConvTranspose{rank(node)}d", arguments),)
@@ -75,7 +76,7 @@ def conv_transpose(node: Node, module: str) -> LayerCode:
 def conv_transpose_functional(node: Node, module: str) -> LayerCode:
     """F.conv_transpose2d with the weights of a module whose other numbers differ."""
     even = symmetric(node.windows)
-    extra = number(along_axes(w.extra for w in node.windows), "output_padding", owner(node), "output_padding", 0)
+    extra = number(short_form(w.extra for w in node.windows), "output_padding", owner(node), "output_padding", 0)
     _, *own = _window(node.windows, owner(node), padding=even)
     weights = (code(f"{module}.weight"), code(f"{module}.bias"))
 
@@ -152,7 +153,7 @@ def global_max_pool(node: Node, module: str) -> LayerCode:
 def adaptive_pool(node: Node, module: str) -> LayerCode:
     """F.adaptive_avg_pool2d or F.adaptive_max_pool2d."""
     which = "Avg" if node.kind == "adaptive_avg_pool" else "Max"
-    size = number(along_axes(node.shape[1:]), "size", owner(node))
+    size = number(short_form(node.shape[1:]), "size", owner(node))
     return LayerCode(
         lambda inputs: function(f"F.{node.kind}{rank(node)}d", inputs, size),
         stateless=(Call(f"nn.Adaptive{which}Pool{rank(node)}d", (size,)),),
@@ -225,12 +226,12 @@ def _channels(node: Node) -> list[Argument]:
 
 def _window(windows: Sequence[Window], name: str, *, padding: bool) -> list[Argument]:
     found = [
-        number(along_axes(w.kernel for w in windows), "kernel", name),
-        number(along_axes(w.stride for w in windows), "stride", name, "stride", 1),
+        number(short_form(w.kernel for w in windows), "kernel", name),
+        number(short_form(w.stride for w in windows), "stride", name, "stride", 1),
     ]
     if padding:
-        found.append(number(along_axes(w.before for w in windows), "padding", name, "padding", 0))
-    found.append(number(along_axes(w.dilation for w in windows), "dilation", name, "dilation", 1))
+        found.append(number(short_form(w.before for w in windows), "padding", name, "padding", 0))
+    found.append(number(short_form(w.dilation for w in windows), "dilation", name, "dilation", 1))
     return found
 
 
@@ -238,7 +239,7 @@ def _pool_window(windows: Sequence[Window], name: str, padding: bool, *, dilatio
     """Return the arguments of a pool, whose stride is its kernel where it is left out."""
     kernel, _, *others = _window(windows, name, padding=padding)
     if any(w.stride != w.kernel for w in windows):
-        kernel_and_stride = [kernel, number(along_axes(w.stride for w in windows), "pool_stride", name, "stride")]
+        kernel_and_stride = [kernel, number(short_form(w.stride for w in windows), "pool_stride", name, "stride")]
     else:
         kernel_and_stride = [kernel]
     return [*kernel_and_stride, *(others if dilation else others[:-1])]

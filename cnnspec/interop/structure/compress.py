@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cnnspec.interop.naming import free
 from cnnspec.interop.structure.entry import Entry, Value
 from cnnspec.interop.structure.unify import Reference, shape_of, unified
 from cnnspec.layers import LAYERS
@@ -138,11 +139,7 @@ def _is_activation(entry: Entry) -> bool:
 def _name(entries: Sequence[Entry], blocks: dict[str, Block]) -> str:
     """Return a name for a block, after the merge in it."""
     kinds = [entry.kind for entry in entries]
-    base = next((name for kind, name in _NAMES.items() if kind in kinds), "block")
-    name, number = base, 2
-    while name in blocks:
-        name, number = f"{base}{number}", number + 1
-    return name
+    return free(next((name for kind, name in _NAMES.items() if kind in kinds), "block"), blocks)
 
 
 _NAMES = {"add": "residual", "concat": "parallel", "multiply": "gated"}

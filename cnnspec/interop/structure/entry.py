@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cnnspec.graph.graph import Graph, Node
-from cnnspec.language.arrange import Item, arrange
+from cnnspec.language.arrange import Item, arrange, oddly_named
+from cnnspec.language.render import fields_of
 from cnnspec.layers import LAYERS
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.norm import Norm
@@ -74,7 +75,7 @@ def entries_of(graph: Graph) -> tuple[Entry, ...]:
     items = arrange(graph)
     named = set(graph.outputs) - {graph.nodes[-1].name}
     named |= set(_references(items)) | set(graph.shares) | set(graph.shares.values())
-    named |= _oddly_named(items, Counter())
+    named |= oddly_named(items)
     return tuple(_listed(items, named, graph.shares, Counter(n for node in graph.nodes for n in node.inputs)))
 
 
@@ -87,20 +88,6 @@ def _references(items: Iterable[Item | str]) -> Iterator[str]:
                 yield from _references(branch)
 
 
-def _oddly_named(items: Iterable[Item | str], ordinals: Counter[str]) -> set[str]:
-    """Return the layers whose names are not those that they would be given, in the order of the text."""
-    found = set()
-    for item in items:
-        if isinstance(item, str):
-            continue
-        ordinals[item.node.kind] += 1
-        if item.node.name != f"{item.node.kind}{ordinals[item.node.kind]}":
-            found.add(item.node.name)
-        for branch in item.branches.values():
-            found |= _oddly_named(branch, ordinals)
-    return found
-
-
 def _listed(items: Sequence[Item | str], named: set[str], shares: Any, readers: Counter[str]) -> Iterator[Entry]:
     i = 0
     while i < len(items):
@@ -110,7 +97,7 @@ def _listed(items: Sequence[Item | str], named: set[str], shares: Any, readers: 
             i += 1
             continue
         node = item.node
-        fields = _fields(node, named, shares)
+        fields = fields_of(node, named, shares, defaults=False)
         taken = 1
         if node.kind in ("conv", "conv_transpose", "dense") and node.name not in named and node.name not in shares:
             taken, fields = _with_sugar(items, i, fields, named, readers)
@@ -134,7 +121,7 @@ def _with_sugar(
             continue
         if node.name in named or last.name in named:
             break
-        inner = _fields(node, named, {})
+        inner = fields_of(node, named, {}, defaults=False)
         main = LAYERS[node.kind].main
         short = inner[main] if main is not None and list(inner) == [main] else inner
         if field == "norm":
@@ -150,13 +137,6 @@ def _with_sugar(
 def _node(items: Sequence[Item | str], i: int) -> Node | None:
     item = items[i] if i < len(items) else None
     return item.node if isinstance(item, Item) and not item.branches else None
-
-
-def _fields(node: Node, named: set[str], shares: Any) -> dict[str, Value]:
-    values = node.layer.model_dump(exclude_defaults=True, exclude_none=True)
-    fields: dict[str, Value] = {"name": node.name} if node.name in named else {}
-    fields |= {name: values[name] for name in node.layer.field_names() if name in values}
-    return fields | ({"share": shares[node.name]} if node.name in shares else {})
 
 
 def _well_named(kind: str, lists: list[tuple[str, tuple[Entry, ...]]]) -> tuple[tuple[str, tuple[Entry, ...]], ...]:

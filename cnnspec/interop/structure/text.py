@@ -12,7 +12,7 @@ from cnnspec.interop.structure.compress import Block, Structure, compressed
 from cnnspec.interop.structure.entry import Entry, Value, entries_of
 from cnnspec.interop.structure.unify import Reference
 from cnnspec.language.load import loads
-from cnnspec.language.render import flow, render
+from cnnspec.language.render import flow, render, with_layers
 from cnnspec.layers import LAYERS
 
 WIDTH = 110
@@ -25,10 +25,7 @@ def compact(spec: Spec) -> str:
     Where the structure cannot be said with the same names, the text is that of `render`.
     """
     flat = render(spec, defaults=False)
-    head, _, rest = flat.partition("layers:\n")
-    tail = rest[rest.index("\nexpect:") + 1 :] if "\nexpect:" in rest else ""
-    structure = compressed(entries_of(spec.graph))
-    text = head + "".join(f"{line}\n" for line in _body(structure)) + tail
+    text = with_layers(spec, _body(compressed(entries_of(spec.graph))))
     try:
         same = _content(loads(text).graph) == _content(spec.graph)
     except SpecError:

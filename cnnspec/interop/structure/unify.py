@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from cnnspec.interop.naming import free
 from cnnspec.interop.structure.entry import Entry, Value
 
 Sequences = Sequence[Sequence[Entry]]
@@ -114,11 +115,7 @@ def _expression(name: str, values: list[Value], arriving: list[int], params: dic
                 return Reference(f"$(in * {factor})")
             if factor := _factor(arriving, values):
                 return Reference(f"$(in // {factor})")
-    base = NAMES.get(name, name.rstrip("0123456789") or name)
-    new = base
-    number = 2
-    while new in params:
-        new, number = f"{base}{number}", number + 1
+    new = free(NAMES.get(name, name.rstrip("0123456789") or name), params)
     params[new] = values
     return Reference(f"${new}")
 

@@ -178,7 +178,7 @@ class TestFilesThatAreWritten:
         path = tmp_path / "2 nets!.onnx"
         path.write_bytes(model.SerializeToString())
         assert run(path).exit_code == 0
-        assert cnnspec.load(tmp_path / "2 nets!.yaml").name == "model_2_nets_"
+        assert cnnspec.load(tmp_path / "2 nets!.yaml").name == "_2_nets"
 
     def test_names_of_several_outputs_stay_apart(self, tmp_path: Path) -> None:
         text = "agraph (float[n, 4, 6, 6] x, float[n, 4, 6, 6] z) => (y, u) { y = Relu(x) s = Tanh(z) u = Abs(s) }"
