@@ -11,7 +11,8 @@ import click
 from cnnspec import atomic
 from cnnspec.cli.common import ShapeType, error_line, format_option, painter, print_json, print_lines
 from cnnspec.graph.costs import macs, trainable
-from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
+from cnnspec.interop.imported import ImportedNetwork
+from cnnspec.interop.onnx_import.load import import_onnx
 from cnnspec.interop.onnx_import.read import inputs_of, read
 from cnnspec.sizes import size_of
 from cnnspec.weights import files
@@ -92,7 +93,7 @@ def _only_input(model: Path) -> str:
     return names[0]
 
 
-def _as_json(found: OnnxNetwork, target: Path, weights: Path) -> dict[str, Any]:
+def _as_json(found: ImportedNetwork, target: Path, weights: Path) -> dict[str, Any]:
     graph = found.spec.graph
     return {
         "spec": found.spec.name,

@@ -26,11 +26,11 @@ class Imported(NamedTuple):
     arrays: Arrays
 
 
-def finished(network: Network, outputs: Mapping[str, Value]) -> Imported:
+def finished(network: Network, outputs: Mapping[str, Value], source: str) -> Imported:
     """Return the spec of a network whose outputs are these values, [n, c, ...] each.
 
     Layers are called by kind and ordinal, inputs and outputs as they are, but for what no name can hold. Raises
-    ImportingError where two outputs are one value.
+    ImportingError where two outputs of the `source` are one value, and where it has no layers.
     """
     steps = {
         node.name: Step(node.name, node.layer, list(node.inputs), dict(node.arrays), node.branches)
@@ -40,6 +40,8 @@ def finished(network: Network, outputs: Mapping[str, Value]) -> Imported:
     if same := [name for name, count in Counter(draft.outputs.values()).items() if count > 1]:
         alike = " and ".join(f"`{name}`" for name, node in draft.outputs.items() if node == same[0])
         raise ImportingError(f"the outputs {alike} of the model are one tensor: a spec hands it out once")
+    if not any(step.inputs for step in draft.steps.values()):
+        raise ImportingError(f"`{source}` has no layers: its outputs are its inputs")
     renamed = _named(draft)
     builder = GraphBuilder(network.builder.name)
     arrays: Arrays = {}
