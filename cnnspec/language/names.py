@@ -16,6 +16,7 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import describe, nearest, quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 NAME_RULE = "letters a to z, digits, `_` and `-`, with a letter or `_` first"
 _PARAM_RULE = "letters a to z, digits and `_`, with a letter or `_` first"
 """As a name, without the `-`, which `$a-b` would read as minus."""
@@ -24,6 +25,12 @@ _PARAM_RULE = "letters a to z, digits and `_`, with a letter or `_` first"
 def is_name(text: str) -> bool:
     """Return whether a layer, a part of its dotted name, or a block may be called this."""
     return _NAME.fullmatch(text) is not None
+
+
+def is_layer_name(text: str) -> bool:
+    """Return whether a layer may be called this: a name, and parts behind it that may begin with a digit (`unit.0`)."""
+    first, *parts = text.split(".")
+    return is_name(first) and all(_PART.fullmatch(part) for part in parts)
 
 
 def is_param_name(text: str) -> bool:
@@ -117,7 +124,7 @@ class Names:
             name = scope.value(node)
         except InvalidValue:
             return None
-        if not isinstance(name, str) or not all(map(is_name, name.split("."))) or name == INPUT:
+        if not isinstance(name, str) or not is_layer_name(name) or name == INPUT:
             shown = quoted(name) if isinstance(name, str) else describe(name)
             remedy = "`input` is the network's input" if name == INPUT else NAME_RULE
             scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)

@@ -138,9 +138,11 @@ def matrix_product(net: Network, a: Operand, b: Operand) -> Value:
         return y.seen(y.view.transposed(order))
     assert isinstance(a, Value)
     assert isinstance(b, Value)
-    ranks = [len(value.shape) - value.view.has_batch for value in (a, b)]
-    if min(ranks) < 2 or a.view.has_batch != b.view.has_batch:
+    (first, counts), (second, others) = a.view.split_at_batch(), b.view.split_at_batch()
+    ranks = [len(view.axes) - view.has_batch for view in (first, second)]
+    if min(ranks) < 2 or first.has_batch != second.has_batch or (max(counts) > 1 and counts != others):
         raise Unsupported(f"it multiplies {net.described(a)} by {net.described(b)}")
-    moved = [net.plain_like(value) for value in (a, b)]
+    moved = [net.plain_like(value.seen(view)) for value, view in ((a, first), (b, second))]
     result = net.add(merge.Matmul(), *(value.node for value in moved), branches=branch_names(2))
-    return result if a.view.has_batch else result.seen(result.view.without(0))
+    view = result.view if first.has_batch else result.view.without(0)
+    return result.seen(view.joined(counts))

@@ -56,6 +56,8 @@ class Network:
         self.batch = batch
         self.builder = GraphBuilder(name)
         self.arrays: dict[str, Array] = {}
+        self.origins: dict[int, str] = {}
+        """The paths of arrays in the foreign model, by identity, where these become the names of layers."""
         self._weights: dict[int, Node] = {}
         """The first node that has an array as its weight, by the array's identity."""
         self._transformed: dict[tuple[int, str], tuple[Array, Array]] = {}
@@ -111,6 +113,8 @@ class Network:
         key = (id(array), how)
         if key not in self._transformed:
             self._transformed[key] = (array, function(array))  # with the array, whose identity is the key
+            if id(array) in self.origins:
+                self.origins[id(self._transformed[key][1])] = self.origins[id(array)]
         return self._transformed[key][1]
 
     def node(self, value: Value) -> Node:

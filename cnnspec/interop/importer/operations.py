@@ -184,7 +184,8 @@ def product(net: Network, value: Value, weight: Array, bias: Array | None = None
     """Return x · weightᵀ over the last axis of x, weight [o, f], as a dense layer or one at every position."""
     if weight.ndim != 2 or value.shape[-1] != weight.shape[1]:
         raise Unsupported(f"{net.described(value)} is multiplied by a constant of {list(weight.shape[::-1])}")
-    moved, back = net.channels_at(value, -1)
+    view, counts = value.view.split_at_batch()
+    moved, back = net.channels_at(value.seen(view), -1)
     rank, units = len(net.node(moved).shape) - 1, weight.shape[0]
     layer: Layer = Dense(units=units, bias=bias is not None)
     if rank:
@@ -192,7 +193,7 @@ def product(net: Network, value: Value, weight: Array, bias: Array | None = None
         weight = net.transformed(weight, f"with {rank} axes", lambda w: w.reshape(*w.shape, *[1] * rank))
     arrays = {"weight": weight} | ({} if bias is None else {"bias": bias})
     result = net.add(layer, moved.node, arrays=arrays)
-    return result.seen(View(result.view.factors, back.axes))
+    return result.seen(View(result.view.factors, back.axes).joined(counts))
 
 
 # Means

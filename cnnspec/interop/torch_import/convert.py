@@ -1,0 +1,183 @@
+"""A traced module as a network: each operation in turn, constants computed, and what has no counterpart listed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cnnspec.arrays import Array
+from cnnspec.errors import ImportingError
+from cnnspec.interop.importer.conversion import (
+    FREE_BATCH,
+    UNKNOWN,
+    Converted,
+    Missing,
+    Unknown,
+    converted,
+)
+from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
+from cnnspec.interop.torch_import import functions, norms, shapes, windows
+from cnnspec.interop.torch_import.call import Call, Convert
+from cnnspec.interop.torch_import.export import Exported
+from cnnspec.interop.torch_import.modules import Modules
+
+OPERATORS: dict[str, Convert] = {
+    **functions.OPERATORS,
+    **norms.OPERATORS,
+    **shapes.OPERATORS,
+    **windows.OPERATORS,
+}
+"""The operators that have counterparts, by their names in ATen."""
+
+Result = Operand | Unknown | list[Any]
+
+
+def convert(module: Any, program: Exported, shapes_of: Mapping[str, Sequence[int]], name: str) -> Converted:
+    """Return the network of a traced module, whose inputs are called and shaped [c, ...] like this.
+
+    Operations that have no counterpart are in `missing`; where there are any, `outputs` are those tensors that could
+    be computed and that an operation without counterpart reads, or that are outputs of the module.
+    """
+    conversion = _Conversion(module, program, name)
+    for node, (given, shape) in zip(program.inputs, shapes_of.items(), strict=True):
+        try:
+            conversion.env[node] = conversion.network.input(given, tuple(shape))
+        except Unsupported as error:
+            raise ImportingError(f"the input `{given}` of `{name}` cannot be said: {error}") from None
+    return conversion.run()
+
+
+class _Conversion:
+    def __init__(self, module: Any, program: Exported, name: str) -> None:
+        self.program = program
+        self.modules = Modules(module, program.nodes)
+        self.network = Network(name, FREE_BATCH)
+        self.env: dict[str, Result] = {}
+        self.missing: list[Missing] = []
+        self.ends: dict[str, Value] = {}
+        """The tensors that operations without counterpart read."""
+        arrays: dict[int, Array] = {}
+        for node, (path, tensor) in program.parameters.items():
+            # Parameters that are one tensor are one array.
+            array = arrays.setdefault(id(tensor), _array(tensor))
+            self.env[node] = array
+            self.network.origins.setdefault(id(array), path)
+        for node, tensor in program.constants.items():
+            self.env[node] = _array(tensor)
+
+    def run(self) -> Converted:
+        """Convert the operations in their order."""
+        for node in self.program.nodes:
+            if node.name in self.env:
+                continue  # a part of a module that is one layer
+            found = self.modules.layer_from(node)
+            try:
+                if found is not None:
+                    x = self.env[found.x]
+                    self.env[found.y] = found.add(self.network, x) if isinstance(x, Value) else UNKNOWN
+                    self.env |= {part: UNKNOWN for part in found.parts if part != found.y}
+                else:
+                    self.env[node.name] = self._result(node)
+            except Unsupported as error:
+                self.missing.append(Missing(self.modules.place(node), _name(node), str(error)))
+                read = {x.name: self.env[x.name] for x in node.all_input_nodes if x.name in self.env}
+                self.ends |= {key: x for key, x in read.items() if isinstance(x, Value)}
+                self.env[node.name] = UNKNOWN
+        return self._converted()
+
+    def _converted(self) -> Converted:
+        wanted: dict[str, Operand | Unknown | None] = {}
+        for output, node in self.program.outputs.items():
+            result = self.env[node]
+            wanted[output] = None if isinstance(result, list) else result
+        return converted(self.network, wanted, self.ends, self.missing)
+
+    def _result(self, node: Any) -> Result:
+        arguments = _map(node.args, self.env), {key: _map(value, self.env) for key, value in node.kwargs.items()}
+        flat = [*_flat(arguments[0]), *_flat(list(arguments[1].values()))]
+        if any(x is UNKNOWN for x in flat):
+            return UNKNOWN
+        if node.target is operator.getitem:
+            values, i = arguments[0]
+            if i >= len(values):
+                raise Unsupported(f"the result {i} of `{node.args[0].name}` is used, and no layer has it")
+            result: Result = values[i]
+            return result
+        if not hasattr(node.target, "_schema"):
+            raise Unsupported("no layer stands for it")
+        if not any(isinstance(x, Value) for x in flat):
+            return _folded(node, *arguments)
+        return self._layer(node, *arguments)
+
+    def _layer(self, node: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
+        schema = node.target._schema.arguments
+        given = {argument.name: argument.default_value for argument in schema}
+        given |= dict(zip(given, args, strict=False)) | dict(kwargs)
+        op = _name(node).removeprefix("aten.").split(".")[0]
+        if not _name(node).startswith("aten.") or op not in OPERATORS:
+            raise Unsupported("no layer stands for it")
+        made = node.meta.get("val")
+        made = made if isinstance(made, list | tuple) else [made]
+        call = Call(op, given, [tuple(map(int, t.shape)) if hasattr(t, "shape") else None for t in made])
+        try:
+            result = OPERATORS[op](self.network, call)
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            first = str(error).strip().splitlines()
+            raise Unsupported(f"it has no such layer: {first[0] if first else type(error).__name__}") from error
+        return result if isinstance(result, Value | np.ndarray) else list(result)
+
+
+def _array(tensor: Any) -> Array:
+    import torch
+
+    if not tensor.is_floating_point():
+        return np.asarray(tensor.detach().cpu().numpy())
+    kept = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+    return np.asarray(tensor.detach().to("cpu", kept).numpy())
+
+
+def _name(node: Any) -> str:
+    return str(node.target) if hasattr(node.target, "_schema") else getattr(node.target, "__name__", str(node.target))
+
+
+def _map(value: Any, env: Mapping[str, Result]) -> Any:
+    """Return an argument with the results of nodes in their places."""
+    import torch
+
+    if isinstance(value, torch.fx.Node):
+        return env.get(value.name, UNKNOWN)
+    if isinstance(value, list | tuple):
+        return [_map(item, env) for item in value]
+    return value
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def _folded(node: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
+    """Return the results of an operation of constants."""
+    import torch
+
+    def tensors(value: Any) -> Any:
+        if isinstance(value, list):
+            return [tensors(item) for item in value]
+        return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+
+    made = node.meta.get("val")
+    made = made if isinstance(made, list | tuple) else [made]
+    if any(FREE_BATCH in t.shape for t in made if hasattr(t, "shape")):
+        raise Unsupported("it makes a tensor of the size of the batch")
+    keywords = {key: tensors(value) for key, value in kwargs.items() if key not in ("device", "pin_memory")}
+    try:
+        result = node.target(*tensors(list(args)), **keywords)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise Unsupported(f"it is computed from constants alone, and fails: {error}") from error
+    return [_array(t) for t in result] if isinstance(result, list | tuple) else _array(result)
