@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.interop.naming import free
 from cnnspec.interop.structure.entry import Entry, Value
+from cnnspec.interop.structure.numbering import INDEX, enclosing, numbered, relative, within
 from cnnspec.interop.structure.unify import Reference, shape_of, unified
 from cnnspec.layers import LAYERS
 from cnnspec.layers.activation import Activation
@@ -68,14 +69,14 @@ def _extract(structure: Structure) -> bool:
     ends: dict[Any, tuple[int, int]] = {}
     homes = [structure.entries, *(block.entries for block in structure.blocks.values())]
     for number, entries in enumerate(part for home in homes for part in _lists(home)):
-        shapes = [shape_of([entry]) for entry in entries]
+        parts = [Part(shape_of([entry]), entry.names) for entry in entries]
         for first in range(len(entries)):
             for end in range(first + 1, min(len(entries), first + LONGEST) + 1):
                 if entries[end - 1].all_fixed:
                     break
                 if entries[first].kind in structure.blocks or entries[end - 1].kind in structure.blocks:
                     continue  # a use at an edge is better left to a repeat
-                key = tuple(shapes[first:end])
+                key = _key(parts[first:end])
                 if _is_periodic(key):
                     continue  # it is a repeat of something shorter
                 if ends.get(key, (-1, 0)) > (number, first):
@@ -100,12 +101,15 @@ def _extract(structure: Structure) -> bool:
     def replaced(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         result: list[Entry] = []
         i = 0
-        shapes = [shape_of([entry]) for entry in entries]
+        parts = [Part(shape_of([entry]), entry.names) for entry in entries]
         while i < len(entries):
-            if tuple(shapes[i : i + length]) == best:
+            if _key(parts[i : i + length]) == best:
                 use = next(uses)
                 fields = tuple((param, values[use]) for param, values in common.params.items())
-                result.append(Entry(name, fields, arrives=entries[i].arrives))
+                names = [name for part in parts[i : i + length] for name in part.names]
+                around = enclosing(names)
+                is_fixed = bool(names) and not around  # its layers have names of their own, which are not within it
+                result.append(Entry(name, fields, arrives=entries[i].arrives, fixed=is_fixed, name=around))
                 i += length
             else:
                 result.append(entries[i])
@@ -121,8 +125,21 @@ def _extract(structure: Structure) -> bool:
     for block in structure.blocks.values():
         block.entries = deeply(block.entries)
     params = {param: _type(values) for param, values in common.params.items()}
-    structure.blocks = {name: Block(params, common.entries), **structure.blocks}
+    structure.blocks = {name: Block(params, within(common.entries)), **structure.blocks}
     return True
+
+
+class Part(NamedTuple):
+    """An entry but for its numbers, and the names in it."""
+
+    shape: Any
+    names: tuple[str, ...]
+
+
+def _key(parts: Sequence[Part]) -> tuple[Any, ...]:
+    """Return what parts are but for numbers and for what encloses their names: equal ones can be one block."""
+    around = enclosing([name for part in parts for name in part.names])
+    return tuple((part.shape, tuple(relative(name, around) for name in part.names)) for part in parts)
 
 
 def _is_periodic(key: tuple[Any, ...]) -> bool:
@@ -181,6 +198,8 @@ def _one_repeat(entries: tuple[Entry, ...]) -> tuple[Entry, ...] | None:
                 for start, count in _runs(entries, first, period, rounds):
                     parts = [entries[start + period * i : start + period * (i + 1)] for i in range(count)]
                     repeat = _repeat(parts)
+                    if repeat is None:
+                        continue
                     saved = sum(e.lines for e in entries[start : start + period * count]) - repeat.lines
                     if repeat.fields[0][0] == "each" and len(repeat.fields[0][1]) > MOST_LISTS:
                         continue
@@ -195,8 +214,21 @@ def _one_repeat(entries: tuple[Entry, ...]) -> tuple[Entry, ...] | None:
 
 
 def _runs(entries: Sequence[Entry], first: int, period: int, rounds: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and the rounds of the whole run, and of the stretches of it that are equal."""
-    yield first, rounds
+    """Yield the start and the rounds of the stretches of a run whose names count up, and of those that are equal."""
+    parts = [entries[first + i * period : first + (i + 1) * period] for i in range(rounds)]
+    at = 0
+    while at < rounds:
+        count = 1
+        while at + count < rounds and numbered(parts[at : at + count + 1]) is not None:
+            count += 1
+        yield from _equal_runs(entries, first + at * period, period, count)
+        at += count
+
+
+def _equal_runs(entries: Sequence[Entry], first: int, period: int, rounds: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and the rounds of a run, and of the stretches of it that are equal."""
+    if rounds > 1:
+        yield first, rounds
     start = first
     for i in range(1, rounds + 1):
         at = first + i * period
@@ -210,15 +242,21 @@ def _plain(entries: Sequence[Entry]) -> Any:
     return [(entry.kind, entry.fields, [(name, _plain(inner)) for name, inner in entry.lists]) for entry in entries]
 
 
-def _repeat(parts: Sequence[Sequence[Entry]]) -> Entry:
-    """Return the repeat of parts of one shape."""
-    if all(_plain(part) == _plain(parts[0]) for part in parts):
-        return Entry("repeat", (("times", len(parts)),), (("layers", tuple(parts[0])),), parts[0][0].arrives)
+def _repeat(parts: Sequence[Sequence[Entry]]) -> Entry | None:
+    """Return the repeat of parts of one shape; None where their names do not count up."""
+    numbers = numbered(parts)
+    if numbers is None:
+        return None
     common = unified(parts, within=True)
-    if not common.params:  # they differ only by what arrives
-        return Entry("repeat", (("times", len(parts)),), (("layers", common.entries),), parts[0][0].arrives)
     each = {name: list(values) for name, values in common.params.items()}
-    return Entry("repeat", (("each", each),), (("layers", common.entries),), parts[0][0].arrives, fixed=_nested(each))
+    entries = tuple(parts[0]) if all(_plain(part) == _plain(parts[0]) for part in parts) else common.entries
+    fields: tuple[tuple[str, Value], ...] = (("each", each),) if each else (("times", len(parts)),)
+    if numbers.template:
+        entries = tuple(entry.renamed(names) for names in [iter(numbers.template)] for entry in entries)
+        fields += (("index", INDEX), ("first", numbers.first))
+    names = [name for part in parts for entry in part for name in entry.names]
+    around = bool(names) and not enclosing(names)
+    return Entry("repeat", fields, (("layers", entries),), parts[0][0].arrives, fixed=_nested(each) or around)
 
 
 def _nested(each: dict[str, list[Value]]) -> bool:
