@@ -12,6 +12,7 @@ from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
+from cnnspec.language.remedies import padded_each_side
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.layers import Shape
 from cnnspec.wording import describe, format_shape, names, nearest, quoted
@@ -76,20 +77,27 @@ def check_totals(document: Document, outputs: Mapping[str, Output], nodes: Seque
         scope.error("not-allowed-here", message, text.key_at(("output",)), help=remedy)
     elif expect.output is not None:
         (output,) = outputs.values()
-        _check_shape(scope, text.at(("output",)), output, expect.output, "the network", "output")
+        _check_shape(scope, text.at(("output",)), output, expect.output, nodes)
     for name, shape in expect.outputs.items():
         if name in outputs:
-            _check_shape(scope, text.at(("outputs", name)), outputs[name], shape, f"the output `{name}`", name)
+            _check_shape(scope, text.at(("outputs", name)), outputs[name], shape, nodes, name)
         else:
             no_output(scope, name, text.key_at(("outputs", name)), outputs)
 
 
-def _check_shape(scope: Scope, place: Span, output: Output, expected: Shape, what: str, key: str) -> None:
+def _check_shape(
+    scope: Scope, place: Span, output: Output, expected: Shape, nodes: Sequence[Node] | None, name: str = ""
+) -> None:
+    """Compare an output with the shape that its author expects; it has no name where it is the only one."""
     if output.shape is None or output.shape == expected:
         return
-    shape, verb = format_shape(output.shape), "makes" if key == "output" else "is"
-    message = f"{what} {verb} {shape}, and its author expects {format_shape(expected)}"
-    remedy = f"`{key}: {list(output.shape)}`, or another last layer"
+    shape = format_shape(output.shape)
+    what = f"the output `{name}` is" if name else "the network makes"
+    message = f"{what} {shape}, and its author expects {format_shape(expected)}"
+    remedy = f"`{name or 'output'}: {list(output.shape)}`, or another last layer"
+    if padded := padded_each_side(nodes or (), output.node, expected):
+        layers = names(padded) if len(padded) <= 3 else f"{len(padded)} layers"
+        remedy = f"the padding of {layers} on each side makes {format_shape(expected)}: see the warnings"
     scope.error("expectation-failed", message, place, "", Label(output.span, f"makes {shape}"), help=remedy)
 
 

@@ -46,6 +46,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
         found = describe(node.plain()) if not node.is_mapping else "an empty mapping"
         message = f"{what} is a kind, or a mapping of a kind to its fields; here is {found}"
         remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
+        if node.value is None and what in ("`norm`", "`activation`"):
+            remedy = f"{what[:-1]}: none` is none"
         scope.error("wrong-type", message, node.span, help=remedy)
         return None
     if has_reference(kind):
@@ -53,6 +55,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
             value = scope.value(YamlNode(kind, span))
         except InvalidValue:
             return None
+        if isinstance(value, dict) and config is None:
+            return read_entry(scope, YamlNode.of(value, span), what)
         if not isinstance(value, str):
             scope.error("wrong-type", f"{quoted(kind)} is {describe(value)}, and a kind is text", span)
             return None

@@ -9,6 +9,7 @@ from typing import Any
 from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.language.blocks import Block, arguments
+from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry, read_entry
@@ -230,16 +231,18 @@ class Expansion:
         kind, config, scope = entry.kind, entry.config, entry.scope
         if config is None or not config.is_mapping:
             found = "nothing" if config is None else describe(config.plain())
-            remedy = f"`{kind}: {{main: [...], skip: []}}`"
+            remedy = branches_from(kind, config) or f"`{kind}: {{main: [...], skip: []}}`"
             scope.error("wrong-type", f"`{kind}` takes branches by name, not {found}", entry.span, help=remedy)
             return self.placer.unknown_output(name.full, entry.span)
         fields = {*cls.model_fields, "name", "expect", SHARE}
         branches = {key: item for key, item in config.items() if key not in fields}
         own = YamlNode({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
         layer = read_model(cls, Entry(kind, entry.span, own, scope), extra_keys=config.keys)
-        ends = [self._branch(key, item, config.keys[key], scope, current) for key, item in branches.items()]
+        sources = branches_from(kind, branches.get("from")) if len(branches) == 1 else ""
+        if not sources:
+            ends = [self._branch(key, item, config.keys[key], scope, current) for key, item in branches.items()]
         if len(branches) < 2:
-            remedy = "`skip: []` is the identity" if branches else "`{main: [...], skip: []}`"
+            remedy = sources or ("`skip: []` is the identity" if branches else "`{main: [...], skip: []}`")
             message = f"`{kind}` joins at least two branches, and has {'one' if branches else 'none'}"
             scope.error("too-few-branches", message, entry.span, help=remedy)
             return self.placer.unknown_output(name.full, entry.span)

@@ -100,5 +100,5 @@ def format_bindings(values: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = str(value).replace("'", "") if isinstance(value, dict) else str(value)
     return text if len(text) <= 24 else text[:23] + "…"

@@ -115,7 +115,7 @@ class Scope:
             remedy = self._known(error.unknown) if error.unknown else ""
             self.error(error.code, error.message, _within(node.span, text, error.start, error.end), help=remedy)
             raise InvalidValue from None
-        if isinstance(value, list):
+        if isinstance(value, list | dict):
             self._count(value, node)
         return value
 
@@ -135,18 +135,23 @@ class Scope:
         names = ", ".join(f"`{name}`" for name in self.values)
         return f"the parameters here are {names}" if names else "declare it under `params:`"
 
-    def _count(self, value: list[Any], node: YamlNode) -> None:
+    def _count(self, value: list[Any] | dict[str, Any], node: YamlNode) -> None:
         """Count the values that a reference inserts: lists of references to lists grow exponentially."""
-        depth, level = 1, value
+        depth, level = 1, _items(value)
         while level and self.inserted.count <= MAX_NODES and depth <= MAX_DEPTH:
             self.inserted.count += len(level)
             depth += 1
-            level = [item for inner in level if isinstance(inner, list) for item in inner[:MAX_NODES]]
+            level = [item for inner in level for item in _items(inner)[:MAX_NODES]]
         if level:
             message = f"{quoted(str(node.value))} is nested too deep, or put in too often"
             limits = f"at most {MAX_DEPTH} levels, and {MAX_NODES:,} values in all"
             self.error("bad-expression", message, node.span, help=limits)
             raise InvalidValue
+
+
+def _items(value: Any) -> list[Any]:
+    """Return the items of a list, or the values of a mapping; nothing else has any."""
+    return value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
 
 
 def _within(span: Span, text: str, start: int, end: int) -> Span:

@@ -78,6 +78,13 @@ class YamlNode:
         """The value of a key, if it is there."""
         return self.value.get(key) if isinstance(self.value, dict) else None
 
+    def texts(self) -> Iterator[str]:
+        """The texts among its values, and those inside of it."""
+        if isinstance(self.value, str):
+            yield self.value
+        for item in (*self.elements(), *(item for _, item in self.items())):
+            yield from item.texts()
+
     def plain(self) -> Any:
         """The value as Python's own lists, dicts and scalars."""
         if isinstance(self.value, dict):
