@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from cnnspec.graph.settings import Choice, Rate, Settings, UnitInterval
+from cnnspec.layers import Shape
 from cnnspec.layers.fields import Count, Fraction01, Natural, Positive
 
 # Losses
@@ -24,6 +25,10 @@ class Loss(Choice):
 
     weight: Positive = 1.0
     """Factor of it in the sum of the losses of all outputs."""
+
+    def takes(self, shape: Shape) -> bool:
+        """Return whether an output of this shape can be trained: classes need a vector with a number for each."""
+        return self.targets != "classes" or (len(shape) == 1 and shape[0] > 1)
 
 
 class CrossEntropy(Loss):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnspec.diagnostics import Label, Span
-from cnnspec.language.entry import Entry
+from cnnspec.language.entry import COMMON_KEYS, Entry
 from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
@@ -19,8 +19,6 @@ from cnnspec.wording import describe, names, quoted
 _REQUIRED = object()
 RESERVED = ("repeat", "from", "input")
 """Words of the language, which no block may be called."""
-COMMON_KEYS = ("name", "expect", "share")
-"""Keys that every use of a block takes."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Label, Span, any_errors
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
 from cnnspec.graph.training import Loss
@@ -14,6 +14,7 @@ from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
 from cnnspec.language.remedies import padded_each_side
 from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.wording import describe, format_shape, names, nearest, quoted
 
@@ -40,7 +41,8 @@ def check_expected(name: str, entry: Entry, output: Output) -> Output:
 
 def check_layers(document: Document, nodes: Sequence[Node], consumed: Collection[str]) -> None:
     """Report a network without layers, and warn of inputs and layers whose output nothing reads."""
-    if not any(node.inputs for node in nodes) and document.layers is not None:
+    errors = any_errors(document.scope.collector.diagnostics)
+    if not any(node.inputs for node in nodes) and document.layers is not None and not errors:
         span = document.layers.elements()[0].span
         document.scope.error("invalid-value", "`layers` expands to no layer at all", span)
         return
@@ -109,7 +111,7 @@ def no_output(scope: Scope, name: str, place: Span, outputs: Iterable[str]) -> N
 
 
 def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None) -> None:
-    """Report losses and targets of outputs that do not exist; warn of a softmax before cross-entropy."""
+    """Report losses and targets of outputs that do not exist or do not fit; warn of a softmax before cross-entropy."""
     train, text, scope = document.train, document.train_node, document.scope
     if train is None or text is None:
         return
@@ -119,10 +121,31 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
                 no_output(scope, name, text.key_at((key, name)), outputs)
     by_name = {node.name: node for node in nodes or ()}
     for name, loss in train.by_output(outputs).items():
+        _check_loss(document, text, name, loss, outputs)
         last = by_name.get(outputs[name].node)
         if last is not None and last.span is not None and (message := softmax_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
             scope.warning("softmax-before-loss", message, last.span, help=remedy)
+
+
+def _check_loss(document: Document, text: YamlNode, name: str, loss: Loss, outputs: Mapping[str, Output]) -> None:
+    """Report a loss that is written and that an output cannot be trained with."""
+    shape = outputs[name].shape
+    key = ("losses", name) if text.get("losses") is not None else ("loss",)
+    if shape is None or loss.takes(shape) or text.get(key[0]) is None:
+        return
+    found, several = format_shape(shape), len(outputs) > 1
+    message = (
+        f"`{loss.kind}` takes a number for each class, and {f'`{name}`' if several else 'the network'} makes {found}"
+    )
+    end = (
+        "a last `dense: 2` for two classes"
+        if len(shape) == 1
+        else "`global_avg_pool` or `flatten`, and a `dense`, at its end"
+    )
+    other = "another loss for it (or none) in `losses`" if several else "`loss: mean_squared_error`"
+    label = Label(outputs[name].span, f"makes {found}")
+    document.scope.error("loss-mismatch", message, text.at(key), "", label, help=f"{end}, or {other}")
 
 
 def softmax_before_loss(loss: Loss, last: Node) -> str:

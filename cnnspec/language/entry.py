@@ -10,6 +10,9 @@ from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import describe, quoted
 
+COMMON_KEYS = ("name", "expect", "share")
+"""Keys that every layer and every use of a block takes."""
+
 
 class Entry(NamedTuple):
     """A kind (of layer, loss, optimizer, ...), its place, its configuration if any, and the scope it is read in."""
@@ -36,11 +39,16 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
         ((kind, span),) = node.keys.items()
         config = node.get(kind)
     elif node.is_mapping and node.keys:
-        (kind, _), (second, span), *_ = node.keys.items()
+        (first, _), (second, span), *_ = node.keys.items()
+        kind, inner = (second, first) if first in COMMON_KEYS else (first, second)
+        value = node.value[inner].value if isinstance(node.value, dict) else None
+        config = node.get(kind)
+        fields = ["…"] if config is not None and config.value is not None else []
+        fields.append(f"{inner}: {value if isinstance(value, str) else '…'}")
         message = f"{what} is one kind, and here are {len(node.keys)} keys"
-        remedy = f"if {quoted(second)} belongs to {quoted(kind)}, indent it further or write "
-        remedy += quoted(f"{kind}: {{{second}: …}}")
-        scope.error("wrong-type", message, span, f"beside {quoted(kind)}", help=remedy)
+        remedy = f"if {quoted(inner)} belongs to {quoted(kind)}, indent it further or write "
+        remedy += quoted(f"{kind}: {{{', '.join(fields)}}}")
+        scope.error("wrong-type", message, span, f"beside {quoted(first)}", help=remedy)
         return None
     else:
         found = describe(node.plain()) if not node.is_mapping else "an empty mapping"

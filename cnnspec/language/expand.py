@@ -292,6 +292,8 @@ class Expansion:
                 prefix=f"{name.full}{i}." if name else scope.prefix,
             )
             current = self._list(layers.elements(), inner, current)
+            if name:
+                self.names.define(LayerName(f"{name.full}{i}", None), current)
         if bindings is None:
             current = self.placer.unknown_output(current.node, span)
         if name:

@@ -30,6 +30,15 @@ def as_image(shape: Shape | None) -> str:
     return "[channels, height, width]"
 
 
+def channels_last(nodes: Sequence[Node]) -> str:
+    """Return how an image that is written with its channels last is an input, "" where none looks like that."""
+    for node in nodes:
+        if not node.inputs and len(node.shape) == 3 and node.shape[-1] in (1, 3) and min(node.shape[:2]) > 3:
+            height, width, channels = node.shape
+            return f"`{node.name}: {[channels, height, width]}` with the channels first"
+    return ""
+
+
 def padded_each_side(nodes: Sequence[Node], output: str, expected: Shape) -> list[str]:
     """Return the layers whose padding makes the output as expected if it is on each side; none where it does not."""
     _, ancestors = _ancestors(nodes, [output])

@@ -177,7 +177,7 @@ class Model(ABC):
         losses = train.by_output(nodes)
         for name, loss in losses.items():
             shape = nodes[name].shape
-            if loss.targets == "classes" and (len(shape) != 1 or shape[0] < 2):
+            if not loss.takes(shape):
                 other = "train with mean_squared_error" if len(nodes) == 1 else "give it another loss, or none"
                 raise BackendError(
                     f"cross_entropy takes a vector with a number for each class, and `{nodes[name].name}` makes "

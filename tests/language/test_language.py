@@ -192,6 +192,16 @@ def test_names_are_looked_up_from_the_inside_outwards():
     assert found.by_name["unit1.add1"].inputs == ("unit1.x", "unit1.x", "y", "unit1.x")
 
 
+def test_a_round_of_a_repeat_is_known_by_its_number():
+    stage = "repeat: {each: {c: [2, 3]}, name: stage, layers: [conv: {channels: $c, kernel: 1}, relu]}"
+    found = graph(f"[{stage}, concat: {{a: [from: stage1], b: [from: stage2], c: [from: stage]}}]")
+    assert found.nodes[-1].inputs == ("stage1.relu1", "stage2.relu1", "stage2.relu1")
+    own = graph(
+        "[relu: {name: stage1}, repeat: {times: 1, name: stage, layers: [tanh]}, add: {a: [from: stage1], b: []}]"
+    )
+    assert own.nodes[-1].inputs == ("stage1", "stage1.tanh1")
+
+
 def test_a_block_and_a_repeat_are_known_by_their_names():
     top = "blocks: {unit: {layers: [relu, tanh]}}"
     found = graph(
