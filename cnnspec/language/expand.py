@@ -21,9 +21,17 @@ from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
-from cnnspec.language.repeat import first_number, format_bindings, repeat_bindings, unresolved_bindings
-from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.repeat import (
+    REPEAT_KEYS,
+    first_number,
+    format_bindings,
+    index_name,
+    repeat_bindings,
+    unresolved_bindings,
+)
+from cnnspec.language.scope import Scope
 from cnnspec.language.sharing import Sharing
+from cnnspec.language.sugar import SUGAR, sugar
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import NORMS, Layer, find, known_kinds
 from cnnspec.layers.activation import Activation
@@ -32,10 +40,6 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import describe, quoted
 
 MAX_BLOCK_DEPTH = 30
-SUGAR = ("norm", "activation")
-"""Fields of layers with weights that stand for further layers, in the order in which these follow."""
-NONE = "none"
-"""The value of such a field that stands for no layer."""
 
 
 class Expansion:
@@ -159,16 +163,15 @@ class Expansion:
         name = self.names.of_layer(entry)
         output = self._place(self._read_layer(cls, entry, current), name, entry, [current])
         for key in SUGAR:
-            if issubclass(cls, Weighted) and (item := _sugar(entry, key)) is not None:
+            if issubclass(cls, Weighted) and (item := sugar(entry, key)) is not None:
                 output = self._sugar_layer(key, item, name, self._at(entry.scope, output), output)
         return self._finish(name, entry, output)
 
     def _read_layer(self, cls: type[Layer], entry: Entry, current: Output | None = None) -> Layer | None:
         """Return a layer with its fields; with a `norm` behind it, `bias` is false where it is left out."""
-        sugar = SUGAR if issubclass(cls, Weighted) else ()
-        keys = (*sugar, "name", "expect", SHARE)
+        keys = (*(SUGAR if issubclass(cls, Weighted) else ()), "name", "expect", SHARE)
         overrides: dict[str, Any] = {}
-        if sugar and _sugar(entry, "norm") is not None and entry.get("bias") is None:
+        if issubclass(cls, Weighted) and sugar(entry, "norm") is not None and entry.get("bias") is None:
             overrides["bias"] = False
         if cls.like is not None:
             keys = (*keys, LIKE)
@@ -271,7 +274,7 @@ class Expansion:
             remedy = "`repeat: {times: 3, layers: [...]}`"
             scope.error("wrong-type", "`repeat` takes `times` or `each`, and `layers`", span, help=remedy)
             return self.placer.unknown_output(current.node, span)
-        unknown = unknown_keys(scope, config, ("times", "each", "layers", "name", "first"), "`repeat`")
+        unknown = unknown_keys(scope, config, REPEAT_KEYS, "`repeat`")
         layers = config.get("layers")
         if layers is None or not layers.is_list:
             if not unknown.explain("layers"):
@@ -281,13 +284,14 @@ class Expansion:
         bindings = repeat_bindings(entry, unknown, most + 1)
         if bindings and len(bindings) > most:
             self.counter.fail(entry.span_of("times"), scope)
-        name, first = self.names.of_group(entry), first_number(entry)
+        name, first, index = self.names.of_group(entry), first_number(entry), index_name(entry)
         start = 1 if first is None else first
         for i, values in enumerate([unresolved_bindings(config)] if bindings is None else bindings, start):
             self.counter.add(span, scope)
             shown = values or i > start
+            number = {index: UNRESOLVED if first is None else i} if index else {}
             inner = scope.replace(
-                values={**scope.values, **values},
+                values={**scope.values, **values, **number},
                 stack=(Label(span, f"round {i}{format_bindings(values)}"), *scope.stack) if shown else scope.stack,
                 prefix=f"{name.full}{i}." if name else scope.prefix,
             )
@@ -332,15 +336,3 @@ class Expansion:
             self.names.define(name, end)
         end = self._expect(name.given or block.name if name else block.name, entry, end)
         return end._replace(span=span)
-
-
-def _sugar(entry: Entry, key: str) -> YamlNode | None:
-    """Return what a layer has as its norm or its activation; None where that is left out, or `none`."""
-    item = entry.get(key)
-    if item is None or not isinstance(item.value, str):
-        return item
-    try:
-        value = entry.scope.value(item)
-    except InvalidValue:
-        return item
-    return None if value == NONE else item

@@ -256,6 +256,9 @@ class _Parser:
         if len(text) > MAX_DIGITS and _NUMBER.fullmatch(text):
             self.say("number-too-long", f"a number of {len(text):,} characters", event)
             return 0
+        if "$(" in text and (cut := syntax.cut_expression(text, self.span(event))):
+            self.diagnostics.append(cut)
+            raise _Stop
         return resolve(text)
 
     def span(self, first: Any, last: Any = None) -> Span:

@@ -389,6 +389,19 @@ def test_repeats_nest_and_use_what_is_around_them():
     assert [node.shape[0] for node in found.nodes[1:]] == [2, 4, 4]
 
 
+def test_the_number_of_a_round_is_a_parameter():
+    conv = "conv: {channels: $(4 * i), kernel: 1}"
+    assert [node.shape[0] for node in graph(f"[repeat: {{times: 3, index: i, layers: [{conv}]}}]").nodes[1:]] == [
+        4,
+        8,
+        12,
+    ]
+    found = graph(
+        "[repeat: {each: {c: [2, 3]}, index: i, first: 5, layers: [conv: {channels: $(c * i), kernel: 1, name: c$i}]}]"
+    )
+    assert [(node.name, node.shape[0]) for node in found.nodes[1:]] == [("c5", 10), ("c6", 18)]
+
+
 def test_rounds_are_counted_from_the_first_number():
     unit = "layers: [relu, repeat: {times: 2, name: u, first: $n, layers: [tanh]}]"
     found = graph(f"[repeat: {{each: {{n: [0, 5]}}, name: layer, first: 0, {unit}}}]")
