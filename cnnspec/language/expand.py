@@ -89,7 +89,9 @@ class Expansion:
     # Lists and their entries
 
     def _list(self, items: tuple[YamlNode, ...], scope: Scope, current: Output) -> Output:
-        for item in items:
+        for i, item in enumerate(items):
+            if i == 1 and scope.begins_branch:
+                scope = scope.replace(begins_branch=False)
             current = self._item(item, self._at(scope, current), current)
         return current
 
@@ -128,7 +130,7 @@ class Expansion:
         scope, named = entry.scope, None
         if entry.config is None:
             scope.error("wrong-type", "`from` takes the name of a layer, not nothing", entry.span, help="`from: name`")
-        elif scope.in_branch:
+        elif scope.in_branch and not scope.begins_branch:
             remedy = "`from` is the first item of a branch"
             scope.error("misplaced-from", "`from` stands where no branch begins", entry.span, help=remedy)
         else:
@@ -259,11 +261,13 @@ class Expansion:
             scope.error("wrong-type", message, span, help=remedy)
             return self.placer.unknown_output(current.node, span)
         items = item.elements()
-        if items and (source := items[0].get("from")) is not None and len(items[0].keys) == 1:
+        source = items[0].get("from") if items and len(items[0].keys) == 1 else None
+        if source is not None:
             named = self.names.look_up("from", source, scope)
             current = named or self.placer.unknown_output(current.node, items[0].span)
             items = items[1:]
-        return self._list(items, scope.replace(in_branch=True), current)._replace(span=span)
+        inner = scope.replace(in_branch=True, begins_branch=source is None)
+        return self._list(items, inner, current)._replace(span=span)
 
     # Repeats and blocks
 
@@ -293,6 +297,7 @@ class Expansion:
             inner = scope.replace(
                 values={**scope.values, **values, **number},
                 stack=(Label(span, f"round {i}{format_bindings(values)}"), *scope.stack) if shown else scope.stack,
+                begins_branch=scope.begins_branch and i == start,
                 prefix=f"{name.full}{i}." if name else scope.prefix,
             )
             current = self._list(layers.elements(), inner, current)

@@ -52,6 +52,8 @@ class Scope:
     """The names of the blocks that are being expanded, innermost first."""
     in_branch: bool = False
     """Whether it is that of a branch of a merge."""
+    begins_branch: bool = False
+    """Whether it is that of the first item of a branch, or of what this item expands to first."""
     prefix: str = ""
     """The prefix of the names of layers, `stage2.`."""
     arriving: Mapping[str, Any] | None = None

@@ -389,6 +389,33 @@ def test_repeats_nest_and_use_what_is_around_them():
     assert [node.shape[0] for node in found.nodes[1:]] == [2, 4, 4]
 
 
+FROM = "blocks: {tail: {params: {source: text}, layers: [from: $source, conv: {channels: 2, kernel: 1}]}}\n"
+FROM += "input: [3, 8, 8]\nlayers: [relu: {name: a}, tanh: {name: b}, concat: {x: [%s], y: []}]\n"
+
+
+@pytest.mark.parametrize(
+    "first", ["tail: a", "repeat: {times: 1, layers: [tail: a]}", "repeat: {each: {s: [a]}, layers: [tail: $s]}"]
+)
+def test_a_block_that_begins_a_branch_begins_from_a_layer(first):
+    found = cnnspec.loads(FROM % first).graph
+    assert [node.inputs for node in found.nodes[-2:]] == [("a",), ("conv1", "b")]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        "relu, tail: a",
+        "from: b, tail: a",
+        "tail: a, tail: b",
+        "repeat: {times: 2, layers: [tail: a]}",
+        "repeat: {times: 1, layers: [relu, tail: a]}",
+    ],
+)
+def test_a_block_that_would_discard_what_a_branch_holds_begins_from_no_layer(items):
+    report = cnnspec.check(cnnspec.Source("x", FROM % items))
+    assert [found.code for found in report.diagnostics] == ["misplaced-from"]
+
+
 def test_the_number_of_a_round_is_a_parameter():
     conv = "conv: {channels: $(4 * i), kernel: 1}"
     assert [node.shape[0] for node in graph(f"[repeat: {{times: 3, index: i, layers: [{conv}]}}]").nodes[1:]] == [
