@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from cnnspec.diagnostics import Label, Span, any_errors
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
-from cnnspec.graph.training import Loss
+from cnnspec.graph.training import MISFIT_REMEDY, Loss
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
 from cnnspec.language.remedies import padded_each_side
 from cnnspec.language.scope import InvalidValue, Scope
-from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.wording import describe, format_shape, names, nearest, quoted
 
@@ -111,7 +110,7 @@ def no_output(scope: Scope, name: str, place: Span, outputs: Iterable[str]) -> N
 
 
 def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None) -> None:
-    """Report losses and targets of outputs that do not exist or do not fit; warn of a softmax before cross-entropy."""
+    """Report losses and targets of outputs that do not exist; warn of losses that an output cannot be trained with."""
     train, text, scope = document.train, document.train_node, document.scope
     if train is None or text is None:
         return
@@ -121,31 +120,19 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
                 no_output(scope, name, text.key_at((key, name)), outputs)
     by_name = {node.name: node for node in nodes or ()}
     for name, loss in train.by_output(outputs).items():
-        _check_loss(document, text, name, loss, outputs)
-        last = by_name.get(outputs[name].node)
-        if last is not None and last.span is not None and (message := softmax_before_loss(loss, last)):
+        shape, last = outputs[name].shape, by_name.get(outputs[name].node)
+        written = next((key for key in (("losses", name), ("loss",)) if text.get(key[0]) is not None), None)
+        misfit = loss.misfit(shape, name if len(outputs) > 1 else "") if shape is not None else ""
+        if misfit and written:
+            maker = made_by(outputs[name])
+            scope.warning("loss-mismatch", misfit, text.at(written), "", maker, help=MISFIT_REMEDY)
+        elif last is not None and last.span is not None and (message := softmax_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
             scope.warning("softmax-before-loss", message, last.span, help=remedy)
 
 
-def _check_loss(document: Document, text: YamlNode, name: str, loss: Loss, outputs: Mapping[str, Output]) -> None:
-    """Report a loss that is written and that an output cannot be trained with."""
-    shape = outputs[name].shape
-    key = ("losses", name) if text.get("losses") is not None else ("loss",)
-    if shape is None or loss.takes(shape) or text.get(key[0]) is None:
-        return
-    found, several = format_shape(shape), len(outputs) > 1
-    message = (
-        f"`{loss.kind}` takes a number for each class, and {f'`{name}`' if several else 'the network'} makes {found}"
-    )
-    end = (
-        "a last `dense: 2` for two classes"
-        if len(shape) == 1
-        else "`global_avg_pool` or `flatten`, and a `dense`, at its end"
-    )
-    other = "another loss for it (or none) in `losses`" if several else "`loss: mean_squared_error`"
-    label = Label(outputs[name].span, f"makes {found}")
-    document.scope.error("loss-mismatch", message, text.at(key), "", label, help=f"{end}, or {other}")
+LOSS_WARNINGS = ("loss-mismatch", "softmax-before-loss")
+"""The codes of warnings about a loss, which another loss makes void."""
 
 
 def softmax_before_loss(loss: Loss, last: Node) -> str:

@@ -75,9 +75,9 @@ class Scope:
         """Report an error at a place; `others` are further places that explain it."""
         self._report("error", code, message, span, label, others, notes, help)
 
-    def warning(self, code: str, message: str, span: Span, label: str = "", *, help: str = "") -> None:
-        """Report a warning at a place."""
-        self._report("warning", code, message, span, label, (), (), help)
+    def warning(self, code: str, message: str, span: Span, label: str = "", *others: Label, help: str = "") -> None:
+        """Report a warning at a place; `others` are further places that explain it."""
+        self._report("warning", code, message, span, label, others, (), help)
 
     def _report(
         self,
