@@ -162,7 +162,7 @@ def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope
     remedy = ""
     if isinstance(param.default, str) and (type_ := suggest_type(param.default)):
         remedy = f"`{key}: {type_}` declares a parameter without a default"
-    declared = Label(param.span, f"declared here, as {param.type}")
+    declared = Label(param.span, "declared here")
     message = f"`{key}` of `{block.name}` takes {with_article(param.type)}, not {describe(value)}"
     scope.error("wrong-type", message, item.span, "", declared, help=remedy)
     return UNRESOLVED

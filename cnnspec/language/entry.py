@@ -41,10 +41,9 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
     elif node.is_mapping and node.keys:
         (first, _), (second, span), *_ = node.keys.items()
         kind, inner = (second, first) if first in COMMON_KEYS else (first, second)
-        value = node.value[inner].value if isinstance(node.value, dict) else None
-        config = node.get(kind)
+        config, field = node.get(kind), node.get(inner)
         fields = ["…"] if config is not None and config.value is not None else []
-        fields.append(f"{inner}: {value if isinstance(value, str) else '…'}")
+        fields.append(f"{inner}: {field.value if field is not None and isinstance(field.value, str) else '…'}")
         message = f"{what} is one kind, and here are {len(node.keys)} keys"
         remedy = f"if {quoted(inner)} belongs to {quoted(kind)}, indent it further or write "
         remedy += quoted(f"{kind}: {{{', '.join(fields)}}}")

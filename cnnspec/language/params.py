@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cnnspec.diagnostics import Label, Source, Span
@@ -88,28 +88,32 @@ def _read_param(
 
 def _read_override(scope: Scope, name: str, value: Any) -> Any:
     """Return a value from outside as the text of a spec could hold it; report any other and return UNRESOLVED."""
-    if isinstance(value, tuple | list) and all(map(_is_plain, value)):
-        return list(value)
-    if isinstance(value, Mapping) and _is_plain(value):
-        return dict(value)
     if _is_plain(value):
-        return value
+        return _copied(value)
     span = Span(Source("--set", f"{name}=…"), 1, 1, 1, len(name) + 1)
     message = f"{quoted(name)} takes a number, text, a list, a mapping, true or false, not {describe(value)}"
-    remedy = "the keys of a mapping are text, and it holds no `$`" if isinstance(value, Mapping | list | tuple) else ""
+    remedy = "it holds no `$`, and the keys of a mapping are text" if isinstance(value, str | Collection) else ""
     scope.error("wrong-type", message, span, help=remedy)
     return UNRESOLVED
 
 
 def _is_plain(value: Any) -> bool:
+    """Return whether a value is plain, and refers to nothing: a mapping is read as text would be, where it is used."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
     if isinstance(value, Mapping):
-        plain = all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-        return plain and not has_reference(str(value))
+        return all(isinstance(key, str) and _is_plain(key) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, str):
+        return not has_reference(value)
     if isinstance(value, int):
         return bool(abs(value) < 10**MAX_DIGITS)
-    return value is None or isinstance(value, str | float)
+    return value is None or isinstance(value, float)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return list(map(_copied, value)) if isinstance(value, list | tuple) else value
 
 
 def _option(name: str, value: Any) -> Span:

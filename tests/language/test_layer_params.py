@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import cnnspec
 from cnnspec.diagnostics import Source
 from cnnspec.layers.activation import LeakyRelu, Relu
-from cnnspec.layers.norm import BatchNorm
+from cnnspec.layers.norm import BatchNorm, LayerNorm
 
 BLOCK = """
 blocks:
@@ -63,6 +64,8 @@ def test_a_declared_layer_is_required() -> None:
 
 def test_a_layer_from_outside() -> None:
     assert layers("$act", "params: {act: relu}", {"act": {"leaky_relu": 0.2}}) == [LeakyRelu(slope=0.2)]
+    norm = {"layer_norm": MappingProxyType({"axes": ("height", "width")})}
+    assert layers("$norm", "params: {norm: batch_norm}", {"norm": norm}) == [LayerNorm(axes=("height", "width"))]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,15 @@ def test_a_layer_from_outside() -> None:
 def test_a_layer_from_outside_refers_to_nothing(value: Any) -> None:
     text = "input: [8, 6, 6]\nparams: {act: relu}\nlayers: [$act]\n"
     (error,) = cnnspec.check(Source("spec", text), params={"act": value}).diagnostics
-    assert error.help == "the keys of a mapping are text, and it holds no `$`"
+    assert error.help == "it holds no `$`, and the keys of a mapping are text"
+
+
+def test_text_from_outside_refers_to_nothing() -> None:
+    """A mapping that holds it would be evaluated again where it is used, and could hold itself."""
+    text = "input: [8, 6, 6]\nparams: {s: relu, m: {repeat: {times: 1, layers: [$s]}}}\nlayers: [$m]\n"
+    (error,) = cnnspec.check(Source("spec", text), params={"s": "$m"}).diagnostics
+    assert error.message.endswith("not the text `$m`")
+    assert error.help == "it holds no `$`, and the keys of a mapping are text"
 
 
 @pytest.mark.parametrize(
