@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import Any
 
 import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
+from cnnspec.wording import quoted
 
 
 def unprintable(source: Source, at: int) -> Diagnostic:
@@ -41,6 +43,21 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
         remedy = "quote text that holds quotes, or start a new line"
     others = (Label(opened, f"{what} begins here"),) if opened.line != at.line else ()
     return Diagnostic("yaml-syntax", "this is not YAML", Label(at, label.replace("{}", ch)), others=others, help=remedy)
+
+
+def cut_expression(text: str, span: Span) -> Diagnostic | None:
+    """An expression that a comma ends since it is not quoted, inside of `{…}` or `[…]`; None where that is not so."""
+    line = span.source.lines[span.end_line - 1]
+    start = text.index("$(")
+    if text.count("(", start) <= text.count(")", start) or not line[span.end_column - 1 :].lstrip().startswith(","):
+        return None
+    whole = line[span.column - 1 :]
+    depths = accumulate((ch == "(") - (ch == ")") for ch in whole)
+    end = next((i + 1 for i, depth in enumerate(depths) if depth == 0 and whole[i] == ")"), None)
+    if end is None or span.line != span.end_line:
+        return None
+    message, remedy = "an expression with a comma is quoted inside of `{…}` and `[…]`", quoted(repr(whole[:end]), 120)
+    return Diagnostic("bad-expression", message, Label(span, "a comma ends this"), help=remedy)
 
 
 def _point(source: Source, mark: Any) -> Span:
