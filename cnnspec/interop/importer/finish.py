@@ -44,7 +44,7 @@ def finished(network: Network, outputs: Mapping[str, Value], source: str) -> Imp
         raise ImportingError(f"the outputs {alike} of the model are one tensor: a spec hands it out once")
     if not any(step.inputs for step in draft.steps.values()):
         raise ImportingError(f"`{source}` has no layers: its outputs are its inputs")
-    renamed = _named(draft, network.origins)
+    renamed = _named(draft, network)
     builder = GraphBuilder(network.builder.name)
     arrays: Arrays = {}
     new_arrays: dict[str, str] = {}
@@ -68,8 +68,11 @@ def finished(network: Network, outputs: Mapping[str, Value], source: str) -> Imp
     return Imported(Spec(network.builder.name, graph, settings), arrays)
 
 
-def _named(draft: Draft, origins: Mapping[int, str]) -> dict[str, str]:
-    """Return a name for each layer: by its arrays, or its kind and ordinal; one of several inputs keeps its own."""
+def _named(draft: Draft, network: Network) -> dict[str, str]:
+    """Return a name for each layer: by its arrays or module, or its kind and ordinal.
+
+    One of several inputs keeps its own name.
+    """
     found: dict[str, str] = {}
     inputs = [step for step in draft.steps.values() if not step.inputs]
     for step in inputs:
@@ -77,7 +80,7 @@ def _named(draft: Draft, origins: Mapping[int, str]) -> dict[str, str]:
     taken, ordinals = set(found.values()), Counter[str]()
     owned: set[str] = set()
     for step in draft.steps.values():
-        paths = {key: origins.get(id(draft.arrays[array]), "") for key, array in step.arrays.items()}
+        paths = {key: network.origins.get(id(draft.arrays[array]), "") for key, array in step.arrays.items()}
         name = path_of(paths)
         if name and not owned & set(step.arrays.values()):  # a layer that shares has no name of its own
             found[step.name] = free(name, taken, "_")
@@ -86,9 +89,17 @@ def _named(draft: Draft, origins: Mapping[int, str]) -> dict[str, str]:
     for step in draft.steps.values():
         ordinals[step.layer.kind] += 1  # of all, as a spec counts
         if step.name not in found:
-            found[step.name] = free(f"{step.layer.kind}{ordinals[step.layer.kind]}", taken, "_")
+            number = f"{step.layer.kind}{ordinals[step.layer.kind]}"
+            found[step.name] = free(_of_place(network.places.get(step.name, ""), step.layer.kind) or number, taken, "_")
             taken.add(found[step.name])
     return found
+
+
+def _of_place(place: str, kind: str) -> str:
+    """Return a name for a layer of a module: the path of the module, or its kind in a module of several."""
+    name = f"{place}{kind}" if place.endswith(".") else place
+    name = name if name != f".{kind}" else f"{kind}_1"  # no default name
+    return name if is_layer_name(name) and name != INPUT else ""
 
 
 def path_of(paths: Mapping[str, str]) -> str:

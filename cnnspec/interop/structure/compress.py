@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cnnspec.interop.naming import free
 from cnnspec.interop.structure.entry import Entry, Value
-from cnnspec.interop.structure.numbering import INDEX, enclosing, numbered, relative, within
+from cnnspec.interop.structure.numbering import enclosing, numbered, relative, within
 from cnnspec.interop.structure.unify import Reference, shape_of, unified
 from cnnspec.layers import LAYERS
 from cnnspec.layers.activation import Activation
@@ -63,70 +63,95 @@ def _lists(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
             yield from _lists(inner)
 
 
+class Place(NamedTuple):
+    """Where a sequence of entries stands: the list, and the first and the last of its entries."""
+
+    entries: Sequence[Entry]
+    first: int
+    end: int
+
+    @property
+    def content(self) -> Sequence[Entry]:
+        """The entries."""
+        return self.entries[self.first : self.end]
+
+    @property
+    def around(self) -> str:
+        """What encloses the names of its layers, and becomes the name of a block in its place."""
+        return enclosing([name for entry in self.content for name in entry.names])
+
+
 def _extract(structure: Structure) -> bool:
     """Make a block of the sequence of entries that shortens the text most; return whether there is one."""
-    places: dict[Any, list[Sequence[Entry]]] = defaultdict(list)
-    ends: dict[Any, tuple[int, int]] = {}
-    homes = [structure.entries, *(block.entries for block in structure.blocks.values())]
-    for number, entries in enumerate(part for home in homes for part in _lists(home)):
-        parts = [Part(shape_of([entry]), entry.names) for entry in entries]
-        for first in range(len(entries)):
-            for end in range(first + 1, min(len(entries), first + LONGEST) + 1):
-                if entries[end - 1].all_fixed:
-                    break
-                if entries[first].kind in structure.blocks or entries[end - 1].kind in structure.blocks:
-                    continue  # a use at an edge is better left to a repeat
-                key = _key(parts[first:end])
-                if _is_periodic(key):
-                    continue  # it is a repeat of something shorter
-                if ends.get(key, (-1, 0)) > (number, first):
-                    continue  # it overlaps the one before
-                ends[key] = (number, end)
-                places[key].append(entries[first:end])
-    best, most = None, 0
-    for key, found in places.items():
-        lines = sum(entry.lines for entry in found[0])
-        saved = (len(found) - 1) * (lines - 1) - 4 - (4 * len(found) if _is_activation(found[0][0]) else 0)
-        if lines >= LEAST_LINES and len(found) > 1 and saved > most:
-            common = unified(found)
-            if len(common.params) <= MOST_PARAMS:
-                best, most = key, saved
-    if best is None:
+    best, most = [], 0
+    for found in _candidates(structure).values():
+        first = found[0].content
+        lines = sum(entry.lines for entry in first)
+        saved = (len(found) - 1) * (lines - 1) - 4 - (4 * len(found) if _is_activation(first[0]) else 0)
+        if lines < LEAST_LINES or len(found) < 2 or saved <= most:
+            continue
+        if len(unified([place.content for place in found]).params) <= MOST_PARAMS:
+            best, most = found, saved
+    if not best:
         return False
-    name = _name(places[best][0], structure.blocks)
-    common = unified(places[best])
-    uses = iter(range(len(places[best])))
-    length = len(best)
+    name = _name(best[0].content, structure.blocks)
+    common = unified([place.content for place in best])
+    uses: dict[tuple[int, int], tuple[int, Entry]] = {}
+    for use, place in enumerate(best):
+        fields = tuple((param, values[use]) for param, values in common.params.items())
+        around = place.around
+        # Where nothing encloses the names of its layers, these are not within it: it stays where it is.
+        is_fixed = not around and any(entry.names for entry in place.content)
+        entry = Entry(name, fields, arrives=place.content[0].arrives, fixed=is_fixed, name=around)
+        uses[id(place.entries), place.first] = (place.end, entry)
 
     def replaced(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         result: list[Entry] = []
         i = 0
-        parts = [Part(shape_of([entry]), entry.names) for entry in entries]
         while i < len(entries):
-            if _key(parts[i : i + length]) == best:
-                use = next(uses)
-                fields = tuple((param, values[use]) for param, values in common.params.items())
-                names = [name for part in parts[i : i + length] for name in part.names]
-                around = enclosing(names)
-                is_fixed = bool(names) and not around  # its layers have names of their own, which are not within it
-                result.append(Entry(name, fields, arrives=entries[i].arrives, fixed=is_fixed, name=around))
-                i += length
+            if (id(entries), i) in uses:
+                i, entry = uses[id(entries), i]
+                result.append(entry)
             else:
-                result.append(entries[i])
+                result.append(entries[i].with_lists((key, replaced(inner)) for key, inner in entries[i].lists))
                 i += 1
         return tuple(result)
 
-    def deeply(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        # In the order in which the places were found: a list before the lists inside of it.
-        outer = replaced(entries)
-        return tuple(entry.with_lists((key, deeply(inner)) for key, inner in entry.lists) for entry in outer)
-
-    structure.entries = deeply(structure.entries)
+    structure.entries = replaced(structure.entries)
     for block in structure.blocks.values():
-        block.entries = deeply(block.entries)
+        block.entries = replaced(block.entries)
     params = {param: _type(values) for param, values in common.params.items()}
     structure.blocks = {name: Block(params, within(common.entries)), **structure.blocks}
     return True
+
+
+def _candidates(structure: Structure) -> dict[Any, list[Place]]:
+    """Return the places of sequences that may become a block, by what they have in common."""
+    found: dict[Any, list[Place]] = defaultdict(list)
+    used: set[tuple[Any, int, str]] = set()
+    homes = [structure.entries, *(block.entries for block in structure.blocks.values())]
+    for home, entries_of_home in enumerate(homes):
+        taken = {name for entry in entries_of_home for name in entry.names}
+        for entries in _lists(entries_of_home):
+            parts = [Part(shape_of([entry]), entry.names) for entry in entries]
+            ends: dict[Any, int] = {}
+            for first in range(len(entries)):
+                for end in range(first + 1, min(len(entries), first + LONGEST) + 1):
+                    if entries[end - 1].all_fixed:
+                        break
+                    if entries[first].kind in structure.blocks or entries[end - 1].kind in structure.blocks:
+                        continue  # a use at an edge is better left to a repeat
+                    key = _key(parts[first:end])
+                    if _is_periodic(key) or ends.get(key, 0) > first:
+                        continue  # it is a repeat of something shorter, or overlaps the one before
+                    place = Place(entries, first, end)
+                    around = place.around
+                    if around and (around in taken or (key, home, around) in used):
+                        continue  # a use of a block is called so
+                    used.add((key, home, around))
+                    ends[key] = end
+                    found[key].append(place)
+    return found
 
 
 class Part(NamedTuple):
@@ -253,10 +278,8 @@ def _repeat(parts: Sequence[Sequence[Entry]]) -> Entry | None:
     fields: tuple[tuple[str, Value], ...] = (("each", each),) if each else (("times", len(parts)),)
     if numbers.template:
         entries = tuple(entry.renamed(names) for names in [iter(numbers.template)] for entry in entries)
-        fields += (("index", INDEX), ("first", numbers.first))
-    names = [name for part in parts for entry in part for name in entry.names]
-    around = bool(names) and not enclosing(names)
-    return Entry("repeat", fields, (("layers", entries),), parts[0][0].arrives, fixed=_nested(each) or around)
+        fields += (("index", numbers.param), ("first", numbers.first))
+    return Entry("repeat", fields, (("layers", entries),), parts[0][0].arrives, fixed=_nested(each))
 
 
 def _nested(each: dict[str, list[Value]]) -> bool:

@@ -92,7 +92,7 @@ def entries_of(graph: Graph) -> tuple[Entry, ...]:
     odd = oddly_named(items) - named
     movable = {node.name for node in graph.nodes if node.name in odd and node.arrays}
     readers = Counter(n for node in graph.nodes for n in node.inputs)
-    return tuple(_listed(items, _Names(named | odd - movable, movable), graph.shares, readers))
+    return tuple(_listed(items, _Names(named, movable), graph.shares, readers))
 
 
 class _Names(NamedTuple):

@@ -10,14 +10,12 @@ from typing import NamedTuple
 from cnnspec.interop.structure.entry import Entry
 from cnnspec.language.names import is_layer_name
 
-INDEX = "i"
-"""The parameter that the number of a round is."""
-
 
 class Numbered(NamedTuple):
-    """Names that count up: those of a round, with a reference to its number, and the first number."""
+    """Names that count up: those of a round with a reference to its number, that parameter, and the first number."""
 
     template: tuple[str, ...]
+    param: str
     first: int
 
 
@@ -25,7 +23,7 @@ def enclosing(names: Sequence[str]) -> str:
     """Return what all names begin with, so that each is a name without it: `layer1.0` of `layer1.0.conv1`, …"""
     columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
     parts = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
-    while parts and not all(is_layer_name(relative(name, ".".join(parts))) for name in names):
+    while parts and not all(is_layer_name(relative(name, ".".join(parts)).replace("$", "")) for name in names):
         parts.pop()
     return ".".join(parts)
 
@@ -50,7 +48,7 @@ def numbered(rounds: Sequence[Sequence[Entry]]) -> Numbered | None:
     """
     lists = [tuple(name for entry in entries for name in entry.names) for entries in rounds]
     if not any(lists):
-        return Numbered((), 0)
+        return Numbered((), "", 0)
     if len(rounds) < 2 or len({len(names) for names in lists}) > 1:
         return None
     splits = [[re.split(r"(\d+)", name) for name in names] for names in lists]
@@ -68,5 +66,6 @@ def numbered(rounds: Sequence[Sequence[Entry]]) -> Numbered | None:
         for parts, model in zip(names, first, strict=True):
             if parts != [*model[:place], str(start + i), *model[place + 1 :]]:
                 return None
-    template = tuple("".join([*parts[:place], f"${INDEX}", *parts[place + 1 :]]) for parts in first)
-    return Numbered(template, start)
+    param = next(letter for letter in "ijkmnopqrstuvwxyz" if not any(f"${letter}" in name for name in lists[0]))
+    template = tuple("".join([*parts[:place], f"${param}", *parts[place + 1 :]]) for parts in first)
+    return Numbered(template, param, start)

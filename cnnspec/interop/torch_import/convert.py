@@ -74,6 +74,7 @@ class _Conversion:
             if node.name in self.env:
                 continue  # a part of a module that is one layer
             found = self.modules.layer_from(node)
+            self.network.place = self.modules.path(node)
             try:
                 if found is not None:
                     x = self.env[found.x]
@@ -180,4 +181,6 @@ def _folded(node: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result
         result = node.target(*tensors(list(args)), **keywords)
     except (RuntimeError, TypeError, ValueError) as error:
         raise Unsupported(f"it is computed from constants alone, and fails: {error}") from error
-    return [_array(t) for t in result] if isinstance(result, list | tuple) else _array(result)
+    if isinstance(result, list | tuple):
+        return [None if part is None else _array(part) for part in result]
+    return _array(result)

@@ -85,10 +85,15 @@ class Modules:
             return None
         return Leaf(layer, read.pop(), parts[-1].name, [part.name for part in parts])
 
+    def path(self, node: Any) -> str:
+        """Return the path of the innermost module that an operation belongs to, with a dot where it has parts."""
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        path = str(stack[-1][0]) if stack else ""
+        return f"{path}." if list(self.module.get_submodule(path).children()) else path
+
     def place(self, node: Any) -> str:
         """Return where an operation stands, for messages: its module, and the line of code."""
-        stack = list((node.meta.get("nn_module_stack") or {}).values())
-        path = stack[-1][0] if stack else ""
+        path = self.path(node).removesuffix(".")
         lines = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines()]
         files = [line for line in lines if line.startswith("File ") and "/torch/" not in line]
         where = files[-1].removeprefix("File ").split(", in ")[0].replace('"', "") if files else ""
