@@ -74,7 +74,9 @@ def shifted(net: Network, value: Value, term: Array) -> Value:
     if _is_sample(value, term):
         plain = net.plain_like(value)
         shape = net.node(plain).shape
-        weight = np.broadcast_to(term.reshape(term.shape[-len(shape) :]), shape)
+        weight = net.transformed(
+            term, f"as {shape}", lambda array: np.broadcast_to(array.reshape(array.shape[-len(shape) :]), shape)
+        )
         return net.add(PositionEmbedding(), plain.node, arrays={"weight": weight}).seen(plain.view)
     value, bias = by_channel(net, value, term)
     return net.add(Shift(), value.node, arrays={"bias": bias}).seen(value.view)
@@ -110,7 +112,7 @@ def by_channel(net: Network, value: Value, constant: Array) -> tuple[Value, Arra
     if net.sample_axis(value, large[0]) != 0:
         moved, back = net.channels_at(value, large[0])
         value = moved.seen(back)
-    return value, constant.ravel()
+    return value, net.transformed(constant, "as a list", lambda array: array.ravel())
 
 
 # Merges

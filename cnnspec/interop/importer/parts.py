@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import joined, padding
+import numpy as np
+
+from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
+from cnnspec.interop.importer.operations import joined, padding, shifted
+from cnnspec.interop.importer.view import BATCH
 from cnnspec.layers.geometry import MOST_SIZES
 from cnnspec.layers.shape import Pad, Slice
 
@@ -58,6 +61,32 @@ def picked(net: Network, x: Value, axis: int, indices: Sequence[int]) -> Value:
     if len(runs) > MOST_RUNS:
         raise Unsupported(f"its indices are {len(runs)} stretches of one axis")
     return joined(net, [cut(net, x, axis, first, end) for first, end in runs], axis)
+
+
+def joined_with_constants(net: Network, parts: Sequence[Operand], axis: int) -> Value:
+    """Return the concatenation along an axis of tensors and of constants, which are the same for all samples.
+
+    Constants, such as class tokens, are added to a border of zeros: 0 + c and x + 0 are exact.
+    """
+    values = [part for part in parts if isinstance(part, Value)]
+    if len(values) == len(parts):
+        return joined(net, values, axis)
+    places = [i for i, part in enumerate(parts) if isinstance(part, Value)]
+    if places != list(range(places[0], places[-1] + 1)):
+        raise Unsupported("a constant stands between its tensors")
+    whole = joined(net, values, axis)
+    sizes = [part.shape[axis] for part in parts]
+    before, after = sum(sizes[: places[0]]), sum(sizes[places[-1] + 1 :])
+    sides = [(before, after) if i == axis else (0, 0) for i in range(len(whole.shape))]
+    shape = [1 if whole.view.axes[i] == (BATCH,) else n for i, n in enumerate(whole.shape)]
+    arrays = []
+    for part in parts:
+        sizes_of_part = [part.shape[i] if i == axis else n for i, n in enumerate(shape)]
+        if isinstance(part, Value):
+            arrays.append(np.zeros(sizes_of_part, np.float32))
+        else:
+            arrays.append(np.broadcast_to(part.astype(np.float32), sizes_of_part))
+    return shifted(net, bordered(net, whole, sides, "constant", 0.0), np.concatenate(arrays, axis))
 
 
 def bordered(net: Network, x: Value, sides: list[tuple[int, int]], mode: Any, value: float) -> Value:

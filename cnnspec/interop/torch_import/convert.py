@@ -71,8 +71,8 @@ class _Conversion:
     def run(self) -> Converted:
         """Convert the operations in their order."""
         for node in self.program.nodes:
-            if node.name in self.env:
-                continue  # a part of a module that is one layer
+            if node.name in self.env or not node.users:
+                continue  # a part of a module that is one layer, or an assertion
             found = self.modules.layer_from(node)
             self.network.place = self.modules.path(node)
             try:
@@ -107,17 +107,29 @@ class _Conversion:
                 raise Unsupported(f"the result {i} of `{node.args[0].name}` is used, and no layer has it")
             result: Result = values[i]
             return result
+        if _is_broadcast(node):
+            value: Value = flat[0]
+            return value
         if not hasattr(node.target, "_schema"):
             raise Unsupported("no layer stands for it")
         if not any(isinstance(x, Value) for x in flat):
-            return _folded(node, *arguments)
+            result = _folded(node, *arguments)
+            if len(arrays := [x for x in flat if isinstance(x, np.ndarray)]) == 1:
+                self._keep_path(arrays[0], result)
+            return result
         return self._layer(node, *arguments)
+
+    def _keep_path(self, array: Array, result: Result) -> None:
+        """Let what has the same numbers as a parameter, in another shape, have its path."""
+        path = self.network.origins.get(id(array))
+        if path and isinstance(result, np.ndarray) and np.array_equal(result.ravel(), array.ravel()):
+            self.network.origins.setdefault(id(result), path)
 
     def _layer(self, node: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
         schema = node.target._schema.arguments
         given = {argument.name: argument.default_value for argument in schema}
         given |= dict(zip(given, args, strict=False)) | dict(kwargs)
-        op = _name(node).removeprefix("aten.").split(".")[0]
+        op = _operator(node)
         if not _name(node).startswith("aten.") or op not in OPERATORS:
             raise Unsupported("no layer stands for it")
         made = node.meta.get("val")
@@ -144,6 +156,18 @@ def _name(node: Any) -> str:
     return str(node.target) if hasattr(node.target, "_schema") else getattr(node.target, "__name__", str(node.target))
 
 
+def _operator(node: Any) -> str:
+    """Return the name of an operator of ATen without its overload."""
+    return _name(node).removeprefix("aten.").split(".")[0]
+
+
+def _has_batch(value: Any) -> bool:
+    """Whether the size of the batch is among the arguments."""
+    if isinstance(value, list | tuple):
+        return any(map(_has_batch, value))
+    return isinstance(value, int) and value == FREE_BATCH
+
+
 def _map(value: Any, env: Mapping[str, Result]) -> Any:
     """Return an argument with the results of nodes in their places."""
     import torch
@@ -163,6 +187,47 @@ def _flat(values: Sequence[Any]) -> Iterator[Any]:
             yield value
 
 
+_BROADCAST = frozenset(("add", "sub", "mul", "div", "maximum", "minimum"))
+"""Operators that broadcast their operands."""
+
+
+def _is_broadcast(node: Any) -> bool:
+    """Whether an expansion is nothing but what the operations that read it would do themselves."""
+    if _operator(node) != "expand":
+        return False
+    shape = node.meta["val"].shape
+    return all(
+        _operator(user) in _BROADCAST
+        and any(x is not node and x.meta["val"].shape == shape for x in user.all_input_nodes)
+        for user in node.users
+    )
+
+
+_FOR_EACH_SAMPLE = frozenset(
+    (
+        "zeros",
+        "ones",
+        "full",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "expand",
+        "repeat",
+        "view",
+        "reshape",
+        "_unsafe_view",
+    )
+)
+"""Operators that make the same numbers for each sample, where they are given the size of the batch."""
+
+
+def _one_sample(value: Any) -> Any:
+    """Return an argument with 1 in place of the size of the batch."""
+    if isinstance(value, list | tuple):
+        return [_one_sample(item) for item in value]
+    return 1 if isinstance(value, int) and value == FREE_BATCH else value
+
+
 def _folded(node: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
     """Return the results of an operation of constants."""
     import torch
@@ -175,7 +240,9 @@ def _folded(node: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result
     made = node.meta.get("val")
     made = made if isinstance(made, list | tuple) else [made]
     if any(FREE_BATCH in t.shape for t in made if hasattr(t, "shape")):
-        raise Unsupported("it makes a tensor of the size of the batch")
+        if _operator(node) not in _FOR_EACH_SAMPLE and _has_batch(args):
+            raise Unsupported("it makes a tensor of the size of the batch")
+        args = _one_sample(args)
     keywords = {key: tensors(value) for key, value in kwargs.items() if key not in ("device", "pin_memory")}
     try:
         result = node.target(*tensors(list(args)), **keywords)

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import joined
-from cnnspec.interop.importer.parts import bordered, cut, filled, picked
+from cnnspec.interop.importer.parts import bordered, cut, filled, joined_with_constants, picked
 from cnnspec.interop.torch_import.call import Call, Convert
 from cnnspec.layers.axes import short_form
 from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth
@@ -74,11 +74,12 @@ def _expand(net: Network, call: Call) -> Value:
 
 
 def _concat(net: Network, call: Call) -> Value:
-    tensors = call.tensors()
-    axis = int(call.get("dim")) % len(tensors[0].shape)
-    if tensors[0].view.holds_batch(axis):
+    given = [x for x in call.get("tensors") if x.shape != (0,)]
+    rank = len(given[0].shape)
+    axis = int(call.get("dim")) % rank
+    if any(isinstance(x, Value) and x.view.holds_batch(axis) for x in given):
         raise Unsupported("it is along the batch")
-    return joined(net, tensors, axis)
+    return joined_with_constants(net, given, axis)
 
 
 def _stack(net: Network, call: Call) -> Value:
