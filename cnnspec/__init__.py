@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cnnspec.interop.onnx_export.export import export_onnx
     from cnnspec.interop.onnx_import.load import import_onnx
     from cnnspec.interop.torch_export import export_torch
+    from cnnspec.interop.torch_import.load import from_torch
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
     from cnnspec.runtime.build import build, to_torch
@@ -70,6 +71,7 @@ _HOMES = {
     "import_onnx": "interop.onnx_import.load",
     "export_onnx": "interop.onnx_export.export",
     "export_torch": "interop.torch_export",
+    "from_torch": "interop.torch_import.load",
     "Dataset": "data",
     "Evaluation": "training.evaluation",
     "MemoryLimitError": "errors",
@@ -83,7 +85,7 @@ __all__ = [
     "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "ExportError", "Exported", "Graph",
     "ImportedNetwork", "ImportingError", "InputError", "MemoryLimitError", "Model", "Report", "Result", "Source",
     "Spec", "SpecError", "Train", "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx",
-    "export_torch", "import_onnx", "load", "loads", "render", "to_torch", "train", "verify",
+    "export_torch", "from_torch", "import_onnx", "load", "loads", "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 
 

@@ -93,6 +93,11 @@ def convert(
     return Conversion(match.checked(graph, arrays, f"`{path}`"), pairs, tuple(notes))
 
 
+def tensors(path: str | Path) -> Arrays:
+    """Return the tensors of a state_dict by their names in the model, without the prefixes of wrappers."""
+    return _without_prefixes(_read(path)[0])[0]
+
+
 # Names
 
 

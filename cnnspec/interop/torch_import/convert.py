@@ -204,19 +204,7 @@ def _is_broadcast(node: Any) -> bool:
 
 
 _FOR_EACH_SAMPLE = frozenset(
-    (
-        "zeros",
-        "ones",
-        "full",
-        "new_zeros",
-        "new_ones",
-        "new_full",
-        "expand",
-        "repeat",
-        "view",
-        "reshape",
-        "_unsafe_view",
-    )
+    ("zeros", "ones", "full", "new_zeros", "new_ones", "expand", "repeat", "view", "reshape", "_unsafe_view")
 )
 """Operators that make the same numbers for each sample, where they are given the size of the batch."""
 

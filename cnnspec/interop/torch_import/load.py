@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from cnnspec.interop.importer.finish import finished, identifier
 from cnnspec.interop.requirements import require
 from cnnspec.interop.torch_import.convert import convert
 from cnnspec.interop.torch_import.export import exported, for_inference
+from cnnspec.layers import Shape
 from cnnspec.runtime.build import build
 
 BATCH = 2
@@ -36,6 +37,7 @@ def from_torch(
     name: str | None = None,
     partial: bool = False,
     verify: bool = True,
+    module_names: bool = True,
     source: str | None = None,
 ) -> ImportedNetwork:
     """Return the network of a PyTorch module in evaluation mode, with its weights.
@@ -44,8 +46,9 @@ def from_torch(
     argument. The module is traced by `torch.export`; the batch is free. Layers with weights have the names of their
     modules, so that a state_dict fits by name. Operations without counterpart are an ImportingError that lists all of
     them; of a `partial` import, they are left out, and the outputs are the tensors that they read. With `verify`, the
-    outputs are compared on random inputs, and an ImportingError says where they differ. `source` is what messages call
-    the module, by default its class.
+    outputs are compared on random inputs, and an ImportingError says where they differ. Without
+    `module_names`, layers are called by kind and ordinal, so that more of them can be one block. `source` is what
+    messages call the module, by default its class.
     """
     require("torch", extra="torch")
     import torch
@@ -58,12 +61,26 @@ def from_torch(
     program = exported(module, shapes, dtypes, source)
     called = name or identifier(type(module).__name__.lower(), "model")
     found = convert(module, program, dict(zip(names, shapes, strict=True)), called)
+    if not module_names:
+        found.network.origins.clear()
+        found.network.places.clear()
     check_complete(source, found, partial)
     spec, arrays = finished(found.network, found.outputs, source)
     measured = None
     if verify and not found.missing:
         measured = compared(module, spec.graph, arrays, source)
     return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured)
+
+
+def in_order(module: Any, shapes: Sequence[tuple[str, Shape]], source: str) -> list[Shape]:
+    """Return shapes in the order of a module's arguments; those without a name are in order already."""
+    names = _argument_names(module, len(shapes), source)
+    if not any(name for name, _ in shapes):
+        return [shape for _, shape in shapes]
+    found = dict(shapes)
+    if set(found) != set(names):
+        raise ImportingError(f"`{source}` takes {', '.join(f'`{name}`' for name in names)}: name each input")
+    return [found[name] for name in names]
 
 
 def _inputs(example: Example) -> tuple[list[tuple[int, ...]], list[Any]]:
