@@ -11,6 +11,9 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
+from cnnspec.graph.graph import Graph
+from cnnspec.interop.torch_import.assignment import assigned
+from cnnspec.interop.torch_import.factory import load_state, module_of
 from cnnspec.language.load import load
 from cnnspec.sizes import size_of
 from cnnspec.view.table import table_lines
@@ -28,6 +31,7 @@ def command() -> None:
 @click.argument("spec")
 @click.option("--from", "source", required=True, metavar="FILE", help="Safetensors, or .pth .pt .bin .ckpt of PyTorch.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@click.option("--module", metavar="PLACE", help="The PyTorch module of FILE: `package.module:factory`; it is run.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Replace OLD by NEW at the beginning of names.")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave out these names; * matches anything.")
 @params_option
@@ -36,6 +40,7 @@ def convert(
     spec: str,
     source: str,
     output: Path,
+    module: str | None,
     rename: tuple[str, ...],
     ignore: tuple[str, ...],
     params: dict[str, Any],
@@ -45,9 +50,15 @@ def convert(
 
     Tensors are assigned by name where SPEC has the name, and else by order among the layers of one shape. Ambiguous,
     surplus and missing tensors are errors, and nothing is written. --ignore is applied before --rename.
+
+    With --module, FILE is loaded into that module, whose layers are paired with those of SPEC by what they read, and
+    the outputs of both are compared.
     """
     graph = load(spec, params=params).graph
-    found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
+    if module is not None:
+        found = _by_module(graph, source, module, bool(rename or ignore))
+    else:
+        found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
     weights.write(output, found.arrays, {"spec": graph.name, "source": Path(source).name})
     if output_format == "json":
         print_json(
@@ -94,6 +105,14 @@ def show(file: str, output_format: str) -> None:
     print_lines([*table_lines(columns, paint, left=("name", "format")), ""])
     size = size_of(path.stat().st_size)
     print_lines([f"{_totals([entry.shape for entry in entries])}, {size}", *about])
+
+
+def _by_module(graph: Graph, source: str, place: str, has_rules: bool) -> conversion.Conversion:
+    if has_rules:
+        raise click.UsageError("--rename and --ignore are for names alone: --module assigns by what layers read")
+    module = module_of(place)
+    load_state(module, source)
+    return assigned(graph, module, place)
 
 
 def _rule(text: str) -> tuple[str, str]:

@@ -68,7 +68,7 @@ def from_torch(
     spec, arrays = finished(found.network, found.outputs, source)
     measured = None
     if verify and not found.missing:
-        measured = compared(module, spec.graph, arrays, source)
+        measured = accepted(source, difference_from(module, spec.graph, arrays))
     return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured)
 
 
@@ -123,8 +123,8 @@ def _argument_names(module: Any, count: int, source: str) -> list[str]:
     return names + [f"input{i + 1}" for i in range(len(names), count)]
 
 
-def compared(module: Any, graph: Graph, arrays: Mapping[str, Array], source: str) -> Difference:
-    """Return the difference of a network's outputs from a module's; raise ImportingError where it is large.
+def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array]) -> Difference:
+    """Return the difference of a network's outputs from a module's.
 
     Both compute in float64, and the difference is relative to how far the outputs of two random samples lie apart:
     outputs of untrained networks can be nearly the same for all inputs, whatever the layers do.
@@ -144,4 +144,4 @@ def compared(module: Any, graph: Graph, arrays: Mapping[str, Array], source: str
         absolute = difference(wanted, y).absolute
         spread = float(np.abs(wanted - wanted[:1]).max()) or float(np.abs(wanted).max()) or 1.0
         found.append(Difference(absolute, absolute / spread))
-    return accepted(source, worst(found))
+    return worst(found)
