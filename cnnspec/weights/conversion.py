@@ -17,7 +17,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
-from cnnspec.weights import alignment, match
+from cnnspec.weights import alignment, hub, match
 from cnnspec.weights import files as weights
 from cnnspec.wording import nearest
 
@@ -62,8 +62,9 @@ def convert(
 ) -> Conversion:
     """Return the arrays of `graph.parameters`, taken from a safetensors or PyTorch file with any names.
 
-    `rename` holds pairs (old, new): in a name that is `old`, or begins with `old` and a dot, `new` takes its place.
-    `ignore` holds patterns of names that are left out, with all below them; `*` matches anything.
+    `path` may be `hf://owner/name/file`. `rename` holds pairs (old, new): in a name that is `old`, or begins with `old`
+    and a dot, `new` takes its place. `ignore` holds patterns of names that are left out, with all below them; `*`
+    matches anything.
     Raises WeightsError, with every fault in one message, unless each tensor has exactly one counterpart.
     """
     found, notes = _read(path)
@@ -143,9 +144,9 @@ def _unused(option: str, word: str, names: Any) -> WeightsError:
 # Files
 
 
-def stored(path: str | Path) -> list[Stored]:
-    """Return the header entries of a safetensors file, in the order of the data in the file."""
-    weights.metadata(path)  # raises where it is not a safetensors file
+def stored(path: str | Path, *, called: str | Path = "") -> list[Stored]:
+    """Return the header entries of a safetensors file, in the order of the data; messages call it as `files` does."""
+    weights.metadata(path, called=called)  # raises where it is not a safetensors file
     with Path(path).open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     header.pop("__metadata__", None)
@@ -155,10 +156,11 @@ def stored(path: str | Path) -> list[Stored]:
 
 def _read(path: str | Path) -> tuple[Arrays, list[str]]:
     """Return the arrays in the order of the model's definition, as far as the file has it, and notes."""
-    if Path(path).suffix.lower() in TORCH:
-        return _read_torch(path)
-    arrays = weights.read(path)
-    entries = [entry for entry in stored(path) if entry.name in arrays]
+    file = hub.local(path, (weights.SUFFIX, *TORCH))
+    if file.suffix.lower() in TORCH:
+        return _read_torch(file, path)
+    arrays = weights.read(file, called=path)
+    entries = [entry for entry in stored(file) if entry.name in arrays]
     names = [entry.name for entry in entries]
     # The safetensors library sorts by dtype and name as it writes; such an order carries no information on the layers.
     by_dtype: dict[str, list[str]] = {}
@@ -176,9 +178,12 @@ def _natural(name: str) -> list[list[str | int]]:
     ]
 
 
-def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
-    """Return the tensors of a file that torch.save wrote: a state_dict, or a checkpoint that holds one."""
-    if not Path(path).is_file():
+def _read_torch(file: Path, path: str | Path) -> tuple[Arrays, list[str]]:
+    """Return the tensors of a file that torch.save wrote: a state_dict, or a checkpoint that holds one.
+
+    Messages call it by `path`, which may be a reference to the hub.
+    """
+    if not file.is_file():
         raise WeightsError(f"there is no file `{path}`")
     try:
         import torch
@@ -189,7 +194,7 @@ def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
         ) from error
     try:
         with warnings.catch_warnings(action="ignore"):  # reported below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # torch and pickle raise errors of any type for a broken file
