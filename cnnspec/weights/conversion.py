@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
-from cnnspec.weights import alignment, hub, match
+from cnnspec.weights import alignment, hub, match, naming
 from cnnspec.weights import files as weights
 from cnnspec.wording import nearest
 
@@ -79,11 +78,19 @@ def convert(
         notes.append(f"{len(dropped)} tensor{'s' * (len(dropped) != 1)} left out, as --ignore says")
     sources = _renamed([name for name in kept if name not in dropped], rename)
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
-    mapping, faults = alignment.align(expected, {new: kept[old].shape for new, old in sources.items()})
+    shapes = {new: kept[old].shape for new, old in sources.items()}
+    known = naming.recognise([*shapes])
+    mapping, faults, ordered = assigned(expected, shapes, known, _BY_NAME in notes)
     if faults:
-        if _BY_NAME in notes:
+        if known:
+            remark = known.family.remark
+            faults.append(f"  note: the names are those of {known.name}{': ' * bool(remark)}{remark}")
+        elif _BY_NAME in notes:
             faults.append(f"  note: {_BY_NAME}; a file that torch.save wrote keeps the order of the layers")
         raise WeightsError("\n".join([f"`{path}` cannot be mapped onto `{graph.name}`:", *faults]))
+    if known and ordered:
+        notes = [note for note in notes if note != _BY_NAME]
+        notes.append(f"the names are those of {known.name}, and the layers are taken in its order")
     pairs = tuple(
         Pair(sources[new], name, kept[sources[new]].shape, expected[name], new != sources[new], new == name)
         for name, new in mapping.items()
@@ -95,6 +102,22 @@ def convert(
 
 
 # Names
+
+
+def assigned(
+    expected: Mapping[str, Shape], found: Mapping[str, Shape], known: naming.Recognised | None, by_name: bool
+) -> tuple[dict[str, str], list[str], bool]:
+    """Return the found name for each expected one, the faults, and whether the order of a known family was taken.
+
+    The order of the file comes first, and that of the family where the file is sorted by name.
+    """
+    as_it_is = (*alignment.align(expected, found), False)
+    if known is None or not (as_it_is[1] or by_name):
+        return as_it_is
+    mapping, faults = alignment.align(expected, {new: found[old] for new, old in known.names.items()})
+    if faults and not as_it_is[1]:
+        return as_it_is
+    return {name: known.names[new] for name, new in mapping.items()}, faults, True
 
 
 def _without_prefixes(found: Arrays) -> tuple[Arrays, list[str]]:
@@ -168,14 +191,7 @@ def _read(path: str | Path) -> tuple[Arrays, list[str]]:
         by_dtype.setdefault(entry.dtype, []).append(entry.name)
     if any(group != sorted(group) for group in by_dtype.values()):
         return {name: arrays[name] for name in names}, []
-    return {name: arrays[name] for name in sorted(names, key=_natural)}, [_BY_NAME]
-
-
-def _natural(name: str) -> list[list[str | int]]:
-    """Return a key that sorts layer2 before layer10."""
-    return [
-        [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", step))] for step in name.split(".")
-    ]
+    return {name: arrays[name] for name in sorted(names, key=naming.natural)}, [_BY_NAME]
 
 
 def _read_torch(file: Path, path: str | Path) -> tuple[Arrays, list[str]]:
