@@ -80,7 +80,7 @@ def convert(
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
     shapes = {new: kept[old].shape for new, old in sources.items()}
     known = naming.recognise([*shapes])
-    mapping, faults, ordered = assigned(expected, shapes, known, _BY_NAME in notes)
+    mapping, faults, ordered = assigned(expected, shapes, known)
     if faults:
         if known:
             remark = known.family.remark
@@ -105,19 +105,19 @@ def convert(
 
 
 def assigned(
-    expected: Mapping[str, Shape], found: Mapping[str, Shape], known: naming.Recognised | None, by_name: bool
+    expected: Mapping[str, Shape], found: Mapping[str, Shape], known: naming.Recognised | None
 ) -> tuple[dict[str, str], list[str], bool]:
     """Return the found name for each expected one, the faults, and whether the order of a known family was taken.
 
-    The order of the file comes first, and that of the family where the file is sorted by name.
+    That comes before the order of the file, which serves where the spec has the layers in another order.
     """
-    as_it_is = (*alignment.align(expected, found), False)
-    if known is None or not (as_it_is[1] or by_name):
-        return as_it_is
+    if known is None:
+        return *alignment.align(expected, found), False
     mapping, faults = alignment.align(expected, {new: found[old] for new, old in known.names.items()})
-    if faults and not as_it_is[1]:
-        return as_it_is
-    return {name: known.names[new] for name, new in mapping.items()}, faults, True
+    if faults:
+        mapping_as_it_is, remaining = alignment.align(expected, found)
+        return mapping_as_it_is, remaining and faults, False
+    return {name: known.names[new] for name, new in mapping.items()}, [], True
 
 
 def _without_prefixes(found: Arrays) -> tuple[Arrays, list[str]]:
