@@ -17,7 +17,7 @@ from cnnspec.interop.torch_import.factory import load_state, module_of
 from cnnspec.language.load import load
 from cnnspec.sizes import size_of
 from cnnspec.view.table import table_lines
-from cnnspec.weights import conversion
+from cnnspec.weights import conversion, hub
 from cnnspec.weights import files as weights
 from cnnspec.wording import format_shape
 
@@ -29,7 +29,13 @@ def command() -> None:
 
 @command.command("convert")
 @click.argument("spec")
-@click.option("--from", "source", required=True, metavar="FILE", help="Safetensors, or .pth .pt .bin .ckpt of PyTorch.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="FILE",
+    help="Safetensors, or .pth .pt .bin .ckpt of PyTorch; or hf://OWNER/NAME/FILE.",
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @click.option("--module", metavar="PLACE", help="The PyTorch module of FILE: `package.module:factory`; it is run.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Replace OLD by NEW at the beginning of names.")
@@ -59,7 +65,8 @@ def convert(
         found = _by_module(graph, source, module, bool(rename or ignore))
     else:
         found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
-    weights.write(output, found.arrays, {"spec": graph.name, "source": Path(source).name})
+    name = source if hub.is_reference(source) else Path(source).name
+    weights.write(output, found.arrays, {"spec": graph.name, "source": name})
     if output_format == "json":
         print_json(
             {
@@ -89,11 +96,20 @@ def convert(
 @click.argument("file")
 @format_option
 def show(file: str, output_format: str) -> None:
-    """Show the names, shapes and data types of a safetensors FILE (or bundled weights), and its metadata."""
+    """Show the names, shapes and data types of a safetensors FILE (or bundled weights), and its metadata.
+
+    FILE may also be hf://OWNER/NAME/FILE.
+    """
     path = weights.find(file)
-    entries, metadata = conversion.stored(path), weights.metadata(path)
+    entries, metadata = conversion.stored(path, called=file), weights.metadata(path)
     if output_format == "json":
-        print_json({"file": str(path), "metadata": metadata, "tensors": [entry._asdict() for entry in entries]})
+        print_json(
+            {
+                "file": file if hub.is_reference(file) else str(path),
+                "metadata": metadata,
+                "tensors": [entry._asdict() for entry in entries],
+            }
+        )
         return
     columns = {
         "name": [_printable(entry.name) for entry in entries],
