@@ -27,10 +27,13 @@ class ImportedNetwork:
     difference: Difference | None = None
     """The largest difference of the outputs on random inputs; None where it was not measured."""
 
+    modules: bool = False
+    """Whether layers are called as the modules that they come from; in `text`, only layers with weights are."""
+
     @cached_property
     def text(self) -> str:
         """The text of the spec, with what repeats as blocks and repeats."""
-        return compact(self.spec)
+        return compact(self.spec, self.modules)
 
 
 def accepted(source: str, difference: Difference) -> Difference:

@@ -134,7 +134,7 @@ class Names:
             name = scope.value(node)
         except InvalidValue:
             return None
-        if not isinstance(name, str) or not is_layer_name(name) or name == INPUT:
+        if not isinstance(name, str) or not is_layer_name(f"{scope.prefix}{name}") or name == INPUT:
             shown = quoted(name) if isinstance(name, str) else describe(name)
             remedy = "`input` is the network's input" if name == INPUT else NAME_RULE
             scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)

@@ -84,13 +84,18 @@ class Entry:
         )
 
 
-def entries_of(graph: Graph) -> tuple[Entry, ...]:
-    """Return the layers of a graph as one list."""
+def entries_of(graph: Graph, modules: bool = False) -> tuple[Entry, ...]:
+    """Return the layers of a graph as one list.
+
+    All keep their names, and those whose names are no defaults stay where they are; where names are those of
+    `modules`, only layers with weights keep them, which may be within a block.
+    """
     items = arrange(graph)
     named = set(graph.outputs) - {graph.nodes[-1].name}
     named |= set(_references(items)) | set(graph.shares) | set(graph.shares.values())
     odd = oddly_named(items) - named
-    movable = {node.name for node in graph.nodes if node.name in odd and node.arrays}
+    movable = {node.name for node in graph.nodes if modules and node.name in odd and node.arrays}
+    named |= set() if modules else odd
     readers = Counter(n for node in graph.nodes for n in node.inputs)
     return tuple(_listed(items, _Names(named, movable), graph.shares, readers))
 

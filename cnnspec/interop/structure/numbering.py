@@ -8,7 +8,6 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from cnnspec.interop.structure.entry import Entry
-from cnnspec.language.names import is_layer_name
 
 
 class Numbered(NamedTuple):
@@ -20,12 +19,9 @@ class Numbered(NamedTuple):
 
 
 def enclosing(names: Sequence[str]) -> str:
-    """Return what all names begin with, so that each is a name without it: `layer1.0` of `layer1.0.conv1`, …"""
+    """Return the parts that all names begin with but for their last: `layer1.0` of `layer1.0.conv1`, …"""
     columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
-    parts = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
-    while parts and not all(is_layer_name(relative(name, ".".join(parts)).replace("$", "")) for name in names):
-        parts.pop()
-    return ".".join(parts)
+    return ".".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def relative(name: str, around: str) -> str:

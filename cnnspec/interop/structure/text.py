@@ -19,18 +19,24 @@ WIDTH = 110
 """The longest line of a branch or a repeat that is written on one line."""
 
 
-def compact(spec: Spec) -> str:
+def compact(spec: Spec, modules: bool = False) -> str:
     """Return the text of a spec with what repeats in it as blocks and repeats; it checks to the same graph.
 
-    Where the structure cannot be said with the same names, the text is that of `render`.
+    Where names are those of `modules` (see `entries_of`), those of layers without weights may differ. Where the
+    structure cannot be said with the same names, the text has none.
     """
-    flat = render(spec, defaults=False)
-    text = with_layers(spec, _body(compressed(entries_of(spec.graph))))
+    entries = entries_of(spec.graph, modules)
+    texts = [with_layers(spec, _body(structure)) for structure in (compressed(entries), Structure(entries))]
+    same = [text for text in texts if _says(text, spec.graph)]
+    return min([*same, render(spec, defaults=False)], key=lambda text: len(text.splitlines()))
+
+
+def _says(text: str, graph: Graph) -> bool:
+    """Whether a text checks to a graph."""
     try:
-        same = _content(loads(text).graph) == _content(spec.graph)
+        return bool(_content(loads(text).graph) == _content(graph))
     except SpecError:
-        same = False
-    return text if same and len(text.splitlines()) <= len(flat.splitlines()) else flat
+        return False
 
 
 def _content(graph: Graph) -> Any:
@@ -42,7 +48,8 @@ def _content(graph: Graph) -> Any:
         return node.layer, inputs, node.shape, node.windows, dict(node.arrays)
 
     outputs = [places[name] for name in graph.outputs]
-    return [content(node) for node in graph.nodes], graph.inputs, outputs, graph.output_names
+    names = graph.output_names if len(outputs) > 1 or graph.aliases else ()
+    return [content(node) for node in graph.nodes], graph.inputs, outputs, names
 
 
 def _body(structure: Structure) -> Iterator[str]:
@@ -95,7 +102,12 @@ def _inline(entry: Entry, blocks: dict[str, Block]) -> str:
 
 def _fields(entry: Entry) -> list[tuple[str, Value]]:
     """Return the fields as they are written, the name first."""
-    return [*([("name", Reference(entry.name))] if entry.name else []), *entry.fields]
+    return [*([("name", _name(entry.name))] if entry.name else []), *entry.fields]
+
+
+def _name(name: str) -> Value:
+    """Return a name as it is written: with quotes where it would be a number."""
+    return Reference(name) if "$" in name else name
 
 
 def _value(value: Value) -> str:

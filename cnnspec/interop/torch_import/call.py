@@ -21,6 +21,8 @@ class Call:
     arguments: Mapping[str, Any]
     sizes: Sequence[tuple[int, ...] | None]
     """The shapes of its results, as far as they are tensors."""
+    border: Sequence[tuple[int, int]] = ()
+    """How much of −∞ is before and after each spatial axis of its input."""
 
     def get(self, name: str) -> Any:
         """Return an argument, or its default."""

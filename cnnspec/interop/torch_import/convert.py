@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -59,6 +60,8 @@ class _Conversion:
         self.missing: list[Missing] = []
         self.ends: dict[str, Value] = {}
         """The tensors that operations without counterpart read."""
+        self.borders: dict[str, list[tuple[int, int]]] = {}
+        """Borders of −∞ before max pools, which are padding there, by the nodes that make them."""
         arrays: dict[int, Array] = {}
         for node, (path, tensor) in program.parameters.items():
             # Parameters that are one tensor are one array.
@@ -110,6 +113,10 @@ class _Conversion:
         if _is_broadcast(node):
             value: Value = flat[0]
             return value
+        if (border := _border(node)) is not None:
+            self.borders[node.name] = border
+            padded: Value = flat[0]
+            return padded
         if not hasattr(node.target, "_schema"):
             raise Unsupported("no layer stands for it")
         if not any(isinstance(x, Value) for x in flat):
@@ -134,13 +141,19 @@ class _Conversion:
             raise Unsupported("no layer stands for it")
         made = node.meta.get("val")
         made = made if isinstance(made, list | tuple) else [made]
-        call = Call(op, given, [tuple(map(int, t.shape)) if hasattr(t, "shape") else None for t in made])
+        sizes = [tuple(map(int, t.shape)) if hasattr(t, "shape") else None for t in made]
+        call = Call(op, given, sizes, self.borders.get(node.args[0].name, ()) if op.startswith("max_pool") else ())
         try:
             result = OPERATORS[op](self.network, call)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
             first = str(error).strip().splitlines()
             raise Unsupported(f"it has no such layer: {first[0] if first else type(error).__name__}") from error
-        return result if isinstance(result, Value | np.ndarray) else list(result)
+        results = [result] if isinstance(result, Value | np.ndarray) else list(result)
+        for one, size in zip(results, sizes, strict=False):
+            if size is not None and one.shape != size:
+                described = self.network.described_shape
+                raise Unsupported(f"it makes {described(size)}, and its layer {described(one.shape)}")
+        return result if isinstance(result, Value | np.ndarray) else results
 
 
 def _array(tensor: Any) -> Array:
@@ -185,6 +198,20 @@ def _flat(values: Sequence[Any]) -> Iterator[Any]:
             yield from _flat(value)
         else:
             yield value
+
+
+def _border(node: Any) -> list[tuple[int, int]] | None:
+    """Return the border of −∞ that a node puts around the positions before max pools; None for any other node."""
+    if _operator(node) not in ("constant_pad_nd", "pad"):
+        return None
+    values = [x for x in (*node.args[2:], *node.kwargs.values()) if isinstance(x, float)]
+    pools = [_operator(user) for user in node.users]
+    if values != [-math.inf] or not all(op.startswith("max_pool") for op in pools):
+        return None
+    flat = list(node.args[1])
+    sides = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)][::-1]
+    rank = len(node.meta["val"].shape) - 2
+    return None if len(sides) != rank or min(flat) < 0 else sides
 
 
 _BROADCAST = frozenset(("add", "sub", "mul", "div", "maximum", "minimum"))

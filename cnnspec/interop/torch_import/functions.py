@@ -69,6 +69,10 @@ def _elu(net: Network, call: Call) -> Value:
     return y if scale == 1 else elementwise(net, y, Scale(value=scale, learn=False))
 
 
+def _celu(net: Network, call: Call) -> Value:
+    return elementwise(net, call.value(), function.Celu(alpha=float(call.get("alpha"))))
+
+
 def _gelu(net: Network, call: Call) -> Value:
     return elementwise(net, call.value(), activation.Gelu(approximate=call.get("approximate")))
 
@@ -204,6 +208,7 @@ OPERATORS: dict[str, Convert] = {
     "log_sigmoid_forward": _log_sigmoid,
     "leaky_relu": _leaky_relu,
     "elu": _elu,
+    "celu": _celu,
     "gelu": _gelu,
     "softplus": _softplus,
     "threshold": _threshold,

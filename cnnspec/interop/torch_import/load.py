@@ -69,7 +69,7 @@ def from_torch(
     measured = None
     if verify and not found.missing:
         measured = accepted(source, difference_from(module, spec.graph, arrays))
-    return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured)
+    return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured, module_names)
 
 
 def in_order(module: Any, shapes: Sequence[tuple[str, Shape]], source: str) -> list[Shape]:
@@ -123,6 +123,11 @@ def _argument_names(module: Any, count: int, source: str) -> list[str]:
     return names + [f"input{i + 1}" for i in range(len(names), count)]
 
 
+def _largest(array: Array) -> float:
+    """Return the largest of the numbers that are finite, without their signs."""
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
+
+
 def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array]) -> Difference:
     """Return the difference of a network's outputs from a module's.
 
@@ -142,6 +147,6 @@ def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array]) -> D
     found = []
     for wanted, y in zip(expected, actual.values(), strict=True):
         absolute = difference(wanted, y).absolute
-        spread = float(np.abs(wanted - wanted[:1]).max()) or float(np.abs(wanted).max()) or 1.0
+        spread = _largest(wanted - wanted[:1]) or _largest(wanted) or 1.0
         found.append(Difference(absolute, absolute / spread))
     return worst(found)

@@ -106,6 +106,25 @@ def _select(net: Network, call: Call) -> Value:
     return net.reshaped(part, (*part.shape[:axis], *part.shape[axis + 1 :]))
 
 
+def _slice_scatter(net: Network, call: Call) -> Value:
+    """Return a tensor with a part that is replaced, as an assignment to a slice does."""
+    x, axis = call.value(), call.axis()
+    n = x.shape[axis]
+    first, end, step = slice(call.get("start"), call.get("end"), call.get("step")).indices(n)
+    if step != 1 or x.view.holds_batch(axis):
+        raise Unsupported("it replaces parts that are no stretch of an axis")
+    parts = [cut(net, x, axis, a, b) for a, b in ((0, first), (end, n)) if a < b]
+    parts.insert(1 if first > 0 else 0, call.value("src"))
+    return joined(net, parts, axis)
+
+
+def _copy(net: Network, call: Call) -> Value:
+    source = call.value("src")
+    if source.shape != call.value().shape:
+        raise Unsupported("it repeats what it copies")
+    return source
+
+
 def _index_select(net: Network, call: Call) -> Value:
     indices = call.array("index")
     assert indices is not None
@@ -220,6 +239,8 @@ OPERATORS: dict[str, Convert] = {
     "cat": _concat,
     "stack": _stack,
     "slice": _slice,
+    "slice_scatter": _slice_scatter,
+    "copy": _copy,
     "narrow": _narrow,
     "select": _select,
     "index_select": _index_select,

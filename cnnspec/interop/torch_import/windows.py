@@ -11,7 +11,7 @@ from cnnspec.interop.importer.windows import pooled, spatial, window
 from cnnspec.interop.torch_import.call import Call, Convert
 from cnnspec.layers.axes import short_form
 from cnnspec.layers.conv import Conv, ConvTranspose
-from cnnspec.layers.geometry import Padding
+from cnnspec.layers.geometry import Padding, effective_kernel, split_total
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 
 
@@ -32,7 +32,8 @@ def _conv(net: Network, call: Call) -> Value:
     if isinstance(call.get("padding"), str):
         same = call.get("padding") == "same"
         # PyTorch puts the odd one at the end.
-        sides = [((k - 1) * d // 2, (k - 1) * d - (k - 1) * d // 2) for k, d in zip(kernel, dilation, strict=True)]
+        totals = [effective_kernel(k, d) - 1 for k, d in zip(kernel, dilation, strict=True)]
+        sides = [split_total(total)[::-1] for total in totals]
         pads = padding(sides, kernel, dilation) if same else "valid"
     else:
         pads = padding([(n, n) for n in call.by_axis("padding", rank)], kernel, dilation)
@@ -70,7 +71,9 @@ def _window(call: Call, rank: int, dilation: list[int]) -> dict[str, Any]:
     kernel = call.by_axis("kernel_size", rank)
     stride = call.by_axis("stride", rank) if call.get("stride") not in (None, []) else kernel
     sides = call.by_axis("padding", rank) if call.get("padding") is not None else [0] * rank
-    fields = window(kernel, stride, dilation, padding([(n, n) for n in sides], kernel, dilation))
+    border = call.border or [(0, 0)] * rank
+    pads = [(n + before, n + after) for n, (before, after) in zip(sides, border, strict=True)]
+    fields = window(kernel, stride, dilation, padding(pads, kernel, dilation))
     return fields | ({"rounding": "ceil"} if call.get("ceil_mode") else {})
 
 
