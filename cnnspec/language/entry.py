@@ -30,6 +30,18 @@ class Entry(NamedTuple):
         """Return the place of a key's value; of the configuration or the entry where there is no such key."""
         return self.config.at((key,)) if self.config is not None else self.span
 
+    def with_fields(self) -> Entry:
+        """Return it with the mapping that a parameter holds in place of the reference to that, if it is one."""
+        node = self.config
+        if node is None or not isinstance(node.value, str) or not node.value.startswith("$"):
+            return self
+        if not isinstance(self.scope.values.get(node.value[1:]), dict):
+            return self
+        try:
+            return self._replace(config=YamlNode.of(self.scope.value(node), node.span))
+        except InvalidValue:
+            return self
+
 
 def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
     """Return the entry that a node holds; report an error and return None for anything else."""
@@ -54,7 +66,7 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
         message = f"{what} is a kind, or a mapping of a kind to its fields; here is {found}"
         remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
         if node.value is None and what in ("`norm`", "`activation`"):
-            remedy = f"{what[:-1]}: none` is none"
+            remedy = f"`{what.strip('`')}: none` stands for no layer"
         scope.error("wrong-type", message, node.span, help=remedy)
         return None
     if has_reference(kind):

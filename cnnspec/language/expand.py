@@ -12,7 +12,7 @@ from cnnspec.language.blocks import Block, arguments
 from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
-from cnnspec.language.entry import Entry, read_entry
+from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -105,7 +105,7 @@ class Expansion:
         """Expand one item of a list: a layer, a merge, a block or a repeat."""
         entry = read_entry(scope, item, "a layer")
         if entry is None:
-            for kind, span in [*item.keys.items()][:1]:
+            for kind, span in [found for found in item.keys.items() if found[0] not in COMMON_KEYS][:1]:
                 config = item.get(kind) if "name" not in item.keys else item
                 self._skip(Entry(kind, span, config, scope))
             return self.placer.unknown_output(current.node, item.span)
@@ -123,6 +123,7 @@ class Expansion:
         if cls is None:
             self._unknown_kind(entry)
             return self.placer.unknown_output(current.node, entry.span)
+        entry = entry.with_fields()
         return self._merge(cls, entry, current) if cls.arity is None else self._layer(cls, entry, current)
 
     def _from(self, entry: Entry, current: Output) -> Output:
@@ -197,6 +198,7 @@ class Expansion:
             remedy = suggestion(entry.kind, known, f"it takes {', '.join(known)}")
             scope.error("unknown-kind", f"`{key}` takes no {quoted(entry.kind)}", entry.span, help=remedy)
             return self.placer.unknown_output(current.node, entry.span)
+        entry = entry.with_fields()
         name = self.names.of_layer(entry)
         self.sharing.add(name.full, key, before.full)
         layer = read_model(cls, entry, main=cls.main, extra_keys=("name",))

@@ -154,12 +154,12 @@ class Names:
             self._report_several(name, first, found, scope)
             return
         label = "again here" if written else "is called so by default"
-        both = (
-            f"two {what}s"
-            if first.what == what
-            else f"{'an' if first.what == INPUT else 'a'} {first.what} and a {what}"
-        )
-        scope.error("duplicate-name", f"{both} are called `{name}`", span, label, Label(first.span, "first here"))
+        article, remedy = "a", ""
+        if first.what == INPUT:
+            article, remedy = "an", f"`from: {name}` reads the input: give the {what} another name"
+        both = f"two {what}s" if first.what == what else f"{article} {first.what} and a {what}"
+        others = Label(first.span, "first here")
+        scope.error("duplicate-name", f"{both} are called `{name}`", span, label, others, help=remedy)
 
     def _report_several(self, name: str, first: _Taken, again: _Taken, scope: Scope) -> None:
         """Report one place that makes several layers of one name; the outermost use or round that differs needs one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 from cnnspec.graph.graph import Node
 from cnnspec.layers import Layer, Shape, ShapeError
@@ -45,9 +46,9 @@ def padded_each_side(nodes: Sequence[Node], output: str, expected: Shape) -> lis
     shapes = {node.name: node.shape for node in nodes if not node.inputs}
     changed = []
     for node in ancestors:
-        layer = node.layer
+        layer: Any = node.layer
         if looks_per_side(layer, len(node.windows)):
-            layer = layer.model_copy(update={"padding": EachSide(getattr(layer, "padding").sizes)})  # noqa: B009
+            layer = layer.model_copy(update={"padding": EachSide(layer.padding.sizes)})
             changed.append(node.name)
         try:
             shapes[node.name] = layer.infer(*(shapes[name] for name in node.inputs)).shape

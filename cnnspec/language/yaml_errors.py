@@ -11,6 +11,9 @@ import yaml
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
 from cnnspec.wording import quoted
 
+_LONGEST = 200
+"""The most characters of an expression behind a comma that are looked at."""
+
 
 def unprintable(source: Source, at: int) -> Diagnostic:
     """A character at an index of the text that no YAML text may hold."""
@@ -47,16 +50,18 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
 
 def cut_expression(text: str, span: Span) -> Diagnostic | None:
     """An expression that a comma ends since it is not quoted, inside of `{…}` or `[…]`; None where that is not so."""
-    line = span.source.lines[span.end_line - 1]
-    start = text.index("$(")
-    if text.count("(", start) <= text.count(")", start) or not line[span.end_column - 1 :].lstrip().startswith(","):
+    start = text.rindex("$(")
+    if text.count("(", start) <= text.count(")", start) or span.line != span.end_line:
         return None
-    whole = line[span.column - 1 :]
-    depths = accumulate((ch == "(") - (ch == ")") for ch in whole)
-    end = next((i + 1 for i, depth in enumerate(depths) if depth == 0 and whole[i] == ")"), None)
-    if end is None or span.line != span.end_line:
+    line, first, end = span.source.lines[span.line - 1], span.column - 1, span.end_column - 1
+    if not line[end : end + _LONGEST].lstrip().startswith(","):
         return None
-    message, remedy = "an expression with a comma is quoted inside of `{…}` and `[…]`", quoted(repr(whole[:end]), 120)
+    whole = line[first : end + _LONGEST]
+    depths = [*accumulate((ch == "(") - (ch == ")") for ch in whole[start:])]
+    if 0 not in depths[1:]:
+        return None
+    fixed = whole[: start + depths.index(0, 1) + 1]
+    message, remedy = "an expression with a comma is quoted inside of `{…}` and `[…]`", quoted(repr(fixed), 120)
     return Diagnostic("bad-expression", message, Label(span, "a comma ends this"), help=remedy)
 
 

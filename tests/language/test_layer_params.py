@@ -36,6 +36,19 @@ def test_a_parameter_holds_a_norm_and_an_activation() -> None:
     assert (norm, act) == (BatchNorm(eps=0.01), LeakyRelu(slope=0.3))
 
 
+def test_a_parameter_holds_the_fields_of_a_layer() -> None:
+    head = "params: {bn: {eps: 0.01}, three: {channels: 4, kernel: 3, norm: {batch_norm: {eps: 0.1}}}}"
+    first, norm = layers("conv: $three", head)
+    assert (first.channels, first.bias, norm) == (4, False, BatchNorm(eps=0.1))
+    assert layers("conv: {channels: 2, kernel: 1, norm: {batch_norm: $bn}}", head)[1] == BatchNorm(eps=0.01)
+    assert found("conv: $bn", head) == ["`conv` has no `eps`"]
+
+
+def test_a_mapping_is_the_first_argument_of_a_block() -> None:
+    head = "params: {act: {leaky_relu: 0.3}}\nblocks: {unit: {params: {a: layer}, layers: [$a]}}"
+    assert layers("unit: $act", head) == [LeakyRelu(slope=0.3)]
+
+
 def test_a_parameter_is_an_item_of_a_list() -> None:
     assert layers("$act", "params: {act: {leaky_relu: {slope: 0.3}}}") == [LeakyRelu(slope=0.3)]
 
