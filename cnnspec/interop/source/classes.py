@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, takewhile
 
@@ -113,6 +114,11 @@ def grouped(blocks: Iterable[BlockCode], first: int, taken: Iterable[str]) -> li
 def token(number: int) -> str:
     """Return what stands for the name of a class."""
     return f"§{number}§"
+
+
+def with_names(line: str, names: Mapping[str, str]) -> str:
+    """Return a line with the names of the classes in place of their tokens."""
+    return re.sub("§\\d+§", lambda found: names[found[0]], line)
 
 
 def names(classes: Sequence[BlockClass], taken: Iterable[str]) -> dict[str, str]:

@@ -6,13 +6,16 @@ and multiples of a parameter are written as such (`4 * channels`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from cnnspec.interop.naming import free
 from cnnspec.interop.source.names import identifier
 from cnnspec.interop.source.text import Resolved, Slot, Value, literal, same
 
+OFTEN = 3
+"""How often something is computed that gets a variable."""
 CHANNELS = ("in_channels", "channels", "groups")
 _OPTIONAL = {"groups": 1, "stride": 1, "padding": 0, "dilation": 1, "bias": True}
 """What a parameter is where a call leaves it out."""
@@ -40,6 +43,12 @@ class Parameter:
             for v in sorted(self.values, key=lambda v: isinstance(v, tuple))
         )
         return " | ".join(found)
+
+    @property
+    def declaration(self) -> str:
+        """The parameter as it stands in a signature."""
+        default = "" if self.default is None else f" = {literal(self.default)}"
+        return f"{self.name}: {self.annotation}{default}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,21 @@ def resolve(
         resolved.append(Resolved(code))
     order = sorted(found, key=lambda p: (not p.is_positional, p.default is not None))
     return order, resolved
+
+
+def local_variables(
+    own: Sequence[Slot], parameters: Sequence[Parameter], resolved: Sequence[Resolved], taken: Iterable[str] = ()
+) -> tuple[list[str], list[Resolved]]:
+    """Return assignments to local variables for what the slots compute often, and what stands in the slots then."""
+    computed = Counter(found.code for found in resolved[: len(own)] if " " in found.code)
+    used = {*taken, *(parameter.name for parameter in parameters)}
+    names: dict[str, str] = {}
+    for slot, found in zip(own, resolved, strict=False):
+        if computed[found.code] >= OFTEN and found.code not in names and slot.role in CHANNELS:
+            names[found.code] = free("width" if not names else f"{identifier(slot.owner)}_width", used)
+            used.add(names[found.code])
+    lines = [f"{name} = {text}" for text, name in names.items()]
+    return lines, [Resolved(names.get(found.code, found.code), found.value) for found in resolved[: len(own)]]
 
 
 def _equal(values: tuple[Value, ...]) -> bool:

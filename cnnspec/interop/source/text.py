@@ -6,6 +6,7 @@ A block of a network is written once for all of its uses; the numbers in which t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -180,6 +181,16 @@ def wrapped(line: str, indent: int, tail: str = "") -> list[str]:
     comma = "," if len(found) > 1 else ""
     parts = [wrapped(part, indent + 1, comma) for part in found]
     return [margin + head, *(line for part in parts for line in part), margin + end]
+
+
+def spaced(line: str) -> str:
+    """Return the line with spaces around the colons of slices that are more than numbers, as formatters put them."""
+
+    def index(part: str) -> str:
+        first, colon, end = part.partition(":")
+        return f"{first} : {end}".strip() if colon and re.search(r"[. ]", part) else part
+
+    return re.sub(r"\[:, ([^][]*)]", lambda found: f"[:, {', '.join(map(index, found[1].split(', ')))}]", line)
 
 
 def _last_opening(line: str) -> int | None:
