@@ -64,10 +64,15 @@ class BlockCode:
     @property
     def key(self) -> Hashable:
         """What is equal for blocks that are one class."""
-        runs = tuple(a.run and (a.run.stem, a.run.first, a.run.ends) for a in self.attributes)
+        runs = tuple(_kept(a.run) for a in self.attributes)
         paths = tuple("" if a.run else a.path for a in self.attributes)
-        statements = self.body and (self.body.inputs, tuple(s.target for s in self.body.statements))
+        statements = self.body and (self.body.inputs, tuple((s.target, _kept(s.run)) for s in self.body.statements))
         return paths, runs, statements, tuple(map(key, self.texts))
+
+
+def _kept(run: Run | None) -> Hashable:
+    """Return what does not differ between the uses of a run: all but how many there are."""
+    return run and (run.stem, run.first, run.ends)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Value = bool | int | float | tuple[int, ...]
+Value = bool | int | float | tuple[int, ...] | tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,8 @@ def wrapped(line: str, indent: int, tail: str = "") -> list[str]:
     opening = _last_opening(line)
     if len(margin + line + tail) <= WIDTH or opening is None:
         return [margin + line + tail]
+    if line[opening - 1] == ")" and re.fullmatch(r"\w+", line[opening + 1 : -1]):  # the layer breaks, not its call
+        return wrapped(line[:opening], indent, line[opening:] + tail)
     head, body, end = line[: opening + 1], line[opening + 1 : -1], line[-1] + tail
     if len(margin + INDENT + body) <= WIDTH:
         return [margin + head, margin + INDENT + body, margin + end]
