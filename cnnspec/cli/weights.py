@@ -14,19 +14,21 @@ from cnnspec.cli.common import format_option, painter, params_option, print_json
 from cnnspec.language.load import load
 from cnnspec.sizes import size_of
 from cnnspec.view.table import table_lines
-from cnnspec.weights import conversion
+from cnnspec.weights import conversion, keras_conversion, keras_files
 from cnnspec.weights import files as weights
 from cnnspec.wording import format_shape
 
 
 @click.group("weights")
 def command() -> None:
-    """Convert PyTorch weights, and inspect safetensors files."""
+    """Convert weights of PyTorch and Keras, and inspect safetensors files."""
 
 
 @command.command("convert")
 @click.argument("spec")
-@click.option("--from", "source", required=True, metavar="FILE", help="Safetensors, or .pth .pt .bin .ckpt of PyTorch.")
+@click.option(
+    "--from", "source", required=True, metavar="FILE", help="Safetensors, .pth .pt .bin .ckpt of PyTorch, .keras .h5."
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Replace OLD by NEW at the beginning of names.")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave out these names; * matches anything.")
@@ -41,13 +43,16 @@ def convert(
     params: dict[str, Any],
     output_format: str,
 ) -> None:
-    """Map a PyTorch state_dict onto SPEC, show which tensor became which, and write the weights as safetensors.
+    """Map weights of PyTorch or Keras onto SPEC, show which tensor became which, and write them as safetensors.
 
     Tensors are assigned by name where SPEC has the name, and else by order among the layers of one shape. Ambiguous,
-    surplus and missing tensors are errors, and nothing is written. --ignore is applied before --rename.
+    surplus and missing tensors are errors, and nothing is written. --ignore is applied before --rename. Layers of Keras
+    are matched by name alone, as `export --to keras` writes them.
     """
     graph = load(spec, params=params).graph
-    found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
+    rules = [_rule(text) for text in rename]
+    of_keras = keras_files.is_keras(source)
+    found = (keras_conversion if of_keras else conversion).convert(graph, source, rules, ignore)
     weights.write(output, found.arrays, {"spec": graph.name, "source": Path(source).name})
     if output_format == "json":
         print_json(

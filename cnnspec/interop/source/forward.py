@@ -118,9 +118,11 @@ def body(steps: Sequence[Step], inputs: Mapping[str, str], outputs: Mapping[str,
     statements = []
     for step, expression in pending:
         target = names[step.node]
-        if step.run and names[step.reads[0]] != target:
+        known = names
+        if step.run and names[step.reads[0]] != target:  # each round reads the one before it
             statements.append(Statement(target, (names[step.reads[0]],)))
-        statements.append(Statement(target, named(expression.text, names), step.run))
+            known = {**names, step.reads[0]: target}
+        statements.append(Statement(target, named(expression.text, known), step.run))
     return Body(tuple(inputs.values()), tuple(statements), named(result, names))
 
 

@@ -17,7 +17,7 @@ from cnnspec.interop.source.expression import Expression, LayerCode, depth
 from cnnspec.interop.source.forward import Body, Run, Statement, Step, arguments, body
 from cnnspec.interop.source.keras_layers import WRITERS
 from cnnspec.interop.source.keras_step import Link, Place, called, name_code
-from cnnspec.interop.source.names import identifier, numbered
+from cnnspec.interop.source.names import TAKEN, identifier, numbered
 from cnnspec.interop.source.parameters import Shapes
 from cnnspec.interop.source.runs import consecutive, indexed
 from cnnspec.interop.source.text import Argument, Call, Resolved, plain
@@ -62,7 +62,7 @@ class Functions:
         for level in tree.levels():
             written = [self._code(tree.blocks[path]) for path in level if path]
             taken = {name for code in written for name in local_names(code)}
-            for found in classes.grouped(written, len(self.functions), {*taken, "name"}):
+            for found in classes.grouped(written, len(self.functions), {*taken, *TAKEN}):
                 _drop_unused(found)
                 self.functions.append(found)
                 for i, use in enumerate(found.uses):
@@ -163,9 +163,12 @@ class Functions:
             turn = steps[start : start + len(group)]
             alone = all(after.reads == (before.node,) and uses[before.node] == 1 for before, after in pairwise(turn))
             word, first = numbered(group[0].path) or ("", 0)
-            if not word or [step.node for step in turn] != nodes or not alone or len(turn[0].reads) > 1:
-                continue
             zero = any(attribute.path == f"{word}{first - 1}" for attribute in found)
+            # One block alone is a loop, too, where the number of others of its kind is a parameter.
+            if not ((zero and block.path) or len(group) > 1) or [step.node for step in turn] != nodes:
+                continue
+            if not alone or len(turn[0].reads) > 1:
+                continue
             (call,) = indexed(group, first)
             assert isinstance(call, Call)
             name = f'f"{"{name}_" if block.path else ""}{keras_name(word)}{{i}}"'

@@ -11,6 +11,7 @@ from cnnspec.interop.source.expression import Expression, code, depth, function,
 from cnnspec.interop.source.keras_step import Link, Place, Write, axis_of, called, last, layer, of, rank
 from cnnspec.interop.source.text import Argument, Call, Slot, Text
 from cnnspec.layers import Shape
+from cnnspec.layers.axes import short_form
 from cnnspec.layers.sampling import Sampling
 
 # Functions
@@ -191,8 +192,7 @@ def _upsample(node: Node, place: Place) -> list[Link]:
     own: Any = node.layer
     scales = own.scales(node.shape)
     if own.mode == "nearest":
-        size = scales[0] if len(scales) == 1 else scales
-        return [layer(f"UpSampling{rank(node)}D", number(size, "scale", place.owner), place=place)]
+        return [layer(f"UpSampling{rank(node)}D", number(short_form(scales), "scale", place.owner), place=place)]
     samplings = (Sampling.to_size(n, n * s, "half_pixel") for n, s in zip(node.in_shapes[0][1:], scales, strict=True))
     return [_resampled(tuple(samplings), "linear", {}, place)]
 

@@ -147,9 +147,7 @@ def lp_pool(
 '''
 
 ADAPTIVE_POOL = '''
-def adaptive_pool(
-    x: KerasTensor, size: tuple[int, ...], reduce: Callable[..., KerasTensor]
-) -> KerasTensor:
+def adaptive_pool(x: KerasTensor, size: tuple[int, ...], reduce: Callable[..., KerasTensor]) -> KerasTensor:
     """Return the mean (or maximum) of windows that divide each axis into so many parts."""
     for axis, out in enumerate(size, 1):
         n = x.shape[axis]

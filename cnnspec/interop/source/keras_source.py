@@ -15,7 +15,7 @@ from cnnspec.interop.source.keras_blocks import Functions, function_names, local
 from cnnspec.interop.source.keras_helpers import HELPERS
 from cnnspec.interop.source.keras_layers import WRITERS
 from cnnspec.interop.source.keras_step import last
-from cnnspec.interop.source.names import identifier
+from cnnspec.interop.source.names import TAKEN, identifier
 from cnnspec.interop.source.parameters import Parameter, local_variables
 from cnnspec.interop.source.text import INDENT, Resolved, literal, render, spaced, wrapped
 from cnnspec.layers.input import INPUT
@@ -23,7 +23,6 @@ from cnnspec.version import __version__
 from cnnspec.weights.keras_layouts import keras_name
 from cnnspec.wording import format_shape
 
-TAKEN = frozenset(["keras", "layers", "ops", "math", "itertools", "Any", "Callable", "Fraction", "KerasTensor"])
 WEIGHTS = ".weights.h5"
 
 

@@ -74,10 +74,12 @@ def resolve(
         parameter = Parameter(name, "channels", values)
         if values in needed or any(_multiple(other, parameter) for other in needed - {read, made}):
             found.append(parameter)
-    resolved = []
-    for values, role, owner in zip(columns, roles, owners, strict=True):
+    resolved = [Resolved("")] * len(columns)
+    # Padding follows from the kernel, which can stand behind it.
+    for i in sorted(range(len(columns)), key=lambda i: roles[i] == "padding"):
+        values, role, owner = columns[i], roles[i], owners[i]
         if _equal(values):
-            resolved.append(Resolved(literal(values[0]), values[0]))
+            resolved[i] = Resolved(literal(values[0]), values[0])
             continue
         code = _in_terms(values, role, found)
         if code is None:
@@ -86,7 +88,7 @@ def resolve(
             has_default = default is not None and any(same(v, default) for v in values)
             found.append(Parameter(name, role, values, default if has_default else None))
             code = name
-        resolved.append(Resolved(code))
+        resolved[i] = Resolved(code)
     order = sorted(found, key=lambda p: (not p.is_positional, p.default is not None))
     return order, resolved
 
@@ -154,7 +156,8 @@ def _name(role: str, owner: str, known: Sequence[str], taken: Container[str]) ->
     """Return the name of a new parameter: its role, with that of the layer where the role does not tell it apart."""
     word = _NAMES.get(role, role)
     if role == "count":
-        name = f"{identifier(owner).rstrip('_')}s"
+        word = identifier(owner).rstrip("_")
+        name = f"{word}s" if f"{word}s" not in taken else f"{word}_count"
     elif role in CHANNELS and role != "groups":
         name = f"{identifier(owner)}_{word}"
     else:

@@ -174,7 +174,7 @@ def wrapped(line: str, indent: int, tail: str = "") -> list[str]:
     opening = _last_opening(line)
     if len(margin + line + tail) <= WIDTH or opening is None:
         return [margin + line + tail]
-    if line[opening - 1] == ")" and re.fullmatch(r"\w+", line[opening + 1 : -1]):  # the layer breaks, not its call
+    if line[opening - 1] == ")" and len(margin + line[: opening + 1]) > WIDTH:  # of a call of a call, the first breaks
         return wrapped(line[:opening], indent, line[opening:] + tail)
     head, body, end = line[: opening + 1], line[opening + 1 : -1], line[-1] + tail
     if len(margin + INDENT + body) <= WIDTH:
