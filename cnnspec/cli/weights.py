@@ -112,9 +112,16 @@ def _note(pair: conversion.Pair) -> str:
     parts = [
         "renamed" if pair.renamed else "",
         "same name" if pair.by_name and not pair.renamed else "",
-        "" if pair.shape == pair.source_shape else f"reshaped from {format_shape(pair.source_shape) or 'one number'}",
+        ""
+        if pair.shape == pair.source_shape
+        else f"{_how(pair)} from {format_shape(pair.source_shape) or 'one number'}",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _how(pair: conversion.Pair) -> str:
+    """Return how the array of the spec comes from that of the file, whose axes may be in another order."""
+    return "transposed" if sorted(pair.shape) == sorted(pair.source_shape) else "reshaped"
 
 
 def _totals(shapes: list[tuple[int, ...]]) -> str:

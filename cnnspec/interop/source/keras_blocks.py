@@ -22,7 +22,7 @@ from cnnspec.interop.source.parameters import Shapes
 from cnnspec.interop.source.runs import consecutive, indexed
 from cnnspec.interop.source.text import Argument, Call, Resolved, plain
 from cnnspec.interop.source.tree import ROOT, Block, Tree, prefixes
-from cnnspec.weights.keras_layouts import keras_name
+from cnnspec.weights.keras_layouts import LAYOUTS, keras_name
 
 LONGEST_INLINE = 3
 """How many statements a block has at most that needs no function of its own where it is used once."""
@@ -38,12 +38,16 @@ class Functions:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.functions: list[BlockClass] = []
+        self._unequal: list[str] = []
         uses = Counter(Tree(graph).modules[node.name] for node in graph.nodes if node.arrays)
         self.shared = {module for module, count in uses.items() if count > 1}
         """The layers whose arrays others have, too."""
         plain_paths = set(self._apart())
         while inlined := self._write(Tree(graph, plain_paths)):
             plain_paths |= inlined
+        if self._unequal:
+            faults = "; ".join(dict.fromkeys(self._unequal))
+            raise ExportError(f"{faults}: a layer of Keras that is called twice has the same fields")
 
     def _apart(self) -> Iterator[str]:
         """Yield the blocks that share arrays with what is outside of them: their layers are called one by one."""
@@ -78,7 +82,7 @@ class Functions:
     # One block
 
     def _code(self, block: Block) -> BlockCode:
-        self._layers: dict[str, tuple[str, Call]] = {}
+        self._layers: dict[str, tuple[str, Call, Node]] = {}
         steps = self._runs(block, [step for member in block.members for step in self._steps(block, member)])
         shapes = Shapes(0, 0)
         if block.path:
@@ -94,7 +98,7 @@ class Functions:
             inputs = {name: "inputs" if len(names) == 1 else f"{identifier(name)}_input" for name in names}
             outputs = dict(zip(self.graph.output_names, self.graph.outputs, strict=True))
         found = body(steps, inputs, outputs)
-        made = tuple(Statement(name, (call,)) for name, call in self._layers.values())
+        made = tuple(Statement(name, (call,)) for name, call, _ in self._layers.values())
         return replace(found, statements=(*made, *found.statements))
 
     def _steps(self, block: Block, member: Node | str) -> Iterator[Step]:
@@ -107,28 +111,26 @@ class Functions:
         local, reads = self.tree.local(member.name, block.path), member.inputs
         module = self.tree.modules[member.name]
         shared = module in self.shared
-        path = self.tree.local(module, block.path) if shared else local
         positive = self.graph.by_name[reads[0]].kind in NON_NEGATIVE
-        place = Place(path, bool(block.path), shared, positive)
+        place = Place(local, self.tree.local(module, block.path), bool(block.path), shared, positive)
         *before, last = WRITERS[member.kind](member, place)
         joins = member.layer.arity is None
         for i, link in enumerate(before):
             node = f"{member.name}·{i}"
-            yield Step(node, place.owner, reads, self._link(link, module, member), member.branches if joins else ())
+            yield Step(node, place.owner, reads, self._link(link, place, member), member.branches if joins else ())
             reads, joins = (node,), False
         branches = member.branches if joins else ()
-        yield Step(member.name, place.owner, reads, self._link(last, module, member), branches, joins=joins)
+        yield Step(member.name, place.owner, reads, self._link(last, place, member), branches, joins=joins)
 
-    def _link(self, link: Link, module: str, node: Node) -> LayerCode:
+    def _link(self, link: Link, place: Place, node: Node) -> LayerCode:
         """Return the call of a layer, which stands in a variable where several nodes call it."""
-        if link.constructor is None or module not in self.shared:
+        if link.constructor is None or not place.shared:
             return LayerCode(link.make)
-        name, made = self._layers.setdefault(module, (self._variable(module), link.constructor))
-        if plain((made,)) != plain((link.constructor,)):
-            raise ExportError(
-                f"`{node.name}` has the arrays of `{module}` and other fields, which a layer of Keras cannot have: "
-                f"{plain((link.constructor,))} and {plain((made,))}"
-            )
+        first = (self._variable(place.module), link.constructor, node)
+        name, made, maker = self._layers.setdefault(place.module, first)
+        same_arrays = [*LAYOUTS[node.kind](node)] == [*LAYOUTS[maker.kind](maker)]
+        if plain((made,)) != plain((link.constructor,)) or not same_arrays:
+            self._unequal.append(f"`{node.name}` has the arrays of `{maker.name}`, and other fields")
         return LayerCode(lambda inputs: called((name,), inputs, link.times))
 
     def _variable(self, module: str) -> str:

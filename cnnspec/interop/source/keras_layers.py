@@ -9,7 +9,8 @@ from cnnspec.graph.graph import Node
 from cnnspec.interop.source import keras_windows as windows
 from cnnspec.interop.source.expression import code, number
 from cnnspec.interop.source.keras_functions import FUNCTIONS
-from cnnspec.interop.source.keras_step import Link, Place, Write, last, layer, of, own_layer, rank
+from cnnspec.interop.source.keras_rearrange import REARRANGED
+from cnnspec.interop.source.keras_step import Link, Place, Write, last, layer, of, own_layer, permute, rank
 from cnnspec.interop.source.text import Argument, Call
 
 
@@ -39,15 +40,20 @@ def _group_norm(node: Node, place: Place) -> list[Link]:
 
 
 def _over_axes(name: str, eps: float) -> Write:
-    """Return how a norm over chosen axes is written."""
+    """Return how a norm over chosen axes is written; not every backend of Keras takes others than the last ones."""
 
     def write(node: Node, place: Place) -> list[Link]:
         own: Any = node.layer
-        positions = own.positions(node.shape)
-        axes = last(positions) if positions[0] == 0 else positions
-        axis = code(str([axis or len(node.shape) for axis in axes]), "axis")
-        given = [] if positions == (0,) else [axis]
-        return [layer(name, *given, _eps(node, place, eps), place=place, weights=True)]
+        axes = {axis or len(node.shape) for axis in own.positions(node.shape)}
+        axis = code(str([*range(-len(axes), 0)]), "axis")
+        given = [axis] if len(axes) > 1 else []
+        norm = layer(name, *given, _eps(node, place, eps), place=place, weights=True)
+        every = range(1, 1 + len(node.shape))
+        order = (*(axis for axis in every if axis not in axes), *sorted(axes))
+        if order == tuple(every):
+            return [norm]
+        back = tuple(1 + order.index(axis) for axis in every)
+        return [permute(order, place, "_order"), norm, permute(back, place, "_back")]
 
     return write
 
@@ -103,29 +109,33 @@ def _position_embedding(node: Node, place: Place) -> list[Link]:
     return [own_layer("PositionEmbedding", number(own.std, "std", place.owner, "", 0.02), place=place)]
 
 
-WRITERS: dict[str, Write] = FUNCTIONS | {
-    "conv": windows.conv,
-    "conv_transpose": windows.conv_transpose,
-    "dense": _dense,
-    "max_pool": windows.max_pool,
-    "avg_pool": windows.avg_pool,
-    "lp_pool": windows.lp_pool,
-    "global_avg_pool": windows.global_pool,
-    "global_max_pool": windows.global_pool,
-    "adaptive_avg_pool": windows.adaptive_pool,
-    "adaptive_max_pool": windows.adaptive_pool,
-    "pad": windows.pad,
-    "crop": windows.crop,
-    "batch_norm": _batch_norm,
-    "layer_norm": _over_axes("LayerNormalization", 1e-3),
-    "rms_norm": _over_axes("RMSNormalization", 1e-6),
-    "instance_norm": _group_norm,
-    "group_norm": _group_norm,
-    "local_response_norm": _local_response_norm,
-    "scale": _by_channel("Scale", "", 1.0),
-    "shift": _by_channel("Shift", "offset", 0.0),
-    "prelu": _prelu,
-    "attention": _attention,
-    "position_embedding": _position_embedding,
-}
+WRITERS: dict[str, Write] = (
+    FUNCTIONS
+    | REARRANGED
+    | {
+        "conv": windows.conv,
+        "conv_transpose": windows.conv_transpose,
+        "dense": _dense,
+        "max_pool": windows.max_pool,
+        "avg_pool": windows.avg_pool,
+        "lp_pool": windows.lp_pool,
+        "global_avg_pool": windows.global_pool,
+        "global_max_pool": windows.global_pool,
+        "adaptive_avg_pool": windows.adaptive_pool,
+        "adaptive_max_pool": windows.adaptive_pool,
+        "pad": windows.pad,
+        "crop": windows.crop,
+        "batch_norm": _batch_norm,
+        "layer_norm": _over_axes("LayerNormalization", 1e-3),
+        "rms_norm": _over_axes("RMSNormalization", 1e-6),
+        "instance_norm": _group_norm,
+        "group_norm": _group_norm,
+        "local_response_norm": _local_response_norm,
+        "scale": _by_channel("Scale", "", 1.0),
+        "shift": _by_channel("Shift", "offset", 0.0),
+        "prelu": _prelu,
+        "attention": _attention,
+        "position_embedding": _position_embedding,
+    }
+)
 """How each kind is written."""

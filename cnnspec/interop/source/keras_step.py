@@ -8,8 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from cnnspec.graph.graph import Node
 from cnnspec.interop.source.expression import Expression, Make, depth, function, number
-from cnnspec.interop.source.text import Argument, Call, Text, Value
-from cnnspec.layers import Shape
+from cnnspec.interop.source.text import Argument, Call, Text, Value, literal
 from cnnspec.layers.axes import short_form
 from cnnspec.weights.keras_layouts import keras_name
 
@@ -19,7 +18,9 @@ class Place:
     """Where a layer is written: the function of its block, or that of the network."""
 
     path: str
-    """The layer's name within the block."""
+    """The node's name within the block."""
+    module: str
+    """The name within the block of the layer whose arrays it has: with shared weights, of another one."""
     in_block: bool
     """Whether the function has the block's name as its argument `name`."""
     shared: bool = False
@@ -32,9 +33,10 @@ class Place:
         """The last part of the layer's name, after which its numbers are called."""
         return self.path.rpartition(".")[2]
 
-    def name(self, suffix: str = "") -> Argument:
-        """Return the argument that names a Keras layer."""
-        return Argument((name_code(f"{self.path}{suffix}", self.in_block),), "name")
+    def name(self, suffix: str = "", weights: bool = False) -> Argument:
+        """Return the argument that names a Keras layer; `weights` says whether it has the arrays."""
+        path = self.module if weights else f"{self.path}{suffix}"
+        return Argument((name_code(path, self.in_block),), "name")
 
 
 def name_code(path: str, in_block: bool) -> str:
@@ -64,13 +66,13 @@ def layer(
     name: str, *arguments: Argument, place: Place, suffix: str = "", weights: bool = False, times: int = 1
 ) -> Link:
     """Return the call of a layer of Keras; `weights` says whether it has the node's arrays."""
-    constructor = Call(f"layers.{name}", (*arguments, place.name(suffix)))
+    constructor = Call(f"layers.{name}", (*arguments, place.name(suffix, weights)))
     return Link(lambda inputs: called((constructor,), inputs, times), constructor if weights else None, times)
 
 
 def own_layer(name: str, *arguments: Argument, place: Place) -> Link:
     """Return the call of a layer of a class that stands in the file."""
-    constructor = Call(name, (*arguments, place.name()))
+    constructor = Call(name, (*arguments, place.name(weights=True)))
     return Link(lambda inputs: called((constructor,), inputs), constructor)
 
 
@@ -98,7 +100,7 @@ def last(shape: Sequence[Size]) -> tuple[Size, ...]:
     return (*shape[1:], shape[0])
 
 
-def axis_of(position: int, shape: Shape) -> int:
+def axis_of(position: int) -> int:
     """Return the axis of a batch in Keras for one of a sample; −1 is the channels."""
     return position if position else -1
 
@@ -113,6 +115,11 @@ def sides(pads: Sequence[tuple[int, int]]) -> Value:
     if any(before != after for before, after in pads):
         return tuple(pads) if len(pads) > 1 else pads[0]
     return short_form(before for before, _ in pads)
+
+
+def permute(order: tuple[int, ...], place: Place, suffix: str = "") -> Link:
+    """Return the Permute of the axes, of which the batch is 0."""
+    return layer("Permute", Argument((literal(order),)), place=place, suffix=suffix)
 
 
 def padding(name: str, pads: Sequence[tuple[int, int]], place: Place, suffix: str) -> list[Link]:
