@@ -66,7 +66,7 @@ def _source(spec: Spec, path: Path, execution: Execution, weights: str | None, g
 
 
 def _keras(spec: Spec, path: Path, execution: Execution, weights: str | None, given: Given) -> Exported:
-    return write_keras(spec, path, execution, weights)
+    return write_keras(spec, path, execution, weights, verify="no_verify" not in given)
 
 
 TARGETS = {
@@ -79,7 +79,7 @@ TARGETS = {
     "torchscript": Target("TorchScript file", (".pt", ".ts", ".torchscript"), ("no_verify",), _torch("torchscript")),
     "pt2": Target("program of torch.export", (".pt2",), ("no_verify",), _torch("pt2")),
     "torch": Target("PyTorch source", (".py",), (), _source),
-    "keras": Target("Keras source", (), (), _keras),
+    "keras": Target("Keras source", (), ("no_verify",), _keras),
 }
 """The formats by name."""
 
@@ -128,12 +128,11 @@ def command(
     params: dict[str, Any],
     output_format: str,
 ) -> None:
-    """Write the network of SPEC as ONNX (.onnx), TorchScript (.pt, .ts), torch.export (.pt2) or source code (.py).
+    """Write the network of SPEC as ONNX (.onnx), TorchScript (.pt, .ts), torch.export (.pt2) or PyTorch source (.py).
 
-    Source is that of PyTorch, or of Keras with `--to keras`. It is not run; --weights are written beside it.
-
-    The file is run, and its outputs are compared with those of NumPy, before it replaces one that exists. The batch is
-    free. Without --weights, they are drawn at random from the seed.
+    `--to keras` writes Keras source. The file is run, and its outputs are compared with those of NumPy, before it
+    replaces one that exists. The batch is free. Without --weights, they are drawn at random from the seed; source code
+    has none then, and is not run. Those that are given are written beside it. PyTorch source is never run.
     """
     name = target or _by_ending(output)
     if unknown := [option for option in given if option not in TARGETS[name].options]:

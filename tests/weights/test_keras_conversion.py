@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -178,6 +182,7 @@ def test_commands(keras: Any, tmp_path: Path, cnnspec: Any) -> None:
     result = cnnspec("export", "lenet", "--to", "keras", "-o", "net.py", "--weights", "lenet")
     assert result.exit_code == 0, result.output
     assert "net.py and net.weights.h5" in result.output
+    assert re.search(r"verified: keras [\d.]+ on torch computes what NumPy does", result.output)
     names: dict[str, Any] = {}
     exec(Path("net.py").read_text("utf-8"), names)
     model = names["lenet"]()
@@ -194,5 +199,26 @@ def test_commands(keras: Any, tmp_path: Path, cnnspec: Any) -> None:
     assert result.exit_code == 1
     assert "c1: expected" in result.output
     assert not Path("none.safetensors").exists()
-    assert cnnspec("export", "lenet", "--to", "keras", "-o", "alone.py").exit_code == 0
+    assert "without weights" in cnnspec("export", "lenet", "--to", "keras", "-o", "alone.py").output
     assert not Path("alone.weights.h5").exists()
+
+
+def test_a_backend_of_keras_is_found(keras: Any, tmp_path: Path) -> None:
+    """Where Keras' own choice is not installed; the choice does not stay in the environment."""
+    code = (
+        "import os; from cnnspec.interop.source.keras_weights import imported_keras; "
+        "found = imported_keras().backend.backend(); assert 'KERAS_BACKEND' not in os.environ; print(found)"
+    )
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    environment.pop("KERAS_BACKEND", None)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] in ("tensorflow", "jax", "torch")
+
+
+def test_a_backend_of_keras_that_is_not_there(keras: Any, process: Any) -> None:
+    options = ("export", "lenet", "--to", "keras", "-o", "net.py", "--weights", "lenet")
+    done = process(*options, env={"KERAS_BACKEND": "nothing"})
+    assert done.returncode == 1
+    assert "error: Keras cannot be imported" in done.stderr
+    assert "Traceback" not in done.stderr

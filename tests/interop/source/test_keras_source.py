@@ -17,7 +17,7 @@ from cnnspec.arrays import Arrays
 from cnnspec.errors import ExportError
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.source.keras_source import keras_source
-from cnnspec.interop.source.keras_weights import keras_model
+from cnnspec.interop.source.keras_weights import keras_model, keras_outputs
 from cnnspec.layers import LAYERS
 from cnnspec.testing.case import Case
 from cnnspec.testing.cases import CASES
@@ -95,25 +95,12 @@ def arrays_of(spec: Spec) -> Arrays:
     return found
 
 
-def channels_last(x: Any) -> Any:
-    return np.moveaxis(x, 1, -1)
-
-
-def outputs_of(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The outputs of a model of Keras by name, in the spec's layout."""
-    given = {name: channels_last(x).astype(np.float32) for name, x in inputs.items()}
-    found = model(given if len(given) > 1 else next(iter(given.values())), training=False)
-    outputs = found if isinstance(found, dict) else {"": found}
-    return {name: np.moveaxis(y.detach().cpu().numpy(), -1, 1) for name, y in outputs.items()}
-
-
 def same(model: Any, spec: Spec, arrays: Arrays, inputs: dict[str, Any], slack: float = 1e-5) -> None:
     wanted = cnnspec.build(spec, "numpy", weights=arrays, dtype="float64", memory_limit=4 << 30).run(inputs)
-    outputs = outputs_of(model, inputs)
+    found = keras_outputs(model, inputs, spec.graph.output_names)
     for name, expected in wanted.items():
         scale = np.abs(np.nan_to_num(expected, posinf=0, neginf=0)).max()
-        found = outputs[name if len(wanted) > 1 else ""]
-        np.testing.assert_allclose(found, expected, rtol=0, atol=slack * scale + 1e-7)
+        np.testing.assert_allclose(found[name], expected, rtol=0, atol=slack * scale + 1e-7)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,7 +116,7 @@ def check_case(case: Case, keras: Any, path: Path) -> None:
     with np.errstate(all="ignore"):
         same(model, spec, arrays, inputs)
     model.save(path)
-    found, expected = (outputs_of(m, inputs)[""] for m in (keras.models.load_model(path), model))
+    found, expected = (keras_outputs(m, inputs, ["y"])["y"] for m in (keras.models.load_model(path), model))
     np.testing.assert_array_equal(found, expected)
 
 
