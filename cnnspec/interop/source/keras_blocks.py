@@ -165,16 +165,17 @@ class Functions:
             turn = steps[start : start + len(group)]
             alone = all(after.reads == (before.node,) and uses[before.node] == 1 for before, after in pairwise(turn))
             word, first = numbered(group[0].path) or ("", 0)
-            zero = any(attribute.path == f"{word}{first - 1}" for attribute in found)
+            zero = places.get(f"{word}{first - 1}")
             # One block alone is a loop, too, where the number of others of its kind is a parameter.
-            if not ((zero and block.path) or len(group) > 1) or [step.node for step in turn] != nodes:
+            goes_on = block.path and turn[0].reads == (zero,)
+            if not (goes_on or len(group) > 1) or [step.node for step in turn] != nodes:
                 continue
             if not alone or len(turn[0].reads) > 1:
                 continue
             (call,) = indexed(group, first)
             assert isinstance(call, Call)
             name = f'f"{"{name}_" if block.path else ""}{keras_name(word)}{{i}}"'
-            run = Run(word.rpartition(".")[2], first, len(group), ends=first == 0 or zero)
+            run = Run(word.rpartition(".")[2], first, len(group), ends=first == 0 or zero is not None)
             loop = replace(turn[-1], reads=turn[0].reads, code=self._call(call, name), run=run)
             steps = [*steps[:start], loop, *steps[start + len(group) :]]
         return steps

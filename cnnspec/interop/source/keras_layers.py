@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 from cnnspec.graph.graph import Node
 from cnnspec.interop.source import keras_windows as windows
 from cnnspec.interop.source.expression import code, number
@@ -97,9 +94,7 @@ def _attention(node: Node, place: Place) -> list[Link]:
     if rank(node) == 1:
         return [link]
     sizes = last(node.shape)
-    sequence = layer(
-        "Reshape", number((math.prod(sizes[:-1]), sizes[-1]), "sizes", place.owner), place=place, suffix="_in"
-    )
+    sequence = layer("Reshape", number((-1, sizes[-1]), "sizes", place.owner), place=place, suffix="_in")
     back = layer("Reshape", number(sizes, "sizes", place.owner), place=place, suffix="_out")
     return [sequence, link, back]
 

@@ -33,8 +33,9 @@ def _reordered(node: Node, place: Place) -> list[Link]:
     joins = _grouped([sizes[axis] for axis in order], after)
     if parts is None or joins is None:  # across the axes: in the order of channels first
         channels_first = [permute((len(before), *range(1, len(before))), place, "_order")] if len(before) > 1 else []
+        new = own.shape if node.kind == "reshape" else after
         channels_last = [permute((*range(2, len(after) + 1), 1), place)] if len(after) > 1 else []
-        return [*channels_first, _reshape(after, place, "_shape" if channels_last else ""), *channels_last]
+        return [*channels_first, _reshape(new, place, "_shape" if channels_last else ""), *channels_last]
     mine = [axis for group in last(parts) for axis in group]
     made = [order[axis] for group in last(joins) for axis in group]
     split, turned = tuple(sizes[axis] for axis in mine), tuple(sizes[axis] for axis in made)
@@ -54,7 +55,7 @@ def _grouped(sizes: Sequence[int], shape: Shape) -> list[list[int]] | None:
     for n in shape:
         group: list[int] = []
         product = 1
-        while product < n and i < len(sizes):
+        while i < len(sizes) and (product < n or (n == sizes[i] == 1 and not group)):
             product, i = product * sizes[i], i + 1
             group.append(i - 1)
         if product != n:

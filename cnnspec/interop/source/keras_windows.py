@@ -190,8 +190,10 @@ def _is_same(node: Node) -> bool:
 
 
 def _is_same_transposed(n: int, w: Window) -> bool:
+    """Whether a transposed window has the padding of Keras' `same`, on which all backends agree where it is even."""
     axis = geometry.transposed_window(n, w.kernel, w.stride, "same_upper")
-    return w.kernel >= w.stride and (w.before, w.after, w.extra) == (axis.before, axis.after, axis.extra)
+    even = axis.before == axis.after and not axis.extra
+    return even and (w.before, w.after, w.extra) == (axis.before, axis.after, 0)
 
 
 # Their arguments
