@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cnnspec.graph.graph import Node
 from cnnspec.interop.source import keras_windows as windows
 from cnnspec.interop.source.expression import code, number
