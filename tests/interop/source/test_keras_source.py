@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_torch_source import INSIDE, TOWERS, UNNAMED
+from test_torch_source import INSIDE, RUNS, TOWERS, UNNAMED
 
 import cnnspec
 from cnnspec import rng
@@ -48,29 +49,6 @@ ZOO: dict[str, tuple[int, ...] | None] = {
     "vit_tiny": (3, 64, 64),
     "yolov8n": (3, 64, 64),
 }
-
-RUNS = """
-name: runs
-input: [4, 6, 6]
-outputs: {deep: concat1, last: relu1}
-blocks:
-  unit: {params: {c: 4}, layers: [conv: {channels: $c, kernel: 3, padding: same}, batch_norm, tanh]}
-  stage:
-    params: {n: int}
-    layers:
-      - unit: {name: unit0, c: 6}
-      - conv: {channels: 4, kernel: 1}
-      - unit: {name: unit1}
-      - repeat: {times: $n, name: deep, layers: [unit: {name: unit}]}
-layers:
-  - unit: {name: stem}
-  - repeat: {each: {i: [1, 2, 3]}, layers: [unit: {name: unit$i}]}
-  - stage: {n: 2, name: stage1}
-  - stage: {n: 1, name: stage2}
-  - concat: {a: [], skip: [from: stem]}
-  - conv: {channels: 2, kernel: 1}
-  - relu
-"""
 
 FLIPPED = """
 name: flipped
@@ -159,6 +137,21 @@ def test_layers_have_the_names_of_the_spec(keras: Any) -> None:
     names = {layer.name for layer in model.layers}
     assert {node.name.replace(".", "_") for node in spec.graph.nodes} == {n for n in names if not n.endswith("_pad")}
     assert model.get_layer("stage2_unit0_conv1").kernel.shape == (3, 3, 64, 128)
+
+
+def test_a_saved_model_is_loaded_where_its_source_is_imported(keras: Any, tmp_path: Path, process: Any) -> None:
+    spec = cnnspec.loads(UNNAMED.replace("  - repeat:", "  - position_embedding\n  - resize: 5\n  - repeat:", 1))
+    model = keras_model(spec, arrays_of(spec))
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "net.py").write_text(keras_source(spec), "utf-8")
+    code = (
+        "import keras, net, numpy; model = keras.models.load_model('model.keras'); "
+        "print(model(numpy.ones((1, 8, 8, 3), 'float32')).tolist())"
+    )
+    done = process(code=code, env={"KERAS_BACKEND": "torch", "KERAS_HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    expected = model(np.ones((1, 8, 8, 3), np.float32)).tolist()
+    np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), expected, rtol=1e-5)
 
 
 def test_training_drops_and_normalizes_as_keras_does(keras: Any) -> None:
