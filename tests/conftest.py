@@ -61,3 +61,13 @@ def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def keras(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The module `keras`, on PyTorch and with a configuration of its own: it reads both as it is imported."""
+    pytest.importorskip("torch", reason="Keras runs on the extra `torch` here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", "torch")
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        return pytest.importorskip("keras", reason="the extra `keras` is not installed")

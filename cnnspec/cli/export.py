@@ -24,6 +24,7 @@ from cnnspec.graph.spec import Spec
 from cnnspec.interop.comparison import BATCHES, TOLERANCE
 from cnnspec.interop.exported import Exported
 from cnnspec.interop.onnx_export.export import DTYPES, QUANTIZED, OnnxOptions, write_onnx
+from cnnspec.interop.source.keras_weights import write_keras
 from cnnspec.interop.source.pytorch import write_source
 from cnnspec.interop.torch_export import write_torch
 from cnnspec.language.load import load
@@ -64,6 +65,10 @@ def _source(spec: Spec, path: Path, execution: Execution, weights: str | None, g
     return write_source(spec, path, execution, weights)
 
 
+def _keras(spec: Spec, path: Path, execution: Execution, weights: str | None, given: Given) -> Exported:
+    return write_keras(spec, path, execution, weights, verify="no_verify" not in given)
+
+
 TARGETS = {
     "onnx": Target(
         "ONNX model",
@@ -74,6 +79,7 @@ TARGETS = {
     "torchscript": Target("TorchScript file", (".pt", ".ts", ".torchscript"), ("no_verify",), _torch("torchscript")),
     "pt2": Target("program of torch.export", (".pt2",), ("no_verify",), _torch("pt2")),
     "torch": Target("PyTorch source", (".py",), (), _source),
+    "keras": Target("Keras source", (), ("no_verify",), _keras),
 }
 """The formats by name."""
 
@@ -124,9 +130,9 @@ def command(
 ) -> None:
     """Write the network of SPEC as ONNX (.onnx), TorchScript (.pt, .ts), torch.export (.pt2) or PyTorch source (.py).
 
-    The file is run, and its outputs are compared with those of NumPy, before it replaces one that exists. The batch is
-    free. Without --weights, they are drawn at random from the seed. PyTorch source is not run; --weights are written
-    beside it.
+    `--to keras` writes Keras source. The file is run, and its outputs are compared with those of NumPy, before it
+    replaces one that exists. The batch is free. Without --weights, they are drawn at random from the seed; source code
+    has none then, and is not run. Those that are given are written beside it. PyTorch source is never run.
     """
     name = target or _by_ending(output)
     if unknown := [option for option in given if option not in TARGETS[name].options]:
@@ -139,7 +145,7 @@ def command(
         print_json(found.to_dict() | {"weights": weights, "seed": execution.seed})
         return
     origin = f"weights {weights}" if weights else f"weights drawn at random from seed {execution.seed}, not trained"
-    if found.format == "torch" and not weights:
+    if found.format in ("torch", "keras") and not weights:
         origin = "without weights"
     about = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in found.details.items())
     written = f"{TARGETS[name].about} written to {' and '.join(map(str, found.files))}, {size_of(found.bytes)}"

@@ -17,14 +17,14 @@ from cnnspec.interop.torch_import.factory import load_state, module_of
 from cnnspec.language.load import load
 from cnnspec.sizes import size_of
 from cnnspec.view.table import table_lines
-from cnnspec.weights import conversion, hub
+from cnnspec.weights import conversion, hub, keras_conversion, keras_files
 from cnnspec.weights import files as weights
 from cnnspec.wording import format_shape
 
 
 @click.group("weights")
 def command() -> None:
-    """Convert PyTorch weights, and inspect safetensors files."""
+    """Convert weights of PyTorch and Keras, and inspect safetensors files."""
 
 
 @command.command("convert")
@@ -34,7 +34,7 @@ def command() -> None:
     "source",
     required=True,
     metavar="FILE",
-    help="Safetensors, or .pth .pt .bin .ckpt of PyTorch; or hf://OWNER/NAME/FILE.",
+    help="Safetensors, .pth .pt .bin .ckpt of PyTorch, .keras .h5; or hf://OWNER/NAME/FILE.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @click.option("--module", metavar="PLACE", help="The PyTorch module of FILE: `package.module:factory`; it is run.")
@@ -52,10 +52,11 @@ def convert(
     params: dict[str, Any],
     output_format: str,
 ) -> None:
-    """Map a PyTorch state_dict onto SPEC, show which tensor became which, and write the weights as safetensors.
+    """Map weights of PyTorch or Keras onto SPEC, show which tensor became which, and write them as safetensors.
 
     Tensors are assigned by name where SPEC has the name, and else by order among the layers of one shape. Ambiguous,
-    surplus and missing tensors are errors, and nothing is written. --ignore is applied before --rename.
+    surplus and missing tensors are errors, and nothing is written. --ignore is applied before --rename. Layers of Keras
+    are matched by name alone, as `export --to keras` writes them.
 
     With --module, FILE is loaded into that module, whose layers are paired with those of SPEC by what they read, and
     the outputs of both are compared.
@@ -64,7 +65,9 @@ def convert(
     if module is not None:
         found = _by_module(graph, source, module, bool(rename or ignore))
     else:
-        found = conversion.convert(graph, source, [_rule(text) for text in rename], ignore)
+        of_keras = keras_files.is_keras(source)
+        rules = [_rule(text) for text in rename]
+        found = (keras_conversion if of_keras else conversion).convert(graph, source, rules, ignore)
     name = source if hub.is_reference(source) else Path(source).name
     weights.write(output, found.arrays, {"spec": graph.name, "source": name})
     if output_format == "json":
@@ -142,9 +145,16 @@ def _note(pair: conversion.Pair) -> str:
     parts = [
         "renamed" if pair.renamed else "",
         "same name" if pair.by_name and not pair.renamed else "",
-        "" if pair.shape == pair.source_shape else f"reshaped from {format_shape(pair.source_shape) or 'one number'}",
+        ""
+        if pair.shape == pair.source_shape
+        else f"{_how(pair)} from {format_shape(pair.source_shape) or 'one number'}",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _how(pair: conversion.Pair) -> str:
+    """Return how the array of the spec comes from that of the file, whose axes may be in another order."""
+    return "transposed" if sorted(pair.shape) == sorted(pair.source_shape) else "reshaped"
 
 
 def _totals(shapes: list[tuple[int, ...]]) -> str:

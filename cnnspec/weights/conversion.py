@@ -73,10 +73,10 @@ def convert(
     if counters:
         notes.append(f"{len(counters)} × `{_COUNTER}` left out: inference does not use it, and the spec has none")
     kept = {name: array for name, array in found.items() if name not in counters}
-    dropped = _matching(kept, ignore)
+    dropped = matching(kept, ignore)
     if dropped:
         notes.append(f"{len(dropped)} tensor{'s' * (len(dropped) != 1)} left out, as --ignore says")
-    sources = _renamed([name for name in kept if name not in dropped], rename)
+    sources = renamed([name for name in kept if name not in dropped], rename)
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
     shapes = {new: kept[old].shape for new, old in sources.items()}
     known = naming.recognise([*shapes])
@@ -134,7 +134,7 @@ def _without_prefixes(found: Arrays) -> tuple[Arrays, list[str]]:
     return found, notes
 
 
-def _matching(names: Mapping[str, Any], patterns: Sequence[str]) -> set[str]:
+def matching(names: Mapping[str, Any], patterns: Sequence[str]) -> set[str]:
     """Return the names that a pattern matches, or that are below a name that it matches."""
     found: set[str] = set()
     for pattern in patterns:
@@ -145,7 +145,7 @@ def _matching(names: Mapping[str, Any], patterns: Sequence[str]) -> set[str]:
     return found
 
 
-def _renamed(names: Sequence[str], rules: Sequence[tuple[str, str]]) -> dict[str, str]:
+def renamed(names: Sequence[str], rules: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Return the tensors after all rules, applied in order, and the previous name of each."""
     now = {name: name for name in names}
     for old, new in rules:

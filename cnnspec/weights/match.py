@@ -37,18 +37,18 @@ def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> A
         return f"{bad:,} of {found[name].size:,} numbers {'is' if bad == 1 else 'are'} NaN or infinite"
 
     lines = [
-        *_list(wrong, "of another shape", lambda name: f"expected {expected[name]}, found {list(found[name].shape)}"),
-        *_list(missing, "missing", lambda name: f"expected {expected[name]}, found nothing"),
-        *_list(extra, "that the network does not have", unknown),
-        *_list(no_numbers, "without numbers", lambda name: f"expected numbers, found {found[name].dtype}"),
-        *_list(not_finite, "with NaN or infinite numbers", broken),
+        *listed(wrong, "of another shape", lambda name: f"expected {expected[name]}, found {list(found[name].shape)}"),
+        *listed(missing, "missing", lambda name: f"expected {expected[name]}, found nothing"),
+        *listed(extra, "that the network does not have", unknown),
+        *listed(no_numbers, "without numbers", lambda name: f"expected numbers, found {found[name].dtype}"),
+        *listed(not_finite, "with NaN or infinite numbers", broken),
     ]
     if lines:
         raise WeightsError("\n".join([f"{origin} does not fit the network `{graph.name}`:", *lines]))
     return {name: found[name] for name in expected}
 
 
-def _list(names: list[str], what: str, says: Callable[[str], str]) -> list[str]:
+def listed(names: list[str], what: str, says: Callable[[str], str]) -> list[str]:
     """Return a line for each of the first names, and the number of others."""
     lines = [f"  {name}: {says(name)}" for name in names[:SHOWN]]
     more = len(names) - SHOWN

@@ -312,7 +312,7 @@ RULES = {
 @pytest.mark.parametrize("spec", RULES)
 def test_a_few_renames_settle_what_sorting_hides(spec):
     found = shapes_of(TORCHVISION[spec]())
-    names = conversion._renamed(sorted(found, key=naming.natural), RULES[spec])
+    names = conversion.renamed(sorted(found, key=naming.natural), RULES[spec])
     mapping, faults = align(spec, {new: found[old] for new, old in names.items()})
     assert faults == []
     assert {ours: names[theirs] for ours, theirs in mapping.items()} == truth(TORCHVISION[spec]())

@@ -1,4 +1,4 @@
-"""Networks as source code of PyTorch.
+"""Networks as source code of PyTorch and of Keras.
 
 Uses runtime, weights, graph and what is below.
 """

@@ -10,18 +10,17 @@ from itertools import pairwise
 
 from cnnspec.errors import ExportError
 from cnnspec.graph.graph import Graph, Node
-from cnnspec.interop.naming import free
 from cnnspec.interop.source import classes
 from cnnspec.interop.source.classes import Attribute, BlockClass, BlockCode
 from cnnspec.interop.source.expression import LayerCode
-from cnnspec.interop.source.forward import Body, Run, Step, body
-from cnnspec.interop.source.names import MODULE_ATTRIBUTES, identifier, is_attribute, numbered
+from cnnspec.interop.source.forward import Body, Run, Step, arguments, body, network_arguments
+from cnnspec.interop.source.names import MODULE_ATTRIBUTES, is_attribute, numbered
 from cnnspec.interop.source.parameters import Shapes
 from cnnspec.interop.source.runs import at, consecutive, indexed, is_block
 from cnnspec.interop.source.text import Argument, Call, Slot, Text, slots
 from cnnspec.interop.source.torch_layers import SHARED, WRITERS
 from cnnspec.interop.source.torch_windows import called, owner
-from cnnspec.interop.source.tree import ROOT, Block, Tree, prefixes
+from cnnspec.interop.source.tree import ROOT, Block, Tree
 
 LONGEST_INLINE = 4
 """How many modules a chain has at most that needs no class of its own."""
@@ -48,7 +47,7 @@ class Blocks:
         self.calls: dict[str, Text] = {}
         codes: dict[str, BlockCode] = {}
         count = 0
-        for level in _levels(tree):
+        for level in tree.levels():
             written = [self._code(tree.blocks[path]) for path in level if path]
             codes |= {code.path: code for code in written}
             own = [code for code in written if tree.blocks[code.path].module == code.path]
@@ -86,19 +85,11 @@ class Blocks:
             shapes,
             tuple(_nested(attributes)),
             None if in_chain else self._body(block, steps),
-            tuple(self._features(block)),
+            tuple(block.features()),
         )
 
     def _body(self, block: Block, steps: list[Step]) -> Body:
-        reads = block.inputs if block.path else list(self.graph.inputs)
-        if len(reads) == 1:
-            inputs = {reads[0]: "x"}
-        elif block.path:
-            inputs = {reads[0]: "x"}
-            for read in reads[1:]:
-                inputs[read] = free(_argument(steps, read), {*inputs.values()})
-        else:
-            inputs = {name: identifier(name) for name in reads}
+        inputs = arguments(block.inputs, steps) if block.path else network_arguments(self.graph.inputs)
         outputs = {"": block.output}
         if not block.path:
             outputs = dict(zip(self.graph.output_names, self.graph.outputs, strict=True))
@@ -208,34 +199,6 @@ class Blocks:
         alone = all(after.reads == (before.node,) for before, after in pairwise(found))
         once = Counter(read for step in steps for read in step.reads)
         return found if in_turn and alone and all(once[node] == 1 for node in nodes[:-1]) else []
-
-    def _features(self, block: Block) -> Iterator[str]:
-        """Yield words for what a block does: add to its input, shrink the image."""
-        nodes = [member for member in block.members if isinstance(member, Node)]
-        if any(node.layer.sums_inputs and set(node.inputs) & set(block.inputs) for node in nodes):
-            yield "Residual"
-        if any(w.stride > 1 for node in nodes for w in node.windows):
-            yield "Down"
-
-
-def _argument(steps: list[Step], node: str) -> str:
-    """Return what a block calls a further input: as the branch of a merge that it is."""
-    names = (step.branches[step.reads.index(node)] for step in steps if step.branches and node in step.reads)
-    return identifier(next(names, "x"))
-
-
-def _levels(tree: Tree) -> list[list[str]]:
-    """Return the paths of the blocks by height: those that have no others in them first."""
-    heights = dict.fromkeys(tree.blocks, 0)
-    for path in sorted(tree.blocks, key=lambda path: -path.count(".") - bool(path)):
-        for prefix in prefixes(path):
-            if prefix in heights:
-                heights[prefix] = max(heights[prefix], heights[path] + 1)
-    order = {node.name: i for i, node in enumerate(tree.graph.nodes)}
-    levels: list[list[str]] = [[] for _ in range(max(heights.values()) + 1)]
-    for path in sorted(heights, key=lambda path: order.get(tree.blocks[path].output, len(order))):
-        levels[heights[path]].append(path)
-    return levels
 
 
 def _is_chain(block: Block, steps: list[Step]) -> bool:

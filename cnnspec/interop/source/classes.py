@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, takewhile
 
@@ -63,10 +64,15 @@ class BlockCode:
     @property
     def key(self) -> Hashable:
         """What is equal for blocks that are one class."""
-        runs = tuple(a.run and (a.run.stem, a.run.first, a.run.ends) for a in self.attributes)
+        runs = tuple(_kept(a.run) for a in self.attributes)
         paths = tuple("" if a.run else a.path for a in self.attributes)
-        statements = self.body and (self.body.inputs, tuple(s.target for s in self.body.statements))
+        statements = self.body and (self.body.inputs, tuple((s.target, _kept(s.run)) for s in self.body.statements))
         return paths, runs, statements, tuple(map(key, self.texts))
+
+
+def _kept(run: Run | None) -> Hashable:
+    """Return what does not differ between the uses of a run: all but how many there are."""
+    return run and (run.stem, run.first, run.ends)
 
 
 @dataclass
@@ -113,6 +119,11 @@ def grouped(blocks: Iterable[BlockCode], first: int, taken: Iterable[str]) -> li
 def token(number: int) -> str:
     """Return what stands for the name of a class."""
     return f"§{number}§"
+
+
+def with_names(line: str, names: Mapping[str, str]) -> str:
+    """Return a line with the names of the classes in place of their tokens."""
+    return re.sub("§\\d+§", lambda found: names[found[0]], line)
 
 
 def names(classes: Sequence[BlockClass], taken: Iterable[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cnnspec.interop.naming import free
 from cnnspec.interop.source.expression import Expression, LayerCode
 from cnnspec.interop.source.names import identifier
-from cnnspec.interop.source.text import Slot, Text, Variable, named, plain, variables
+from cnnspec.interop.source.text import Resolved, Slot, Text, Variable, named, plain, variables
 
 CURRENT = "x"
 DEEPEST = 4
@@ -36,6 +36,15 @@ class Run:
     def slot(self) -> Slot:
         """The number that says how many there are."""
         return Slot(self.first + self.count if self.ends else self.count, "count", self.stem)
+
+    def range(self, count: Resolved) -> str:
+        """Return its range: range(1, units) where the end is given, range(1, layers + 1) where the number is."""
+        if self.first == 0:
+            return f"range({count.code})"
+        if self.ends:
+            return f"range({self.first}, {count.code})"
+        end = self.first + count.value if isinstance(count.value, int) else f"{count.code} + {self.first}"
+        return f"range({self.first}, {end})"
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,20 @@ class Body:
     result: Text
 
 
+def arguments(reads: Sequence[str], steps: Sequence[Step]) -> dict[str, str]:
+    """Return the arguments of a block by the nodes that it reads: `x`, and others as the branches that they are."""
+    inputs = {reads[0]: CURRENT}
+    for read in reads[1:]:
+        branches = (step.branches[step.reads.index(read)] for step in steps if step.branches and read in step.reads)
+        inputs[read] = free(identifier(next(branches, CURRENT)), {*inputs.values()})
+    return inputs
+
+
+def network_arguments(inputs: Sequence[str]) -> dict[str, str]:
+    """Return the arguments of a network by its inputs: `x`, or the names of several."""
+    return {name: CURRENT if len(inputs) == 1 else identifier(name) for name in inputs}
+
+
 def body(steps: Sequence[Step], inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Body:
     """Return the statements that compute `outputs`, nodes by name, from `inputs`, names of arguments by node."""
     labels = _labels(steps, inputs, outputs)
@@ -95,9 +118,11 @@ def body(steps: Sequence[Step], inputs: Mapping[str, str], outputs: Mapping[str,
     statements = []
     for step, expression in pending:
         target = names[step.node]
-        if step.run and names[step.reads[0]] != target:
+        known = names
+        if step.run and names[step.reads[0]] != target:  # each round reads the one before it
             statements.append(Statement(target, (names[step.reads[0]],)))
-        statements.append(Statement(target, named(expression.text, names), step.run))
+            known = {**names, step.reads[0]: target}
+        statements.append(Statement(target, named(expression.text, known), step.run))
     return Body(tuple(inputs.values()), tuple(statements), named(result, names))
 
 

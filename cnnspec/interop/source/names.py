@@ -21,7 +21,9 @@ MODULE_ATTRIBUTES = frozenset(_MODULE.split())
 """The attributes of torch.nn.Module, and those that nn.Sequential and nn.ModuleDict have beside."""
 
 # What the files themselves use.
-_FILE = "F torch nn self name i range super math Tensor OrderedDict Fraction"
+_FILE = """
+F torch nn Tensor self keras layers ops KerasTensor name i range super math itertools Any Callable OrderedDict Fraction
+"""
 TAKEN = frozenset(_FILE.split())
 
 

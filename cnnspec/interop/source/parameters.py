@@ -6,13 +6,16 @@ and multiples of a parameter are written as such (`4 * channels`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from cnnspec.interop.naming import free
 from cnnspec.interop.source.names import identifier
 from cnnspec.interop.source.text import Resolved, Slot, Value, literal, same
 
+OFTEN = 3
+"""How often something is computed that gets a variable."""
 CHANNELS = ("in_channels", "channels", "groups")
 _OPTIONAL = {"groups": 1, "stride": 1, "padding": 0, "dilation": 1, "bias": True}
 """What a parameter is where a call leaves it out."""
@@ -41,6 +44,12 @@ class Parameter:
         )
         return " | ".join(found)
 
+    @property
+    def declaration(self) -> str:
+        """The parameter as it stands in a signature."""
+        default = "" if self.default is None else f" = {literal(self.default)}"
+        return f"{self.name}: {self.annotation}{default}"
+
 
 @dataclass(frozen=True)
 class Shapes:
@@ -65,10 +74,12 @@ def resolve(
         parameter = Parameter(name, "channels", values)
         if values in needed or any(_multiple(other, parameter) for other in needed - {read, made}):
             found.append(parameter)
-    resolved = []
-    for values, role, owner in zip(columns, roles, owners, strict=True):
+    resolved = [Resolved("")] * len(columns)
+    # Padding follows from the kernel, which can stand behind it.
+    for i in sorted(range(len(columns)), key=lambda i: roles[i] == "padding"):
+        values, role, owner = columns[i], roles[i], owners[i]
         if _equal(values):
-            resolved.append(Resolved(literal(values[0]), values[0]))
+            resolved[i] = Resolved(literal(values[0]), values[0])
             continue
         code = _in_terms(values, role, found)
         if code is None:
@@ -77,9 +88,24 @@ def resolve(
             has_default = default is not None and any(same(v, default) for v in values)
             found.append(Parameter(name, role, values, default if has_default else None))
             code = name
-        resolved.append(Resolved(code))
+        resolved[i] = Resolved(code)
     order = sorted(found, key=lambda p: (not p.is_positional, p.default is not None))
     return order, resolved
+
+
+def local_variables(
+    own: Sequence[Slot], parameters: Sequence[Parameter], resolved: Sequence[Resolved], taken: Iterable[str] = ()
+) -> tuple[list[str], list[Resolved]]:
+    """Return assignments to local variables for what the slots compute often, and what stands in the slots then."""
+    computed = Counter(found.code for found in resolved[: len(own)] if " " in found.code)
+    used = {*taken, *(parameter.name for parameter in parameters)}
+    names: dict[str, str] = {}
+    for slot, found in zip(own, resolved, strict=False):
+        if computed[found.code] >= OFTEN and found.code not in names and slot.role in CHANNELS:
+            names[found.code] = free("width" if not names else f"{identifier(slot.owner)}_width", used)
+            used.add(names[found.code])
+    lines = [f"{name} = {text}" for text, name in names.items()]
+    return lines, [Resolved(names.get(found.code, found.code), found.value) for found in resolved[: len(own)]]
 
 
 def _equal(values: tuple[Value, ...]) -> bool:
@@ -130,7 +156,8 @@ def _name(role: str, owner: str, known: Sequence[str], taken: Container[str]) ->
     """Return the name of a new parameter: its role, with that of the layer where the role does not tell it apart."""
     word = _NAMES.get(role, role)
     if role == "count":
-        name = f"{identifier(owner).rstrip('_')}s"
+        word = identifier(owner).rstrip("_")
+        name = f"{word}s" if f"{word}s" not in taken else f"{word}_count"
     elif role in CHANNELS and role != "groups":
         name = f"{identifier(owner)}_{word}"
     else:

@@ -6,11 +6,12 @@ A block of a network is written once for all of its uses; the numbers in which t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Value = bool | int | float | tuple[int, ...]
+Value = bool | int | float | tuple[int, ...] | tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,8 @@ def wrapped(line: str, indent: int, tail: str = "") -> list[str]:
     opening = _last_opening(line)
     if len(margin + line + tail) <= WIDTH or opening is None:
         return [margin + line + tail]
+    if line[opening - 1] == ")" and len(margin + line[: opening + 1]) > WIDTH:  # of a call of a call, the first breaks
+        return wrapped(line[:opening], indent, line[opening:] + tail)
     head, body, end = line[: opening + 1], line[opening + 1 : -1], line[-1] + tail
     if len(margin + INDENT + body) <= WIDTH:
         return [margin + head, margin + INDENT + body, margin + end]
@@ -180,6 +183,16 @@ def wrapped(line: str, indent: int, tail: str = "") -> list[str]:
     comma = "," if len(found) > 1 else ""
     parts = [wrapped(part, indent + 1, comma) for part in found]
     return [margin + head, *(line for part in parts for line in part), margin + end]
+
+
+def spaced(line: str) -> str:
+    """Return the line with spaces around the colons of slices that are more than numbers, as formatters put them."""
+
+    def index(part: str) -> str:
+        first, colon, end = part.partition(":")
+        return f"{first} : {end}".strip() if colon and re.search(r"[. ]", part) else part
+
+    return re.sub(r"\[:, ([^][]*)]", lambda found: f"[:, {', '.join(map(index, found[1].split(', ')))}]", line)
 
 
 def _last_opening(line: str) -> int | None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from cnnspec.interop.naming import free
-from cnnspec.interop.source.classes import BlockCode
+from cnnspec.interop.source.classes import BlockCode, with_names
 from cnnspec.interop.source.forward import Run
-from cnnspec.interop.source.names import TAKEN, identifier, is_attribute
-from cnnspec.interop.source.parameters import CHANNELS, Parameter
+from cnnspec.interop.source.names import TAKEN, is_attribute
+from cnnspec.interop.source.parameters import Parameter, local_variables
 from cnnspec.interop.source.pieces import factored
-from cnnspec.interop.source.text import INDENT, Resolved, literal, render, wrapped
-
-OFTEN = 3
-"""How often something is computed that gets a variable."""
+from cnnspec.interop.source.text import INDENT, Resolved, render, spaced, wrapped
 
 
 def class_lines(
@@ -32,9 +27,10 @@ def class_lines(
     `resolved` is what stands in its slots, `names` has the classes of other blocks by token, and `result` is the type
     of what it returns. Functions that repeat in a long `forward` stand before it.
     """
-    locals_, resolved_init = _locals(code, parameters, resolved)
+    own = [slot for attribute in code.attributes for slot in attribute.slots]
+    locals_, resolved_init = local_variables(own, parameters, resolved)
     numbers = iter(resolved_init)
-    signature = "".join(f", {_parameter(parameter)}" for parameter in parameters)
+    signature = "".join(f", {parameter.declaration}" for parameter in parameters)
     made: list[str] = []
     for attribute in code.attributes:
         indent, run = 2, attribute.run
@@ -43,10 +39,10 @@ def class_lines(
             if count.value == run.slot.value and run.count == 1:
                 run = None
             else:
-                made.append(f"{INDENT * 2}for i in {_range(run, count)}:")
+                made.append(f"{INDENT * 2}for i in {run.range(count)}:")
                 indent = 3
         text = render(attribute.text, numbers)
-        made += wrapped(_named(_assignment(attribute.path, text, run), names), indent)
+        made += wrapped(with_names(_assignment(attribute.path, text, run), names), indent)
     statements, stored = _forward(code, parameters, iter(resolved[len(resolved_init) :]))
     base = "nn.Module" if code.body else "nn.Sequential"
     lines = [f"class {name}({base}):", f'{INDENT}"""{about}"""', ""]
@@ -65,41 +61,12 @@ def class_lines(
     return [*(line for piece in pieces for line in [*piece, "", ""]), *lines]
 
 
-def _locals(code: BlockCode, parameters: list[Parameter], resolved: list[Resolved]) -> tuple[list[str], list[Resolved]]:
-    """Return assignments to local variables for what `__init__` computes often, and what stands in its slots then."""
-    own = [slot for attribute in code.attributes for slot in attribute.slots]
-    computed = Counter(found.code for found in resolved[: len(own)] if " " in found.code)
-    taken = {parameter.name for parameter in parameters}
-    names: dict[str, str] = {}
-    for slot, found in zip(own, resolved, strict=False):
-        if computed[found.code] >= OFTEN and found.code not in names and slot.role in CHANNELS:
-            names[found.code] = free("width" if not names else f"{identifier(slot.owner)}_width", taken)
-            taken.add(names[found.code])
-    lines = [f"{name} = {text}" for text, name in names.items()]
-    return lines, [Resolved(names.get(found.code, found.code), found.value) for found in resolved[: len(own)]]
-
-
 def _assignment(path: str, text: str, run: Run | None) -> str:
     if run:
         return f'self.add_module(f"{run.stem}{{i}}", {text})'
     if is_attribute(path):
         return f"self.{path} = {text}"
     return f'self._modules["{path}"] = {text}'
-
-
-def _parameter(parameter: Parameter) -> str:
-    default = "" if parameter.default is None else f" = {literal(parameter.default)}"
-    return f"{parameter.name}: {parameter.annotation}{default}"
-
-
-def _range(run: Run, count: Resolved) -> str:
-    """Return the range of a run: range(1, units) where the end is given, range(1, layers + 1) where the number is."""
-    if run.first == 0:
-        return f"range({count.code})"
-    if run.ends:
-        return f"range({run.first}, {count.code})"
-    end = run.first + count.value if isinstance(count.value, int) else f"{count.code} + {run.first}"
-    return f"range({run.first}, {end})"
 
 
 def _forward(code: BlockCode, parameters: list[Parameter], numbers: Iterator[Resolved]) -> tuple[list[str], list[str]]:
@@ -120,21 +87,7 @@ def _forward(code: BlockCode, parameters: list[Parameter], numbers: Iterator[Res
     for statement in code.body.statements:
         margin = ""
         if statement.run:
-            statements.append(f"for i in {_range(statement.run, next(own))}:")
+            statements.append(f"for i in {statement.run.range(next(own))}:")
             margin = INDENT
-        statements.append(margin + _spaced(f"{statement.target} = {render(statement.text, own)}"))
-    return [*statements, _spaced(f"return {render(code.body.result, own)}")], list(stored)
-
-
-def _spaced(line: str) -> str:
-    """Return the line with spaces around the colons of slices that are more than numbers, as formatters put them."""
-
-    def index(part: str) -> str:
-        first, colon, end = part.partition(":")
-        return f"{first} : {end}".strip() if colon and re.search(r"[. ]", part) else part
-
-    return re.sub(r"\[:, ([^][]*)]", lambda found: f"[:, {', '.join(map(index, found[1].split(', ')))}]", line)
-
-
-def _named(line: str, names: Mapping[str, str]) -> str:
-    return re.sub("§\\d+§", lambda found: names[found[0]], line)
+        statements.append(margin + spaced(f"{statement.target} = {render(statement.text, own)}"))
+    return [*statements, spaced(f"return {render(code.body.result, own)}")], list(stored)

@@ -29,6 +29,14 @@ class Block:
     members: list[Node | str] = field(default_factory=list)
     """Its layers, and the paths of the blocks in it, in the order of execution."""
 
+    def features(self) -> Iterator[str]:
+        """Yield words for what it does: add to its input, shrink the image."""
+        nodes = [member for member in self.members if isinstance(member, Node)]
+        if any(node.layer.sums_inputs and set(node.inputs) & set(self.inputs) for node in nodes):
+            yield "Residual"
+        if any(w.stride > 1 for node in nodes for w in node.windows):
+            yield "Down"
+
 
 class Tree:
     """The callable blocks of a graph by path; `plain` are paths that must not become blocks."""
@@ -51,6 +59,19 @@ class Tree:
     def local(self, path: str, block: str) -> str:
         """Return a path as it is within a block."""
         return path.removeprefix(f"{block}.") if block else path
+
+    def levels(self) -> list[list[str]]:
+        """Return the paths of the blocks by height: those that have no others in them first."""
+        heights = dict.fromkeys(self.blocks, 0)
+        for path in sorted(self.blocks, key=lambda path: -path.count(".") - bool(path)):
+            for prefix in prefixes(path):
+                if prefix in heights:
+                    heights[prefix] = max(heights[prefix], heights[path] + 1)
+        order = {node.name: i for i, node in enumerate(self.graph.nodes)}
+        levels: list[list[str]] = [[] for _ in range(max(heights.values()) + 1)]
+        for path in sorted(heights, key=lambda path: order.get(self.blocks[path].output, len(order))):
+            levels[heights[path]].append(path)
+        return levels
 
     def _find(self) -> None:
         inside: dict[str, list[Node]] = {}

@@ -77,6 +77,29 @@ layers:
   - dense: 3
 """
 
+RUNS = """
+name: runs
+input: [4, 6, 6]
+outputs: {deep: concat1, last: relu1}
+blocks:
+  unit: {params: {c: 4}, layers: [conv: {channels: $c, kernel: 3, padding: same}, batch_norm, tanh]}
+  stage:
+    params: {n: int}
+    layers:
+      - unit: {name: unit0, c: 6}
+      - conv: {channels: 4, kernel: 1}
+      - unit: {name: unit1}
+      - repeat: {times: $n, name: deep, layers: [unit: {name: unit}]}
+layers:
+  - unit: {name: stem}
+  - repeat: {each: {i: [1, 2, 3]}, layers: [unit: {name: unit$i}]}
+  - stage: {n: 2, name: stage1}
+  - stage: {n: 1, name: stage2}
+  - concat: {a: [], skip: [from: stem]}
+  - conv: {channels: 2, kernel: 1}
+  - relu
+"""
+
 UNNAMED = """
 name: unnamed
 input: [3, 8, 8]
@@ -171,7 +194,7 @@ def test_networks(name: str) -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10 * wanted.abs().max().item())
 
 
-@pytest.mark.parametrize("text", [TOWERS, INSIDE, UNNAMED], ids=["towers", "inside", "unnamed"])
+@pytest.mark.parametrize("text", [TOWERS, INSIDE, UNNAMED, RUNS], ids=["towers", "inside", "unnamed", "runs"])
 def test_shared_weights_several_outputs_and_unnamed_repeats(text: str) -> None:
     spec = cnnspec.loads(text)
     inputs = [
