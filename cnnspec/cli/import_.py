@@ -89,11 +89,19 @@ def command(
             f"{paint(found.spec.name, 'bold')}: {found.nodes:,} operations of {model} are {len(graph.nodes):,} layers, "
             f"{trainable(graph.nodes):,} parameters, {macs(graph.nodes):,} MACs",
             f"spec written to {target}, {lines:,} lines; weights to {beside}, {size_of(beside.stat().st_size)}",
-            "not verified"
-            if found.difference is None
-            else f"verified: the outputs differ from those of {model} by {found.difference}",
+            _verified(found, model),
         ]
     )
+
+
+def _verified(found: ImportedNetwork, model: str) -> str:
+    """Return what the comparison of the outputs showed."""
+    if found.difference is None:
+        return "not verified"
+    text = f"verified: the outputs differ from those of {model} by {found.difference}"
+    if not found.varies:
+        text += ", but they are the same for all inputs, as those of untrained weights can be: this shows little"
+    return text
 
 
 def _is_written(context: click.Context, parameter: str) -> bool:

@@ -30,6 +30,9 @@ class ImportedNetwork:
     modules: bool = False
     """Whether layers are called as the modules that they come from; in `text`, only layers with weights are."""
 
+    varies: bool = True
+    """Whether the outputs that were compared depend on the input: those of untrained weights need not."""
+
     @cached_property
     def text(self) -> str:
         """The text of the spec, with what repeats as blocks and repeats."""

@@ -45,7 +45,7 @@ def assigned(graph: Graph, module: Any, source: str) -> Conversion:
         raise WeightsError(f"`{source}` has nothing for {', '.join(missing[:10])}{' …' * (len(missing) > 10)}")
     rows = list({row.name: row for row in rows}.values())
     order = {name: i for i, name in enumerate(graph.parameters)}
-    difference = difference_from(module, graph, arrays)
+    difference = difference_from(module, graph, arrays).difference
     if not difference.relative <= TOLERANCE:
         raise WeightsError(
             f"with the weights of `{source}`, the spec computes something else: the outputs differ by {difference}; "

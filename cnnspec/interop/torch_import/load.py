@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,18 @@ from cnnspec.runtime.build import build
 BATCH = 2
 """How many samples are compared."""
 
+LEAST_SPREAD = 1e-10
+"""How far outputs of two samples lie apart, relative to their size, where they depend on the input at all."""
+
 Example = Any
 """A tensor [n, c, ...], a shape [c, ...], or a sequence of either, one for each argument of the module."""
+
+
+class Measured(NamedTuple):
+    """The difference of a network's outputs from a module's, and whether these depend on the input."""
+
+    difference: Difference
+    varies: bool
 
 
 def from_torch(
@@ -66,10 +76,11 @@ def from_torch(
         found.network.places.clear()
     check_complete(source, found, partial)
     spec, arrays = finished(found.network, found.outputs, source)
-    measured = None
+    measured, varies = None, True
     if verify and not found.missing:
-        measured = accepted(source, difference_from(module, spec.graph, arrays))
-    return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured, module_names)
+        measured, varies = difference_from(module, spec.graph, arrays)
+        accepted(source, measured)
+    return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured, module_names, varies)
 
 
 def in_order(module: Any, shapes: Sequence[tuple[str, Shape]], source: str) -> list[Shape]:
@@ -128,7 +139,7 @@ def _largest(array: Array) -> float:
     return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
 
 
-def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array]) -> Difference:
+def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array]) -> Measured:
     """Return the difference of a network's outputs from a module's.
 
     Both compute in float64, and the difference is relative to how far the outputs of two random samples lie apart:
@@ -144,9 +155,10 @@ def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array]) -> D
     expected = [leaf.numpy() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
     doubles = {name: array.astype(np.float64) for name, array in arrays.items()}
     actual = build(graph, weights=doubles, dtype="float64").run(inputs)
-    found = []
+    found, varies = [], False
     for wanted, y in zip(expected, actual.values(), strict=True):
         absolute = difference(wanted, y).absolute
-        spread = _largest(wanted - wanted[:1]) or _largest(wanted) or 1.0
-        found.append(Difference(absolute, absolute / spread))
-    return worst(found)
+        spread, scale = _largest(wanted - wanted[:1]), _largest(wanted)
+        varies = varies or spread > LEAST_SPREAD * scale
+        found.append(Difference(absolute, absolute / (spread or scale or 1.0)))
+    return Measured(worst(found), varies)

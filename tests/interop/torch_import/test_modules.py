@@ -168,3 +168,17 @@ def test_half_precision_and_double_precision_come_in() -> None:
         module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(dtype)
         found = cnnspec.from_torch(module, torch.zeros(1, 3, 8, 8, dtype=dtype))
         assert found.difference is not None
+
+
+def test_outputs_that_do_not_depend_on_the_input_are_told() -> None:
+    class Dead(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+            nn.init.constant_(self.conv.bias, -1e3)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(torch.relu(self.conv(x)).mean((2, 3)))
+
+    assert not cnnspec.from_torch(Dead(), (3, 8, 8)).varies
+    assert cnnspec.from_torch(ResNet(), (3, 16, 16)).varies
