@@ -20,6 +20,7 @@ from cnnspec.interop.importer.operations import (
     shifted,
     turned,
 )
+from cnnspec.interop.importer.windows import recounted
 from cnnspec.layers import activation, function, merge
 
 
@@ -53,7 +54,7 @@ def multiplied(net: Network, operands: Sequence[Operand]) -> Value:
     values, constants = _separated(operands)
     result = merged(net, merge.Multiply, values) if len(values) > 1 else values[0]
     for constant in constants:
-        result = scaled(net, result, decimals(constant))
+        result = recounted(net, result, constant) or scaled(net, result, decimals(constant))
     return result
 
 
