@@ -13,8 +13,9 @@ from cnnspec.errors import ImportingError
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
+from cnnspec.interop.importer.draft import Draft, Step
 from cnnspec.interop.importer.network import Network, Value
-from cnnspec.interop.importer.simplify import Draft, Step, simplified
+from cnnspec.interop.importer.simplify import simplified
 from cnnspec.interop.naming import free
 from cnnspec.language.names import is_layer_name, is_name
 from cnnspec.layers.input import INPUT
@@ -38,7 +39,9 @@ def finished(network: Network, outputs: Mapping[str, Value], source: str) -> Imp
         node.name: Step(node.name, node.layer, list(node.inputs), dict(node.arrays), node.branches)
         for node in network.builder.nodes
     }
-    draft = simplified(Draft(steps, network.arrays, {name: value.node for name, value in outputs.items()}))
+    ends = {name: value.node for name, value in outputs.items()}
+    shapes = {node.name: node.shape for node in network.builder.nodes}
+    draft = simplified(Draft(steps, network.arrays, ends, shapes, network.origins))
     if same := [name for name, count in Counter(draft.outputs.values()).items() if count > 1]:
         alike = " and ".join(f"`{name}`" for name, node in draft.outputs.items() if node == same[0])
         raise ImportingError(f"the outputs {alike} of the model are one tensor: a spec hands it out once")

@@ -3,54 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from cnnspec.arrays import Arrays
+from cnnspec.interop.importer.attention import attention, same_layers, within_positions
+from cnnspec.interop.importer.draft import Draft, Step
 from cnnspec.interop.importer.operations import padding
 from cnnspec.layers import Layer
 from cnnspec.layers.activation import HardSigmoid, HardSwish, Mish, Silu
 from cnnspec.layers.axes import along_axes, padding_along
 from cnnspec.layers.pool import GlobalAvgPool, GlobalMaxPool
-
-
-@dataclass(slots=True)
-class Step:
-    """A layer of the network while it is changed."""
-
-    name: str
-    layer: Layer
-    inputs: list[str]
-    arrays: dict[str, str]
-    branches: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Draft:
-    """The layers of a network in their order, and the arrays by name."""
-
-    steps: dict[str, Step]
-    arrays: Arrays
-    outputs: dict[str, str]
-    """The layers whose values are the outputs, by the names of these."""
-
-    def readers(self) -> Counter[str]:
-        """Return how often each layer is read."""
-        return Counter([*self.outputs.values(), *(name for step in self.steps.values() for name in step.inputs)])
-
-    def shared(self) -> set[str]:
-        """Return the arrays that several layers have."""
-        counts = Counter(array for step in self.steps.values() for array in step.arrays.values())
-        return {array for array, count in counts.items() if count > 1}
-
-    def replace(self, old: str, new: str) -> None:
-        """Let all that read one layer read another, and remove the former."""
-        for step in self.steps.values():
-            step.inputs = [new if name == old else name for name in step.inputs]
-        self.outputs = {name: new if node == old else node for name, node in self.outputs.items()}
-        del self.steps[old]
 
 
 def simplified(draft: Draft) -> Draft:
@@ -204,5 +166,16 @@ def _clipped_shift(draft: Draft, step: Step) -> str | None:
 
 
 Rule = Callable[[Draft, Step], None]
-RULES: tuple[Rule, ...] = (_flattened_pool, _bias, _padded, _hard_sigmoid, _gated, _nested_concat, _positions)
+RULES: tuple[Rule, ...] = (
+    same_layers,
+    _flattened_pool,
+    _bias,
+    _padded,
+    attention,
+    within_positions,
+    _hard_sigmoid,
+    _gated,
+    _nested_concat,
+    _positions,
+)
 """The rules in the order in which they are applied."""

@@ -68,7 +68,8 @@ def test_a_network_of_the_conformance_table_comes_back(tmp_path: Path, case) -> 
     [
         ("lenet", None), ("resnet18", (3, 33, 33)), ("mobilenet_v2", (3, 32, 32)), ("shufflenet_v2_x1_0", (3, 32, 32)),
         ("googlenet", (3, 32, 32)), ("squeezenet1_1", (3, 40, 40)), ("unet_padded", (1, 32, 32)), ("m5", None),
-        ("nin", (3, 64, 64)), ("mobilenet_v3_small", (3, 32, 32)), ("efficientnet_b0", (3, 32, 32)), ("densenet121", (3, 32, 32)),
+        ("nin", (3, 64, 64)), ("mobilenet_v3_small", (3, 32, 32)), ("efficientnet_b0", (3, 32, 32)),
+        ("densenet121", (3, 32, 32)),
     ],
 )  # fmt: skip
 def test_a_bundled_network_comes_back_with_its_numbers(tmp_path: Path, name: str, shape) -> None:
