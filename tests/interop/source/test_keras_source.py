@@ -16,10 +16,15 @@ import cnnspec
 from cnnspec import rng
 from cnnspec.arrays import Arrays
 from cnnspec.errors import ExportError
+from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.spec import Spec
+from cnnspec.interop.source.keras_helpers import HELPERS as KERAS_HELPERS
 from cnnspec.interop.source.keras_source import keras_source
 from cnnspec.interop.source.keras_weights import keras_model, keras_outputs
+from cnnspec.interop.source.names import TAKEN
+from cnnspec.interop.source.torch_helpers import HELPERS as TORCH_HELPERS
 from cnnspec.layers import LAYERS
+from cnnspec.layers.base import Elementwise
 from cnnspec.testing.case import Case
 from cnnspec.testing.cases import CASES
 
@@ -175,6 +180,28 @@ def test_what_one_layer_of_keras_cannot_be_is_an_error() -> None:
     spec = cnnspec.loads(FLIPPED)
     with pytest.raises(ExportError, match=r"`conv\d?` has the arrays of `one`.*; `conv\d?` has the arrays of `one`"):
         keras_source(spec)
+
+
+class Unknown(Elementwise):
+    """A layer of another package."""
+
+    kind = "unknown"
+    monotone = False
+    linear = False
+    piecewise = False
+
+
+def test_layers_of_other_packages_are_an_error() -> None:
+    builder = GraphBuilder("odd")
+    builder.add("odd1", Unknown(), [builder.input((3,)).name])
+    builder.add("odd2", Unknown(), ["odd1"])
+    with pytest.raises(ExportError, match=r"no Keras code for `odd1` \(unknown\), `odd2` \(unknown\)"):
+        keras_source(Spec("odd", builder.graph(), {}))
+
+
+def test_no_variable_hides_a_helper() -> None:
+    helpers = [*KERAS_HELPERS, *TORCH_HELPERS]
+    assert {name for name in helpers if name[0].islower()} <= TAKEN
 
 
 def test_two_layers_of_one_name_are_an_error() -> None:
