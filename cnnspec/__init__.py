@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from cnnspec.graph.spec import Spec
     from cnnspec.graph.training import Train
     from cnnspec.interop.exported import Exported
+    from cnnspec.interop.imported import ImportedNetwork
     from cnnspec.interop.onnx_export.export import export_onnx
-    from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
+    from cnnspec.interop.onnx_import.load import import_onnx
     from cnnspec.interop.torch_export import export_torch
+    from cnnspec.interop.torch_import.load import from_torch
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
     from cnnspec.runtime.build import build, to_torch
@@ -65,10 +67,11 @@ _HOMES = {
     "ExportError": "errors",
     "Exported": "interop.exported",
     "ImportingError": "errors",
-    "OnnxNetwork": "interop.onnx_import.load",
+    "ImportedNetwork": "interop.imported",
     "import_onnx": "interop.onnx_import.load",
     "export_onnx": "interop.onnx_export.export",
     "export_torch": "interop.torch_export",
+    "from_torch": "interop.torch_import.load",
     "Dataset": "data",
     "Evaluation": "training.evaluation",
     "MemoryLimitError": "errors",
@@ -80,9 +83,9 @@ _HOMES = {
 
 __all__ = [
     "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "ExportError", "Exported", "Graph",
-    "ImportingError", "InputError", "MemoryLimitError", "Model", "OnnxNetwork", "Report", "Result", "Source",
+    "ImportedNetwork", "ImportingError", "InputError", "MemoryLimitError", "Model", "Report", "Result", "Source",
     "Spec", "SpecError", "Train", "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx",
-    "export_torch", "import_onnx", "load", "loads", "render", "to_torch", "train", "verify",
+    "export_torch", "from_torch", "import_onnx", "load", "loads", "render", "to_torch", "train", "verify",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from cnnspec.bench.torch_parts import Apply, Parameters, by_rank, loaded, of_axes
 from cnnspec.errors import BackendError
@@ -20,6 +21,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, heads: int, own: Parameters) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(channels, heads, bias="in_proj_bias" in own, batch_first=True)
+        self.attention.out_proj = NonDynamicallyQuantizableLinear(channels, channels, "out_proj.bias" in own)
         loaded(self.attention, {key: value for key, value in own.items() if key.startswith("in_proj")})
         loaded(self.attention.out_proj, {key[9:]: value for key, value in own.items() if key.startswith("out_proj.")})
 
@@ -72,6 +74,8 @@ def _lp_pool(node: Node, own: Parameters) -> nn.Module:
 
 def _attention(node: Node, own: Parameters) -> nn.Module:
     layer: Any = node.layer
+    if layer.bias and not layer.adds_output_bias:  # its fast path takes both, or none of the first projection
+        raise BackendError(f"torch.nn has no attention with a bias but for its output (`{node.name}`)")
     return Attention(node.shape[0], layer.heads, own)
 
 

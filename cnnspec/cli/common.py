@@ -176,6 +176,6 @@ format_option = click.option(
 )
 params_option = packed(
     "params",
-    lambda sets: parse_values("--set", sets),
+    lambda sets: parse_values("--set", sets, mappings=True),
     click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Override a parameter of the spec."),
 )

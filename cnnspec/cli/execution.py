@@ -101,7 +101,9 @@ execution_options = packed(
 """Options for every command that builds a model; the command gets an `Execution` as `execution`."""
 
 weights_option = click.option(
-    "--weights", metavar="FILE", help="A safetensors file, or the name of bundled weights; random without it."
+    "--weights",
+    metavar="FILE",
+    help="A safetensors file, the name of bundled weights, or hf://OWNER/NAME/FILE; random without it.",
 )
 
 

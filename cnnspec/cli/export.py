@@ -62,7 +62,7 @@ def _torch(format: str) -> Callable[[Spec, Path, Execution, str | None, Given], 
 
 
 def _source(spec: Spec, path: Path, execution: Execution, weights: str | None, given: Given) -> Exported:
-    return write_source(spec, path, execution, weights)
+    return write_source(spec, path, execution, weights, verify="no_verify" not in given)
 
 
 def _keras(spec: Spec, path: Path, execution: Execution, weights: str | None, given: Given) -> Exported:
@@ -78,7 +78,7 @@ TARGETS = {
     ),
     "torchscript": Target("TorchScript file", (".pt", ".ts", ".torchscript"), ("no_verify",), _torch("torchscript")),
     "pt2": Target("program of torch.export", (".pt2",), ("no_verify",), _torch("pt2")),
-    "torch": Target("PyTorch source", (".py",), (), _source),
+    "torch": Target("PyTorch source", (".py",), ("no_verify",), _source),
     "keras": Target("Keras source", (), ("no_verify",), _keras),
 }
 """The formats by name."""
@@ -132,7 +132,8 @@ def command(
 
     `--to keras` writes Keras source. The file is run, and its outputs are compared with those of NumPy, before it
     replaces one that exists. The batch is free. Without --weights, they are drawn at random from the seed; source code
-    has none then, and is not run. Those that are given are written beside it. PyTorch source is never run.
+    has none then, and is not run. Those that are given are written beside it. PyTorch source is run if PyTorch is
+    installed.
     """
     name = target or _by_ending(output)
     if unknown := [option for option in given if option not in TARGETS[name].options]:

@@ -11,10 +11,13 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
+from cnnspec.graph.graph import Graph
+from cnnspec.interop.torch_import.assignment import assigned
+from cnnspec.interop.torch_import.factory import load_state, module_of
 from cnnspec.language.load import load
 from cnnspec.sizes import size_of
 from cnnspec.view.table import table_lines
-from cnnspec.weights import conversion, keras_conversion, keras_files
+from cnnspec.weights import conversion, hub, keras_conversion, keras_files
 from cnnspec.weights import files as weights
 from cnnspec.wording import format_shape
 
@@ -27,9 +30,14 @@ def command() -> None:
 @command.command("convert")
 @click.argument("spec")
 @click.option(
-    "--from", "source", required=True, metavar="FILE", help="Safetensors, .pth .pt .bin .ckpt of PyTorch, .keras .h5."
+    "--from",
+    "source",
+    required=True,
+    metavar="FILE",
+    help="Safetensors, .pth .pt .bin .ckpt of PyTorch, .keras .h5; or hf://OWNER/NAME/FILE.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@click.option("--module", metavar="PLACE", help="The PyTorch module of FILE: `package.module:factory`; it is run.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Replace OLD by NEW at the beginning of names.")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave out these names; * matches anything.")
 @params_option
@@ -38,6 +46,7 @@ def convert(
     spec: str,
     source: str,
     output: Path,
+    module: str | None,
     rename: tuple[str, ...],
     ignore: tuple[str, ...],
     params: dict[str, Any],
@@ -48,12 +57,19 @@ def convert(
     Tensors are assigned by name where SPEC has the name, and else by order among the layers of one shape. Ambiguous,
     surplus and missing tensors are errors, and nothing is written. --ignore is applied before --rename. Layers of Keras
     are matched by name alone, as `export --to keras` writes them.
+
+    With --module, FILE is loaded into that module, whose layers are paired with those of SPEC by what they read, and
+    the outputs of both are compared.
     """
     graph = load(spec, params=params).graph
-    rules = [_rule(text) for text in rename]
-    of_keras = keras_files.is_keras(source)
-    found = (keras_conversion if of_keras else conversion).convert(graph, source, rules, ignore)
-    weights.write(output, found.arrays, {"spec": graph.name, "source": Path(source).name})
+    if module is not None:
+        found = _by_module(graph, source, module, bool(rename or ignore))
+    else:
+        of_keras = keras_files.is_keras(source)
+        rules = [_rule(text) for text in rename]
+        found = (keras_conversion if of_keras else conversion).convert(graph, source, rules, ignore)
+    name = source if hub.is_reference(source) else Path(source).name
+    weights.write(output, found.arrays, {"spec": graph.name, "source": name})
     if output_format == "json":
         print_json(
             {
@@ -83,11 +99,20 @@ def convert(
 @click.argument("file")
 @format_option
 def show(file: str, output_format: str) -> None:
-    """Show the names, shapes and data types of a safetensors FILE (or bundled weights), and its metadata."""
+    """Show the names, shapes and data types of a safetensors FILE (or bundled weights), and its metadata.
+
+    FILE may also be hf://OWNER/NAME/FILE.
+    """
     path = weights.find(file)
-    entries, metadata = conversion.stored(path), weights.metadata(path)
+    entries, metadata = conversion.stored(path, called=file), weights.metadata(path)
     if output_format == "json":
-        print_json({"file": str(path), "metadata": metadata, "tensors": [entry._asdict() for entry in entries]})
+        print_json(
+            {
+                "file": file if hub.is_reference(file) else str(path),
+                "metadata": metadata,
+                "tensors": [entry._asdict() for entry in entries],
+            }
+        )
         return
     columns = {
         "name": [_printable(entry.name) for entry in entries],
@@ -99,6 +124,14 @@ def show(file: str, output_format: str) -> None:
     print_lines([*table_lines(columns, paint, left=("name", "format")), ""])
     size = size_of(path.stat().st_size)
     print_lines([f"{_totals([entry.shape for entry in entries])}, {size}", *about])
+
+
+def _by_module(graph: Graph, source: str, place: str, has_rules: bool) -> conversion.Conversion:
+    if has_rules:
+        raise click.UsageError("--rename and --ignore are for names alone: --module assigns by what layers read")
+    module = module_of(place)
+    load_state(module, source)
+    return assigned(graph, module, place)
 
 
 def _rule(text: str) -> tuple[str, str]:

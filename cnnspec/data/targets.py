@@ -8,7 +8,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.data.inputs import finite
 from cnnspec.errors import DataError
 from cnnspec.graph.spec import Spec
-from cnnspec.wording import format_shape
+from cnnspec.graph.training import MISFIT_REMEDY
 
 
 def are_classes(spec: Spec) -> bool:
@@ -70,12 +70,10 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _outputs(spec: Spec, output: str) -> int:
+    """Return the number of classes of an output; raise DataError where it cannot have its loss."""
     shape = spec.graph.output_nodes[output].shape
-    if len(shape) != 1:
-        raise DataError(
-            f"{_of(spec, output)} has the output {format_shape(shape)}, and cross-entropy takes one number for each "
-            "class: end it with `flatten` and a `dense`, or use `loss: mean_squared_error`"
-        )
+    if misfit := spec.losses[output].misfit(shape, output if len(spec.graph.outputs) > 1 else ""):
+        raise DataError(f"{misfit}: {MISFIT_REMEDY}")
     return shape[0]
 
 

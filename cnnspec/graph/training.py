@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from cnnspec.graph.settings import Choice, Rate, Settings, UnitInterval
+from cnnspec.layers import Shape
 from cnnspec.layers.fields import Count, Fraction01, Natural, Positive
+from cnnspec.wording import format_shape
 
 # Losses
 
@@ -25,6 +27,10 @@ class Loss(Choice):
     weight: Positive = 1.0
     """Factor of it in the sum of the losses of all outputs."""
 
+    def misfit(self, shape: Shape, name: str = "") -> str:
+        """Return why an output of this shape (called `name`, of several) cannot have this loss, "" where it can."""
+        return ""
+
 
 class CrossEntropy(Loss):
     """−log softmax(y)[target], the mean over the batch; y are logits."""
@@ -37,6 +43,14 @@ class CrossEntropy(Loss):
     label_smoothing: Fraction01 = 0.0
     """Fraction of the target that is spread over all classes (Szegedy et al. 2015, section 7)."""
 
+    def misfit(self, shape: Shape, name: str = "") -> str:
+        """Return "" for a vector of two numbers or more, which are the scores of the classes."""
+        if len(shape) == 1 and shape[0] > 1:
+            return ""
+        output = f"the output `{name}`" if name else "the output"
+        found = "one number" if shape == (1,) else format_shape(shape)
+        return f"cross-entropy needs a vector of scores, one for each class; {output} is {found}"
+
 
 class MeanSquaredError(Loss):
     """(y − target)², the mean over all elements."""
@@ -44,6 +58,9 @@ class MeanSquaredError(Loss):
     kind = "mean_squared_error"
     targets = "numbers"
 
+
+MISFIT_REMEDY = "end it with a `dense` that has a unit for each class, or use `mean_squared_error`"
+"""What to do about an output that cannot have its loss."""
 
 LOSSES: dict[str, type[Choice]] = {cls.kind: cls for cls in (CrossEntropy, MeanSquaredError)}
 

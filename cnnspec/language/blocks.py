@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnspec.diagnostics import Label, Span
-from cnnspec.language.entry import Entry
+from cnnspec.language.entry import COMMON_KEYS, Entry
 from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
-from cnnspec.language.params import TYPES, has_type, suggest_type, type_name, with_article
+from cnnspec.language.params import TYPES, has_type, suggest_type, type_of, with_article
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import find
@@ -19,8 +19,6 @@ from cnnspec.wording import describe, names, quoted
 _REQUIRED = object()
 RESERVED = ("repeat", "from", "input")
 """Words of the language, which no block may be called."""
-COMMON_KEYS = ("name", "expect", "share")
-"""Keys that every use of a block takes."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +104,12 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
         if isinstance(item.value, str) and item.value in TYPES:
             params[name] = Param(item.value, _REQUIRED, span)
             continue
-        is_late = isinstance(item.value, str) and mentions_arriving(item.value)
+        is_late = any(map(mentions_arriving, item.texts()))
         try:
             default = scope.replace(arriving=arriving(None) if is_late else None).value(item)
         except InvalidValue:
             default = item if is_late else UNRESOLVED
-        if default is None or isinstance(default, dict):
+        if default is None:
             message = f"`{name}` takes a type ({', '.join(TYPES)}) or a default, not {describe(default)}"
             scope.error("wrong-type", message, item.span)
             default = UNRESOLVED
@@ -121,7 +119,7 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
 
 def _type_of_default(default: Any) -> str | None:
     """Return the type of a parameter with a default: a whole number may be the size along every axis."""
-    type_ = type_name(default)
+    type_ = type_of(default)
     return "size" if type_ == "int" else type_
 
 
@@ -162,9 +160,9 @@ def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope
     if has_type(value, param.type):
         return value
     remedy = ""
-    if param.type == "text" and not param.required and (type_ := suggest_type(param.default)):
+    if isinstance(param.default, str) and (type_ := suggest_type(param.default)):
         remedy = f"`{key}: {type_}` declares a parameter without a default"
-    declared = Label(param.span, f"declared here, as {param.type}")
+    declared = Label(param.span, "declared here")
     message = f"`{key}` of `{block.name}` takes {with_article(param.type)}, not {describe(value)}"
     scope.error("wrong-type", message, item.span, "", declared, help=remedy)
     return UNRESOLVED

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Label, Span, any_errors
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
-from cnnspec.graph.training import Loss
+from cnnspec.graph.training import MISFIT_REMEDY, Loss
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
+from cnnspec.language.remedies import padded_each_side
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.layers import Shape
 from cnnspec.wording import describe, format_shape, names, nearest, quoted
@@ -39,7 +40,8 @@ def check_expected(name: str, entry: Entry, output: Output) -> Output:
 
 def check_layers(document: Document, nodes: Sequence[Node], consumed: Collection[str]) -> None:
     """Report a network without layers, and warn of inputs and layers whose output nothing reads."""
-    if not any(node.inputs for node in nodes) and document.layers is not None:
+    errors = any_errors(document.scope.collector.diagnostics)
+    if not any(node.inputs for node in nodes) and document.layers is not None and not errors:
         span = document.layers.elements()[0].span
         document.scope.error("invalid-value", "`layers` expands to no layer at all", span)
         return
@@ -76,20 +78,27 @@ def check_totals(document: Document, outputs: Mapping[str, Output], nodes: Seque
         scope.error("not-allowed-here", message, text.key_at(("output",)), help=remedy)
     elif expect.output is not None:
         (output,) = outputs.values()
-        _check_shape(scope, text.at(("output",)), output, expect.output, "the network", "output")
+        _check_shape(scope, text.at(("output",)), output, expect.output, nodes)
     for name, shape in expect.outputs.items():
         if name in outputs:
-            _check_shape(scope, text.at(("outputs", name)), outputs[name], shape, f"the output `{name}`", name)
+            _check_shape(scope, text.at(("outputs", name)), outputs[name], shape, nodes, name)
         else:
             no_output(scope, name, text.key_at(("outputs", name)), outputs)
 
 
-def _check_shape(scope: Scope, place: Span, output: Output, expected: Shape, what: str, key: str) -> None:
+def _check_shape(
+    scope: Scope, place: Span, output: Output, expected: Shape, nodes: Sequence[Node] | None, name: str = ""
+) -> None:
+    """Compare an output with the shape that its author expects; it has no name where it is the only one."""
     if output.shape is None or output.shape == expected:
         return
-    shape, verb = format_shape(output.shape), "makes" if key == "output" else "is"
-    message = f"{what} {verb} {shape}, and its author expects {format_shape(expected)}"
-    remedy = f"`{key}: {list(output.shape)}`, or another last layer"
+    shape = format_shape(output.shape)
+    what = f"the output `{name}` is" if name else "the network makes"
+    message = f"{what} {shape}, and its author expects {format_shape(expected)}"
+    remedy = f"`{name or 'output'}: {list(output.shape)}`, or another last layer"
+    if padded := padded_each_side(nodes or (), output.node, expected):
+        layers = names(padded) if len(padded) <= 3 else f"{len(padded)} layers"
+        remedy = f"the padding of {layers} on each side makes {format_shape(expected)}: see the warnings"
     scope.error("expectation-failed", message, place, "", Label(output.span, f"makes {shape}"), help=remedy)
 
 
@@ -101,7 +110,7 @@ def no_output(scope: Scope, name: str, place: Span, outputs: Iterable[str]) -> N
 
 
 def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None) -> None:
-    """Report losses and targets of outputs that do not exist; warn of a softmax before cross-entropy."""
+    """Report losses and targets of outputs that do not exist; warn of losses that an output cannot be trained with."""
     train, text, scope = document.train, document.train_node, document.scope
     if train is None or text is None:
         return
@@ -111,10 +120,19 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
                 no_output(scope, name, text.key_at((key, name)), outputs)
     by_name = {node.name: node for node in nodes or ()}
     for name, loss in train.by_output(outputs).items():
-        last = by_name.get(outputs[name].node)
-        if last is not None and last.span is not None and (message := softmax_before_loss(loss, last)):
+        shape, last = outputs[name].shape, by_name.get(outputs[name].node)
+        written = next((key for key in (("losses", name), ("loss",)) if text.get(key[0]) is not None), None)
+        misfit = loss.misfit(shape, name if len(outputs) > 1 else "") if shape is not None else ""
+        if misfit and written:
+            maker = made_by(outputs[name])
+            scope.warning("loss-mismatch", misfit, text.at(written), "", maker, help=MISFIT_REMEDY)
+        elif last is not None and last.span is not None and (message := softmax_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
             scope.warning("softmax-before-loss", message, last.span, help=remedy)
+
+
+LOSS_WARNINGS = ("loss-mismatch", "softmax-before-loss")
+"""The codes of warnings about a loss, which another loss makes void."""
 
 
 def softmax_before_loss(loss: Loss, last: Node) -> str:

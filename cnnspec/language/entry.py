@@ -10,6 +10,9 @@ from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import describe, quoted
 
+COMMON_KEYS = ("name", "expect", "share")
+"""Keys that every layer and every use of a block takes."""
+
 
 class Entry(NamedTuple):
     """A kind (of layer, loss, optimizer, ...), its place, its configuration if any, and the scope it is read in."""
@@ -27,6 +30,18 @@ class Entry(NamedTuple):
         """Return the place of a key's value; of the configuration or the entry where there is no such key."""
         return self.config.at((key,)) if self.config is not None else self.span
 
+    def with_fields(self) -> Entry:
+        """Return it with the mapping that a parameter holds in place of the reference to that, if it is one."""
+        node = self.config
+        if node is None or not isinstance(node.value, str) or not node.value.startswith("$"):
+            return self
+        if not isinstance(self.scope.values.get(node.value[1:]), dict):
+            return self
+        try:
+            return self._replace(config=YamlNode.of(self.scope.value(node), node.span))
+        except InvalidValue:
+            return self
+
 
 def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
     """Return the entry that a node holds; report an error and return None for anything else."""
@@ -36,16 +51,22 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
         ((kind, span),) = node.keys.items()
         config = node.get(kind)
     elif node.is_mapping and node.keys:
-        (kind, _), (second, span), *_ = node.keys.items()
+        (first, _), (second, span), *_ = node.keys.items()
+        kind, inner = (second, first) if first in COMMON_KEYS else (first, second)
+        config, field = node.get(kind), node.get(inner)
+        fields = ["…"] if config is not None and config.value is not None else []
+        fields.append(f"{inner}: {field.value if field is not None and isinstance(field.value, str) else '…'}")
         message = f"{what} is one kind, and here are {len(node.keys)} keys"
-        remedy = f"if {quoted(second)} belongs to {quoted(kind)}, indent it further or write "
-        remedy += quoted(f"{kind}: {{{second}: …}}")
-        scope.error("wrong-type", message, span, f"beside {quoted(kind)}", help=remedy)
+        remedy = f"if {quoted(inner)} belongs to {quoted(kind)}, indent it further or write "
+        remedy += quoted(f"{kind}: {{{', '.join(fields)}}}")
+        scope.error("wrong-type", message, span, f"beside {quoted(first)}", help=remedy)
         return None
     else:
         found = describe(node.plain()) if not node.is_mapping else "an empty mapping"
         message = f"{what} is a kind, or a mapping of a kind to its fields; here is {found}"
         remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
+        if node.value is None and what in ("`norm`", "`activation`"):
+            remedy = f"`{what.strip('`')}: none` stands for no layer"
         scope.error("wrong-type", message, node.span, help=remedy)
         return None
     if has_reference(kind):
@@ -53,6 +74,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
             value = scope.value(YamlNode(kind, span))
         except InvalidValue:
             return None
+        if isinstance(value, dict) and config is None:
+            return read_entry(scope, YamlNode.of(value, span), what)
         if not isinstance(value, str):
             scope.error("wrong-type", f"{quoted(kind)} is {describe(value)}, and a kind is text", span)
             return None

@@ -9,9 +9,10 @@ from typing import Any
 from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.language.blocks import Block, arguments
+from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
-from cnnspec.language.entry import Entry, read_entry
+from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -20,9 +21,17 @@ from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
-from cnnspec.language.repeat import first_number, format_bindings, repeat_bindings, unresolved_bindings
-from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.repeat import (
+    REPEAT_KEYS,
+    first_number,
+    format_bindings,
+    index_name,
+    repeat_bindings,
+    unresolved_bindings,
+)
+from cnnspec.language.scope import Scope
 from cnnspec.language.sharing import Sharing
+from cnnspec.language.sugar import SUGAR, sugar
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import NORMS, Layer, find, known_kinds
 from cnnspec.layers.activation import Activation
@@ -31,10 +40,6 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import describe, quoted
 
 MAX_BLOCK_DEPTH = 30
-SUGAR = ("norm", "activation")
-"""Fields of layers with weights that stand for further layers, in the order in which these follow."""
-NONE = "none"
-"""The value of such a field that stands for no layer."""
 
 
 class Expansion:
@@ -84,7 +89,9 @@ class Expansion:
     # Lists and their entries
 
     def _list(self, items: tuple[YamlNode, ...], scope: Scope, current: Output) -> Output:
-        for item in items:
+        for i, item in enumerate(items):
+            if i == 1 and scope.begins_branch:
+                scope = scope.replace(begins_branch=False)
             current = self._item(item, self._at(scope, current), current)
         return current
 
@@ -98,7 +105,7 @@ class Expansion:
         """Expand one item of a list: a layer, a merge, a block or a repeat."""
         entry = read_entry(scope, item, "a layer")
         if entry is None:
-            for kind, span in [*item.keys.items()][:1]:
+            for kind, span in [found for found in item.keys.items() if found[0] not in COMMON_KEYS][:1]:
                 config = item.get(kind) if "name" not in item.keys else item
                 self._skip(Entry(kind, span, config, scope))
             return self.placer.unknown_output(current.node, item.span)
@@ -116,6 +123,7 @@ class Expansion:
         if cls is None:
             self._unknown_kind(entry)
             return self.placer.unknown_output(current.node, entry.span)
+        entry = entry.with_fields()
         return self._merge(cls, entry, current) if cls.arity is None else self._layer(cls, entry, current)
 
     def _from(self, entry: Entry, current: Output) -> Output:
@@ -123,7 +131,7 @@ class Expansion:
         scope, named = entry.scope, None
         if entry.config is None:
             scope.error("wrong-type", "`from` takes the name of a layer, not nothing", entry.span, help="`from: name`")
-        elif scope.in_branch:
+        elif scope.in_branch and not scope.begins_branch:
             remedy = "`from` is the first item of a branch"
             scope.error("misplaced-from", "`from` stands where no branch begins", entry.span, help=remedy)
         else:
@@ -158,16 +166,15 @@ class Expansion:
         name = self.names.of_layer(entry)
         output = self._place(self._read_layer(cls, entry, current), name, entry, [current])
         for key in SUGAR:
-            if issubclass(cls, Weighted) and (item := _sugar(entry, key)) is not None:
+            if issubclass(cls, Weighted) and (item := sugar(entry, key)) is not None:
                 output = self._sugar_layer(key, item, name, self._at(entry.scope, output), output)
         return self._finish(name, entry, output)
 
     def _read_layer(self, cls: type[Layer], entry: Entry, current: Output | None = None) -> Layer | None:
         """Return a layer with its fields; with a `norm` behind it, `bias` is false where it is left out."""
-        sugar = SUGAR if issubclass(cls, Weighted) else ()
-        keys = (*sugar, "name", "expect", SHARE)
+        keys = (*(SUGAR if issubclass(cls, Weighted) else ()), "name", "expect", SHARE)
         overrides: dict[str, Any] = {}
-        if sugar and _sugar(entry, "norm") is not None and entry.get("bias") is None:
+        if issubclass(cls, Weighted) and sugar(entry, "norm") is not None and entry.get("bias") is None:
             overrides["bias"] = False
         if cls.like is not None:
             keys = (*keys, LIKE)
@@ -191,6 +198,7 @@ class Expansion:
             remedy = suggestion(entry.kind, known, f"it takes {', '.join(known)}")
             scope.error("unknown-kind", f"`{key}` takes no {quoted(entry.kind)}", entry.span, help=remedy)
             return self.placer.unknown_output(current.node, entry.span)
+        entry = entry.with_fields()
         name = self.names.of_layer(entry)
         self.sharing.add(name.full, key, before.full)
         layer = read_model(cls, entry, main=cls.main, extra_keys=("name",))
@@ -230,16 +238,18 @@ class Expansion:
         kind, config, scope = entry.kind, entry.config, entry.scope
         if config is None or not config.is_mapping:
             found = "nothing" if config is None else describe(config.plain())
-            remedy = f"`{kind}: {{main: [...], skip: []}}`"
+            remedy = branches_from(kind, config) or f"`{kind}: {{main: [...], skip: []}}`"
             scope.error("wrong-type", f"`{kind}` takes branches by name, not {found}", entry.span, help=remedy)
             return self.placer.unknown_output(name.full, entry.span)
         fields = {*cls.model_fields, "name", "expect", SHARE}
         branches = {key: item for key, item in config.items() if key not in fields}
         own = YamlNode({k: v for k, v in config.items() if k in cls.model_fields}, config.span, config.keys)
         layer = read_model(cls, Entry(kind, entry.span, own, scope), extra_keys=config.keys)
-        ends = [self._branch(key, item, config.keys[key], scope, current) for key, item in branches.items()]
+        sources = branches_from(kind, branches.get("from")) if len(branches) == 1 else ""
+        if not sources:
+            ends = [self._branch(key, item, config.keys[key], scope, current) for key, item in branches.items()]
         if len(branches) < 2:
-            remedy = "`skip: []` is the identity" if branches else "`{main: [...], skip: []}`"
+            remedy = sources or ("`skip: []` is the identity" if branches else "`{main: [...], skip: []}`")
             message = f"`{kind}` joins at least two branches, and has {'one' if branches else 'none'}"
             scope.error("too-few-branches", message, entry.span, help=remedy)
             return self.placer.unknown_output(name.full, entry.span)
@@ -253,11 +263,13 @@ class Expansion:
             scope.error("wrong-type", message, span, help=remedy)
             return self.placer.unknown_output(current.node, span)
         items = item.elements()
-        if items and (source := items[0].get("from")) is not None and len(items[0].keys) == 1:
+        source = items[0].get("from") if items and len(items[0].keys) == 1 else None
+        if source is not None:
             named = self.names.look_up("from", source, scope)
             current = named or self.placer.unknown_output(current.node, items[0].span)
             items = items[1:]
-        return self._list(items, scope.replace(in_branch=True), current)._replace(span=span)
+        inner = scope.replace(in_branch=True, begins_branch=source is None)
+        return self._list(items, inner, current)._replace(span=span)
 
     # Repeats and blocks
 
@@ -268,7 +280,7 @@ class Expansion:
             remedy = "`repeat: {times: 3, layers: [...]}`"
             scope.error("wrong-type", "`repeat` takes `times` or `each`, and `layers`", span, help=remedy)
             return self.placer.unknown_output(current.node, span)
-        unknown = unknown_keys(scope, config, ("times", "each", "layers", "name", "first"), "`repeat`")
+        unknown = unknown_keys(scope, config, REPEAT_KEYS, "`repeat`")
         layers = config.get("layers")
         if layers is None or not layers.is_list:
             if not unknown.explain("layers"):
@@ -278,17 +290,21 @@ class Expansion:
         bindings = repeat_bindings(entry, unknown, most + 1)
         if bindings and len(bindings) > most:
             self.counter.fail(entry.span_of("times"), scope)
-        name, first = self.names.of_group(entry), first_number(entry)
+        name, first, index = self.names.of_group(entry), first_number(entry), index_name(entry)
         start = 1 if first is None else first
         for i, values in enumerate([unresolved_bindings(config)] if bindings is None else bindings, start):
             self.counter.add(span, scope)
             shown = values or i > start
+            number = {index: UNRESOLVED if first is None else i} if index else {}
             inner = scope.replace(
-                values={**scope.values, **values},
+                values={**scope.values, **values, **number},
                 stack=(Label(span, f"round {i}{format_bindings(values)}"), *scope.stack) if shown else scope.stack,
+                begins_branch=scope.begins_branch and i == start,
                 prefix=f"{name.full}{i}." if name else scope.prefix,
             )
             current = self._list(layers.elements(), inner, current)
+            if name:
+                self.names.define(LayerName(f"{name.full}{i}", None), current)
         if bindings is None:
             current = self.placer.unknown_output(current.node, span)
         if name:
@@ -327,15 +343,3 @@ class Expansion:
             self.names.define(name, end)
         end = self._expect(name.given or block.name if name else block.name, entry, end)
         return end._replace(span=span)
-
-
-def _sugar(entry: Entry, key: str) -> YamlNode | None:
-    """Return what a layer has as its norm or its activation; None where that is left out, or `none`."""
-    item = entry.get(key)
-    if item is None or not isinstance(item.value, str):
-        return item
-    try:
-        value = entry.scope.value(item)
-    except InvalidValue:
-        return item
-    return None if value == NONE else item

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnspec.layers import Shape
 from cnnspec.layers.geometry import AXES, AXIS_NAMES, CHANNELS
-from cnnspec.wording import describe, quoted
+from cnnspec.wording import describe, names, quoted
 
 Values = Mapping[str, Any]
 LARGEST = 2**63 - 1
@@ -25,8 +25,10 @@ UNRESOLVED: Any = object()
 
 _REFERENCE = re.compile(r"\$([A-Za-z_]\w*|\()")
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-_TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<name>[A-Za-z_]\w*)|(?P<op>//|[-+*/%()]))")
+_TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<name>[A-Za-z_]\w*)|(?P<op>//|\*\*|[-+*/%(),]))")
 _DEEPEST = 50
+_LARGEST_POWER = 63
+"""The largest exponent of a whole number: beyond it, all powers but those of 0, 1 and −1 are larger than LARGEST."""
 
 
 class ExpressionError(Exception):
@@ -134,7 +136,7 @@ class _Parser:
             self.token_start = self.at
             if not rest:
                 raise ExpressionError("bad-expression", "the parenthesis is not closed", self.start, len(self.text))
-            message = f"`{rest[0]}` means nothing here: there are numbers, names, + - * // / % and parentheses"
+            message = f"`{rest[0]}` means nothing here: there are numbers, names, + - * // / % ** and parentheses"
             at = self.text.index(rest[0], self.at)
             raise ExpressionError("bad-expression", message, at, at + 1)
         self.kind, self.token = found.lastgroup or "", found[found.lastgroup or 0]
@@ -158,6 +160,10 @@ class _Parser:
             left = self.apply(left, self.unary)
         return left
 
+    def power(self) -> Any:
+        base = self.atom()
+        return self.apply(base, self.unary) if self.token == "**" else base
+
     def apply(self, left: Any, operand: Callable[[], Any]) -> Any:
         op, start = self.token, self.token_start
         self.next()
@@ -168,12 +174,14 @@ class _Parser:
             if isinstance(side, bool) or not isinstance(side, int | float):
                 message = f"`{op}` takes numbers, not {_operand(side)}"
                 raise ExpressionError("bad-expression", message, start, start + len(op))
-        if right == 0 and op in ("/", "//", "%"):
+        if (right == 0 and op in ("/", "//", "%")) or (left == 0 and right < 0 and op == "**"):
             raise ExpressionError("bad-expression", "this divides by zero", start, self.token_start)
         try:
             value = _OPERATIONS[op](left, right)
         except OverflowError:
             value = math.inf
+        if isinstance(value, complex):
+            raise ExpressionError("bad-expression", "a negative number has no such power", start, start + len(op))
         if not abs(value) <= LARGEST:
             raise ExpressionError("bad-expression", "the result is too large", start, start + len(op))
         return value
@@ -183,37 +191,63 @@ class _Parser:
         if self.depth > _DEEPEST:
             raise self.fail(f"this is nested more than {_DEEPEST} deep")
         try:
-            return self.atom()
+            return self.signed() if self.token in ("-", "+") else self.power()
         finally:
             self.depth -= 1
 
-    def atom(self) -> Any:
-        kind, token, start = self.kind, self.token, self.token_start
-        if token in ("-", "+"):
-            self.next()
-            value = self.unary()
-            if value is UNRESOLVED:
-                return UNRESOLVED
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ExpressionError("bad-expression", f"`{token}` takes a number", start, start + 1)
-            return -value if token == "-" else value
-        if token == "(":
-            self.next()
-            value = self.sum()
-            if self.token != ")":
-                raise self.fail("the parenthesis is not closed")
-        elif kind == "number":
-            if len(token) > 300:
-                raise self.fail("the number is too long")
-            value = int(token) if token.isdecimal() else float(token)
-        elif kind == "name":
-            value = _look_up(token, self.values, start, self.at)
-        elif token == "*" and self.text[start - 1] == "*":
-            raise ExpressionError("bad-expression", "there is no power `**`: write a product", start - 1, start + 1)
-        else:
-            raise self.fail("a number or a name is missing here")
+    def signed(self) -> Any:
+        sign, start = self.token, self.token_start
         self.next()
-        return value
+        value = self.unary()
+        if value is UNRESOLVED:
+            return UNRESOLVED
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ExpressionError("bad-expression", f"`{sign}` takes a number", start, start + 1)
+        return -value if sign == "-" else value
+
+    def atom(self) -> Any:
+        kind, token, start, end = self.kind, self.token, self.token_start, self.at
+        if kind not in ("number", "name") and token != "(":
+            raise self.fail("a number or a name is missing here")
+        if len(token) > 300 and kind == "number":
+            raise self.fail("the number is too long")
+        self.next()
+        if token == "(":
+            value = self.sum()
+            self.close()
+            return value
+        if kind == "number":
+            return int(token) if token.isdecimal() else float(token)
+        return self.call(token, start) if self.token == "(" else _look_up(token, self.values, start, end)
+
+    def close(self) -> None:
+        if self.token != ")":
+            raise self.fail("the parenthesis is not closed")
+        self.next()
+
+    def call(self, name: str, start: int) -> Any:
+        """Return the value of a function, from behind its name on."""
+        end = start + len(name)
+        if name not in _FUNCTIONS:
+            message = f"there is no function {quoted(name)}: there are {names(list(_FUNCTIONS))}"
+            raise ExpressionError("bad-expression", message, start, end)
+        function, least, most = _FUNCTIONS[name]
+        given: list[Any] = []
+        while self.token == "," or not given:
+            self.next()
+            given.append(self.sum())
+        self.close()
+        if not least <= len(given) <= most:
+            takes = "one number" if most == 1 else "two numbers or more"
+            raise ExpressionError("bad-expression", f"`{name}` takes {takes}, not {len(given)}", start, end)
+        if UNRESOLVED in given:
+            return UNRESOLVED
+        for value in given:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ExpressionError("bad-expression", f"`{name}` takes numbers, not {_operand(value)}", start, end)
+            if not abs(value) <= LARGEST:
+                raise ExpressionError("bad-expression", f"`{name}` takes no number as large as that", start, end)
+        return function(*given)
 
 
 def _operand(value: Any) -> str:
@@ -230,4 +264,12 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "/": lambda a, b: a / b,
     "//": lambda a, b: a // b,
     "%": lambda a, b: a % b,
+    "**": lambda a, b: math.inf if type(a) is int and abs(a) > 1 and b > _LARGEST_POWER else a**b,
 }
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], int, float]] = {
+    "int": (int, 1, 1),
+    "max": (max, 2, math.inf),
+    "min": (min, 2, math.inf),
+    "round": (round, 1, 1),
+}
+"""The functions, each with the least and the largest number of arguments."""

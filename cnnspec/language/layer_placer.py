@@ -11,7 +11,7 @@ from cnnspec.language.entry import Entry
 from cnnspec.language.inputs import flow_of
 from cnnspec.language.limits import LayerCounter
 from cnnspec.language.names import Output
-from cnnspec.language.remedies import alternatives, as_image, smallest_input
+from cnnspec.language.remedies import alternatives, as_image, channels_last, smallest_input
 from cnnspec.layers import Layer, Shape, ShapeError
 from cnnspec.layers.window import looks_per_side
 from cnnspec.wording import format_shape
@@ -107,6 +107,8 @@ class LayerPlacer:
         if layer.arity is None and error.input_index is not None:
             notes.append(label)
             span, label = others.pop(error.input_index)
+        if error.larger_input and (first := channels_last(self.builder.nodes)):
+            remedies.insert(0, first)
         like = error.field is not None and error.field == layer.like and entry.get(LIKE) is not None
         if error.larger_input and not like and self._trials < MAX_TRIALS:
             self._trials += len(self.builder.nodes)

@@ -16,6 +16,7 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import describe, nearest, quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 NAME_RULE = "letters a to z, digits, `_` and `-`, with a letter or `_` first"
 _PARAM_RULE = "letters a to z, digits and `_`, with a letter or `_` first"
 """As a name, without the `-`, which `$a-b` would read as minus."""
@@ -24,6 +25,12 @@ _PARAM_RULE = "letters a to z, digits and `_`, with a letter or `_` first"
 def is_name(text: str) -> bool:
     """Return whether a layer, a part of its dotted name, or a block may be called this."""
     return _NAME.fullmatch(text) is not None
+
+
+def is_layer_name(text: str) -> bool:
+    """Return whether a layer may be called this: a name, and parts behind it that may begin with a digit (`unit.0`)."""
+    first, *parts = text.split(".")
+    return is_name(first) and all(_PART.fullmatch(part) for part in parts)
 
 
 def is_param_name(text: str) -> bool:
@@ -57,6 +64,14 @@ class Output(NamedTuple):
     """Whether it is an input of the network, which no layer makes."""
 
 
+class _Taken(NamedTuple):
+    """What has a name: a layer, an input, a repeat or the use of a block; its place, and the expansion around it."""
+
+    what: str
+    span: Span
+    stack: tuple[Label, ...] = ()
+
+
 class LayerName(NamedTuple):
     """The full name of a layer, prefixed by the blocks around it, and the name that the author wrote, if any."""
 
@@ -71,8 +86,10 @@ class Names:
         self.outputs: dict[str, Output] = {}
         self._ordinals: dict[str, Counter[str]] = {}
         """How many layers of each kind there are, by prefix."""
-        self._spans: dict[str, Span] = {}
-        """The place of each taken name."""
+        self._taken: dict[str, _Taken] = {}
+        """What has each taken name."""
+        self._several: set[Span] = set()
+        """The uses of blocks and the repeats that are reported as making several layers of one name."""
         self._unresolved_prefixes: set[str] = set()
         """What names begin with that an error hides; references to them are not reported."""
         self._unresolved: list[tuple[str, str, Span, Scope]] = []
@@ -96,7 +113,7 @@ class Names:
         ordinals[kind] += 1
         given = self.given(entry)
         full = entry.scope.prefix + (given or f"{kind}{ordinals[kind]}")
-        self.take(full, entry, given is not None)
+        self._take(full, entry, "layer", given is not None)
         return LayerName(full, given)
 
     def of_group(self, entry: Entry) -> LayerName | None:
@@ -104,7 +121,7 @@ class Names:
         given = self.given(entry)
         if given is None:
             return None
-        self.take(entry.scope.prefix + given, entry, True)
+        self._take(entry.scope.prefix + given, entry, "repeat" if entry.kind == "repeat" else "block")
         return LayerName(entry.scope.prefix + given, given)
 
     def given(self, entry: Entry) -> str | None:
@@ -117,7 +134,7 @@ class Names:
             name = scope.value(node)
         except InvalidValue:
             return None
-        if not isinstance(name, str) or not all(map(is_name, name.split("."))) or name == INPUT:
+        if not isinstance(name, str) or not is_layer_name(f"{scope.prefix}{name}") or name == INPUT:
             shown = quoted(name) if isinstance(name, str) else describe(name)
             remedy = "`input` is the network's input" if name == INPUT else NAME_RULE
             scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)
@@ -126,25 +143,43 @@ class Names:
             return None
         return name
 
-    def take(self, name: str, entry: Entry, written: bool) -> None:
+    def _take(self, name: str, entry: Entry, what: str, written: bool = True) -> None:
         """Take a name, which no other may have; it is `written` in the entry, or the default."""
         scope, span = entry.scope, entry.span_of("name") if written else entry.span
-        first = self._spans.get(name)
-        if first is None:
-            self._spans[name] = span
-        elif first == span:
-            what = "the use of the block" if scope.open_blocks else "the repeat"
-            message = f"this makes several layers that are called `{name}`"
-            remedy = f"give {what} a `name`, and the names of its layers begin with that"
-            scope.error("duplicate-name", message, span, help=remedy)
-        else:
-            label = "again here" if written else "is called so by default"
-            scope.error("duplicate-name", f"two layers are called `{name}`", span, label, Label(first, "first here"))
+        found = _Taken(what, span, scope.stack)
+        first = self._taken.setdefault(name, found)
+        if first is found:
+            return
+        if first.span == span:
+            self._report_several(name, first, found, scope)
+            return
+        label = "again here" if written else "is called so by default"
+        article, remedy = "a", ""
+        if first.what == INPUT:
+            article, remedy = "an", f"`from: {name}` reads the input: give the {what} another name"
+        both = f"two {what}s" if first.what == what else f"{article} {first.what} and a {what}"
+        others = Label(first.span, "first here")
+        scope.error("duplicate-name", f"{both} are called `{name}`", span, label, others, help=remedy)
+
+    def _report_several(self, name: str, first: _Taken, again: _Taken, scope: Scope) -> None:
+        """Report one place that makes several layers of one name; the outermost use or round that differs needs one."""
+        before = [*first.stack[::-1], *[None] * len(again.stack)]
+        cause = next((label for label, other in zip(again.stack[::-1], before, strict=False) if label != other), None)
+        remedy = ""
+        if cause is not None:
+            if cause.span in self._several:
+                return
+            self._several.add(cause.span)
+            line = cause.span.source.lines[cause.span.line - 1]
+            kind = quoted(line[cause.span.column - 1 : cause.span.end_column - 1])
+            remedy = f"give the {kind} of line {cause.span.line} a `name`, and the names of its layers begin with that"
+        message = f"this makes several layers that are called `{name}`"
+        scope.error("duplicate-name", message, again.span, help=remedy)
 
     def take_input(self, name: str, output: Output) -> None:
         """Take the name of an input of the network, and let it stand for that input."""
         self.outputs[name] = output
-        self._spans[name] = output.span
+        self._taken[name] = _Taken(INPUT, output.span)
 
     def look_up(self, key: str, node: YamlNode, scope: Scope) -> Output | None:
         """Return the output of the layer that the value of a key (`from`) names; None where there is none."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cnnspec.diagnostics import Label, Source, Span
-from cnnspec.language.expressions import UNRESOLVED
+from cnnspec.language.expressions import UNRESOLVED, has_reference
 from cnnspec.language.names import check_param_name
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import MAX_DIGITS, YamlNode
@@ -19,10 +19,12 @@ TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "list": (list,),
     "size": (int, list),
+    "layer": (str, dict),
 }
 """The types of parameters by the names that blocks declare them with; a whole number will do as a float.
 
-A size is one number for every axis, or a list with one for each, whose items the layer checks.
+A size is one number for every axis, or a list with one for each, whose items the layer checks; a layer is its kind
+alone, or a mapping of it to its fields.
 """
 
 
@@ -70,18 +72,14 @@ def _read_param(
         value = scope.replace(values=values).value(item)
     except InvalidValue:
         value = UNRESOLVED
-    if isinstance(value, dict):
-        message = f"`{name}` takes a number, text, a list, true or false, not a mapping"
-        scope.error("wrong-type", message, item.span)
-        value = UNRESOLVED
     if name in overrides:
         default, value = value, overrides[name]
-        if not has_type(value, type_name(default)):
-            message = f"`{name}` takes {with_article(type_name(default))}, not {describe(value)}"
+        if not has_type(value, expected := type_of(default)):
+            message = f"`{name}` takes {with_article(expected)}, not {describe(value)}"
             default_label = Label(span, f"is {describe(default)}")
             scope.error("wrong-type", message, _option(name, value), "", default_label)
             value = UNRESOLVED
-    elif inherited is not None and not has_type(value, expected := type_name(inherited[name])):
+    elif inherited is not None and not has_type(value, expected := type_of(inherited[name])):
         message = f"the extended spec's `{name}` takes {with_article(expected)}, not {describe(value)}"
         scope.error("wrong-type", message, item.span)
         value = UNRESOLVED
@@ -90,22 +88,32 @@ def _read_param(
 
 def _read_override(scope: Scope, name: str, value: Any) -> Any:
     """Return a value from outside as the text of a spec could hold it; report any other and return UNRESOLVED."""
-    if isinstance(value, tuple | list) and all(map(_is_plain, value)):
-        return list(value)
     if _is_plain(value):
-        return value
+        return _copied(value)
     span = Span(Source("--set", f"{name}=…"), 1, 1, 1, len(name) + 1)
-    message = f"{quoted(name)} takes a number, text, a list, true or false, not {describe(value)}"
-    scope.error("wrong-type", message, span)
+    message = f"{quoted(name)} takes a number, text, a list, a mapping, true or false, not {describe(value)}"
+    remedy = "it holds no `$`, and the keys of a mapping are text" if isinstance(value, str | Collection) else ""
+    scope.error("wrong-type", message, span, help=remedy)
     return UNRESOLVED
 
 
 def _is_plain(value: Any) -> bool:
+    """Return whether a value is plain, and refers to nothing: a mapping is read as text would be, where it is used."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(key) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, str):
+        return not has_reference(value)
     if isinstance(value, int):
         return bool(abs(value) < 10**MAX_DIGITS)
-    return value is None or isinstance(value, str | float)
+    return value is None or isinstance(value, float)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return list(map(_copied, value)) if isinstance(value, list | tuple) else value
 
 
 def _option(name: str, value: Any) -> Span:
@@ -119,15 +127,28 @@ def _known(name: str, names: Mapping[str, Any]) -> str:
     return f"did you mean `{near}`?" if near else f"it has {', '.join(f'`{known}`' for known in names) or 'none'}"
 
 
-def type_name(value: Any) -> str | None:
-    """Return the name of a value's type; None where it is unresolved or null, which restricts nothing."""
-    return next((name for name, types in TYPES.items() if type(value) in types), None)
+def type_of(default: Any) -> str | None:
+    """Return the type of a parameter by its default; None where that is unresolved or null, which restricts nothing.
+
+    Text may be the kind of a layer, in place of which a mapping of the kind to its fields may stand.
+    """
+    name = next((name for name, types in TYPES.items() if type(default) in types), None)
+    return "layer" if name == "text" else name
 
 
 def with_article(type_: str | None) -> str:
     """Return the name of a type as messages write it."""
-    names = {"int": "an int", "float": "a float", "bool": "true or false", "list": "a list", "size": "an int or a list"}
-    return names.get(type_ or "", str(type_))
+    return _WITH_ARTICLE.get(type_ or "", str(type_))
+
+
+_WITH_ARTICLE = {
+    "int": "an int",
+    "float": "a float",
+    "bool": "true or false",
+    "list": "a list",
+    "size": "an int or a list",
+    "layer": "text or a mapping",
+}
 
 
 def suggest_type(default: str) -> str | None:

@@ -16,6 +16,7 @@ from cnnspec.layers.fields import LARGEST
 from cnnspec.wording import describe
 
 Bindings = dict[str, Any]
+REPEAT_KEYS = ("times", "each", "layers", "name", "first", "index")
 
 
 def repeat_bindings(entry: Entry, unknown: UnknownKeys, most: int) -> list[Bindings] | None:
@@ -42,11 +43,28 @@ def first_number(entry: Entry) -> int | None:
         entry.scope.error("wrong-type", f"`first` takes a whole number, not {describe(first)}", node.span)
     elif not 0 <= first <= LARGEST:
         entry.scope.error("invalid-value", f"`first` takes 0 or more, not {describe(first)}", node.span)
-    elif entry.get("name") is None:
-        remedy = "add a `name`, which the number is written behind"
-        entry.scope.error("not-allowed-here", "`first` numbers the rounds of a named repeat", node.span, help=remedy)
+    elif entry.get("name") is None and entry.get("index") is None:
+        remedy = "add a `name`, which the number is written behind, or an `index`, which it is the value of"
+        message = "`first` numbers the rounds of a repeat with a `name` or an `index`"
+        entry.scope.error("not-allowed-here", message, node.span, help=remedy)
     else:
         return first
+    return None
+
+
+def index_name(entry: Entry) -> str | None:
+    """Return the name that stands for the number of a round; report one that is not valid and return None."""
+    node, scope, each = entry.get("index"), entry.scope, entry.get("each")
+    if node is None:
+        return None
+    if not isinstance(node.value, str):
+        message = f"`index` takes the name of a parameter, not {describe(node.plain())}"
+        scope.error("wrong-type", message, node.span, help="`index: i`")
+    elif each is not None and node.value in each.keys:
+        declared = Label(each.keys[node.value], "has a value for each round")
+        scope.error("duplicate-name", f"`{node.value}` is a name of `each`, too", node.span, "", declared)
+    elif check_param_name(node.value, node.span, scope):
+        return node.value
     return None
 
 
@@ -100,5 +118,5 @@ def format_bindings(values: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = str(value).replace("'", "") if isinstance(value, dict) else str(value)
     return text if len(text) <= 24 else text[:23] + "…"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import Any
 
 import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
+from cnnspec.wording import quoted
+
+_LONGEST = 200
+"""The most characters of an expression behind a comma that are looked at."""
 
 
 def unprintable(source: Source, at: int) -> Diagnostic:
@@ -41,6 +46,23 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
         remedy = "quote text that holds quotes, or start a new line"
     others = (Label(opened, f"{what} begins here"),) if opened.line != at.line else ()
     return Diagnostic("yaml-syntax", "this is not YAML", Label(at, label.replace("{}", ch)), others=others, help=remedy)
+
+
+def cut_expression(text: str, span: Span) -> Diagnostic | None:
+    """An expression that a comma ends since it is not quoted, inside of `{…}` or `[…]`; None where that is not so."""
+    start = text.rindex("$(")
+    if text.count("(", start) <= text.count(")", start) or span.line != span.end_line:
+        return None
+    line, first, end = span.source.lines[span.line - 1], span.column - 1, span.end_column - 1
+    if not line[end : end + _LONGEST].lstrip().startswith(","):
+        return None
+    whole = line[first : end + _LONGEST]
+    depths = [*accumulate((ch == "(") - (ch == ")") for ch in whole[start:])]
+    if 0 not in depths[1:]:
+        return None
+    fixed = whole[: start + depths.index(0, 1) + 1]
+    message, remedy = "an expression with a comma is quoted inside of `{…}` and `[…]`", quoted(repr(fixed), 120)
+    return Diagnostic("bad-expression", message, Label(span, "a comma ends this"), help=remedy)
 
 
 def _point(source: Source, mark: Any) -> Span:

@@ -78,6 +78,13 @@ class YamlNode:
         """The value of a key, if it is there."""
         return self.value.get(key) if isinstance(self.value, dict) else None
 
+    def texts(self) -> Iterator[str]:
+        """The texts among its values, and those inside of it."""
+        if isinstance(self.value, str):
+            yield self.value
+        for item in (*self.elements(), *(item for _, item in self.items())):
+            yield from item.texts()
+
     def plain(self) -> Any:
         """The value as Python's own lists, dicts and scalars."""
         if isinstance(self.value, dict):
@@ -249,6 +256,9 @@ class _Parser:
         if len(text) > MAX_DIGITS and _NUMBER.fullmatch(text):
             self.say("number-too-long", f"a number of {len(text):,} characters", event)
             return 0
+        if "$(" in text and (cut := syntax.cut_expression(text, self.span(event))):
+            self.diagnostics.append(cut)
+            raise _Stop
         return resolve(text)
 
     def span(self, first: Any, last: Any = None) -> Span:

@@ -22,7 +22,8 @@ class Attention(Layer):
 
     Vaswani et al. 2017, section 3.2: softmax(Q·Kᵀ/√(c/heads))·V in each head, with Q, K and V from in_proj_weight
     [3c, c] and in_proj_bias [3c], and then out_proj.weight [c, c] and out_proj.bias [c], as in PyTorch's
-    MultiheadAttention. The positions of an image are taken in any order: only a `position_embedding` tells them apart.
+    MultiheadAttention; timm's `qkv_bias=False` is `bias: false, output_bias: true`. The positions of an image are taken
+    in any order: only a `position_embedding` tells them apart.
     The MACs are 4·c²·t of the projections and 2·c·t² of the products, of t positions. The [t, t] weights of the heads
     are not counted as memory: NumPy computes them block by block, and torch where its kernels do.
     """
@@ -38,12 +39,19 @@ class Attention(Layer):
     """Number of heads, which divides the channels."""
     bias: bool = True
     """Whether the projections add a bias."""
+    output_bias: bool | None = None
+    """Whether the last projection adds a bias; as `bias` where it is left out."""
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return the shape of the input."""
         spatial(self.kind, inputs[0])
         divide(self.heads, (inputs[0][0], "channels"), field="heads")
         return Inferred(inputs[0])
+
+    @property
+    def adds_output_bias(self) -> bool:
+        """Whether the last projection adds a bias."""
+        return self.bias if self.output_bias is None else self.output_bias
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return in_proj_weight [3c, c] and out_proj.weight [c, c], and their biases [3c] and [c]."""
@@ -52,7 +60,7 @@ class Attention(Layer):
         if self.bias:
             found["in_proj_bias"] = Parameter((3 * c,), 0.0)
         found["out_proj.weight"] = Parameter((c, c), None, c, c)
-        if self.bias:
+        if self.adds_output_bias:
             found["out_proj.bias"] = Parameter((c,), 0.0)
         return found
 

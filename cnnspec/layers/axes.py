@@ -33,7 +33,10 @@ def along_axes(sizes: Number | tuple[Number, ...], rank: int, field: str) -> tup
     if not isinstance(sizes, tuple):
         return (sizes,) * rank
     if len(sizes) != rank:
-        raise wrong_rank(field, f"has {_counted(len(sizes), 'size')}", rank, f"takes one number or {axis_list(rank)}")
+        error = wrong_rank(field, f"has {_counted(len(sizes), 'size')}", rank, f"takes one number or {axis_list(rank)}")
+        if field == "padding" and rank == 1 and len(sizes) == 2:
+            error.remedies = (f"`{{left: {sizes[0]}, right: {sizes[1]}}}`",)
+        raise error
     return sizes
 
 

@@ -58,6 +58,8 @@ def _differences(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
 
 def _remedies(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
     """Return what would change the shape b of one branch to the shape a of the others."""
+    if (a[0] == b[0] or merge.joins_channels) and (repeated := _repeated(a, b)):
+        return (repeated,)
     if len(a) != len(b):
         if merge.broadcasts and len(b) == 1:
             return (f"a `dense: {a[0]}` at the end of that branch",)
@@ -86,6 +88,15 @@ def _remedies(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
         crop = f"`crop: {list(b[1:])}` at the end of the other branches"
         return (f"`padding: same`{also} in that branch",) if widen else ("`padding: same` in that branch", crop)
     return (f"`padding: same`{also} in the branches",)
+
+
+def _repeated(a: Shape, b: Shape) -> str:
+    """Return what repeats a branch of one position at every position of the other, "" where neither is like that."""
+    small, large = sorted((a, b), key=lambda shape: math.prod(shape[1:]))
+    if math.prod(small[1:]) > 1 or math.prod(large[1:]) == 1:
+        return ""
+    reshape = f"`reshape: {[small[0], *[1] * (len(large) - 1)]}` and " if len(small) == 1 else ""
+    return f"{reshape}`resize: {list(large[1:])}` (or `{{like: …}}`) at the end of the branch of {format_shape(small)}"
 
 
 class Add(Merge):

@@ -80,7 +80,7 @@ class Reshape(Reordered):
                 f"`{{name}}` gets {size} numbers, which do not fill {format_shape(self.shape)}",
                 field="shape",
                 label=f"{others} = {given}" if INFERRED not in self.shape else f"{size} / {given} is not whole",
-                remedies=_fitting(self.shape, size) or _fitting((*self.shape[:-1], INFERRED), size),
+                remedies=_remedies(self.shape, size),
             )
         return Inferred(tuple(size // given if n == INFERRED else n for n in self.shape))
 
@@ -91,6 +91,20 @@ class Reshape(Reordered):
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the product."""
         return [("numbers", f"{product(inputs[0])} = {product(shape)}")]
+
+
+def _remedies(shape: Shape, count: int) -> tuple[str, ...]:
+    """Return shapes with `count` numbers: with the same channels and positions as near to a square as they go, first.
+
+    Others differ from this one in one size.
+    """
+    others = _fitting(shape, count)
+    if len(shape) == 3 and INFERRED not in shape and count % shape[0] == 0:
+        positions = count // shape[0]
+        height = max(n for n in divisors(positions) if n * n <= positions)
+        if height > 1:
+            return tuple(dict.fromkeys((f"`{[shape[0], height, positions // height]}`", *others)))[:2]
+    return others or _fitting((*shape[:-1], INFERRED), count)
 
 
 def _fitting(shape: Shape, count: int) -> tuple[str, ...]:

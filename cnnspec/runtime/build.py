@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 Weights = str | Path | Mapping[str, Array] | None
-"""A file, the name of bundled weights, arrays by name, or None to draw them from the seed."""
+"""A file, bundled weights by name, `hf://owner/name/file`, arrays by name, or None to draw them from the seed."""
 
 
 def build(
@@ -40,9 +40,10 @@ def build(
 ) -> Model:
     """Return a model of a spec or a graph on a backend.
 
-    `weights` is a file, the name of bundled weights, or a mapping of `<layer>.<parameter>` to arrays; without it they
-    are drawn from the seed, the same for every backend. `memory_limit` is in bytes (2 GiB unless the environment
-    variable CNNSPEC_MEMORY_LIMIT is set). Raises SpecError, BackendError, WeightsError or MemoryLimitError.
+    `weights` is a file, the name of bundled weights, `hf://owner/name/file`, or a mapping of `<layer>.<parameter>` to
+    arrays; without it they are drawn from the seed, the same for every backend. `memory_limit` is in bytes (2 GiB
+    unless the environment variable CNNSPEC_MEMORY_LIMIT is set). Raises SpecError, BackendError, WeightsError or
+    MemoryLimitError.
     """
     return prepare(spec, Execution(backend, device, dtype, seed, memory_limit, options), weights)
 
@@ -94,4 +95,5 @@ def weights_of(graph: Graph, weights: Weights, seed: int) -> Arrays:
         return initial(graph, seed)
     if isinstance(weights, Mapping):
         return match.checked(graph, weights, origin="the given weights")
-    return match.checked(graph, weight_files.read(weight_files.find(weights)), origin=str(weights))
+    arrays = weight_files.read(weight_files.find(weights), called=weights)
+    return match.checked(graph, arrays, origin=str(weights))

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import Constant, Loss, Train
-from cnnspec.wording import format_shape
+from cnnspec.graph.training import MISFIT_REMEDY, Constant, Loss, Train
 
 T = TypeVar("T")
 Batch = npt.ArrayLike | Mapping[str, npt.ArrayLike]
@@ -176,13 +175,8 @@ class Model(ABC):
             raise BackendError(f"the network has no output `{unknown[0]}` for a loss: it has {', '.join(nodes)}")
         losses = train.by_output(nodes)
         for name, loss in losses.items():
-            shape = nodes[name].shape
-            if loss.targets == "classes" and (len(shape) != 1 or shape[0] < 2):
-                other = "train with mean_squared_error" if len(nodes) == 1 else "give it another loss, or none"
-                raise BackendError(
-                    f"cross_entropy takes a vector with a number for each class, and `{nodes[name].name}` makes "
-                    f"{format_shape(shape)}: end the network with a `dense` or `global_avg_pool`, or {other}"
-                )
+            if misfit := loss.misfit(nodes[name].shape, name if len(nodes) > 1 else ""):
+                raise BackendError(f"{misfit}: {MISFIT_REMEDY}")
         self.train, self.losses = train, losses
         self.steps_per_epoch = steps_per_epoch
         self.steps = 0

@@ -103,7 +103,13 @@ BORDERS = [
 
 ATTENTION = [
     *rows("attention", (6, 2, 3), image="attention: 2", one="attention: 1"),
-    *rows("attention", (6, 2, 3), no_bias="attention: {heads: 3, bias: false}"),
+    *rows(
+        "attention",
+        (6, 2, 3),
+        no_bias="attention: {heads: 3, bias: false}",
+        output_bias="attention: {heads: 3, bias: false, output_bias: true}",
+        no_output_bias="attention: {heads: 2, output_bias: false}",
+    ),
     *rows("attention", SEQUENCE, sequence="attention: 4"),
     *rows("attention", VOLUME, volume="attention: 2"),
     *rows("position_embedding", IMAGE, image="position_embedding"),

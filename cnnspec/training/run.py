@@ -16,7 +16,7 @@ from cnnspec.diagnostics import Source
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
-from cnnspec.language.checks import softmax_before_loss
+from cnnspec.language.checks import LOSS_WARNINGS, softmax_before_loss
 from cnnspec.language.load import load, load_spec
 from cnnspec.language.render import render
 from cnnspec.language.train import train_settings
@@ -76,9 +76,8 @@ def start_run(
 
     The processes that a launcher started beside this one are joined, and left at the end.
     """
-    checked = spec.train is not None  # then the checker has looked at its loss
     execution = replace(execution, seed=settings.seed)
-    spec = replace(spec, train=settings)
+    spec, notes = _with_settings(spec, settings)
     dataset = _opened(data, spec, "train")
     check_training_memory(
         spec.graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
@@ -97,9 +96,18 @@ def start_run(
             record = asdict(execution) | {"data_dir": str(source) if source else None}
             atomic.write(trainer.folder / SPEC, render(spec).encode())
             atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
-        nodes = spec.graph.output_nodes
-        found = [] if checked else [softmax_before_loss(loss, nodes[name]) for name, loss in spec.losses.items()]
-        yield Run(spec, trainer, execution, (*dataset.notes, *filter(None, found)))
+        yield Run(spec, trainer, execution, (*dataset.notes, *notes))
+
+
+def _with_settings(spec: Spec, settings: Train) -> tuple[Spec, list[str]]:
+    """Return the spec with other training settings, and notes on its losses where the checker has not seen these."""
+    changed = replace(spec, train=settings)
+    if spec.train is not None and spec.losses == changed.losses:
+        return changed, []
+    warnings = tuple(found for found in spec.warnings if found.code not in LOSS_WARNINGS)
+    nodes = spec.graph.output_nodes
+    notes = [softmax_before_loss(loss, nodes[name]) for name, loss in changed.losses.items()]
+    return replace(changed, warnings=warnings), [note for note in notes if note]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,11 @@ from itertools import pairwise
 
 from cnnspec.layers import Shape
 from cnnspec.weights.match import SHOWN
+from cnnspec.weights.naming import ROLES
 from cnnspec.wording import format_shape
 
 _FEW = 6
 """The most names on one line of a message."""
-_ROLES = ("weight", "bias", "running_mean", "running_var")
 
 Shapes = tuple[tuple[str, Shape], ...]
 
@@ -45,9 +46,10 @@ class Module:
 def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[dict[str, str], list[str]]:
     """Return the found name for each expected one, in the order expected, and the faults, one or more lines each.
 
-    Equal names are assigned to each other. All others are grouped into layers by their prefix; layers of one shape (but
-    for axes of size one) are assigned in their order, provided that both sides have the same number of them and no
-    evidence contradicts the order. The assignment is complete when there are no faults.
+    Equal names are assigned to each other. All others are grouped into layers by their prefix; layers of one shape are
+    assigned in their order, provided that both sides have the same number of them and no evidence contradicts the
+    order. Shapes are one but for axes of size one, and for a convolution over the whole input that is a dense layer in
+    the spec. The assignment is complete when there are no faults.
     """
     same = [name for name in expected if name in found]
     wrong = [name for name in same if _squeezed(expected[name]) != _squeezed(found[name])]
@@ -93,7 +95,7 @@ def _modules(shapes: Mapping[str, Shape]) -> list[Module]:
     found: dict[str, Module] = {}
     for name, shape in shapes.items():
         prefix, _, role = name.rpartition(".")
-        path, role = (prefix, role) if role in _ROLES else (name, "weight")
+        path, role = (prefix, role) if role in ROLES else (name, "weight")
         module = found.setdefault(path, Module(path))
         module.names[role], module.shapes[role] = name, shape
     return list(found.values())
@@ -105,6 +107,7 @@ def _groups(sources: Sequence[Module], targets: Sequence[Module]) -> list[Group]
     for side, modules in enumerate((sources, targets)):
         for module in modules:
             found.setdefault(module.loose, ([], []))[side].append(module)
+    _join_whole_windows(found)
     groups = []
     for theirs, ours in found.values():
         exact = Counter(module.exact for module in theirs)
@@ -113,6 +116,15 @@ def _groups(sources: Sequence[Module], targets: Sequence[Module]) -> list[Group]
         else:
             groups.append((theirs, ours))
     return groups
+
+
+def _join_whole_windows(found: dict[Shapes, Group]) -> None:
+    """Join convolutions of the file with dense layers of the spec: one over the whole of its input is one of these."""
+    missing = {shapes for shapes, (theirs, _) in found.items() if not theirs}
+    for shapes, (theirs, ours) in [*found.items()]:
+        if not ours and (dense := _flat(shapes)) in missing:
+            found[dense][0].extend(theirs)
+            del found[shapes]
 
 
 def _unordered(sources: Sequence[Module], targets: Sequence[Module], pairs: Iterable[Group]) -> set[str]:
@@ -217,7 +229,7 @@ def _label(module: Module) -> str:
 
 
 def _shapes(module: Module) -> str:
-    return ", ".join(f"{role} {_by(module.shapes[role])}" for role in _ROLES if role in module.shapes)
+    return ", ".join(f"{role} {_by(module.shapes[role])}" for role in ROLES if role in module.shapes)
 
 
 def _listed(faults: list[str]) -> list[str]:
@@ -227,6 +239,11 @@ def _listed(faults: list[str]) -> list[str]:
 
 def _squeezed(shape: Shape) -> Shape:
     return tuple(n for n in shape if n != 1)
+
+
+def _flat(shapes: Shapes) -> Shapes:
+    """Return the shapes with one axis for all that a number of the output is computed from, in their order."""
+    return tuple((role, shape if role != "weight" else (*shape[:1], math.prod(shape[1:]))) for role, shape in shapes)
 
 
 def _by(shape: Shape) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
-from cnnspec.weights import alignment, match
+from cnnspec.weights import alignment, hub, match, naming
 from cnnspec.weights import files as weights
 from cnnspec.wording import nearest
 
@@ -62,8 +61,9 @@ def convert(
 ) -> Conversion:
     """Return the arrays of `graph.parameters`, taken from a safetensors or PyTorch file with any names.
 
-    `rename` holds pairs (old, new): in a name that is `old`, or begins with `old` and a dot, `new` takes its place.
-    `ignore` holds patterns of names that are left out, with all below them; `*` matches anything.
+    `path` may be `hf://owner/name/file`. `rename` holds pairs (old, new): in a name that is `old`, or begins with `old`
+    and a dot, `new` takes its place. `ignore` holds patterns of names that are left out, with all below them; `*`
+    matches anything.
     Raises WeightsError, with every fault in one message, unless each tensor has exactly one counterpart.
     """
     found, notes = _read(path)
@@ -78,11 +78,19 @@ def convert(
         notes.append(f"{len(dropped)} tensor{'s' * (len(dropped) != 1)} left out, as --ignore says")
     sources = renamed([name for name in kept if name not in dropped], rename)
     expected = {name: parameter.shape for name, parameter in graph.parameters.items()}
-    mapping, faults = alignment.align(expected, {new: kept[old].shape for new, old in sources.items()})
+    shapes = {new: kept[old].shape for new, old in sources.items()}
+    known = naming.recognise([*shapes])
+    mapping, faults, ordered = assigned(expected, shapes, known)
     if faults:
-        if _BY_NAME in notes:
+        if known:
+            remark = known.family.remark
+            faults.append(f"  note: the names are those of {known.name}{': ' * bool(remark)}{remark}")
+        elif _BY_NAME in notes:
             faults.append(f"  note: {_BY_NAME}; a file that torch.save wrote keeps the order of the layers")
         raise WeightsError("\n".join([f"`{path}` cannot be mapped onto `{graph.name}`:", *faults]))
+    if known and ordered:
+        notes = [note for note in notes if note != _BY_NAME]
+        notes.append(f"the names are those of {known.name}, and the layers are taken in its order")
     pairs = tuple(
         Pair(sources[new], name, kept[sources[new]].shape, expected[name], new != sources[new], new == name)
         for name, new in mapping.items()
@@ -93,7 +101,28 @@ def convert(
     return Conversion(match.checked(graph, arrays, f"`{path}`"), pairs, tuple(notes))
 
 
+def tensors(path: str | Path) -> Arrays:
+    """Return the tensors of a state_dict by their names in the model, without the prefixes of wrappers."""
+    return _without_prefixes(_read(path)[0])[0]
+
+
 # Names
+
+
+def assigned(
+    expected: Mapping[str, Shape], found: Mapping[str, Shape], known: naming.Recognised | None
+) -> tuple[dict[str, str], list[str], bool]:
+    """Return the found name for each expected one, the faults, and whether the order of a known family was taken.
+
+    That comes before the order of the file, which serves where the spec has the layers in another order.
+    """
+    if known is None:
+        return *alignment.align(expected, found), False
+    mapping, faults = alignment.align(expected, {new: found[old] for new, old in known.names.items()})
+    if faults:
+        mapping_as_it_is, remaining = alignment.align(expected, found)
+        return mapping_as_it_is, remaining and faults, False
+    return {name: known.names[new] for name, new in mapping.items()}, [], True
 
 
 def _without_prefixes(found: Arrays) -> tuple[Arrays, list[str]]:
@@ -143,9 +172,9 @@ def _unused(option: str, word: str, names: Any) -> WeightsError:
 # Files
 
 
-def stored(path: str | Path) -> list[Stored]:
-    """Return the header entries of a safetensors file, in the order of the data in the file."""
-    weights.metadata(path)  # raises where it is not a safetensors file
+def stored(path: str | Path, *, called: str | Path = "") -> list[Stored]:
+    """Return the header entries of a safetensors file, in the order of the data; messages call it as `files` does."""
+    weights.metadata(path, called=called)  # raises where it is not a safetensors file
     with Path(path).open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     header.pop("__metadata__", None)
@@ -155,10 +184,11 @@ def stored(path: str | Path) -> list[Stored]:
 
 def _read(path: str | Path) -> tuple[Arrays, list[str]]:
     """Return the arrays in the order of the model's definition, as far as the file has it, and notes."""
-    if Path(path).suffix.lower() in TORCH:
-        return _read_torch(path)
-    arrays = weights.read(path)
-    entries = [entry for entry in stored(path) if entry.name in arrays]
+    file = hub.local(path, (weights.SUFFIX, *TORCH))
+    if file.suffix.lower() in TORCH:
+        return _read_torch(file, path)
+    arrays = weights.read(file, called=path)
+    entries = [entry for entry in stored(file) if entry.name in arrays]
     names = [entry.name for entry in entries]
     # The safetensors library sorts by dtype and name as it writes; such an order carries no information on the layers.
     by_dtype: dict[str, list[str]] = {}
@@ -166,19 +196,15 @@ def _read(path: str | Path) -> tuple[Arrays, list[str]]:
         by_dtype.setdefault(entry.dtype, []).append(entry.name)
     if any(group != sorted(group) for group in by_dtype.values()):
         return {name: arrays[name] for name in names}, []
-    return {name: arrays[name] for name in sorted(names, key=_natural)}, [_BY_NAME]
+    return {name: arrays[name] for name in sorted(names, key=naming.natural)}, [_BY_NAME]
 
 
-def _natural(name: str) -> list[list[str | int]]:
-    """Return a key that sorts layer2 before layer10."""
-    return [
-        [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", step))] for step in name.split(".")
-    ]
+def _read_torch(file: Path, path: str | Path) -> tuple[Arrays, list[str]]:
+    """Return the tensors of a file that torch.save wrote: a state_dict, or a checkpoint that holds one.
 
-
-def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
-    """Return the tensors of a file that torch.save wrote: a state_dict, or a checkpoint that holds one."""
-    if not Path(path).is_file():
+    Messages call it by `path`, which may be a reference to the hub.
+    """
+    if not file.is_file():
         raise WeightsError(f"there is no file `{path}`")
     try:
         import torch
@@ -189,7 +215,7 @@ def _read_torch(path: str | Path) -> tuple[Arrays, list[str]]:
         ) from error
     try:
         with warnings.catch_warnings(action="ignore"):  # reported below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # torch and pickle raise errors of any type for a broken file

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from cnnspec import atomic, bundled
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
+from cnnspec.weights import hub
 from cnnspec.wording import nearest
 
 SUFFIX = ".safetensors"
@@ -41,7 +42,9 @@ PRIVATE = "@"
 
 
 def find(name_or_path: str | Path) -> Path:
-    """Return the weights file of a path or a bundled name (`lenet`); a file of that path takes precedence."""
+    """Return the weights file of a path, a bundled name (`lenet`) or `hf://…`; a file of a path takes precedence."""
+    if hub.is_reference(name_or_path):
+        return hub.local(name_or_path, (SUFFIX,))
     path = Path(name_or_path)
     if path.is_file():
         return path
@@ -56,16 +59,18 @@ def find(name_or_path: str | Path) -> Path:
     raise WeightsError(f"there are no weights `{name_or_path}`, neither as a file nor bundled; {hint}")
 
 
-def read(path: str | Path, *, private: bool = False) -> Arrays:
+def read(path: str | Path, *, private: bool = False, called: str | Path = "") -> Arrays:
     """Return all tensors of a safetensors file by name; half precision (F16, BF16) is converted to float32.
 
-    Names that begin with `@` are the training state of a checkpoint, and are left out unless `private`.
+    Names that begin with `@` are the training state of a checkpoint, and are left out unless `private`. Messages call
+    the file by its path, or as `called`.
     """
+    called = called or path
     _checked_file(path)
     try:
         tensors = deserialize(Path(path).read_bytes())  # type: ignore[no-untyped-call]
     except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(called, error) from error
     arrays = {}
     for name, tensor in tensors:
         if name.startswith(PRIVATE) and not private:
@@ -78,18 +83,20 @@ def read(path: str | Path, *, private: bool = False) -> Arrays:
             arrays[name] = array.astype(np.float32) if dtype == "F16" else array
         else:
             known = ", ".join([*_DTYPES, "BF16"])
-            raise WeightsError(f"`{path}`: the tensor `{name}` has the dtype {dtype}; those that are read are {known}")
+            raise WeightsError(
+                f"`{called}`: the tensor `{name}` has the dtype {dtype}; those that are read are {known}"
+            )
     return arrays
 
 
-def metadata(path: str | Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file."""
+def metadata(path: str | Path, *, called: str | Path = "") -> dict[str, str]:
+    """Return the metadata of a safetensors file, which messages call by its path, or as `called`."""
     _checked_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             return dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(called or path, error) from error
 
 
 def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:

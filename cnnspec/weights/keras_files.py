@@ -21,6 +21,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.errors import WeightsError
 from cnnspec.layers import Shape
+from cnnspec.weights import hub
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 DEEPEST = 100
@@ -53,7 +54,7 @@ Variables = dict[str, list[Variable]]
 
 def is_keras(path: str | Path) -> bool:
     """Whether the file's name is that of a weights file of Keras."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return Path(str(path).partition("#")[0]).suffix.lower() in SUFFIXES
 
 
 @contextmanager
@@ -65,6 +66,7 @@ def opened(path: str | Path) -> Iterator[Variables]:
         raise WeightsError(
             f"reading `{path}` takes h5py: install the extra `keras` (pip install 'cnnspec[keras]')"
         ) from error
+    path = hub.local(path, SUFFIXES)
     if not Path(path).is_file():
         what = "is a directory" if Path(path).is_dir() else "is no regular file"
         raise WeightsError(f"`{path}` {what}" if Path(path).exists() else f"there is no file `{path}`")

@@ -38,7 +38,7 @@ UNSUPPORTED = (
     "lp-pool-dilated", "lp-pool-sequence", "resize-nearest", "resize-linear-half-pixel-scale",
     "resize-linear-asymmetric", "resize-cubic-half-pixel-scale", "resize-cubic-asymmetric", "resize-half",
     "resize-floor", "resize-ceil", "resize-bicubic", "resize-sequence", "resize-volume-nearest",
-    "resize-volume-cubic",
+    "resize-volume-cubic", "attention-no-output-bias",
 )  # fmt: skip
 """What the names of cases begin with that torch.nn has nothing for."""
 

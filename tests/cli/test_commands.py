@@ -192,7 +192,10 @@ class TestCheck:
         unknown = cnnspec("check", name, "--set", "widht=32")
         assert unknown.exit_code == 1
         assert "did you mean `width`?" in unknown.stdout
-        for wrong in ("width", "=3", "width={a: 1}", "width=["):
+        mapping = cnnspec("check", name, "--set", "width={a: 1}")
+        assert mapping.exit_code == 1
+        assert "`width` takes an int, not a mapping" in mapping.stdout
+        for wrong in ("width", "=3", "width=["):
             assert cnnspec("check", name, "--set", wrong).exit_code == 2
 
     def test_standard_input(self, cnnspec: Cnnspec) -> None:

@@ -323,7 +323,7 @@ def test_classes_of_other_names_are_noted():
 def test_cross_entropy_needs_one_number_a_class():
     write_idx("mine")
     said = message("mine", cnnspec.loads("{cnnspec: 1, name: net, input: [1, 2, 3], layers: [relu]}"))
-    assert said.startswith("`net` has the output 1×2×3, and cross-entropy takes one number for each class")
+    assert said.startswith("cross-entropy needs a vector of scores, one for each class; the output is 1×2×3: end it")
 
 
 # .npz
@@ -552,7 +552,7 @@ def test_faulty_folders():
     Path("pets/bird").rmdir()
     assert "`pets/x.webp` lies outside of the class folders `cat`, `dog`" in message("pets", graph)
     Path("pets/x.webp").unlink()
-    assert message("pets", network(outputs=1)).startswith("`pets` has 2 classes, and `net` has 1 outputs: ")
+    assert message("pets", network(outputs=3)).startswith("`pets` has 2 classes, and `net` has 3 outputs: ")
     assert "mean squared error" in message("pets", network(outputs=2, loss="mean_squared_error"))
     assert "takes vectors" in message("pets", cnnspec.loads("{cnnspec: 1, input: [6], layers: [dense: 2]}"))
 

@@ -99,12 +99,14 @@ def test_an_extended_list_with_a_hole():
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(10**5000, "a number of more than 1,000 digits"), (object(), "a value of the type object"), ({}, "a mapping")],
+    [(10**5000, "a number of more than 1,000 digits"), (object(), "a value of the type object"), ({1: 2}, "a mapping")],
     ids=["digits", "object", "mapping"],
 )
 def test_a_parameter_from_outside_that_no_text_could_hold(value: Any, shown: str):
     report = assert_reported("input: [1, 8, 8]\nparams: {p: 1}\nlayers: [flatten, dense: $p]\n", {"p": value})
-    assert [d.message for d in report.diagnostics] == [f"`p` takes a number, text, a list, true or false, not {shown}"]
+    assert [d.message for d in report.diagnostics] == [
+        f"`p` takes a number, text, a list, a mapping, true or false, not {shown}"
+    ]
 
 
 @pytest.mark.parametrize(("value", "shown"), [("null", "nothing"), ("[a]", "a list of 1"), ("3", "3")])

@@ -35,6 +35,14 @@ VALUES = {
         "$(width / 2)": 4.0, "$(width // 2)": 4, "$(width * half)": 4.0, "$(-width)": -8, "$(--width)": 8,
         "$(+width)": 8, "$(- -2 + +3)": 5, "$(2*-3)": -6, "$( width )": 8, "$(width*2)": 16, "$(\twidth\n* 2)": 16,
         "$(1.5 + .5)": 2.0, "$(1e3)": 1000.0, "$(2.)": 2.0, "$(1e-3 * 1000)": 1.0, "$(012)": 12, "$(x1 + 1)": 3,
+        "$(2 ** 3)": 8, "$(2 ** 3 ** 2)": 512, "$(-2 ** 2)": -4, "$((-2) ** 2)": 4, "$(2 ** -1)": 0.5,
+        "$(width ** half)": 8**0.5,
+        "$(2 * 3 ** 2)": 18, "$(1 ** 9223372036854775807)": 1, "$(2 ** 62)": 2**62, "$(zero ** 0)": 1,
+        "$(1.5 ** 2)": 2.25,
+        # functions
+        "$(max(8, width + 1))": 9, "$(min(3, 1, 2))": 1, "$(max(1, 2.5))": 2.5, "$(int(width * 0.7))": 5,
+        "$(int(-1.5))": -1,
+        "$(round(2.6))": 3, "$(round(2.5))": 2, "$(int((width + 3) / 4) * 4)": 8, "$(max(1, min(width, 4)) ** 2)": 16,
         "$(9223372036854775806 + 1)": LARGEST, "$(0 - 9223372036854775807)": -LARGEST,
         # inside of text
         "conv$width": "conv8", "conv_$(width + 1)_a": "conv_9_a", "$width$width": "88", "$width.$half": "8.0.5",
@@ -57,7 +65,24 @@ def test_values(text, value):
         ("$(1 +)", ")", "a number or a name is missing"),
         ("$()", ")", "a number or a name is missing"),
         ("$(* 2)", "*", "a number or a name is missing"),
-        ("$(2 ** 3)", "**", "no power"),
+        ("$(2 ** 64)", "**", "too large"),
+        ("$(3 ** 9223372036854775807)", "**", "too large"),
+        ("$(9 ** 9 ** 9 ** 9)", "**", "too large"),
+        ("$(2 ** 1e300)", "**", "too large"),
+        ("$(1.5 ** 1e300)", "**", "too large"),
+        ("$(zero ** -1)", "** -1", "divides by zero"),
+        ("$((-2) ** half)", "**", "no such power"),
+        ("$(kind ** 2)", "**", "takes numbers, not `relu`"),
+        ("$(max(width))", "max", "takes two numbers or more, not 1"),
+        ("$(int(width, 2))", "int", "takes one number, not 2"),
+        ("$(round())", ")", "a number or a name is missing"),
+        ("$(min(width, sizes))", "min", "takes numbers, not a list"),
+        ("$(int(on))", "int", "takes numbers, not true or false"),
+        ("$(int(1e300))", "int", "no number as large"),
+        ("$(min(1, 2)", "$(min(1, 2)", "not closed"),
+        ("$(min(1 2))", "2", "not closed"),
+        ("$(max(1, 2,))", ")", "a number or a name is missing"),
+        ("$(" + "max(1, " * 60 + "1" + ")" * 60 + ")", "1", "more than 50 deep"),
         ("$(1 2)", "2", "`2` cannot follow"),
         ("$(width sizes)", "sizes", "`sizes` cannot follow"),
         ("$(width", "$(width", "not closed"),
@@ -72,8 +97,9 @@ def test_values(text, value):
         ("$(width ^ 2)", "^", "`^` means nothing"),
         ("$(width.real)", ".", "`.` means nothing"),
         ("$(width[0])", "[", "`[` means nothing"),
-        ("$(f(1))", "f", "no parameter `f`"),
-        ("$(width, 2)", ",", "`,` means nothing"),
+        ("$(f(1))", "f", "no function `f`: there are `int`, `max`, `min` and `round`"),
+        ("$(width(1))", "width", "no function `width`"),
+        ("$(width, 2)", ",", "`,` cannot follow"),
         ("$('a')", "'", "means nothing"),
         ("$(١ + 1)", "١", "means nothing"),
         ("$(width / 0)", "/ 0", "divides by zero"),
@@ -103,7 +129,19 @@ def test_faults_and_their_places(text, part, says):
     assert caught.value.unknown == (says.split("`")[1] if "no parameter" in says else None)
 
 
-@pytest.mark.parametrize("text", ["$lost", "$(lost * 2)", "$(-lost)", "$(2 - lost)", "a $lost b", "$(lost + kind)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$lost",
+        "$(lost * 2)",
+        "$(-lost)",
+        "$(2 - lost)",
+        "a $lost b",
+        "$(lost + kind)",
+        "$(max(1, lost))",
+        "$(lost ** 2)",
+    ],
+)
 def test_what_needs_a_lost_value_is_lost(text):
     with pytest.raises(UnresolvedValue):
         evaluate(text, VALUES)
@@ -136,13 +174,16 @@ NUMBERS = st.integers(0, 20) | st.integers(0, 50).map(lambda tenths: tenths / 10
 
 def expressions() -> st.SearchStrategy[str]:
     """Expressions that mean the same in Python."""
-    atoms = NUMBERS.map(str) | st.sampled_from(["width", "half"])
+    powers = st.tuples(st.integers(0, 9), st.integers(-1, 2)).map("{0[0]} ** {0[1]}".format)
+    atoms = NUMBERS.map(str) | st.sampled_from(["width", "half"]) | powers
     return st.recursive(
         atoms,
         lambda inner: st.one_of(
             st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "//", "%"]), inner).map(" ".join),
             inner.map("({})".format),
             inner.map("-{}".format),
+            st.tuples(st.sampled_from(["int", "round"]), inner).map("{0[0]}({0[1]})".format),
+            st.tuples(st.sampled_from(["min", "max"]), inner, inner).map("{0[0]}({0[1]}, {0[2]})".format),
         ),
         max_leaves=8,
     )
@@ -164,7 +205,10 @@ def test_arithmetic_is_that_of_python(text):
         assert type(found) is type(expected)
 
 
-PIECES = st.lists(st.sampled_from([*"$()+-*/% .5exa\n", "$(", "width", "half", "kind", "sizes", "lost"]), max_size=20)
+PIECES = st.lists(
+    st.sampled_from([*"$()+-*/%, .5exa\n", "max(", "int(", "**", "$(", "width", "half", "kind", "sizes", "lost"]),
+    max_size=20,
+)
 
 
 @given(PIECES.map("".join))

@@ -192,6 +192,16 @@ def test_names_are_looked_up_from_the_inside_outwards():
     assert found.by_name["unit1.add1"].inputs == ("unit1.x", "unit1.x", "y", "unit1.x")
 
 
+def test_a_round_of_a_repeat_is_known_by_its_number():
+    stage = "repeat: {each: {c: [2, 3]}, name: stage, layers: [conv: {channels: $c, kernel: 1}, relu]}"
+    found = graph(f"[{stage}, concat: {{a: [from: stage1], b: [from: stage2], c: [from: stage]}}]")
+    assert found.nodes[-1].inputs == ("stage1.relu1", "stage2.relu1", "stage2.relu1")
+    own = graph(
+        "[relu: {name: stage1}, repeat: {times: 1, name: stage, layers: [tanh]}, add: {a: [from: stage1], b: []}]"
+    )
+    assert own.nodes[-1].inputs == ("stage1", "stage1.tanh1")
+
+
 def test_a_block_and_a_repeat_are_known_by_their_names():
     top = "blocks: {unit: {layers: [relu, tanh]}}"
     found = graph(
@@ -377,6 +387,46 @@ def test_repeats_nest_and_use_what_is_around_them():
         "[repeat: {each: {c: [2, 4]}, layers: [repeat: {times: $(c // 2), layers: [conv: {channels: $c, kernel: 1}]}]}]"
     )
     assert [node.shape[0] for node in found.nodes[1:]] == [2, 4, 4]
+
+
+FROM = "blocks: {tail: {params: {source: text}, layers: [from: $source, conv: {channels: 2, kernel: 1}]}}\n"
+FROM += "input: [3, 8, 8]\nlayers: [relu: {name: a}, tanh: {name: b}, concat: {x: [%s], y: []}]\n"
+
+
+@pytest.mark.parametrize(
+    "first", ["tail: a", "repeat: {times: 1, layers: [tail: a]}", "repeat: {each: {s: [a]}, layers: [tail: $s]}"]
+)
+def test_a_block_that_begins_a_branch_begins_from_a_layer(first):
+    found = cnnspec.loads(FROM % first).graph
+    assert [node.inputs for node in found.nodes[-2:]] == [("a",), ("conv1", "b")]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        "relu, tail: a",
+        "from: b, tail: a",
+        "tail: a, tail: b",
+        "repeat: {times: 2, layers: [tail: a]}",
+        "repeat: {times: 1, layers: [relu, tail: a]}",
+    ],
+)
+def test_a_block_that_would_discard_what_a_branch_holds_begins_from_no_layer(items):
+    report = cnnspec.check(cnnspec.Source("x", FROM % items))
+    assert [found.code for found in report.diagnostics] == ["misplaced-from"]
+
+
+def test_the_number_of_a_round_is_a_parameter():
+    conv = "conv: {channels: $(4 * i), kernel: 1}"
+    assert [node.shape[0] for node in graph(f"[repeat: {{times: 3, index: i, layers: [{conv}]}}]").nodes[1:]] == [
+        4,
+        8,
+        12,
+    ]
+    found = graph(
+        "[repeat: {each: {c: [2, 3]}, index: i, first: 5, layers: [conv: {channels: $(c * i), kernel: 1, name: c$i}]}]"
+    )
+    assert [(node.name, node.shape[0]) for node in found.nodes[1:]] == [("c5", 10), ("c6", 18)]
 
 
 def test_rounds_are_counted_from_the_first_number():

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 import cnnspec as package
 from cnnspec.errors import WeightsError
-from cnnspec.weights import alignment, conversion
+from cnnspec.weights import alignment, conversion, naming
 from cnnspec.weights import files as weights
 
 # torchvision's models: (its module, our layer, the shapes), in the order in which torchvision defines them
@@ -290,9 +290,9 @@ def test_every_tensor_of_torchvisions_models_finds_its_place(spec):
 
 @pytest.mark.parametrize("spec", TORCHVISION)
 def test_sorted_by_name_every_tensor_finds_its_place_or_none_does(spec):
-    """Sorting hides the order of the layers; where the shapes do not give it back, nothing is guessed."""
+    """Sorting hides the order of the layers; where the shapes do not give it back, they are not guessed."""
     found = shapes_of(TORCHVISION[spec]())
-    mapping, faults = align(spec, {name: found[name] for name in sorted(found, key=conversion._natural)})
+    mapping, faults = align(spec, {name: found[name] for name in sorted(found, key=naming.natural)})
     hidden = spec in ("densenet121", "shufflenet_v2_x1_0", "convnext_tiny")
     assert bool(faults) == hidden
     assert mapping == ({} if hidden else truth(TORCHVISION[spec]()))
@@ -312,7 +312,7 @@ RULES = {
 @pytest.mark.parametrize("spec", RULES)
 def test_a_few_renames_settle_what_sorting_hides(spec):
     found = shapes_of(TORCHVISION[spec]())
-    names = conversion.renamed(sorted(found, key=conversion._natural), RULES[spec])
+    names = conversion.renamed(sorted(found, key=naming.natural), RULES[spec])
     mapping, faults = align(spec, {new: found[old] for new, old in names.items()})
     assert faults == []
     assert {ours: names[theirs] for ours, theirs in mapping.items()} == truth(TORCHVISION[spec]())

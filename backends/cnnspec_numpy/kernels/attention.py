@@ -50,8 +50,9 @@ def attention(context: Context[Attention], x: Array) -> Result:
             "in_proj_weight": dprojected.T @ tokens.reshape(-1, c),
             "out_proj.weight": dtokens.reshape(-1, c).T @ joined.reshape(-1, c),
         }
-        if context.layer.bias:
+        if "in_proj_bias" in params:
             gradients["in_proj_bias"] = dprojected.sum(0)
+        if "out_proj.bias" in params:
             gradients["out_proj.bias"] = dtokens.sum((0, 1))
         dx = (dprojected @ params["in_proj_weight"]).reshape(n, -1, c).swapaxes(1, 2).reshape(x.shape)
         return (dx,), gradients

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from cnnspec.arrays import Arrays
@@ -15,7 +16,7 @@ from cnnspec.graph.spec import Spec
 from cnnspec.interop.importer.network import Network, Value
 from cnnspec.interop.importer.simplify import Draft, Step, simplified
 from cnnspec.interop.naming import free
-from cnnspec.language.names import is_name
+from cnnspec.language.names import is_layer_name, is_name
 from cnnspec.layers.input import INPUT
 
 
@@ -26,11 +27,12 @@ class Imported(NamedTuple):
     arrays: Arrays
 
 
-def finished(network: Network, outputs: Mapping[str, Value]) -> Imported:
+def finished(network: Network, outputs: Mapping[str, Value], source: str) -> Imported:
     """Return the spec of a network whose outputs are these values, [n, c, ...] each.
 
-    Layers are called by kind and ordinal, inputs and outputs as they are, but for what no name can hold. Raises
-    ImportingError where two outputs are one value.
+    Layers are called after the paths of their arrays where these are known, and else by kind and ordinal; inputs and
+    outputs as they are, but for what no name can hold. Raises ImportingError where two outputs of the `source` are one
+    value, and where it has no layers.
     """
     steps = {
         node.name: Step(node.name, node.layer, list(node.inputs), dict(node.arrays), node.branches)
@@ -40,7 +42,9 @@ def finished(network: Network, outputs: Mapping[str, Value]) -> Imported:
     if same := [name for name, count in Counter(draft.outputs.values()).items() if count > 1]:
         alike = " and ".join(f"`{name}`" for name, node in draft.outputs.items() if node == same[0])
         raise ImportingError(f"the outputs {alike} of the model are one tensor: a spec hands it out once")
-    renamed = _named(draft)
+    if not any(step.inputs for step in draft.steps.values()):
+        raise ImportingError(f"`{source}` has no layers: its outputs are its inputs")
+    renamed = _named(draft, network)
     builder = GraphBuilder(network.builder.name)
     arrays: Arrays = {}
     new_arrays: dict[str, str] = {}
@@ -64,19 +68,55 @@ def finished(network: Network, outputs: Mapping[str, Value]) -> Imported:
     return Imported(Spec(network.builder.name, graph, settings), arrays)
 
 
-def _named(draft: Draft) -> dict[str, str]:
-    """Return a name for each layer: its kind and ordinal; one of several inputs keeps its own."""
+def _named(draft: Draft, network: Network) -> dict[str, str]:
+    """Return a name for each layer: by its arrays or module, or its kind and ordinal.
+
+    One of several inputs keeps its own name.
+    """
     found: dict[str, str] = {}
     inputs = [step for step in draft.steps.values() if not step.inputs]
     for step in inputs:
         found[step.name] = INPUT if len(inputs) == 1 else free(identifier(step.name, INPUT), found.values(), "_")
     taken, ordinals = set(found.values()), Counter[str]()
+    owned: set[str] = set()
     for step in draft.steps.values():
-        if step.inputs:
-            ordinals[step.layer.kind] += 1
-            found[step.name] = free(f"{step.layer.kind}{ordinals[step.layer.kind]}", taken, "_")
+        paths = {key: network.origins.get(id(draft.arrays[array]), "") for key, array in step.arrays.items()}
+        name = path_of(paths)
+        if name and not owned & set(step.arrays.values()):  # a layer that shares has no name of its own
+            found[step.name] = free(name, taken, "_")
+            taken.add(found[step.name])
+        owned |= set(step.arrays.values())
+    for step in draft.steps.values():
+        ordinals[step.layer.kind] += 1  # of all, as a spec counts
+        if step.name not in found:
+            number = f"{step.layer.kind}{ordinals[step.layer.kind]}"
+            found[step.name] = free(_of_place(network.places.get(step.name, ""), step.layer.kind) or number, taken, "_")
             taken.add(found[step.name])
     return found
+
+
+def _of_place(place: str, kind: str) -> str:
+    """Return a name for a layer of a module: the path of the module, or its kind in a module of several."""
+    name = f"{place}{kind}" if place.endswith(".") else place
+    name = name if name != f".{kind}" else f"{kind}_1"  # no default name
+    return name if is_layer_name(name) and name != INPUT else ""
+
+
+def path_of(paths: Mapping[str, str]) -> str:
+    """Return a name for a layer by the paths of its arrays: `stem.conv` where these are `stem.conv.weight`, …
+
+    An array that has another name there than in the layer gives its whole path (`block.gamma`), several of them what
+    they have in common. The name is empty where they have nothing in common that can be a name.
+    """
+    known = {key: path for key, path in paths.items() if path}
+    modules = {path.removesuffix(f".{key}") for key, path in known.items()}
+    if len(modules) > 1:
+        modules = {path.rpartition(".")[0] for path in known.values()}
+    common = takewhile(
+        lambda parts: len(set(parts)) == 1, zip(*(module.split(".") for module in modules), strict=False)
+    )
+    name = ".".join(column[0] for column in common)
+    return name if is_layer_name(name) and name != INPUT else ""
 
 
 def identifier(name: str, otherwise: str = "output") -> str:

@@ -56,6 +56,12 @@ class Network:
         self.batch = batch
         self.builder = GraphBuilder(name)
         self.arrays: dict[str, Array] = {}
+        self.origins: dict[int, str] = {}
+        """The paths of arrays in the foreign model, by identity, where these become the names of layers."""
+        self.place = ""
+        """The path of the module that is being added, with a dot behind it where it consists of others, if known."""
+        self.places: dict[str, str] = {}
+        """The path of the module that each node comes from."""
         self._weights: dict[int, Node] = {}
         """The first node that has an array as its weight, by the array's identity."""
         self._transformed: dict[tuple[int, str], tuple[Array, Array]] = {}
@@ -83,6 +89,10 @@ class Network:
         """
         name = f"{len(self.builder.nodes)}"
         given = dict(arrays or {})
+        self.places[name] = self.place
+        path = self.place.removesuffix(".")
+        if path and not any(id(array) in self.origins for array in given.values()):
+            self.origins |= {id(array): f"{path}.{key}" for key, array in given.items()}
         weight = given.get("weight")
         owner = self._weights.get(id(weight)) if weight is not None and weight.ndim > 1 else None
         names = None
@@ -111,6 +121,8 @@ class Network:
         key = (id(array), how)
         if key not in self._transformed:
             self._transformed[key] = (array, function(array))  # with the array, whose identity is the key
+            if id(array) in self.origins:
+                self.origins[id(self._transformed[key][1])] = self.origins[id(array)]
         return self._transformed[key][1]
 
     def node(self, value: Value) -> Node:

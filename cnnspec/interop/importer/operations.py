@@ -74,7 +74,9 @@ def shifted(net: Network, value: Value, term: Array) -> Value:
     if _is_sample(value, term):
         plain = net.plain_like(value)
         shape = net.node(plain).shape
-        weight = np.broadcast_to(term.reshape(term.shape[-len(shape) :]), shape)
+        weight = net.transformed(
+            term, f"as {shape}", lambda array: np.broadcast_to(array.reshape(array.shape[-len(shape) :]), shape)
+        )
         return net.add(PositionEmbedding(), plain.node, arrays={"weight": weight}).seen(plain.view)
     value, bias = by_channel(net, value, term)
     return net.add(Shift(), value.node, arrays={"bias": bias}).seen(value.view)
@@ -110,7 +112,7 @@ def by_channel(net: Network, value: Value, constant: Array) -> tuple[Value, Arra
     if net.sample_axis(value, large[0]) != 0:
         moved, back = net.channels_at(value, large[0])
         value = moved.seen(back)
-    return value, constant.ravel()
+    return value, net.transformed(constant, "as a list", lambda array: array.ravel())
 
 
 # Merges
@@ -184,7 +186,8 @@ def product(net: Network, value: Value, weight: Array, bias: Array | None = None
     """Return x · weightᵀ over the last axis of x, weight [o, f], as a dense layer or one at every position."""
     if weight.ndim != 2 or value.shape[-1] != weight.shape[1]:
         raise Unsupported(f"{net.described(value)} is multiplied by a constant of {list(weight.shape[::-1])}")
-    moved, back = net.channels_at(value, -1)
+    view, counts = value.view.split_at_batch()
+    moved, back = net.channels_at(value.seen(view), -1)
     rank, units = len(net.node(moved).shape) - 1, weight.shape[0]
     layer: Layer = Dense(units=units, bias=bias is not None)
     if rank:
@@ -192,7 +195,7 @@ def product(net: Network, value: Value, weight: Array, bias: Array | None = None
         weight = net.transformed(weight, f"with {rank} axes", lambda w: w.reshape(*w.shape, *[1] * rank))
     arrays = {"weight": weight} | ({} if bias is None else {"bias": bias})
     result = net.add(layer, moved.node, arrays=arrays)
-    return result.seen(View(result.view.factors, back.axes))
+    return result.seen(View(result.view.factors, back.axes).joined(counts))
 
 
 # Means

@@ -112,6 +112,42 @@ def _padded(draft: Draft, step: Step) -> None:
     del draft.steps[before.name]
 
 
+def _nested_concat(draft: Draft, step: Step) -> None:
+    """A concatenation that begins with all the inputs of an earlier one begins with that one."""
+    if step.layer.kind != "concat":
+        return
+    best: Step | None = None
+    parts, most = _parts(draft, step), 1
+    for other in draft.steps.values():
+        if other is step:
+            break
+        if other.layer == step.layer:
+            found = _parts(draft, other)
+            if most < len(found) < len(parts) and parts[: len(found)] == found:
+                best, most = other, len(found)
+    if best is not None:
+        step.inputs = [best.name, *parts[most:]]
+        step.branches = step.branches[: len(step.inputs)]
+
+
+def _parts(draft: Draft, concat: Step) -> list[str]:
+    """Return what a concatenation consists of, where it begins with another one the parts of that, too."""
+    first = draft.steps[concat.inputs[0]]
+    return (_parts(draft, first) if first.layer == concat.layer else [first.name]) + concat.inputs[1:]
+
+
+def _positions(draft: Draft, step: Step) -> None:
+    """Two position embeddings, one after the other, are one: x + a + b is x + (a + b), but for rounding."""
+    before = draft.steps[step.inputs[0]]
+    if step.layer.kind != "position_embedding" or before.layer.kind != "position_embedding":
+        return
+    if draft.readers()[before.name] > 1 or {before.arrays["weight"], step.arrays["weight"]} & draft.shared():
+        return
+    draft.arrays[step.arrays["weight"]] = draft.arrays[step.arrays["weight"]] + draft.arrays[before.arrays["weight"]]
+    step.inputs = before.inputs
+    del draft.steps[before.name]
+
+
 # Activations that are written as several operations
 
 
@@ -168,5 +204,5 @@ def _clipped_shift(draft: Draft, step: Step) -> str | None:
 
 
 Rule = Callable[[Draft, Step], None]
-RULES: tuple[Rule, ...] = (_flattened_pool, _bias, _padded, _hard_sigmoid, _gated)
+RULES: tuple[Rule, ...] = (_flattened_pool, _bias, _padded, _hard_sigmoid, _gated, _nested_concat, _positions)
 """The rules in the order in which they are applied."""

@@ -7,6 +7,7 @@ of size one are all the same value seen in another way, and the layers that read
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -74,6 +75,23 @@ class View(NamedTuple):
     def without(self, *places: int) -> View:
         """Return the tensor without these axes, of size one."""
         return self._replace(axes=tuple(axis for i, axis in enumerate(self.axes) if i not in places))
+
+    def split_at_batch(self) -> tuple[View, tuple[int, ...]]:
+        """Return the tensor whose batch is an axis of its own, and how many axes each of its axes becomes."""
+        axes: list[tuple[int, ...]] = []
+        counts = []
+        for axis in self.axes:
+            i = axis.index(BATCH) if BATCH in axis else 0
+            parts = [part for part in (axis[:i], axis[i : i + 1], axis[i + 1 :]) if part] if BATCH in axis else [axis]
+            axes += parts
+            counts.append(len(parts))
+        return self._replace(axes=tuple(axes)), tuple(counts)
+
+    def joined(self, counts: Sequence[int]) -> View:
+        """Return the tensor whose axes are joined, so many of them to each."""
+        ends = list(itertools.accumulate(counts))
+        groups = (self.axes[end - count : end] for end, count in zip(ends, counts, strict=True))
+        return self._replace(axes=tuple(tuple(itertools.chain.from_iterable(group)) for group in groups))
 
     def reshaped(self, shape: Shape) -> View | None:
         """Return the tensor in another shape with as many elements; None where a factor does not split so."""

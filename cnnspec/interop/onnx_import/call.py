@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnspec.arrays import Array
+from cnnspec.interop.importer.arithmetic import decimal
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 
 
@@ -90,8 +91,3 @@ def place(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise Unsupported(f"it names the axis {axis} of {rank}")
     return axis % rank
-
-
-def decimal(number: float) -> float:
-    """Return the shortest decimal that is this number in float32, in which models keep it: 0.1, not 0.10000000149."""
-    return float(str(np.float32(number))) if np.float32(number) == number else float(number)

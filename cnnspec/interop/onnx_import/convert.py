@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.errors import ImportingError
+from cnnspec.interop.importer.conversion import FREE_BATCH, UNKNOWN, Converted, Missing, Unknown, converted
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
 from cnnspec.interop.onnx_import.call import Call, Convert
 from cnnspec.interop.onnx_import.patterns import Patterns, Recognised, gelu, layer_norm
 from cnnspec.interop.onnx_import.read import inputs_of, onnx_library
 
-FREE_BATCH = 1_000_003
-"""The size that stands for a free batch: a prime that no real axis has, so that products with it can be told."""
 MOST_ELEMENTS = 1 << 28
 """The largest constant that is computed."""
 
@@ -30,33 +28,6 @@ OPERATORS: dict[str, Convert] = {
     **windows.OPERATORS,
 }
 """The operators that have counterparts."""
-
-
-class Missing(NamedTuple):
-    """An operation that has no counterpart."""
-
-    name: str
-    op: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.op}): {self.reason}"
-
-
-@dataclass
-class Converted:
-    """The network of a model, and which tensors are its outputs."""
-
-    network: Network
-    outputs: dict[str, Value]
-    missing: list[Missing] = field(default_factory=list)
-
-
-class _Unknown:
-    """What is computed from an operation that has no counterpart."""
-
-
-UNKNOWN = _Unknown()
 
 
 def convert(model: Any, name: str, sizes: dict[str, Sequence[int]] | None = None, *, batched: bool = True) -> Converted:
@@ -78,7 +49,7 @@ class _Conversion:
         self.onnx = onnx_library()
         self.graph = model.graph
         self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-        self.env: dict[str, Operand | _Unknown | None] = {"": None}
+        self.env: dict[str, Operand | Unknown | None] = {"": None}
         self.missing: list[Missing] = []
         self.readers: Counter[str] = Counter()
         """How often each tensor is read."""
@@ -179,9 +150,9 @@ class _Conversion:
             if node.domain not in ("", "ai.onnx"):
                 raise Unsupported(f"its domain is {node.domain}")
             if any(x is UNKNOWN for x in given):
-                results: Sequence[Operand | _Unknown] = [UNKNOWN] * len(outputs)
+                results: Sequence[Operand | Unknown] = [UNKNOWN] * len(outputs)
             else:
-                operands: list[Operand | None] = [x for x in given if not isinstance(x, _Unknown)]
+                operands: list[Operand | None] = [x for x in given if not isinstance(x, Unknown)]
                 results = self._result(
                     Call(op, name, tuple(operands), attributes, outputs, self.opset, self.readers), node
                 )
@@ -253,17 +224,5 @@ class _Conversion:
 
     def result(self) -> Converted:
         """Return the network and its outputs."""
-        outputs: dict[str, Value] = {}
-        wanted = [info.name for info in self.graph.output]
-        tensors: dict[str, Operand | _Unknown | None] = {name: self.env.get(name, UNKNOWN) for name in wanted}
-        for name, found in (tensors | self.ends).items():
-            if isinstance(found, Value):
-                try:
-                    outputs[name] = self.network.plain(found)
-                except Unsupported as error:
-                    self.missing.append(Missing(name, "output", str(error)))
-            elif not isinstance(found, _Unknown):
-                self.missing.append(Missing(name, "output", "it is a constant"))
-            elif not self.missing:  # no operation is to blame
-                self.missing.append(Missing(name, "output", "nothing computes it"))
-        return Converted(self.network, outputs, self.missing)
+        wanted = {info.name: self.env.get(info.name, UNKNOWN) for info in self.graph.output}
+        return converted(self.network, wanted, self.ends, self.missing)

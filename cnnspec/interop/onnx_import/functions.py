@@ -6,22 +6,23 @@ import math
 
 import numpy as np
 
-from cnnspec.arrays import Array
-from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import (
-    branch_names,
-    by_channel,
-    clipped,
-    elementwise,
-    merged,
-    powered,
-    product,
-    reduced,
-    scaled,
-    shifted,
-    turned,
+from cnnspec.interop.importer.arithmetic import (
+    along,
+    bounded,
+    decimal,
+    decimals,
+    divided,
+    inverted,
+    matrix_product,
+    multiplied,
+    normalised,
+    subtracted,
+    total,
+    with_slope,
 )
-from cnnspec.interop.onnx_import.call import Call, Convert, decimal, place
+from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
+from cnnspec.interop.importer.operations import clipped, elementwise, merged, powered, reduced, scaled
+from cnnspec.interop.onnx_import.call import Call, Convert, place
 from cnnspec.layers import Layer, activation, function, merge
 from cnnspec.layers.norm import Scale
 
@@ -89,12 +90,7 @@ def _swish(net: Network, call: Call) -> Value:
 
 
 def _prelu(net: Network, call: Call) -> Value:
-    x, slope = call.value(), call.constant(1, "slope")
-    if slope.size == 1:
-        layer = activation.Prelu(shared=True)
-        return net.add(layer, x.node, arrays={"weight": slope.reshape(1)}).seen(x.view)
-    x, weight = by_channel(net, x, slope)
-    return net.add(activation.Prelu(), x.node, arrays={"weight": weight}).seen(x.view)
+    return with_slope(net, call.value(), call.constant(1, "slope"))
 
 
 def _softmax(net: Network, call: Call) -> Value:
@@ -111,12 +107,7 @@ def _softmax(net: Network, call: Call) -> Value:
             flat = net.reshaped(x, (net.batch, math.prod(x.shape[1:])))
             y = net.add(layer(), net.plain(flat).node)
             return net.reshaped(y, x.shape)
-    if x.view.holds_batch(axis):
-        raise Unsupported("it is over the batch")
-    if x.shape[axis] == 1:
-        raise Unsupported("its axis has size one")
-    x, (name,) = net.along(x, axis)
-    return net.add(layer(axis=name), x.node).seen(x.view)  # type: ignore[arg-type]
+    return along(net, x, layer, axis)
 
 
 def _clip(net: Network, call: Call) -> Value:
@@ -127,72 +118,17 @@ def _clip(net: Network, call: Call) -> Value:
 # Arithmetic
 
 
-def _split(call: Call) -> tuple[list[Value], list[Array]]:
-    """Return the inputs that depend on the network's, and the constants."""
-    values = [x for x in call.inputs if isinstance(x, Value)]
-    return values, [x for x in call.inputs if x is not None and not isinstance(x, Value)]
+def _operands(call: Call) -> list[Operand]:
+    return [x for x in call.inputs if x is not None]
 
 
-def _decimals(constant: Array) -> Array:
-    return np.array(decimal(float(constant.ravel()[0]))) if constant.size == 1 else constant
-
-
-def _add(net: Network, call: Call) -> Value:
-    values, constants = _split(call)
-    total = merged(net, merge.Add, values) if len(values) > 1 else values[0]
-    for constant in constants:
-        total = shifted(net, total, _decimals(constant))
-    return total
-
-
-def _multiply(net: Network, call: Call) -> Value:
-    values, constants = _split(call)
-    total = merged(net, merge.Multiply, values) if len(values) > 1 else values[0]
-    for constant in constants:
-        total = scaled(net, total, _decimals(constant))
-    return total
-
-
-def _subtract(net: Network, call: Call) -> Value:
-    a, b = call.inputs
-    if isinstance(a, Value) and isinstance(b, Value):
-        return merged(net, merge.Subtract, [a, b])
-    if isinstance(a, Value):
-        return shifted(net, a, -_decimals(call.constant(1, "subtrahend")))
-    return shifted(net, scaled(net, call.value(1), np.array(-1.0)), _decimals(call.constant(0, "minuend")))
-
-
-def _divide(net: Network, call: Call) -> Value:
-    a, b = call.inputs
-    if isinstance(a, Value) and isinstance(b, Value):
-        return merged(net, merge.Divide, [a, b])
-    if isinstance(a, Value):
-        divisor = _decimals(call.constant(1, "divisor"))
-        if not divisor.all():
-            raise Unsupported("it divides by zero")
-        return scaled(net, a, (1 / divisor.astype(np.float64)).astype(np.result_type(divisor, np.float32)))
-    inverse = elementwise(net, call.value(1), function.Power(exponent=-1.0))
-    return scaled(net, inverse, _decimals(call.constant(0, "dividend")))
-
-
-def _extremum(cls: type[merge.Merge]) -> Convert:
-    def convert(net: Network, call: Call) -> Value:
-        values, constants = _split(call)
-        result = merged(net, cls, values) if len(values) > 1 else values[0]
-        for constant in constants:
-            if not (constant == constant.ravel()[0]).all():
-                raise Unsupported("its constant differs by element")
-            bound = decimal(float(constant.ravel()[0]))
-            result = clipped(net, result, *((bound, None) if cls is merge.Maximum else (None, bound)))
-        return result
-
-    return convert
+def _pair(call: Call) -> tuple[Operand, Operand]:
+    a, b = _operands(call)
+    return a, b
 
 
 def _mean(net: Network, call: Call) -> Value:
-    values, constants = _split(call)
-    if constants:
-        raise Unsupported("one of its inputs is a constant")
+    values = call.values()
     return merged(net, merge.Mean, values) if len(values) > 1 else values[0]
 
 
@@ -200,35 +136,8 @@ def _negative(net: Network, call: Call) -> Value:
     return scaled(net, call.value(), np.array(-1.0))
 
 
-def _reciprocal(net: Network, call: Call) -> Value:
-    return elementwise(net, call.value(), function.Power(exponent=-1.0))
-
-
 def _power(net: Network, call: Call) -> Value:
-    return powered(net, call.value(), _decimals(call.constant(1, "exponent")))
-
-
-def _matmul(net: Network, call: Call) -> Value:
-    a, b = call.inputs
-    if isinstance(a, Value) and not isinstance(b, Value):
-        weight = call.constant(1, "weight")
-        if weight.ndim == 1:
-            column = net.transformed(weight, "as a row", lambda w: w.reshape(1, -1))
-            y = product(net, a, column)
-            return y.seen(y.view.without(len(y.shape) - 1))
-        return product(net, a, turned(net, weight))
-    if isinstance(b, Value) and not isinstance(a, Value):
-        # W · x is x · Wᵀ, with the last two axes of x exchanged before and after.
-        order = [*range(len(b.shape) - 2), len(b.shape) - 1, len(b.shape) - 2]
-        y = product(net, b.seen(b.view.transposed(order)), call.constant(0, "weight"))
-        return y.seen(y.view.transposed(order))
-    x, y = call.value(0), call.value(1)
-    ranks = [len(value.shape) - value.view.has_batch for value in (x, y)]
-    if min(ranks) < 2 or x.view.has_batch != y.view.has_batch:
-        raise Unsupported(f"it multiplies {net.described(x)} by {net.described(y)}")
-    moved = [net.plain_like(value) for value in (x, y)]
-    result = net.add(merge.Matmul(), *(value.node for value in moved), branches=branch_names(2))
-    return result if x.view.has_batch else result.seen(result.view.without(0))
+    return powered(net, call.value(), decimals(call.constant(1, "exponent")))
 
 
 _REDUCTIONS: dict[str, tuple[Layer | None, str, Layer | None]] = {
@@ -258,11 +167,7 @@ def _reduce(net: Network, call: Call) -> Value:
 
 def _normalised(net: Network, call: Call) -> Value:
     """Return x / (Σ |x|^p)^(1/p) along an axis; a norm of zero counts as 1e-12, as in PyTorch's normalize."""
-    x, axis, p = call.value(), call.axis(default=-1), call.get("p", 2)
-    size = elementwise(net, x, function.Power(exponent=2.0) if p == 2 else function.Abs())
-    norm = reduced(net, size, [axis], "sum", True)
-    norm = elementwise(net, norm, function.Sqrt()) if p == 2 else norm
-    return merged(net, merge.Divide, [x, clipped(net, norm, 1e-12, None)])
+    return normalised(net, call.value(), call.get("p", 2), call.axis(default=-1), 1e-12)
 
 
 OPERATORS: dict[str, Convert] = {
@@ -276,18 +181,18 @@ OPERATORS: dict[str, Convert] = {
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
     "Clip": _clip,
-    "Add": _add,
-    "Sum": _add,
-    "Mul": _multiply,
-    "Sub": _subtract,
-    "Div": _divide,
-    "Max": _extremum(merge.Maximum),
-    "Min": _extremum(merge.Minimum),
+    "Add": lambda net, call: total(net, _operands(call)),
+    "Sum": lambda net, call: total(net, _operands(call)),
+    "Mul": lambda net, call: multiplied(net, _operands(call)),
+    "Sub": lambda net, call: subtracted(net, *_pair(call)),
+    "Div": lambda net, call: divided(net, *_pair(call)),
+    "Max": lambda net, call: bounded(net, merge.Maximum, _operands(call)),
+    "Min": lambda net, call: bounded(net, merge.Minimum, _operands(call)),
     "Mean": _mean,
     "Neg": _negative,
-    "Reciprocal": _reciprocal,
+    "Reciprocal": lambda net, call: inverted(net, call.value()),
     "Pow": _power,
-    "MatMul": _matmul,
+    "MatMul": lambda net, call: matrix_product(net, *_pair(call)),
     "LpNormalization": _normalised,
     **dict.fromkeys(_REDUCTIONS, _reduce),
 }

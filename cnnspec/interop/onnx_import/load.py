@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +12,14 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.data.inputs import random_inputs
 from cnnspec.errors import ExportError, ImportingError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.spec import Spec
-from cnnspec.interop.comparison import TOLERANCE, Difference, largest
+from cnnspec.interop.comparison import Difference, largest
+from cnnspec.interop.imported import ImportedNetwork, accepted
+from cnnspec.interop.importer.conversion import check_complete
 from cnnspec.interop.importer.finish import finished, identifier
 from cnnspec.interop.onnx_export.verification import runner
-from cnnspec.interop.onnx_import.convert import Missing, convert
+from cnnspec.interop.onnx_import.convert import convert
 from cnnspec.interop.onnx_import.read import inputs_of, read
-from cnnspec.interop.structure.text import compact
 from cnnspec.runtime.build import build
-
-
-@dataclass(frozen=True)
-class OnnxNetwork:
-    """A network that was imported from an ONNX file."""
-
-    spec: Spec
-    arrays: Arrays
-    """The weights by name."""
-    nodes: int
-    """How many operations the file has."""
-    missing: tuple[Missing, ...] = ()
-    """The operations that are left out, of a partial import."""
-    difference: Difference | None = None
-    """The largest difference of the outputs on random inputs; None where it was not measured."""
-
-    @cached_property
-    def text(self) -> str:
-        """The text of the spec, with what repeats as blocks and repeats."""
-        return compact(self.spec)
 
 
 def import_onnx(
@@ -52,7 +30,7 @@ def import_onnx(
     batched: bool = True,
     partial: bool = False,
     verify: bool = True,
-) -> OnnxNetwork:
+) -> ImportedNetwork:
     """Return the network of an ONNX file, with its weights.
 
     `sizes` are the shapes of samples, [c, ...], of inputs whose shape the file leaves open, by name. The first axis of
@@ -63,24 +41,12 @@ def import_onnx(
     """
     model = read(path)
     found = convert(model, name or identifier(Path(path).stem, "model"), dict(sizes or {}), batched=batched)
-    if found.missing and not partial:
-        raise ImportingError(_listed(path, found.missing))
-    if not found.outputs:
-        raise ImportingError(f"nothing of `{path}` can be imported:\n{_listed(path, found.missing)}")
-    spec, arrays = finished(found.network, found.outputs)
-    if len(spec.graph.nodes) == len(spec.graph.inputs):
-        raise ImportingError(f"`{path}` has no layers: its outputs are its inputs")
+    check_complete(str(path), found, partial)
+    spec, arrays = finished(found.network, found.outputs, str(path))
     measured = None
     if verify and not found.missing:
         measured = compared(path, model, spec.graph, arrays, batched)
-    return OnnxNetwork(spec, arrays, len(model.graph.node), tuple(found.missing), measured)
-
-
-def _listed(path: str | Path, missing: Sequence[Missing]) -> str:
-    count = len(missing)
-    lines = [f"`{path}` has {count} operation{'s' * (count != 1)} without counterpart:"]
-    lines += [f"  {operation}" for operation in missing]
-    return "\n".join([*lines, "with `--partial`, the network ends where these begin"])
+    return ImportedNetwork(spec, arrays, len(model.graph.node), tuple(found.missing), measured)
 
 
 def compared(path: str | Path, model: Any, graph: Graph, arrays: Arrays, batched: bool = True) -> Difference:
@@ -99,13 +65,7 @@ def compared(path: str | Path, model: Any, graph: Graph, arrays: Arrays, batched
     if not batched:
         expected = [y[None] for y in expected]
     actual = build(graph, weights=arrays).run(inputs)
-    difference = largest(dict(zip(actual, expected, strict=True)), actual)
-    if not difference.relative <= TOLERANCE:
-        raise ImportingError(
-            f"the imported network computes something else than `{path}`: its outputs differ by {difference}, and "
-            f"{TOLERANCE:g} relative is allowed; `--no-verify` imports it nevertheless"
-        )
-    return difference
+    return accepted(str(path), largest(dict(zip(actual, expected, strict=True)), actual))
 
 
 def _evaluated(path: str | Path, feeds: Mapping[str, Array]) -> list[Array]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from cnnspec.interop.importer.arithmetic import decimal
 from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.onnx_import.call import Call, Convert, decimal, place
+from cnnspec.interop.onnx_import.call import Call, Convert, place
 from cnnspec.layers import Layer
 from cnnspec.layers.axes import short_form
 from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth

@@ -11,6 +11,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import padding, product, turned
+from cnnspec.interop.importer.windows import pooled, spatial, window
 from cnnspec.interop.onnx_import.call import Call, Convert
 from cnnspec.layers import Layer
 from cnnspec.layers.axes import short_form
@@ -34,20 +35,7 @@ def _window(call: Call, kernel: tuple[int, ...], slides: bool = True) -> dict[st
         if min(flat) < 0:
             raise Unsupported(f"its pads are negative: {flat}")
         pads = padding(list(zip(flat[:rank], flat[rank:], strict=True)), kernel, dilation, slides)
-    return {
-        "kernel": short_form(kernel),
-        "stride": short_form(stride),
-        "dilation": short_form(dilation),
-        "padding": pads,
-    }
-
-
-def _spatial(net: Network, call: Call) -> Value:
-    """Return the first input as the value of a node with spatial axes."""
-    x = call.value()
-    if not 3 <= len(x.shape) <= 5:
-        raise Unsupported(f"it reads {net.described(x)}, which has {len(x.shape) - 2} spatial axes, not one to three")
-    return net.image(x)
+    return window(kernel, stride, dilation, pads)
 
 
 def _arrays(call: Call) -> dict[str, Array]:
@@ -57,7 +45,7 @@ def _arrays(call: Call) -> dict[str, Array]:
 
 def _conv(net: Network, call: Call) -> Value:
     """Return a convolution."""
-    x, arrays = _spatial(net, call), _arrays(call)
+    x, arrays = spatial(net, call.value()), _arrays(call)
     channels, _, *kernel = arrays["weight"].shape
     if list(call.get("kernel_shape", kernel)) != kernel:
         raise Unsupported(f"`kernel_shape` is not that of the weight, {kernel}")
@@ -67,7 +55,7 @@ def _conv(net: Network, call: Call) -> Value:
 
 def _conv_transpose(net: Network, call: Call) -> Value:
     """Return a transposed convolution."""
-    x, arrays = _spatial(net, call), _arrays(call)
+    x, arrays = spatial(net, call.value()), _arrays(call)
     _, channels, *kernel = arrays["weight"].shape
     rank, groups = len(kernel), call.get("group", 1)
     fields = _window(call, tuple(kernel), slides=False)
@@ -88,14 +76,12 @@ def _conv_transpose(net: Network, call: Call) -> Value:
 
 
 def _pool(net: Network, call: Call, layer: Callable[..., Layer], **more: Any) -> Value:
-    x = _spatial(net, call)
+    x = spatial(net, call.value())
     kernel = tuple(call.get("kernel_shape", ()))
     fields = _window(call, kernel)
     if call.get("ceil_mode", 0):
         fields["rounding"] = "ceil"
-    if fields["stride"] == fields["kernel"]:
-        del fields["stride"]
-    return net.add(layer(**fields, **more), x.node)
+    return pooled(net, x, layer, fields | more)
 
 
 def _max_pool(net: Network, call: Call) -> Value:
@@ -119,7 +105,7 @@ def _lp_pool(net: Network, call: Call) -> Value:
 
 def _global_pool(net: Network, call: Call) -> Value:
     """Return the mean, the maximum or the norm of each channel, with axes of size one."""
-    x = _spatial(net, call)
+    x = spatial(net, call.value())
     if call.op == "GlobalLpPool":
         return net.add(LpPool(kernel=short_form(x.shape[2:]), p=int(call.get("p", 2))), x.node)
     return net.add(AdaptiveAvgPool(size=1) if call.op == "GlobalAveragePool" else AdaptiveMaxPool(size=1), x.node)

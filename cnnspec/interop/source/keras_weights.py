@@ -18,15 +18,14 @@ import numpy as np
 
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
-from cnnspec.data.inputs import random_inputs
 from cnnspec.errors import BackendError, ExportError
-from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
-from cnnspec.interop.comparison import BATCHES, TOLERANCE, Difference, largest, worst
+from cnnspec.interop.comparison import BATCHES
 from cnnspec.interop.exported import Exported
 from cnnspec.interop.requirements import is_installed, require
 from cnnspec.interop.source.keras_source import WEIGHTS, keras_source, model_name
-from cnnspec.runtime.build import Weights, prepare, weights_of
+from cnnspec.interop.source.verification import compared
+from cnnspec.runtime.build import Weights, weights_of
 from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.options import Execution
 from cnnspec.weights.keras_layouts import keras_name, layouts
@@ -56,7 +55,8 @@ def write_keras(spec: Spec, path: Path, execution: Execution, weights: Weights =
         if verify:
             loaded = _new_model(spec, source)
             loaded.load_weights(file)
-            found = _compared(spec.graph, arrays, loaded, execution)
+            names = spec.graph.output_names
+            found = compared(spec.graph, arrays, execution, lambda x: keras_outputs(loaded, x, names), "Keras")
         _write(beside, file.read_bytes())
     _write(path, source.encode())
     engine = f"keras {keras.__version__} on {keras.backend.backend()}"
@@ -99,21 +99,6 @@ def keras_outputs(model: Any, inputs: Arrays, names: Sequence[str]) -> Arrays:
     outputs = found if len(names) > 1 else {names[0]: found}
     to_numpy = imported_keras().ops.convert_to_numpy
     return {name: np.moveaxis(to_numpy(outputs[name]), -1, 1) for name in names}
-
-
-def _compared(graph: Graph, arrays: Arrays, model: Any, execution: Execution) -> Difference:
-    """Return the difference of a model's outputs from those of NumPy; raise ExportError where it is too large."""
-    own, found = prepare(graph, execution, arrays), []
-    for n in BATCHES:
-        inputs = random_inputs(graph, n, execution.seed)
-        found.append(largest(own.run(inputs), keras_outputs(model, inputs, graph.output_names)))
-    difference = worst(found)
-    if not difference.relative <= TOLERANCE:
-        raise ExportError(
-            f"Keras computes something else than the network: its outputs differ by {difference}; {TOLERANCE:g} "
-            "relative is allowed. With weights that amplify rounding, `--no-verify` writes the files all the same"
-        )
-    return difference
 
 
 def _write(path: Path, content: bytes) -> None:

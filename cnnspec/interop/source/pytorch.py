@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cnnspec import atomic
+from cnnspec.arrays import Arrays
 from cnnspec.errors import ExportError
 from cnnspec.graph.costs import trainable
 from cnnspec.graph.spec import Spec
+from cnnspec.interop.comparison import BATCHES
 from cnnspec.interop.exported import Exported
+from cnnspec.interop.requirements import is_installed
 from cnnspec.interop.source import classes
 from cnnspec.interop.source.blocks import Blocks
 from cnnspec.interop.source.classes import BlockClass
@@ -20,8 +27,10 @@ from cnnspec.interop.source.text import Resolved, literal
 from cnnspec.interop.source.torch_class import class_lines
 from cnnspec.interop.source.torch_helpers import HELPERS
 from cnnspec.interop.source.torch_layers import missing
+from cnnspec.interop.source.verification import compared
 from cnnspec.layers.input import INPUT
 from cnnspec.runtime.build import Weights, weights_of
+from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.options import Execution
 from cnnspec.version import __version__
 from cnnspec.weights import files as weight_files
@@ -58,19 +67,60 @@ def torch_source(spec: Spec, weights: str = "") -> str:
     )
 
 
-def write_source(spec: Spec, path: Path, execution: Execution, weights: Weights = None) -> Exported:
-    """Write the source, and the weights in a safetensors file beside it where some are given."""
+def write_source(
+    spec: Spec, path: Path, execution: Execution, weights: Weights = None, verify: bool = True
+) -> Exported:
+    """Write the source, and the weights in a safetensors file beside it where some are given.
+
+    Where PyTorch is installed, the source is run with these weights and compared with NumPy. Raises ExportError where
+    the network cannot be written, or where PyTorch computes something else.
+    """
     beside = path.with_suffix(".safetensors")
     source = torch_source(spec, beside.name if weights else "")
+    details = {"lines": source.count("\n")}
+    if weights is None:
+        _write(path, source)
+        return Exported(spec.name, "torch", (path,), details)
+    arrays = weights_of(spec.graph, weights, execution.seed)
+    engine, found = None, None
+    if verify and is_installed("torch"):
+        check_memory(spec.graph, max(BATCHES), 4, execution.memory_limit)
+        module = torch_module(spec, arrays, source)
+        engine = f"torch {version('torch')}"
+        names = spec.graph.output_names
+        found = compared(spec.graph, arrays, execution, lambda x: _outputs(module, x, names), "PyTorch")
+    _write(path, source)
+    weight_files.write(beside, arrays)
+    return Exported(spec.name, "torch", (path, beside), details, engine, found)
+
+
+def _write(path: Path, source: str) -> None:
     try:
         atomic.write(path, source.encode())
     except OSError as error:
         raise ExportError(f"`{path}` cannot be written: {error.strerror or error}") from error
-    details = {"lines": source.count("\n")}
-    if weights is None:
-        return Exported(spec.name, "torch", (path,), details)
-    weight_files.write(beside, weights_of(spec.graph, weights, execution.seed))
-    return Exported(spec.name, "torch", (path, beside), details)
+
+
+def torch_module(spec: Spec, arrays: Arrays, source: str = "") -> Any:
+    """Return the network as a module of its source with these arrays, in float32 and in evaluation mode."""
+    import torch
+
+    names: dict[str, Any] = {}
+    exec(compile(source or torch_source(spec), f"{spec.name}.py", "exec"), names)
+    module = names[class_name(spec.name)]()
+    state = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+    counters = {name: value for name, value in module.state_dict().items() if name.endswith("num_batches_tracked")}
+    module.load_state_dict(state | counters)
+    return module.eval()
+
+
+def _outputs(module: Any, inputs: Arrays, names: Sequence[str]) -> Arrays:
+    import torch
+
+    with torch.no_grad():
+        found = module(*(torch.from_numpy(x.astype(np.float32)) for x in inputs.values()))
+    outputs = found if len(names) > 1 else {names[0]: found}
+    return {name: outputs[name].numpy() for name in names}
 
 
 def typed_result(spec: Spec) -> str:

@@ -42,12 +42,12 @@ ATTENTION = '''
 class Attention(nn.Module):
     """Multi-head self-attention over all positions: x [n, c, ...] -> y [n, c, ...]."""
 
-    def __init__(self, channels: int, heads: int, bias: bool = True) -> None:
+    def __init__(self, channels: int, heads: int, bias: bool = True, output_bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
         self.in_proj_weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(3 * channels, channels)))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels)) if bias else None
-        self.out_proj = nn.Linear(channels, channels, bias)
+        self.out_proj = nn.Linear(channels, channels, output_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = F.linear(x.flatten(2).transpose(1, 2), self.in_proj_weight, self.in_proj_bias)

@@ -146,8 +146,12 @@ def _by_channel(operator: str, cls: str, default: float) -> Write:
 
 def _attention(node: Node) -> Call:
     layer: Any = node.layer
-    bias = number(layer.bias, "bias", owner(node), "bias", True)
-    return Call("Attention", (_channels(node), number(layer.heads, "heads", owner(node)), bias))
+    fields = [
+        number(layer.heads, "heads", owner(node)),
+        number(layer.bias, "bias", owner(node), "bias", True),
+        number(layer.adds_output_bias, "output_bias", owner(node), "output_bias", True),
+    ]
+    return Call("Attention", (_channels(node), *fields))
 
 
 def _position_embedding(node: Node) -> Call:

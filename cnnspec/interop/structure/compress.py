@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.interop.naming import free
 from cnnspec.interop.structure.entry import Entry, Value
+from cnnspec.interop.structure.numbering import enclosing, numbered, relative, within
 from cnnspec.interop.structure.unify import Reference, shape_of, unified
 from cnnspec.layers import LAYERS
 from cnnspec.layers.activation import Activation
@@ -62,67 +63,108 @@ def _lists(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
             yield from _lists(inner)
 
 
+class Place(NamedTuple):
+    """Where a sequence of entries stands: the list, and the first and the last of its entries."""
+
+    entries: Sequence[Entry]
+    first: int
+    end: int
+
+    @property
+    def content(self) -> Sequence[Entry]:
+        """The entries."""
+        return self.entries[self.first : self.end]
+
+    @property
+    def around(self) -> str:
+        """What encloses the names of its layers, and becomes the name of a block in its place."""
+        return enclosing([name for entry in self.content for name in entry.names])
+
+
 def _extract(structure: Structure) -> bool:
     """Make a block of the sequence of entries that shortens the text most; return whether there is one."""
-    places: dict[Any, list[Sequence[Entry]]] = defaultdict(list)
-    ends: dict[Any, tuple[int, int]] = {}
-    homes = [structure.entries, *(block.entries for block in structure.blocks.values())]
-    for number, entries in enumerate(part for home in homes for part in _lists(home)):
-        shapes = [shape_of([entry]) for entry in entries]
-        for first in range(len(entries)):
-            for end in range(first + 1, min(len(entries), first + LONGEST) + 1):
-                if entries[end - 1].all_fixed:
-                    break
-                if entries[first].kind in structure.blocks or entries[end - 1].kind in structure.blocks:
-                    continue  # a use at an edge is better left to a repeat
-                key = tuple(shapes[first:end])
-                if _is_periodic(key):
-                    continue  # it is a repeat of something shorter
-                if ends.get(key, (-1, 0)) > (number, first):
-                    continue  # it overlaps the one before
-                ends[key] = (number, end)
-                places[key].append(entries[first:end])
-    best, most = None, 0
-    for key, found in places.items():
-        lines = sum(entry.lines for entry in found[0])
-        saved = (len(found) - 1) * (lines - 1) - 4 - (4 * len(found) if _is_activation(found[0][0]) else 0)
-        if lines >= LEAST_LINES and len(found) > 1 and saved > most:
-            common = unified(found)
-            if len(common.params) <= MOST_PARAMS:
-                best, most = key, saved
-    if best is None:
+    best, most = [], 0
+    for found in _candidates(structure).values():
+        first = found[0].content
+        lines = sum(entry.lines for entry in first)
+        saved = (len(found) - 1) * (lines - 1) - 4 - (4 * len(found) if _is_activation(first[0]) else 0)
+        if lines < LEAST_LINES or len(found) < 2 or saved <= most:
+            continue
+        if len(unified([place.content for place in found]).params) <= MOST_PARAMS:
+            best, most = found, saved
+    if not best:
         return False
-    name = _name(places[best][0], structure.blocks)
-    common = unified(places[best])
-    uses = iter(range(len(places[best])))
-    length = len(best)
+    name = _name(best[0].content, structure.blocks)
+    common = unified([place.content for place in best])
+    uses: dict[tuple[int, int], tuple[int, Entry]] = {}
+    for use, place in enumerate(best):
+        fields = tuple((param, values[use]) for param, values in common.params.items())
+        around = place.around
+        # Where nothing encloses the names of its layers, these are not within it: it stays where it is.
+        is_fixed = not around and any(entry.names for entry in place.content)
+        entry = Entry(name, fields, arrives=place.content[0].arrives, fixed=is_fixed, name=around)
+        uses[id(place.entries), place.first] = (place.end, entry)
 
     def replaced(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         result: list[Entry] = []
         i = 0
-        shapes = [shape_of([entry]) for entry in entries]
         while i < len(entries):
-            if tuple(shapes[i : i + length]) == best:
-                use = next(uses)
-                fields = tuple((param, values[use]) for param, values in common.params.items())
-                result.append(Entry(name, fields, arrives=entries[i].arrives))
-                i += length
+            if (id(entries), i) in uses:
+                i, entry = uses[id(entries), i]
+                result.append(entry)
             else:
-                result.append(entries[i])
+                result.append(entries[i].with_lists((key, replaced(inner)) for key, inner in entries[i].lists))
                 i += 1
         return tuple(result)
 
-    def deeply(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        # In the order in which the places were found: a list before the lists inside of it.
-        outer = replaced(entries)
-        return tuple(entry.with_lists((key, deeply(inner)) for key, inner in entry.lists) for entry in outer)
-
-    structure.entries = deeply(structure.entries)
+    structure.entries = replaced(structure.entries)
     for block in structure.blocks.values():
-        block.entries = deeply(block.entries)
+        block.entries = replaced(block.entries)
     params = {param: _type(values) for param, values in common.params.items()}
-    structure.blocks = {name: Block(params, common.entries), **structure.blocks}
+    structure.blocks = {name: Block(params, within(common.entries)), **structure.blocks}
     return True
+
+
+def _candidates(structure: Structure) -> dict[Any, list[Place]]:
+    """Return the places of sequences that may become a block, by what they have in common."""
+    found: dict[Any, list[Place]] = defaultdict(list)
+    used: set[tuple[Any, int, str]] = set()
+    homes = [structure.entries, *(block.entries for block in structure.blocks.values())]
+    for home, entries_of_home in enumerate(homes):
+        taken = {name for entry in entries_of_home for name in entry.names}
+        for entries in _lists(entries_of_home):
+            parts = [Part(shape_of([entry]), entry.names) for entry in entries]
+            ends: dict[Any, int] = {}
+            for first in range(len(entries)):
+                for end in range(first + 1, min(len(entries), first + LONGEST) + 1):
+                    if entries[end - 1].all_fixed:
+                        break
+                    if entries[first].kind in structure.blocks or entries[end - 1].kind in structure.blocks:
+                        continue  # a use at an edge is better left to a repeat
+                    key = _key(parts[first:end])
+                    if _is_periodic(key) or ends.get(key, 0) > first:
+                        continue  # it is a repeat of something shorter, or overlaps the one before
+                    place = Place(entries, first, end)
+                    around = place.around
+                    if around and (around in taken or (key, home, around) in used):
+                        continue  # a use of a block is called so
+                    used.add((key, home, around))
+                    ends[key] = end
+                    found[key].append(place)
+    return found
+
+
+class Part(NamedTuple):
+    """An entry but for its numbers, and the names in it."""
+
+    shape: Any
+    names: tuple[str, ...]
+
+
+def _key(parts: Sequence[Part]) -> tuple[Any, ...]:
+    """Return what parts are but for numbers and for what encloses their names: equal ones can be one block."""
+    around = enclosing([name for part in parts for name in part.names])
+    return tuple((part.shape, tuple(relative(name, around) for name in part.names)) for part in parts)
 
 
 def _is_periodic(key: tuple[Any, ...]) -> bool:
@@ -181,6 +223,8 @@ def _one_repeat(entries: tuple[Entry, ...]) -> tuple[Entry, ...] | None:
                 for start, count in _runs(entries, first, period, rounds):
                     parts = [entries[start + period * i : start + period * (i + 1)] for i in range(count)]
                     repeat = _repeat(parts)
+                    if repeat is None:
+                        continue
                     saved = sum(e.lines for e in entries[start : start + period * count]) - repeat.lines
                     if repeat.fields[0][0] == "each" and len(repeat.fields[0][1]) > MOST_LISTS:
                         continue
@@ -195,8 +239,21 @@ def _one_repeat(entries: tuple[Entry, ...]) -> tuple[Entry, ...] | None:
 
 
 def _runs(entries: Sequence[Entry], first: int, period: int, rounds: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and the rounds of the whole run, and of the stretches of it that are equal."""
-    yield first, rounds
+    """Yield the start and the rounds of the stretches of a run whose names count up, and of those that are equal."""
+    parts = [entries[first + i * period : first + (i + 1) * period] for i in range(rounds)]
+    at = 0
+    while at < rounds:
+        count = 1
+        while at + count < rounds and numbered(parts[at : at + count + 1]) is not None:
+            count += 1
+        yield from _equal_runs(entries, first + at * period, period, count)
+        at += count
+
+
+def _equal_runs(entries: Sequence[Entry], first: int, period: int, rounds: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and the rounds of a run, and of the stretches of it that are equal."""
+    if rounds > 1:
+        yield first, rounds
     start = first
     for i in range(1, rounds + 1):
         at = first + i * period
@@ -210,15 +267,19 @@ def _plain(entries: Sequence[Entry]) -> Any:
     return [(entry.kind, entry.fields, [(name, _plain(inner)) for name, inner in entry.lists]) for entry in entries]
 
 
-def _repeat(parts: Sequence[Sequence[Entry]]) -> Entry:
-    """Return the repeat of parts of one shape."""
-    if all(_plain(part) == _plain(parts[0]) for part in parts):
-        return Entry("repeat", (("times", len(parts)),), (("layers", tuple(parts[0])),), parts[0][0].arrives)
+def _repeat(parts: Sequence[Sequence[Entry]]) -> Entry | None:
+    """Return the repeat of parts of one shape; None where their names do not count up."""
+    numbers = numbered(parts)
+    if numbers is None:
+        return None
     common = unified(parts, within=True)
-    if not common.params:  # they differ only by what arrives
-        return Entry("repeat", (("times", len(parts)),), (("layers", common.entries),), parts[0][0].arrives)
     each = {name: list(values) for name, values in common.params.items()}
-    return Entry("repeat", (("each", each),), (("layers", common.entries),), parts[0][0].arrives, fixed=_nested(each))
+    entries = tuple(parts[0]) if all(_plain(part) == _plain(parts[0]) for part in parts) else common.entries
+    fields: tuple[tuple[str, Value], ...] = (("each", each),) if each else (("times", len(parts)),)
+    if numbers.template:
+        entries = tuple(entry.renamed(names) for names in [iter(numbers.template)] for entry in entries)
+        fields += (("index", numbers.param), ("first", numbers.first))
+    return Entry("repeat", fields, (("layers", entries),), parts[0][0].arrives, fixed=_nested(each))
 
 
 def _nested(each: dict[str, list[Value]]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.language.arrange import Item, arrange, oddly_named
@@ -30,6 +30,8 @@ class Entry:
     """How many channels arrive at it."""
     fixed: bool = False
     """Whether it refers to another layer, or is referred to: it stands where it is."""
+    name: str = ""
+    """Its name where its arrays are called after that, and not by kind and ordinal; in a block, within the block."""
 
     @property
     def lines(self) -> int:
@@ -44,6 +46,18 @@ class Entry:
         """Whether it is a repeat of one or two entries without lists of their own, which is written on one line."""
         inner = [entry for _, entries in self.lists for entry in entries]
         return self.kind == "repeat" and len(inner) <= 2 and not any(entry.lists for entry in inner)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the entry and of those inside of it, in the order of the text."""
+        own = (self.name,) if self.name else ()
+        return own + tuple(name for _, entries in self.lists for entry in entries for name in entry.names)
+
+    def renamed(self, names: Iterator[str]) -> Entry:
+        """Return the entry with other names where it has some, in the same order."""
+        name = next(names) if self.name else ""
+        lists = [(key, [entry.renamed(names) for entry in entries]) for key, entries in self.lists]
+        return replace(self, name=name).with_lists(lists)
 
     @property
     def all_fixed(self) -> bool:
@@ -70,13 +84,27 @@ class Entry:
         )
 
 
-def entries_of(graph: Graph) -> tuple[Entry, ...]:
-    """Return the layers of a graph as one list."""
+def entries_of(graph: Graph, modules: bool = False) -> tuple[Entry, ...]:
+    """Return the layers of a graph as one list.
+
+    All keep their names, and those whose names are no defaults stay where they are; where names are those of
+    `modules`, only layers with weights keep them, which may be within a block.
+    """
     items = arrange(graph)
     named = set(graph.outputs) - {graph.nodes[-1].name}
     named |= set(_references(items)) | set(graph.shares) | set(graph.shares.values())
-    named |= oddly_named(items)
-    return tuple(_listed(items, named, graph.shares, Counter(n for node in graph.nodes for n in node.inputs)))
+    odd = oddly_named(items) - named
+    movable = {node.name for node in graph.nodes if modules and node.name in odd and node.arrays}
+    named |= set() if modules else odd
+    readers = Counter(n for node in graph.nodes for n in node.inputs)
+    return tuple(_listed(items, _Names(named, movable), graph.shares, readers))
+
+
+class _Names(NamedTuple):
+    """The layers whose names are written: those that stay where they are, and those that may be within a block."""
+
+    fixed: set[str]
+    movable: set[str]
 
 
 def _references(items: Iterable[Item | str]) -> Iterator[str]:
@@ -88,7 +116,7 @@ def _references(items: Iterable[Item | str]) -> Iterator[str]:
                 yield from _references(branch)
 
 
-def _listed(items: Sequence[Item | str], named: set[str], shares: Any, readers: Counter[str]) -> Iterator[Entry]:
+def _listed(items: Sequence[Item | str], names: _Names, shares: Any, readers: Counter[str]) -> Iterator[Entry]:
     i = 0
     while i < len(items):
         item = items[i]
@@ -97,14 +125,15 @@ def _listed(items: Sequence[Item | str], named: set[str], shares: Any, readers: 
             i += 1
             continue
         node = item.node
-        fields = fields_of(node, named, shares, defaults=False)
+        fields = fields_of(node, names.fixed, shares, defaults=False)
         taken = 1
-        if node.kind in ("conv", "conv_transpose", "dense") and node.name not in named and node.name not in shares:
-            taken, fields = _with_sugar(items, i, fields, named, readers)
-        lists = [(key, tuple(_listed(branch, named, shares, readers))) for key, branch in item.branches.items()]
+        if node.kind in ("conv", "conv_transpose", "dense") and node.name not in names.fixed | set(shares):
+            taken, fields = _with_sugar(items, i, fields, names.fixed | names.movable - {node.name}, readers)
+        lists = [(key, tuple(_listed(branch, names, shares, readers))) for key, branch in item.branches.items()]
         arrives = node.in_shapes[0][0] if node.in_shapes else 0
-        is_fixed = node.name in named or node.name in shares
-        yield Entry(node.kind, tuple(fields.items()), _well_named(node.kind, lists), arrives, is_fixed)
+        is_fixed = node.name in names.fixed or node.name in shares
+        name = node.name if node.name in names.movable else ""
+        yield Entry(node.kind, tuple(fields.items()), _well_named(node.kind, lists), arrives, is_fixed, name)
         i += taken
 
 

@@ -19,27 +19,37 @@ WIDTH = 110
 """The longest line of a branch or a repeat that is written on one line."""
 
 
-def compact(spec: Spec) -> str:
+def compact(spec: Spec, modules: bool = False) -> str:
     """Return the text of a spec with what repeats in it as blocks and repeats; it checks to the same graph.
 
-    Where the structure cannot be said with the same names, the text is that of `render`.
+    Where names are those of `modules` (see `entries_of`), those of layers without weights may differ. Where the
+    structure cannot be said with the same names, the text has none.
     """
-    flat = render(spec, defaults=False)
-    text = with_layers(spec, _body(compressed(entries_of(spec.graph))))
+    entries = entries_of(spec.graph, modules)
+    texts = [with_layers(spec, _body(structure)) for structure in (compressed(entries), Structure(entries))]
+    same = [text for text in texts if _says(text, spec.graph)]
+    return min([*same, render(spec, defaults=False)], key=lambda text: len(text.splitlines()))
+
+
+def _says(text: str, graph: Graph) -> bool:
+    """Whether a text checks to a graph."""
     try:
-        same = _content(loads(text).graph) == _content(spec.graph)
+        return bool(_content(loads(text).graph) == _content(graph))
     except SpecError:
-        same = False
-    return text if same and len(text.splitlines()) <= len(flat.splitlines()) else flat
+        return False
 
 
 def _content(graph: Graph) -> Any:
-    """Return what a graph computes and how its arrays are called: all but the names of branches and the places."""
+    """Return what a graph computes and how its arrays, inputs and outputs are called."""
+    places = {node.name: i for i, node in enumerate(graph.nodes)}
 
     def content(node: Node) -> Any:
-        return node.name, node.layer, node.inputs, node.shape, node.windows, dict(node.arrays)
+        inputs = [places[name] for name in node.inputs]
+        return node.layer, inputs, node.shape, node.windows, dict(node.arrays)
 
-    return [content(node) for node in graph.nodes], graph.inputs, graph.outputs, dict(graph.aliases)
+    outputs = [places[name] for name in graph.outputs]
+    names = graph.output_names if len(outputs) > 1 or graph.aliases else ()
+    return [content(node) for node in graph.nodes], graph.inputs, outputs, names
 
 
 def _body(structure: Structure) -> Iterator[str]:
@@ -63,7 +73,7 @@ def _list(entries: Sequence[Entry], level: int, blocks: dict[str, Block]) -> Ite
             yield short
             continue
         yield f"{indent}- {entry.kind}:"
-        for name, value in entry.fields:
+        for name, value in _fields(entry):
             yield f"{indent}    {name}: {_value(value)}"
         for name, inner in entry.lists:
             line = f"{indent}    {name}: [{', '.join(_inline(e, blocks) for e in inner)}]"
@@ -78,15 +88,26 @@ def _inline(entry: Entry, blocks: dict[str, Block]) -> str:
     if entry.kind == "from":
         return f"from: {entry.fields[0][1]}"
     if entry.lists:
-        parts = [f"{name}: {_value(value)}" for name, value in entry.fields]
+        parts = [f"{name}: {_value(value)}" for name, value in _fields(entry)]
         parts += [f"{name}: [{', '.join(_inline(e, blocks) for e in inner)}]" for name, inner in entry.lists]
         return f"{entry.kind}: {{{', '.join(parts)}}}"
-    if not entry.fields:
+    fields = _fields(entry)
+    if not fields:
         return entry.kind
-    main = next(iter(blocks[entry.kind].params)) if entry.kind in blocks else LAYERS[entry.kind].main
-    if len(entry.fields) == 1 and entry.fields[0][0] == main and not isinstance(entry.fields[0][1], dict):
-        return f"{entry.kind}: {_value(entry.fields[0][1])}"
-    return f"{entry.kind}: {{{', '.join(f'{name}: {_value(value)}' for name, value in entry.fields)}}}"
+    main = next(iter(blocks[entry.kind].params), None) if entry.kind in blocks else LAYERS[entry.kind].main
+    if len(fields) == 1 and fields[0][0] == main and not isinstance(fields[0][1], dict):
+        return f"{entry.kind}: {_value(fields[0][1])}"
+    return f"{entry.kind}: {{{', '.join(f'{name}: {_value(value)}' for name, value in fields)}}}"
+
+
+def _fields(entry: Entry) -> list[tuple[str, Value]]:
+    """Return the fields as they are written, the name first."""
+    return [*([("name", _name(entry.name))] if entry.name else []), *entry.fields]
+
+
+def _name(name: str) -> Value:
+    """Return a name as it is written: with quotes where it would be a number."""
+    return Reference(name) if "$" in name else name
 
 
 def _value(value: Value) -> str:

@@ -11,9 +11,10 @@ import cnnspec
 from cnnspec.errors import ImportingError
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Graph
+from cnnspec.interop.imported import ImportedNetwork
 from cnnspec.interop.onnx_export.files import write
 from cnnspec.interop.onnx_export.model import to_onnx
-from cnnspec.interop.onnx_import.load import OnnxNetwork, import_onnx
+from cnnspec.interop.onnx_import.load import import_onnx
 from cnnspec.interop.structure.text import compact
 from cnnspec.testing import CASES
 from cnnspec.weights.initial import initial
@@ -22,7 +23,7 @@ onnx = pytest.importorskip("onnx")
 parser = onnx.parser
 
 
-def imported(tmp_path: Path, graph: Graph) -> OnnxNetwork:
+def imported(tmp_path: Path, graph: Graph) -> ImportedNetwork:
     rng = np.random.default_rng(0)
     weights = {
         name: rng.uniform(0.3, 1.2, p.shape).astype(np.float32) if not p.trainable or p.fill is not None else array
@@ -88,7 +89,7 @@ def model(tmp_path: Path, text: str, opset: int = 17, **constants: np.ndarray) -
     return path
 
 
-def kinds(found: OnnxNetwork) -> list[str]:
+def kinds(found: ImportedNetwork) -> list[str]:
     return [node.kind for node in found.spec.graph.nodes if node.inputs]
 
 

@@ -16,9 +16,11 @@ from cnnspec.errors import ExportError
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
+from cnnspec.interop.source import pytorch
 from cnnspec.interop.source.names import MODULE_ATTRIBUTES, class_name
 from cnnspec.interop.source.pytorch import torch_source
 from cnnspec.layers.dense import Dense
+from cnnspec.runtime.options import Execution
 from cnnspec.testing.case import Case
 from cnnspec.testing.cases import CASES
 
@@ -280,3 +282,21 @@ def test_export_writes_the_weights_beside_it(tmp_path: Path, cnnspec: Any) -> No
     assert np.isfinite(model(torch.zeros(1, 1, 28, 28)).detach().numpy()).all()
     assert cnnspec("export", "lenet", "-o", "other.py").exit_code == 0
     assert not Path("other.safetensors").exists()
+
+
+def test_source_with_weights_is_compared_with_numpy_before_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path = cnnspec.load("lenet"), tmp_path / "net.py"
+    found = pytorch.write_source(spec, path, Execution(), "lenet")
+    assert found.engine is not None
+    assert found.engine.startswith("torch ")
+    assert found.difference is not None
+    assert found.difference.relative < 1e-5
+    good = path.read_text()
+    wrong = pytorch.torch_source(spec).replace("sigmoid", "tanh")
+    monkeypatch.setattr(pytorch, "torch_source", lambda *_: wrong)
+    with pytest.raises(ExportError, match="PyTorch computes something else than the network"):
+        pytorch.write_source(spec, path, Execution(), "lenet")
+    assert path.read_text() == good
+    assert pytorch.write_source(spec, path, Execution(), "lenet", verify=False).difference is None
