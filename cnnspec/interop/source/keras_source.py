@@ -14,7 +14,7 @@ from cnnspec.interop.source.classes import BlockClass, BlockCode, with_names
 from cnnspec.interop.source.file import helper_code, listed, signature
 from cnnspec.interop.source.keras_blocks import Functions, function_names, local_names
 from cnnspec.interop.source.keras_helpers import HELPERS
-from cnnspec.interop.source.keras_layers import WRITERS
+from cnnspec.interop.source.keras_layers import obstacle
 from cnnspec.interop.source.keras_step import last
 from cnnspec.interop.source.names import TAKEN, identifier
 from cnnspec.interop.source.parameters import Parameter, local_variables
@@ -34,8 +34,8 @@ def keras_source(spec: Spec, weights: str = "") -> str:
     that of the spec's name. Needs no Keras. Raises ExportError where a layer cannot be written.
     """
     graph = spec.graph
-    if absent := [node for node in graph.nodes if node.kind != INPUT and node.kind not in WRITERS]:
-        raise ExportError(f"there is no Keras code for {', '.join(f'`{n.name}` ({n.kind})' for n in absent)}")
+    if obstacles := [found for node in graph.nodes if node.kind != INPUT and (found := obstacle(node))]:
+        raise ExportError("; ".join(obstacles))
     _check_names(graph)
     functions = Functions(graph)
     network = model_name(spec)
