@@ -18,6 +18,9 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Shape
 from cnnspec.layers.geometry import TransposedAxis
 
+OUTPUT_BIAS = "_bias"
+"""The end of the name of the layer that adds the bias of an attention whose other projections have none."""
+
 
 class KerasArray(NamedTuple):
     """One array of a Keras layer, and where its numbers are in the arrays of the spec."""
@@ -203,8 +206,11 @@ def _attention(node: Node) -> Iterator[KerasArray]:
             yield _array(node, "in_proj_bias", f"{part}_dense/1", f"{part}/bias", split=head, rows=rows)
     split = (c, *head)
     yield _array(node, "out_proj.weight", "output_dense/0", "attention_output/kernel", (1, 2, 0), split=split)
-    if "out_proj.bias" in node.arrays:
+    if "out_proj.bias" in node.arrays and "in_proj_bias" in node.arrays:
         yield _array(node, "out_proj.bias", "output_dense/1", "attention_output/bias")
+    elif "out_proj.bias" in node.arrays:
+        found = _array(node, "out_proj.bias", "0", "bias")
+        yield found._replace(layer=f"{found.layer}{OUTPUT_BIAS}")
 
 
 LAYOUTS: dict[str, Callable[[Node], Iterator[KerasArray]]] = {

@@ -57,6 +57,8 @@ def small(keras: Any, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", sorted({case.kind for case in CASES if case.graph().parameters}))
 def test_every_layout_there_and_back(kind: str, keras: Any, tmp_path: Path) -> None:
     for case in (case for case in CASES if case.kind == kind and case.graph().parameters):
+        if case.name == "attention-no-output-bias":  # which Keras has no layer for
+            continue
         path = saved(keras_model(case.loaded(), case.weights()), tmp_path / "net.weights.h5")
         found = convert(case.graph(), path).arrays
         for name, array in case.weights().items():

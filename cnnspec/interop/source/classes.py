@@ -90,6 +90,14 @@ class BlockClass:
         """One of the blocks."""
         return self.uses[0]
 
+    @property
+    def about(self) -> str:
+        """The names of the blocks, as a docstring."""
+        paths = [use.path for use in self.uses]
+        if len(", ".join(paths)) > 90:
+            paths = [*paths[:2], "…", paths[-1]]
+        return f"{', '.join(paths)}."
+
     def call(self, use: int, owner: str) -> Text:
         """Return what makes one of the blocks."""
         arguments = [

@@ -122,7 +122,9 @@ def body(steps: Sequence[Step], inputs: Mapping[str, str], outputs: Mapping[str,
         if step.run and names[step.reads[0]] != target:  # each round reads the one before it
             statements.append(Statement(target, (names[step.reads[0]],)))
             known = {**names, step.reads[0]: target}
-        statements.append(Statement(target, named(expression.text, known), step.run))
+        text = named(expression.text, known)
+        if text != (target,):
+            statements.append(Statement(target, text, step.run))
     return Body(tuple(inputs.values()), tuple(statements), named(result, names))
 
 

@@ -126,8 +126,8 @@ class Functions:
         """Return the call of a layer, which stands in a variable where several nodes call it."""
         if link.constructor is None or not place.shared:
             return LayerCode(link.make)
-        first = (self._variable(place.module), link.constructor, node)
-        name, made, maker = self._layers.setdefault(place.module, first)
+        path = f"{place.module}{link.suffix}"
+        name, made, maker = self._layers.setdefault(path, (self._variable(path), link.constructor, node))
         same_arrays = [*LAYOUTS[node.kind](node)] == [*LAYOUTS[maker.kind](maker)]
         if plain((made,)) != plain((link.constructor,)) or not same_arrays:
             self._unequal.append(f"`{node.name}` has the arrays of `{maker.name}`, and other fields")

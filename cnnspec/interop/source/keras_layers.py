@@ -11,6 +11,7 @@ from cnnspec.interop.source.keras_functions import FUNCTIONS
 from cnnspec.interop.source.keras_rearrange import REARRANGED
 from cnnspec.interop.source.keras_step import Link, Place, Write, last, layer, of, own_layer, permute, rank
 from cnnspec.interop.source.text import Argument, Call
+from cnnspec.weights.keras_layouts import OUTPUT_BIAS
 
 
 def _dense(node: Node, place: Place) -> list[Link]:
@@ -87,18 +88,20 @@ def _by_channel(cls: str, keyword: str, default: float) -> Write:
 
 
 def _attention(node: Node, place: Place) -> list[Link]:
-    """MultiHeadAttention over a sequence of all positions."""
+    """MultiHeadAttention over a sequence of all positions; an output's bias alone is a layer of its own."""
     own: Any = node.layer
     heads = number(own.heads, "heads", place.owner)
     key = number(node.shape[0] // own.heads, "key_dim", place.owner)
     bias = number(own.bias, "bias", place.owner, "use_bias", True)
-    link = layer("MultiHeadAttention", heads, key, bias, place=place, weights=True, times=2)
+    links = [layer("MultiHeadAttention", heads, key, bias, place=place, weights=True, times=2)]
+    if own.adds_output_bias and not own.bias:
+        links.append(own_layer("Shift", place=place, suffix=OUTPUT_BIAS))
     if rank(node) == 1:
-        return [link]
+        return links
     sizes = last(node.shape)
     sequence = layer("Reshape", number((-1, sizes[-1]), "sizes", place.owner), place=place, suffix="_in")
     back = layer("Reshape", number(sizes, "sizes", place.owner), place=place, suffix="_out")
-    return [sequence, link, back]
+    return [sequence, *links, back]
 
 
 def _position_embedding(node: Node, place: Place) -> list[Link]:
@@ -136,3 +139,12 @@ WRITERS: dict[str, Write] = (
     }
 )
 """How each kind is written."""
+
+
+def obstacle(node: Node) -> str | None:
+    """Return why a node cannot be written, if it cannot."""
+    if node.kind not in WRITERS:
+        return f"there is no Keras code for `{node.name}` ({node.kind})"
+    if node.kind == "attention" and "in_proj_bias" in node.arrays and "out_proj.bias" not in node.arrays:
+        return f"`{node.name}` adds a bias in all projections but the last, which MultiHeadAttention of Keras does not"
+    return None

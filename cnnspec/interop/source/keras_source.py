@@ -11,9 +11,10 @@ from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.naming import free
 from cnnspec.interop.source.classes import BlockClass, BlockCode, with_names
+from cnnspec.interop.source.file import helper_code, listed, signature
 from cnnspec.interop.source.keras_blocks import Functions, function_names, local_names
 from cnnspec.interop.source.keras_helpers import HELPERS
-from cnnspec.interop.source.keras_layers import WRITERS
+from cnnspec.interop.source.keras_layers import obstacle
 from cnnspec.interop.source.keras_step import last
 from cnnspec.interop.source.names import TAKEN, identifier
 from cnnspec.interop.source.parameters import Parameter, local_variables
@@ -33,8 +34,8 @@ def keras_source(spec: Spec, weights: str = "") -> str:
     that of the spec's name. Needs no Keras. Raises ExportError where a layer cannot be written.
     """
     graph = spec.graph
-    if absent := [node for node in graph.nodes if node.kind != INPUT and node.kind not in WRITERS]:
-        raise ExportError(f"there is no Keras code for {', '.join(f'`{n.name}` ({n.kind})' for n in absent)}")
+    if obstacles := [found for node in graph.nodes if node.kind != INPUT and (found := obstacle(node))]:
+        raise ExportError("; ".join(obstacles))
     _check_names(graph)
     functions = Functions(graph)
     network = model_name(spec)
@@ -42,7 +43,7 @@ def keras_source(spec: Spec, weights: str = "") -> str:
     written = [_function(found, names) for found in functions.functions]
     written.append(_model(spec, network, functions.network, names))
     body = "\n\n\n".join("\n".join(lines) for lines in written)
-    code = _helpers(body) + body
+    code = helper_code(body, HELPERS) + body
     return "\n".join([*_head(spec, network, weights or f"{spec.name}{WEIGHTS}"), *_imports(code), "", "", code, ""])
 
 
@@ -91,15 +92,6 @@ def _imports(code: str) -> Iterator[str]:
         yield f"from keras import {', '.join(used)}"
 
 
-def _helpers(body: str) -> str:
-    """Return the helpers that the code calls, each once."""
-    found: dict[str, str] = {}
-    for name, (code, needs) in HELPERS.items():
-        if re.search(rf"(?<![\w.]){name}\(", body):
-            found |= {need: HELPERS[need][0] for need in needs} | {name: code}
-    return "".join(f"{code.strip()}\n\n\n" for code in found.values())
-
-
 # Functions
 
 
@@ -110,9 +102,9 @@ def _function(found: BlockClass, names: Mapping[str, str]) -> list[str]:
     parameters = [p.declaration for p in found.parameters if p.default is None]
     defaults = [p.declaration for p in found.parameters if p.default is not None]
     tensors = [f"{name}: KerasTensor" for name in code.body.inputs]
-    signature = ", ".join([*tensors, *parameters, "name: str", *defaults])
-    lines = wrapped(f"def {names[found.token]}({signature})", 0, " -> KerasTensor:")
-    lines.append(f'{INDENT}"""{_about(found)}"""')
+    declared = ", ".join([*tensors, *parameters, "name: str", *defaults])
+    lines = wrapped(f"def {names[found.token]}({declared})", 0, " -> KerasTensor:")
+    lines.append(f'{INDENT}"""{found.about}"""')
     statements, result = _statements(code, found.parameters, found.resolved, names)
     return [*lines, *statements, *wrapped(f"return {result}", 1)]
 
@@ -123,7 +115,7 @@ def _model(spec: Spec, network: str, code: BlockCode, names: Mapping[str, str]) 
     assert code.body is not None
     resolved = [Resolved(literal(slot.value), slot.value) for slot in code.slots]
     statements, result = _statements(code, [], resolved, names)
-    lines = [f"def {network}() -> keras.Model:", f'{INDENT}"""{_signature(graph)}"""']
+    lines = [f"def {network}() -> keras.Model:", f'{INDENT}"""{signature(graph, lambda shape: listed(last(shape)))}"""']
     for name, variable in zip(graph.inputs, code.body.inputs, strict=True):
         shape = literal(last(graph.by_name[name].shape))
         lines += wrapped(f'{variable} = keras.Input({shape}, name="{keras_name(name)}")', 1)
@@ -144,8 +136,7 @@ def _statements(
 ) -> tuple[list[str], str]:
     """Return the lines of the statements of a function, and the code of its result."""
     assert code.body is not None
-    taken = {*local_names(code), "name"}
-    assignments, found = local_variables(code.slots, parameters, resolved, taken)
+    assignments, found = local_variables(code.slots, parameters, resolved, {*local_names(code), *TAKEN})
     numbers = iter(found)
     lines = [f"{INDENT}{line}" for line in assignments]
     for statement in code.body.statements:
@@ -159,21 +150,3 @@ def _statements(
             indent = 2
         lines += wrapped(with_names(line, names), indent)
     return lines, with_names(spaced(render(code.body.result, numbers)), names)
-
-
-def _signature(graph: Graph) -> str:
-    """Return the shapes of inputs and outputs as a docstring: x [n, 28, 28, 1] -> y [n, 10]."""
-    inputs = [("x" if len(graph.inputs) == 1 else name, graph.by_name[name].shape) for name in graph.inputs]
-    outputs = [(name if len(graph.outputs) > 1 else "y", node.shape) for name, node in graph.output_nodes.items()]
-    left, right = (
-        ", ".join(f"{name} [n, {', '.join(map(str, last(shape)))}]" for name, shape in named)
-        for named in (inputs, outputs)
-    )
-    return f"{left} -> {right}."
-
-
-def _about(found: BlockClass) -> str:
-    paths = [use.path for use in found.uses]
-    if len(", ".join(paths)) > 90:
-        paths = [*paths[:2], "…", paths[-1]]
-    return f"{', '.join(paths)}."

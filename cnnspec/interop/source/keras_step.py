@@ -35,8 +35,8 @@ class Place:
 
     def name(self, suffix: str = "", weights: bool = False) -> Argument:
         """Return the argument that names a Keras layer; `weights` says whether it has the arrays."""
-        path = self.module if weights else f"{self.path}{suffix}"
-        return Argument((name_code(path, self.in_block),), "name")
+        path = self.module if weights else self.path
+        return Argument((name_code(f"{path}{suffix}", self.in_block),), "name")
 
 
 def name_code(path: str, in_block: bool) -> str:
@@ -56,6 +56,8 @@ class Link(NamedTuple):
     """What makes the Keras layer, of one that has arrays."""
     times: int = 1
     """How often the layer is given its input: attention takes it as query and as value."""
+    suffix: str = ""
+    """What the name of a Keras layer with arrays has behind that of the spec's layer."""
 
 
 Write = Callable[[Node, Place], list[Link]]
@@ -70,10 +72,10 @@ def layer(
     return Link(lambda inputs: called((constructor,), inputs, times), constructor if weights else None, times)
 
 
-def own_layer(name: str, *arguments: Argument, place: Place) -> Link:
+def own_layer(name: str, *arguments: Argument, place: Place, suffix: str = "") -> Link:
     """Return the call of a layer of a class that stands in the file."""
-    constructor = Call(name, (*arguments, place.name(weights=True)))
-    return Link(lambda inputs: called((constructor,), inputs), constructor)
+    constructor = Call(name, (*arguments, place.name(suffix, weights=True)))
+    return Link(lambda inputs: called((constructor,), inputs), constructor, suffix=suffix)
 
 
 def called(made: Text, inputs: Sequence[Expression], times: int = 1) -> Expression:

@@ -23,6 +23,8 @@ MODULE_ATTRIBUTES = frozenset(_MODULE.split())
 # What the files themselves use.
 _FILE = """
 F torch nn Tensor self keras layers ops KerasTensor name i range super math itertools Any Callable OrderedDict Fraction
+drop_path taps avg_pool lp_pool resize resize_taps channel_shuffle local_response_norm border spread average_pool
+adaptive_pool
 """
 TAKEN = frozenset(_FILE.split())
 

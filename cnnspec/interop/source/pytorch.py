@@ -21,6 +21,7 @@ from cnnspec.interop.requirements import is_installed
 from cnnspec.interop.source import classes
 from cnnspec.interop.source.blocks import Blocks
 from cnnspec.interop.source.classes import BlockClass
+from cnnspec.interop.source.file import helper_code, listed, signature
 from cnnspec.interop.source.names import TAKEN, class_name
 from cnnspec.interop.source.text import Resolved, literal
 from cnnspec.interop.source.torch_class import class_lines
@@ -51,16 +52,16 @@ def torch_source(spec: Spec, weights: str = "") -> str:
     names = classes.names(blocks.classes, {network, *HELPERS, *TAKEN})
     resolved = [Resolved(literal(slot.value), slot.value) for slot in blocks.network.slots]
     written = [_class(found, names) for found in blocks.classes]
-    about = _signature(spec)
+    about = signature(graph, listed)
     written.append(class_lines(network, about, blocks.network, [], resolved, names, typed_result(spec)))
     body = "\n\n\n".join("\n".join(lines) for lines in written)
     return "\n".join(
         [
             *_head(spec, network, weights or f"{spec.name}.safetensors"),
-            *_imports(_helpers(body) + body),
+            *_imports(helper_code(body, HELPERS) + body),
             "",
             "",
-            _helpers(body) + body,
+            helper_code(body, HELPERS) + body,
             "",
         ]
     )
@@ -160,32 +161,7 @@ def _imports(code: str) -> Iterator[str]:
     yield "from torch import Tensor, nn"
 
 
-def _helpers(body: str) -> str:
-    """Return the helpers that the code calls, each once."""
-    found: dict[str, str] = {}
-    for name, (code, needs) in HELPERS.items():
-        if re.search(rf"(?<![\w.]){name}\(", body):
-            found |= {need: HELPERS[need][0] for need in needs} | {name: code}
-    return "".join(f"{code.strip()}\n\n\n" for code in found.values())
-
-
-def _signature(spec: Spec) -> str:
-    """Return the shapes of inputs and outputs as a docstring: x [n, 1, 28, 28] -> y [n, 10]."""
-    graph = spec.graph
-    inputs = [("x" if len(graph.inputs) == 1 else name, graph.by_name[name].shape) for name in graph.inputs]
-    outputs = [(name if len(graph.outputs) > 1 else "y", node.shape) for name, node in graph.output_nodes.items()]
-    left, right = (", ".join(f"{n} [n, {', '.join(map(str, s))}]" for n, s in named) for named in (inputs, outputs))
-    return f"{left} -> {right}."
-
-
 def _class(found: BlockClass, names: Mapping[str, str]) -> list[str]:
     return class_lines(
-        names[found.token], _about(found), found.example, found.parameters, found.resolved, names, "Tensor"
+        names[found.token], found.about, found.example, found.parameters, found.resolved, names, "Tensor"
     )
-
-
-def _about(found: BlockClass) -> str:
-    paths = [use.path for use in found.uses]
-    if len(", ".join(paths)) > 90:
-        paths = [*paths[:2], "…", paths[-1]]
-    return f"{', '.join(paths)}."
