@@ -134,6 +134,8 @@ class Names:
             name = scope.value(node)
         except InvalidValue:
             return None
+        if isinstance(name, int) and not isinstance(name, bool) and scope.prefix:
+            name = str(name)  # the number of a round, within what has a name
         if not isinstance(name, str) or not is_layer_name(f"{scope.prefix}{name}") or name == INPUT:
             shown = quoted(name) if isinstance(name, str) else describe(name)
             remedy = "`input` is the network's input" if name == INPUT else NAME_RULE

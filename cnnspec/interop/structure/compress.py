@@ -144,6 +144,8 @@ def _candidates(structure: Structure) -> dict[Any, list[Place]]:
                     key = _key(parts[first:end])
                     if _is_periodic(key) or ends.get(key, 0) > first:
                         continue  # it is a repeat of something shorter, or overlaps the one before
+                    if _has_units(key):
+                        continue  # it is better left to a repeat
                     place = Place(entries, first, end)
                     around = place.around
                     if around and (around in taken or (key, home, around) in used):
@@ -165,6 +167,12 @@ def _key(parts: Sequence[Part]) -> tuple[Any, ...]:
     """Return what parts are but for numbers and for what encloses their names: equal ones can be one block."""
     around = enclosing([name for part in parts for name in part.names])
     return tuple((part.shape, tuple(relative(name, around) for name in part.names)) for part in parts)
+
+
+def _has_units(key: tuple[Any, ...]) -> bool:
+    """Whether names are within several numbered parts, `0.conv1` and `1.conv1`."""
+    names = (name.partition(".") for _, relatives in key for name in relatives)
+    return len({unit for unit, dot, _ in names if dot and unit[0].isdigit()}) > 1
 
 
 def _is_periodic(key: tuple[Any, ...]) -> bool:

@@ -182,3 +182,16 @@ def test_outputs_that_do_not_depend_on_the_input_are_told() -> None:
 
     assert not cnnspec.from_torch(Dead(), (3, 8, 8)).varies
     assert cnnspec.from_torch(ResNet(), (3, 16, 16)).varies
+
+
+def test_names_that_are_numbers_within_a_block() -> None:
+    class Stage(nn.Sequential):
+        def __init__(self, c: int, o: int) -> None:
+            super().__init__(nn.Conv2d(c, o, 3, 2, 1), *(Block(o, o) for _ in range(3)))
+
+    module = nn.Sequential()
+    module.stages = nn.Sequential(Stage(3, 8), Stage(8, 16), Stage(16, 32))
+    found = cnnspec.from_torch(module, (3, 32, 32))
+    assert "name: stages.$i" in found.text
+    assert len(found.text.splitlines()) < 35
+    assert cnnspec.loads(found.text).graph.parameters.keys() == found.arrays.keys()
