@@ -116,9 +116,7 @@ def _put(draft: Draft, step: Step, x: str, heads: int, parts: Sequence[_Rows], c
         "out_proj.bias": step.arrays.get("bias", ""),
     }
     for key, array in arrays.items():
-        path = draft.origins.get(id(draft.arrays[sources[key]]))
-        if path:
-            draft.origins.setdefault(id(array), path)
+        draft.paths.add(array, draft.paths.of(draft.arrays[sources[key]]))
     named = {key: f"{step.name}.{key}" for key in arrays}
     draft.arrays |= {named[key]: array for key, array in arrays.items()}
     adds = "bias" in step.arrays

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from cnnspec.arrays import Arrays
+from cnnspec.interop.importer.paths import Paths
 from cnnspec.layers import Layer, Shape
 
 
@@ -30,8 +31,8 @@ class Draft:
     """The layers whose values are the outputs, by the names of these."""
     shapes: dict[str, Shape]
     """The shape of each layer's output, without the batch."""
-    origins: dict[int, str]
-    """The paths of arrays in the foreign model, by identity."""
+    paths: Paths
+    """Where the arrays come from."""
 
     def readers(self) -> Counter[str]:
         """Return how often each layer is read."""

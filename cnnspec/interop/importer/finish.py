@@ -41,7 +41,7 @@ def finished(network: Network, outputs: Mapping[str, Value], source: str) -> Imp
     }
     ends = {name: value.node for name, value in outputs.items()}
     shapes = {node.name: node.shape for node in network.builder.nodes}
-    draft = simplified(Draft(steps, network.arrays, ends, shapes, network.origins))
+    draft = simplified(Draft(steps, network.arrays, ends, shapes, network.paths))
     if same := [name for name, count in Counter(draft.outputs.values()).items() if count > 1]:
         alike = " and ".join(f"`{name}`" for name, node in draft.outputs.items() if node == same[0])
         raise ImportingError(f"the outputs {alike} of the model are one tensor: a spec hands it out once")
@@ -83,7 +83,7 @@ def _named(draft: Draft, network: Network) -> dict[str, str]:
     taken, ordinals = set(found.values()), Counter[str]()
     owned: set[str] = set()
     for step in draft.steps.values():
-        paths = {key: network.origins.get(id(draft.arrays[array]), "") for key, array in step.arrays.items()}
+        paths = {key: network.paths.of(draft.arrays[array]) for key, array in step.arrays.items()}
         name = path_of(paths)
         if name and not owned & set(step.arrays.values()):  # a layer that shares has no name of its own
             found[step.name] = free(name, taken, "_")

@@ -12,6 +12,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Node
+from cnnspec.interop.importer.paths import Paths
 from cnnspec.interop.importer.view import BATCH, View
 from cnnspec.layers import Layer, Shape, ShapeError
 from cnnspec.layers.dense import Flatten
@@ -56,8 +57,8 @@ class Network:
         self.batch = batch
         self.builder = GraphBuilder(name)
         self.arrays: dict[str, Array] = {}
-        self.origins: dict[int, str] = {}
-        """The paths of arrays in the foreign model, by identity, where these become the names of layers."""
+        self.paths = Paths()
+        """Where arrays come from, if that becomes the names of layers."""
         self.place = ""
         """The path of the module that is being added, with a dot behind it where it consists of others, if known."""
         self.places: dict[str, str] = {}
@@ -91,8 +92,9 @@ class Network:
         given = dict(arrays or {})
         self.places[name] = self.place
         path = self.place.removesuffix(".")
-        if path and not any(id(array) in self.origins for array in given.values()):
-            self.origins |= {id(array): f"{path}.{key}" for key, array in given.items()}
+        if path and not any(self.paths.of(array) for array in given.values()):
+            for key, array in given.items():
+                self.paths.add(array, f"{path}.{key}")
         weight = given.get("weight")
         owner = self._weights.get(id(weight)) if weight is not None and weight.ndim > 1 else None
         names = None
@@ -121,8 +123,7 @@ class Network:
         key = (id(array), how)
         if key not in self._transformed:
             self._transformed[key] = (array, function(array))  # with the array, whose identity is the key
-            if id(array) in self.origins:
-                self.origins[id(self._transformed[key][1])] = self.origins[id(array)]
+            self.paths.add(self._transformed[key][1], self.paths.of(array))
         return self._transformed[key][1]
 
     def node(self, value: Value) -> Node:

@@ -67,7 +67,7 @@ class _Conversion:
             # Parameters that are one tensor are one array.
             array = arrays.setdefault(id(tensor), _array(tensor))
             self.env[node] = array
-            self.network.origins.setdefault(id(array), path)
+            self.network.paths.add(array, path)
         for node, tensor in program.constants.items():
             self.env[node] = _array(tensor)
 
@@ -128,9 +128,8 @@ class _Conversion:
 
     def _keep_path(self, array: Array, result: Result) -> None:
         """Let what has the same numbers as a parameter, in another shape, have its path."""
-        path = self.network.origins.get(id(array))
-        if path and isinstance(result, np.ndarray) and np.array_equal(result.ravel(), array.ravel()):
-            self.network.origins.setdefault(id(result), path)
+        if isinstance(result, np.ndarray) and np.array_equal(result.ravel(), array.ravel()):
+            self.network.paths.add(result, self.network.paths.of(array))
 
     def _layer(self, node: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Result:
         schema = node.target._schema.arguments

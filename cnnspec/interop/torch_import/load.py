@@ -72,7 +72,7 @@ def from_torch(
     called = name or identifier(type(module).__name__.lower(), "model")
     found = convert(module, program, dict(zip(names, shapes, strict=True)), called)
     if not module_names:
-        found.network.origins.clear()
+        found.network.paths.clear()
         found.network.places.clear()
     check_complete(source, found, partial)
     spec, arrays = finished(found.network, found.outputs, source)
