@@ -20,7 +20,7 @@ def made(forward: Any) -> Any:
 
 
 def test_flow_that_depends_on_numbers() -> None:
-    with pytest.raises(ImportingError, match=r"its flow depends on numbers .*test_bad_input.py:\d+"):
+    with pytest.raises(ImportingError, match=r"its flow depends on numbers .*test_module_errors.py:\d+"):
         cnnspec.from_torch(made(lambda self, x: x * 2 if (x.sum() > 0).item() else x), (3, 4, 4))
 
 
@@ -40,7 +40,7 @@ def test_all_operations_without_counterpart_are_listed_with_their_places() -> No
     message = str(caught.value)
     assert "aten.roll.default" in message
     assert "fft" in message
-    assert "test_bad_input.py, line" in message
+    assert "test_module_errors.py, line" in message
 
 
 def test_a_partial_import_ends_where_these_begin() -> None:
