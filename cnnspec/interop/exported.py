@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from cnnspec import atomic
 from cnnspec.diagnostics import Source
+from cnnspec.errors import ExportError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
@@ -72,3 +74,11 @@ def spec_around(given: str | Path | Source | Spec | Graph) -> Spec:
     if not isinstance(given, Graph):
         return spec_of(given)
     return Spec(given.name, given, {name: Input(shape=given.by_name[name].shape) for name in given.inputs})
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; raise ExportError where it cannot be written."""
+    try:
+        atomic.write(path, content)
+    except OSError as error:
+        raise ExportError(f"`{path}` cannot be written: {error.strerror or error}") from error

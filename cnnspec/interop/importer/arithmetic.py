@@ -116,11 +116,16 @@ def along(net: Network, x: Value, cls: type[activation.Softmax] | type[activatio
     return net.add(cls(axis=name), x.node).seen(x.view)  # type: ignore[arg-type]
 
 
+def vector_norm(net: Network, x: Value, p: int, axes: Sequence[int], keep: bool) -> Value:
+    """Return (Σ |x|^p)^(1/p) over some axes, which stay with size one where `keep` is set; p is 1 or 2."""
+    size = elementwise(net, x, function.Power(exponent=2.0) if p == 2 else function.Abs())
+    norm = reduced(net, size, axes, "sum", keep)
+    return elementwise(net, norm, function.Sqrt()) if p == 2 else norm
+
+
 def normalised(net: Network, x: Value, p: int, axis: int, least: float) -> Value:
     """Return x / max((Σ |x|^p)^(1/p), least) along an axis; p is 1 or 2."""
-    size = elementwise(net, x, function.Power(exponent=2.0) if p == 2 else function.Abs())
-    norm = reduced(net, size, [axis], "sum", True)
-    norm = elementwise(net, norm, function.Sqrt()) if p == 2 else norm
+    norm = vector_norm(net, x, p, [axis], True)
     return merged(net, merge.Divide, [x, clipped(net, norm, least, None)])
 
 

@@ -44,12 +44,12 @@ class _Rows(NamedTuple):
 
 def same_layers(draft: Draft, step: Step) -> None:
     """Two layers without weights that compute the same of the same are one."""
-    if step.arrays or step.layer.stochastic:
+    if step.arrays or step.layer.stochastic or step.name in draft.outputs.values():
         return
     for other in draft.steps.values():
         if other is step:
             return
-        if other.layer == step.layer and other.inputs == step.inputs and not other.arrays:
+        if other.inputs == step.inputs and other.layer == step.layer and not other.arrays:
             draft.replace(step.name, other.name)
             return
 

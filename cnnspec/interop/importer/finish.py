@@ -90,19 +90,15 @@ def _named(draft: Draft, network: Network) -> dict[str, str]:
             taken.add(found[step.name])
         owned |= set(step.arrays.values())
     for step in draft.steps.values():
-        ordinals[step.layer.kind] += 1  # of all, as a spec counts
-        if step.name not in found:
-            number = f"{step.layer.kind}{ordinals[step.layer.kind]}"
-            found[step.name] = free(_of_place(network.places.get(step.name, ""), step.layer.kind) or number, taken, "_")
-            taken.add(found[step.name])
+        kind = step.layer.kind
+        ordinals[kind] += 1  # of all, as a spec counts
+        if step.name in found:
+            continue
+        place = network.places.get(step.name)
+        name = place.name_for(kind, ordinals[kind]) if place else ""
+        found[step.name] = free(name if _can_be_called(name) else f"{kind}{ordinals[kind]}", taken, "_")
+        taken.add(found[step.name])
     return found
-
-
-def _of_place(place: str, kind: str) -> str:
-    """Return a name for a layer of a module: the path of the module, or its kind in a module of several."""
-    name = f"{place}{kind}" if place.endswith(".") else place
-    name = name if name != f".{kind}" else f"{kind}_1"  # no default name
-    return name if is_layer_name(name) and name != INPUT else ""
 
 
 def path_of(paths: Mapping[str, str]) -> str:
@@ -119,7 +115,12 @@ def path_of(paths: Mapping[str, str]) -> str:
         lambda parts: len(set(parts)) == 1, zip(*(module.split(".") for module in modules), strict=False)
     )
     name = ".".join(column[0] for column in common)
-    return name if is_layer_name(name) and name != INPUT else ""
+    return name if _can_be_called(name) else ""
+
+
+def _can_be_called(name: str) -> bool:
+    """Whether a layer may be called this."""
+    return is_layer_name(name) and name != INPUT
 
 
 def identifier(name: str, otherwise: str = "output") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,22 @@ from cnnspec.wording import format_shape
 
 class Unsupported(Exception):
     """An operation without counterpart; the message says why."""
+
+
+class Place(NamedTuple):
+    """A module of the foreign model: its path, and whether it consists of others."""
+
+    path: str
+    has_parts: bool
+
+    def name_for(self, kind: str, ordinal: int) -> str:
+        """Return a name for a layer of the module: its path, or the kind within a module of others.
+
+        A name in a model that has none is no default one, `add_1`, which another layer may be called.
+        """
+        if not self.path:
+            return f"{kind}_{ordinal}"
+        return f"{self.path}.{kind}" if self.has_parts else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +75,10 @@ class Network:
         self.arrays: dict[str, Array] = {}
         self.paths = Paths()
         """Where arrays come from, if that becomes the names of layers."""
-        self.place = ""
-        """The path of the module that is being added, with a dot behind it where it consists of others, if known."""
-        self.places: dict[str, str] = {}
-        """The path of the module that each node comes from."""
+        self.place: Place | None = None
+        """The module that is being added, if known."""
+        self.places: dict[str, Place | None] = {}
+        """The module that each node comes from."""
         self._weights: dict[int, Node] = {}
         """The first node that has an array as its weight, by the array's identity."""
         self._transformed: dict[tuple[int, str], tuple[Array, Array]] = {}
@@ -91,7 +107,7 @@ class Network:
         name = f"{len(self.builder.nodes)}"
         given = dict(arrays or {})
         self.places[name] = self.place
-        path = self.place.removesuffix(".")
+        path = self.place.path if self.place else ""
         if path and not any(self.paths.of(array) for array in given.values()):
             for key, array in given.items():
                 self.paths.add(array, f"{path}.{key}")

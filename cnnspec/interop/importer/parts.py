@@ -50,6 +50,12 @@ def cut(net: Network, x: Value, axis: int, first: int, end: int, step: int = 1) 
     return result.seen(result.view._replace(axes=x.view.axes))
 
 
+def element(net: Network, x: Value, axis: int, i: int) -> Value:
+    """Return one element of an axis, without that axis."""
+    part = cut(net, x, axis, i, i + 1)
+    return net.reshaped(part, (*part.shape[:axis], *part.shape[axis + 1 :]))
+
+
 def picked(net: Network, x: Value, axis: int, indices: Sequence[int]) -> Value:
     """Return the elements of an axis with these indices, in their order."""
     runs: list[tuple[int, int]] = []
@@ -81,11 +87,8 @@ def joined_with_constants(net: Network, parts: Sequence[Operand], axis: int) -> 
     shape = [1 if whole.view.axes[i] == (BATCH,) else n for i, n in enumerate(whole.shape)]
     arrays = []
     for part in parts:
-        sizes_of_part = [part.shape[i] if i == axis else n for i, n in enumerate(shape)]
-        if isinstance(part, Value):
-            arrays.append(np.zeros(sizes_of_part, np.float32))
-        else:
-            arrays.append(np.broadcast_to(part.astype(np.float32), sizes_of_part))
+        constant = np.zeros((), np.float32) if isinstance(part, Value) else part
+        arrays.append(np.broadcast_to(constant, [part.shape[i] if i == axis else n for i, n in enumerate(shape)]))
     return shifted(net, bordered(net, whole, sides, "constant", 0.0), np.concatenate(arrays, axis))
 
 

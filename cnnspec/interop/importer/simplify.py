@@ -94,8 +94,10 @@ def _nested_concat(draft: Draft, step: Step) -> None:
 
 def _parts(draft: Draft, concat: Step) -> list[str]:
     """Return what a concatenation consists of, where it begins with another one the parts of that, too."""
-    first = draft.steps[concat.inputs[0]]
-    return (_parts(draft, first) if first.layer == concat.layer else [first.name]) + concat.inputs[1:]
+    found, step = concat.inputs, draft.steps[concat.inputs[0]]
+    while step.layer == concat.layer:
+        found, step = step.inputs + found[1:], draft.steps[step.inputs[0]]
+    return found
 
 
 def _positions(draft: Draft, step: Step) -> None:
@@ -105,7 +107,9 @@ def _positions(draft: Draft, step: Step) -> None:
         return
     if draft.readers()[before.name] > 1 or {before.arrays["weight"], step.arrays["weight"]} & draft.shared():
         return
-    draft.arrays[step.arrays["weight"]] = draft.arrays[step.arrays["weight"]] + draft.arrays[before.arrays["weight"]]
+    first, second = (draft.arrays[part.arrays["weight"]] for part in (before, step))
+    total = draft.arrays[step.arrays["weight"]] = first + second
+    draft.paths.add(total, draft.paths.of(second))
     step.inputs = before.inputs
     del draft.steps[before.name]
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
+from cnnspec.interop.importer.norms import by_channels, over_axes
 from cnnspec.interop.importer.operations import elementwise, merged, reduced, shifted
 from cnnspec.interop.onnx_import.call import Call, Convert, place
-from cnnspec.layers import Layer, Shape, merge
+from cnnspec.layers import Shape, merge
 from cnnspec.layers.function import Power
-from cnnspec.layers.geometry import axes_of
 from cnnspec.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm
 
 EPSILON = 1e-5
@@ -29,14 +29,7 @@ def _batch_norm(net: Network, call: Call) -> Value:
     keys = ("weight", "bias", "running_mean", "running_var")
     arrays = {key: call.constant(1 + i, key) for i, key in enumerate(keys)}
     layer = BatchNorm(eps=_eps(call), momentum=round(1 - call.decimal("momentum", 0.9), 7))
-    return _by_channel(net, call.value(), layer, arrays)
-
-
-def _by_channel(net: Network, x: Value, layer: Layer, arrays: dict[str, Array]) -> Value:
-    """Return a layer whose arrays are for the channels, the second axis of the tensor."""
-    if len(x.shape) > 1 and net.sample_axis(x, 1) == 0:
-        return net.add(layer, x.node, arrays=arrays).seen(x.view)
-    return net.add(layer, net.image(x).node, arrays=arrays)
+    return by_channels(net, call.value(), layer, arrays)
 
 
 def _instance_norm(net: Network, call: Call) -> Value:
@@ -59,19 +52,14 @@ def _over_axes(net: Network, call: Call) -> list[Value]:
     x = call.value()
     rank = len(x.shape)
     axes = sorted(place(axis, rank) for axis in call.get("axes", None) or range(call.axis(default=-1), rank))
-    if any(x.view.holds_batch(axis) for axis in axes):
-        raise Unsupported("it is over the batch")
     defaults = {"weight": 1.0, "bias": 0.0} if call.op == "LayerNormalization" else {"weight": 1.0}
     given = {
         key: _along(call.constant(1 + i, key) if call.has(1 + i) else np.full(1, default, np.float32), x.shape, axes)
         for i, (key, default) in enumerate(defaults.items())
     }
     statistics = _statistics(net, call, x, axes)
-    x, names = net.along(x, *axes)
-    order = np.argsort([axes_of(net.node(x).shape).index(name) for name in names])
-    arrays = {key: np.ascontiguousarray(array.transpose(order)) for key, array in given.items()}
     cls = LayerNorm if call.op == "LayerNormalization" else RmsNorm
-    return [net.add(cls(axes=names, eps=_eps(call)), x.node, arrays=arrays).seen(x.view), *statistics]
+    return [over_axes(net, x, cls, axes, given, _eps(call)), *statistics]
 
 
 def _along(constant: Array, shape: Shape, axes: list[int]) -> Array:

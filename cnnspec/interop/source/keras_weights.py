@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
-from cnnspec.errors import BackendError, ExportError
+from cnnspec.errors import BackendError
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.comparison import BATCHES
-from cnnspec.interop.exported import Exported
+from cnnspec.interop.exported import Exported, write_file
 from cnnspec.interop.requirements import is_installed, require
 from cnnspec.interop.source.keras_source import WEIGHTS, keras_source, model_name
 from cnnspec.interop.source.verification import compared
@@ -44,7 +43,7 @@ def write_keras(spec: Spec, path: Path, execution: Execution, weights: Weights =
     source = keras_source(spec, beside.name if weights else "")
     details = {"lines": source.count("\n")}
     if weights is None:
-        _write(path, source.encode())
+        write_file(path, source.encode())
         return Exported(spec.name, "keras", (path,), details)
     check_memory(spec.graph, max(BATCHES) if verify else 1, 4, execution.memory_limit)
     arrays = {name: a.astype(np.float32) for name, a in weights_of(spec.graph, weights, execution.seed).items()}
@@ -57,8 +56,8 @@ def write_keras(spec: Spec, path: Path, execution: Execution, weights: Weights =
             loaded.load_weights(file)
             names = spec.graph.output_names
             found = compared(spec.graph, arrays, execution, lambda x: keras_outputs(loaded, x, names), "Keras")
-        _write(beside, file.read_bytes())
-    _write(path, source.encode())
+        write_file(beside, file.read_bytes())
+    write_file(path, source.encode())
     engine = f"keras {keras.__version__} on {keras.backend.backend()}"
     return Exported(spec.name, "keras", (path, beside), details, engine if verify else None, found)
 
@@ -99,13 +98,6 @@ def keras_outputs(model: Any, inputs: Arrays, names: Sequence[str]) -> Arrays:
     outputs = found if len(names) > 1 else {names[0]: found}
     to_numpy = imported_keras().ops.convert_to_numpy
     return {name: np.moveaxis(to_numpy(outputs[name]), -1, 1) for name in names}
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        atomic.write(path, content)
-    except OSError as error:
-        raise ExportError(f"`{path}` cannot be written: {error.strerror or error}") from error
 
 
 def imported_keras() -> Any:

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec import atomic
 from cnnspec.arrays import Arrays
 from cnnspec.errors import ExportError
 from cnnspec.graph.costs import trainable
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.comparison import BATCHES
-from cnnspec.interop.exported import Exported
+from cnnspec.interop.exported import Exported, write_file
 from cnnspec.interop.requirements import is_installed
 from cnnspec.interop.source import classes
 from cnnspec.interop.source.blocks import Blocks
@@ -79,7 +78,7 @@ def write_source(
     source = torch_source(spec, beside.name if weights else "")
     details = {"lines": source.count("\n")}
     if weights is None:
-        _write(path, source)
+        write_file(path, source.encode())
         return Exported(spec.name, "torch", (path,), details)
     arrays = weights_of(spec.graph, weights, execution.seed)
     engine, found = None, None
@@ -89,16 +88,9 @@ def write_source(
         engine = f"torch {version('torch')}"
         names = spec.graph.output_names
         found = compared(spec.graph, arrays, execution, lambda x: _outputs(module, x, names), "PyTorch")
-    _write(path, source)
+    write_file(path, source.encode())
     weight_files.write(beside, arrays)
     return Exported(spec.name, "torch", (path, beside), details, engine, found)
-
-
-def _write(path: Path, source: str) -> None:
-    try:
-        atomic.write(path, source.encode())
-    except OSError as error:
-        raise ExportError(f"`{path}` cannot be written: {error.strerror or error}") from error
 
 
 def torch_module(spec: Spec, arrays: Arrays, source: str = "") -> Any:

@@ -26,9 +26,11 @@ def compact(spec: Spec, modules: bool = False) -> str:
     structure cannot be said with the same names, the text has none.
     """
     entries = entries_of(spec.graph, modules)
-    texts = [with_layers(spec, _body(structure)) for structure in (compressed(entries), Structure(entries))]
-    same = [text for text in texts if _says(text, spec.graph)]
-    return min([*same, render(spec, defaults=False)], key=lambda text: len(text.splitlines()))
+    for structure in (compressed(entries), Structure(entries)):
+        text = with_layers(spec, _body(structure))
+        if _says(text, spec.graph):
+            return text
+    return render(spec, defaults=False)
 
 
 def _says(text: str, graph: Graph) -> bool:

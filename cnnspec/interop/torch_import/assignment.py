@@ -2,118 +2,131 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import permutations
 from typing import Any
 
-from cnnspec.arrays import Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.interop.comparison import TOLERANCE
-from cnnspec.interop.torch_import.load import difference_from, from_torch
+from cnnspec.interop.torch_import.load import ModuleOutputs, from_torch
 from cnnspec.weights.conversion import Conversion, Pair
 
 MOST_ATTEMPTS = 10_000
 """How many ways to pair the branches of merges are tried."""
 MOST_ORDERS = 4
 """The most branches whose order is tried."""
+MOST_COMPARED = 8
+"""How many pairings that fit are compared with the module."""
+
+Sources = Sequence[Node]
+"""The layers with weights that a layer reads."""
 
 
 def assigned(graph: Graph, module: Any, source: str) -> Conversion:
     """Return the arrays of a graph, taken from a module that is the same network under other names.
 
     The module is traced, and its layers are paired with those of the graph from the outputs on, by what they read; the
-    outputs of both are then compared with these weights. Raises WeightsError where the networks differ, or where layers
-    could be paired in several ways and the one that was found does not compute the same.
+    outputs of both are then compared with these weights. Where layers can be paired in several ways, the first that
+    computes the same is taken. Raises WeightsError where the networks differ.
     """
     shapes = [graph.by_name[name].shape for name in graph.inputs]
     found = from_torch(module, shapes, verify=False, source=source)
-    other = found.spec.graph
-    pairs = _Pairing(graph, other).pairs()
-    arrays: Arrays = {}
-    rows = []
+    outputs = ModuleOutputs(module, graph, source)
+    differences = []
+    for pairs in itertools.islice(_pairings(graph, found.spec.graph), MOST_COMPARED):
+        rows = _rows(graph, found.spec.graph, pairs)
+        arrays = {row.name: found.arrays[row.source].reshape(row.shape) for row in rows}
+        if missing := [name for name in graph.parameters if name not in arrays]:
+            raise WeightsError(f"`{source}` has nothing for {', '.join(missing[:10])}{' …' * (len(missing) > 10)}")
+        difference = outputs.difference(graph, arrays).difference
+        if difference.relative <= TOLERANCE:
+            note = f"assigned by what each layer reads; the outputs differ by {difference}"
+            return Conversion({name: arrays[name] for name in graph.parameters}, tuple(rows), (note,))
+        differences.append(difference)
+    closest = min(differences, key=lambda difference: difference.relative)
+    raise WeightsError(
+        f"with the weights of `{source}`, the spec computes something else: the outputs differ by {closest}; "
+        "what has no weights differs (strides, padding, `eps`, activations), or layers of the same shapes"
+    )
+
+
+def _rows(graph: Graph, other: Graph, pairs: Mapping[str, str]) -> list[Pair]:
+    """Return which array of the other graph each array of a graph is, in the order of the graph."""
+    rows: dict[str, Pair] = {}
     for name, partner in pairs.items():
         node, theirs = graph.by_name[name], other.by_name[partner]
-        for key, array_name in node.arrays.items():
-            array = found.arrays[theirs.arrays[key]]
-            shape = node.parameters[key].shape
-            arrays[array_name] = array.reshape(shape)
-            same = theirs.arrays[key] == array_name
-            rows.append(Pair(theirs.arrays[key], array_name, array.shape, shape, renamed=False, by_name=same))
-    missing = [name for name in graph.parameters if name not in arrays]
-    if missing:
-        raise WeightsError(f"`{source}` has nothing for {', '.join(missing[:10])}{' …' * (len(missing) > 10)}")
-    rows = list({row.name: row for row in rows}.values())
-    order = {name: i for i, name in enumerate(graph.parameters)}
-    difference = difference_from(module, graph, arrays).difference
-    if not difference.relative <= TOLERANCE:
+        for key, array in node.arrays.items():
+            taken, shape = theirs.arrays[key], node.parameters[key].shape
+            rows[array] = Pair(taken, array, theirs.parameters[key].shape, shape, renamed=False, by_name=taken == array)
+    return [rows[name] for name in graph.parameters if name in rows]
+
+
+def _pairings(graph: Graph, other: Graph) -> Iterator[dict[str, str]]:
+    """Yield the partners of the layers with weights that fit; raise WeightsError where there are none."""
+    if len(graph.outputs) != len(other.outputs):
         raise WeightsError(
-            f"with the weights of `{source}`, the spec computes something else: the outputs differ by {difference}; "
-            "what has no weights differs (strides, padding, `eps`, activations), or layers of the same shapes"
+            f"the spec has {len(graph.outputs)} outputs and the module {len(other.outputs)}: they are not the same "
+            "network"
         )
-    note = f"assigned by what each layer reads; the outputs differ by {difference}"
-    return Conversion({name: arrays[name] for name in order}, tuple(sorted(rows, key=lambda r: order[r.name])), (note,))
-
-
-class _Pairing:
-    """Layers with weights of one graph, and their partners in another, from the outputs on."""
-
-    def __init__(self, graph: Graph, other: Graph) -> None:
-        self.graphs = (graph, other)
-        self.attempts = 0
-        self.fault = ""
-
-    def pairs(self) -> dict[str, str]:
-        """Return the partner of each layer with weights; raise WeightsError where there is none."""
-        ends = [[graph.by_name[name] for name in graph.outputs] for graph in self.graphs]
-        if len(ends[0]) != len(ends[1]):
-            raise WeightsError(
-                f"the spec has {len(ends[0])} outputs and the module {len(ends[1])}: they are not the same network"
-            )
-        start: list[tuple[Sequence[Node], Sequence[Node]]] = [
-            (self._sources(0, a), self._sources(1, b)) for a, b in zip(*ends, strict=True)
-        ]
-        for found in self._extended({}, start):
-            return found
-        raise WeightsError(f"the spec and the module are not the same network: {self.fault or 'their layers differ'}")
-
-    def _sources(self, side: int, node: Node) -> list[Node]:
-        """Return the layers with weights whose values reach a node through layers without, itself included."""
-        return [node] if node.arrays or not node.inputs else self._read(side, node)
-
-    def _read(self, side: int, node: Node) -> list[Node]:
-        """Return the layers with weights whose values a node reads, through layers without."""
-        found: list[Node] = []
-        for name in node.inputs:
-            found += [x for x in self._sources(side, self.graphs[side].by_name[name]) if x not in found]
-        return found
-
-    def _extended(
-        self, known: dict[str, str], waiting: Sequence[tuple[Sequence[Node], Sequence[Node]]]
-    ) -> Iterator[dict[str, str]]:
-        """Yield the pairings that go on from known ones."""
+    ends = [([graph.by_name[a]], [other.by_name[b]]) for a, b in zip(graph.outputs, other.outputs, strict=True)]
+    start: list[tuple[Sources, Sources]] = [(_sources(graph, a), _sources(other, b)) for a, b in ends]
+    # What is known, and what is still to be paired; the last is tried first.
+    states: list[tuple[dict[str, str], list[tuple[Sources, Sources]]]] = [({}, start)]
+    fault, attempts, found = "their layers differ", 0, False
+    while states:
+        known, waiting = states.pop()
         if not waiting:
+            found = True
             yield known
-            return
+            continue
         (ours, theirs), *rest = waiting
         if len(ours) != len(theirs):
-            self.fault = f"{_said(ours)} of the spec, and {_said(theirs)} of the module"
-            return
-        orders = permutations(theirs) if 1 < len(theirs) <= MOST_ORDERS else [tuple(theirs)]
+            fault = f"{_said(ours)} of the spec, and {_said(theirs)} of the module"
+            continue
+        orders = list(itertools.permutations(theirs)) if len(theirs) <= MOST_ORDERS else [tuple(theirs)]
+        attempts += len(orders)
+        if attempts > MOST_ATTEMPTS:
+            fault = f"no pairing of their layers was found in {MOST_ATTEMPTS:,} attempts"
+            break
+        following = []
         for order in orders:
-            self.attempts += 1
-            if self.attempts > MOST_ATTEMPTS:
-                return
-            found, more = dict(known), list[tuple[Sequence[Node], Sequence[Node]]]()
-            for a, b in zip(ours, order, strict=True):
-                if found.get(a.name, b.name) != b.name or not _alike(a, b):
-                    self.fault = f"`{a.name}` ({_about(a)}) of the spec, and `{b.name}` ({_about(b)}) of the module"
-                    break
-                if a.name not in found and a.inputs:
-                    found[a.name] = b.name
-                    more.append((self._read(0, a), self._read(1, b)))
-            else:
-                yield from self._extended(found, [*more, *rest])
+            state = dict(known)
+            unlike = next((pair for pair in zip(ours, order, strict=True) if not _fits(state, *pair)), None)
+            if unlike is not None:
+                a, b = unlike
+                fault = f"`{a.name}` ({_about(a)}) of the spec, and `{b.name}` ({_about(b)}) of the module"
+                continue
+            new = [(a, b) for a, b in zip(ours, order, strict=True) if a.inputs and a.name not in state]
+            state |= {a.name: b.name for a, b in new}
+            reads = [(_read(graph, a), _read(other, b)) for a, b in new]
+            following.append((state, [*reads, *rest]))
+        states += following[::-1]
+    if not found:
+        raise WeightsError(f"the spec and the module are not the same network: {fault}")
+
+
+def _fits(known: Mapping[str, str], a: Node, b: Node) -> bool:
+    """Whether a layer can be the partner of another."""
+    return known.get(a.name, b.name) == b.name and _alike(a, b)
+
+
+def _sources(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
+    """Return the layers with weights (and inputs) whose values nodes have, through layers without, in their order."""
+    found: dict[str, Node] = {}
+    waiting = list(nodes)[::-1]
+    while waiting:
+        node = waiting.pop()
+        if node.arrays or not node.inputs:
+            found.setdefault(node.name, node)
+        else:
+            waiting += [graph.by_name[name] for name in node.inputs[::-1]]
+    return list(found.values())
+
+
+def _read(graph: Graph, node: Node) -> list[Node]:
+    """Return the layers with weights whose values a node reads, through layers without."""
+    return _sources(graph, [graph.by_name[name] for name in node.inputs])
 
 
 def _alike(a: Node, b: Node) -> bool:

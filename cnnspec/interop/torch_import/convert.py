@@ -77,7 +77,7 @@ class _Conversion:
             if node.name in self.env or not node.users:
                 continue  # a part of a module that is one layer, or an assertion
             found = self.modules.layer_from(node)
-            self.network.place = self.modules.path(node)
+            self.network.place = self.modules.place(node)
             try:
                 if found is not None:
                     x = self.env[found.x]
@@ -86,7 +86,7 @@ class _Conversion:
                 else:
                     self.env[node.name] = self._result(node)
             except Unsupported as error:
-                self.missing.append(Missing(self.modules.place(node), _name(node), str(error)))
+                self.missing.append(Missing(self.modules.described(node), _name(node), str(error)))
                 read = {x.name: self.env[x.name] for x in node.all_input_nodes if x.name in self.env}
                 self.ends |= {key: x for key, x in read.items() if isinstance(x, Value)}
                 self.env[node.name] = UNKNOWN

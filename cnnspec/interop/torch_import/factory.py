@@ -44,16 +44,24 @@ def parsed(text: str) -> Reference:
     found = _REFERENCE.fullmatch(text)
     if found is None:
         raise ImportingError(f"`{text}` is no place of a module: write {FORM}")
-    try:
-        call = ast.parse(f"f{found['arguments'] or '()'}", mode="eval").body
-        assert isinstance(call, ast.Call)
-        arguments = tuple(ast.literal_eval(value) for value in call.args)
-        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (SyntaxError, ValueError, AssertionError):
-        raise ImportingError(
-            f"the arguments `{found['arguments']}` are no numbers and texts as Python writes them: write {FORM}"
-        ) from None
+    arguments, keywords = _literals(found["arguments"] or "()")
     return Reference(found["place"], found["path"], arguments, keywords)
+
+
+def _literals(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a call, `(1, name="a")`, as values; nothing is evaluated."""
+    fault = ImportingError(f"the arguments `{text}` are no numbers and texts as Python writes them: write {FORM}")
+    try:
+        call = ast.parse(f"f{text}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise fault
+        values = tuple(ast.literal_eval(value) for value in call.args)
+        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError):
+        raise fault from None
+    if None in named:  # of **
+        raise fault
+    return values, {str(name): value for name, value in named.items()}
 
 
 def module_of(text: str) -> Any:
@@ -77,7 +85,7 @@ def module_of(text: str) -> Any:
             raise ImportingError(f"`{text}` is a {type(found).__name__}, and no factory of a module")
         try:
             found = found(*reference.arguments, **reference.keywords)
-        except Exception as error:  # whatever the factory raises
+        except (Exception, SystemExit) as error:  # whatever the factory raises
             raise ImportingError(f"`{text}` fails: {type(error).__name__}: {error}") from error
     if not isinstance(found, torch.nn.Module):
         raise ImportingError(f"`{text}` makes a {type(found).__name__}, and no torch.nn.Module")
@@ -91,23 +99,30 @@ def _makes(found: Any, name: str) -> bool:
 def _imported(place: str) -> Any:
     """Return a module of Python, by its name (the working directory counts) or by the path of its file."""
     path = Path(place)
-    if path.suffix != ".py" and "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    is_file = path.suffix == ".py"
+    if is_file and not path.is_file():
+        raise ImportingError(f"there is no file `{place}`")
+    folder = str(path.parent.resolve() if is_file else Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as `python FILE` and `python -m MODULE` do
     try:
-        if path.suffix != ".py":
-            return importlib.import_module(place)
-        if not path.is_file():
-            raise ImportingError(f"there is no file `{place}`")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules.setdefault(path.stem, module)
-        spec.loader.exec_module(module)
-    except ImportingError:
-        raise
-    except Exception as error:  # whatever the code raises
+        return _executed(path) if is_file else importlib.import_module(place)
+    except (Exception, SystemExit) as error:  # whatever the code raises
         raise ImportingError(f"`{place}` cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _executed(path: Path) -> Any:
+    """Return the module of a file, whatever other modules are called."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no module can be made of {path}")
+    module, before = importlib.util.module_from_spec(spec), sys.modules.get(path.stem)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        if before is not None:
+            sys.modules[path.stem] = before
     return module
 
 

@@ -17,10 +17,12 @@ from cnnspec.interop.importer.arithmetic import (
     multiplied,
     subtracted,
     total,
+    vector_norm,
     with_slope,
 )
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
-from cnnspec.interop.importer.operations import clipped, elementwise, powered, reduced, scaled
+from cnnspec.interop.importer.operations import clipped, elementwise, merged, powered, reduced, scaled
+from cnnspec.interop.importer.parts import cut
 from cnnspec.interop.torch_import.call import Call, Convert
 from cnnspec.layers import Layer, activation, function, merge
 from cnnspec.layers.norm import Scale
@@ -79,7 +81,7 @@ def _gelu(net: Network, call: Call) -> Value:
 
 def _softplus(net: Network, call: Call) -> Value:
     """Return log(1 + exp(beta · x)) / beta, which is x above the threshold but for rounding."""
-    if call.get("threshold") * call.get("beta") < 15:
+    if call.get("threshold") < 15:  # of beta · x, where the two differ by exp(−threshold) / beta
         raise Unsupported(f"`threshold` is {call.get('threshold')}")
     return elementwise(net, call.value(), activation.Softplus(beta=float(call.get("beta"))))
 
@@ -155,7 +157,7 @@ def _power(net: Network, call: Call) -> Value:
 
 
 def _bounded(net: Network, call: Call) -> Value:
-    cls = merge.Maximum if call.op == "maximum" else merge.Minimum
+    cls = merge.Maximum if call.op.startswith("max") else merge.Minimum
     return bounded(net, cls, [call.operand("self"), call.operand("other")])
 
 
@@ -176,8 +178,10 @@ def _reduce(net: Network, call: Call) -> Value:
     return reduced(net, call.value(), call.axes(), _REDUCTIONS[call.op], bool(call.get("keepdim")))
 
 
-def _extremum(net: Network, call: Call) -> list[Value]:
-    """Return the maximum or the minimum along an axis, without where it is."""
+def _extremum(net: Network, call: Call) -> list[Value] | Value:
+    """Return the maximum or the minimum of two tensors, or along an axis, without where it is."""
+    if call.get("other") is not None:
+        return _bounded(net, call)
     return [reduced(net, call.value(), [call.axis()], call.op, bool(call.get("keepdim")))]
 
 
@@ -186,9 +190,30 @@ def _vector_norm(net: Network, call: Call) -> Value:
     p = float(call.get("ord") if call.get("ord") is not None else call.get("p"))
     if p not in (1, 2):
         raise Unsupported(f"it is the norm of order {p:g}")
-    size = elementwise(net, call.value(), function.Power(exponent=2.0) if p == 2 else function.Abs())
-    y = reduced(net, size, call.axes(), "sum", bool(call.get("keepdim")))
-    return elementwise(net, y, function.Sqrt()) if p == 2 else y
+    return vector_norm(net, call.value(), int(p), call.axes(), bool(call.get("keepdim")))
+
+
+def _variance(net: Network, call: Call) -> Value:
+    """Return Σ (x − mean)² / (n − correction), or its root; the correction is 1 where nothing else is said."""
+    x, axes, keep = call.value(), call.axes(), bool(call.get("keepdim"))
+    correction = 0.0 if call.get("unbiased") is False else 1.0
+    correction = correction if call.get("correction") is None else float(call.get("correction"))
+    n = math.prod(x.shape[axis] for axis in axes)
+    left = n - correction
+    if left <= 0:
+        raise Unsupported(f"it is of {n} number{'s' * (n != 1)}, with a correction of {correction:g}")
+    centred = merged(net, merge.Subtract, [x, reduced(net, x, axes, "mean", True)])
+    squares = elementwise(net, centred, function.Power(exponent=2.0))
+    y = scaled(net, reduced(net, squares, axes, "mean", keep), np.array(n / left))
+    return elementwise(net, y, function.Sqrt()) if call.op == "std" else y
+
+
+def _gated_unit(net: Network, call: Call) -> Value:
+    """Return a · sigmoid(b) of the halves of an axis."""
+    x, axis = call.value(), call.axis()
+    half = x.shape[axis] // 2
+    a, b = cut(net, x, axis, 0, half), cut(net, x, axis, half, 2 * half)
+    return multiplied(net, [a, elementwise(net, b, activation.Sigmoid())])
 
 
 def _attention(net: Network, call: Call) -> Value:
@@ -234,6 +259,8 @@ OPERATORS: dict[str, Convert] = {
     "min": _extremum,
     "linalg_vector_norm": _vector_norm,
     "norm": _vector_norm,
+    **dict.fromkeys(("var", "std"), _variance),
+    "glu": _gated_unit,
     "scaled_dot_product_attention": _attention,
 }
 """The functions of numbers, and what is over an axis."""

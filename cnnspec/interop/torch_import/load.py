@@ -78,7 +78,7 @@ def from_torch(
     spec, arrays = finished(found.network, found.outputs, source)
     measured, varies = None, True
     if verify and not found.missing:
-        measured, varies = difference_from(module, spec.graph, arrays)
+        measured, varies = difference_from(module, spec.graph, arrays, source)
         accepted(source, measured)
     return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured, module_names, varies)
 
@@ -139,26 +139,61 @@ def _largest(array: Array) -> float:
     return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
 
 
-def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array]) -> Measured:
+def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array], source: str) -> Measured:
     """Return the difference of a network's outputs from a module's.
 
     Both compute in float64, and the difference is relative to how far the outputs of two random samples lie apart:
-    outputs of untrained networks can be nearly the same for all inputs, whatever the layers do.
+    outputs of untrained networks can be nearly the same for all inputs, whatever the layers do. A module that cannot
+    compute in float64 computes in its own data type, and the difference is relative to the largest number. Raises
+    ImportingError where the module cannot be run.
     """
+    return ModuleOutputs(module, graph, source).difference(graph, arrays)
+
+
+class ModuleOutputs:
+    """What a module computes of two random samples."""
+
+    def __init__(self, module: Any, graph: Graph, source: str) -> None:
+        import torch
+
+        self.inputs = random_inputs(graph, BATCH, 0)
+        self.dtype = "float64"
+        try:
+            self.outputs = _outputs(
+                copy.deepcopy(module).double().cpu(), self.inputs, torch.zeros((), dtype=torch.float64)
+            )
+        except (RuntimeError, TypeError):  # it cannot be copied, or has numbers of another type in its code
+            self.dtype = "float32"
+            try:
+                own = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+                self.outputs = _outputs(module, self.inputs, own)
+            except Exception as error:  # whatever the code of the module raises
+                raise ImportingError(
+                    f"`{source}` cannot be run to compare it: {type(error).__name__}: {error}; `--no-verify` imports "
+                    "it nevertheless"
+                ) from error
+
+    def difference(self, graph: Graph, arrays: Mapping[str, Array]) -> Measured:
+        """Return the difference of a network's outputs from these."""
+        weights = {name: array.astype(self.dtype) for name, array in arrays.items()}
+        inputs = {name: x.astype(self.dtype) for name, x in self.inputs.items()}
+        actual = build(graph, weights=weights, dtype=self.dtype).run(inputs)
+        found, varies = [], False
+        for wanted, y in zip(self.outputs, actual.values(), strict=True):
+            absolute = difference(wanted, y).absolute
+            spread, scale = _largest(wanted - wanted[:1]), _largest(wanted)
+            varies = varies or spread > LEAST_SPREAD * scale
+            unit = spread or scale if self.dtype == "float64" else scale
+            found.append(Difference(absolute, absolute / (unit or 1.0)))
+        return Measured(worst(found), varies)
+
+
+def _outputs(module: Any, inputs: Mapping[str, Array], like: Any) -> list[Array]:
+    """Return the outputs of a module in evaluation mode, for inputs of the data type and device of another tensor."""
     import torch
     from torch.utils._pytree import tree_leaves
 
-    inputs = random_inputs(graph, BATCH, 0)
-    module = copy.deepcopy(module).to("cpu", torch.float64)
     with for_inference(module), torch.no_grad():
-        result = module(*(torch.from_numpy(x.astype(np.float64)) for x in inputs.values()))
-    expected = [leaf.numpy() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-    doubles = {name: array.astype(np.float64) for name, array in arrays.items()}
-    actual = build(graph, weights=doubles, dtype="float64").run(inputs)
-    found, varies = [], False
-    for wanted, y in zip(expected, actual.values(), strict=True):
-        absolute = difference(wanted, y).absolute
-        spread, scale = _largest(wanted - wanted[:1]), _largest(wanted)
-        varies = varies or spread > LEAST_SPREAD * scale
-        found.append(Difference(absolute, absolute / (spread or scale or 1.0)))
-    return Measured(worst(found), varies)
+        result = module(*(torch.from_numpy(x).to(like) for x in inputs.values()))
+    leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    return [np.asarray((leaf if leaf.dtype == torch.float64 else leaf.float()).cpu().numpy()) for leaf in leaves]

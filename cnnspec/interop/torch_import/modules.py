@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnspec.interop.importer.network import Network, Value
+from cnnspec.interop.importer.network import Network, Place, Value
 from cnnspec.layers import Layer
 from cnnspec.layers.dropout import Dropout, SpatialDropout
 from cnnspec.layers.function import Softsign
@@ -85,15 +85,15 @@ class Modules:
             return None
         return Leaf(layer, read.pop(), parts[-1].name, [part.name for part in parts])
 
-    def path(self, node: Any) -> str:
-        """Return the path of the innermost module that an operation belongs to, with a dot where it has parts."""
+    def place(self, node: Any) -> Place:
+        """Return the innermost module that an operation belongs to."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         path = str(stack[-1][0]) if stack else ""
-        return f"{path}." if list(self.module.get_submodule(path).children()) else path
+        return Place(path, bool(list(self.module.get_submodule(path).children())))
 
-    def place(self, node: Any) -> str:
+    def described(self, node: Any) -> str:
         """Return where an operation stands, for messages: its module, and the line of code."""
-        path = self.path(node).removesuffix(".")
+        path = self.place(node).path
         lines = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines()]
         files = [line for line in lines if line.startswith("File ") and "/torch/" not in line]
         where = files[-1].removeprefix("File ").split(", in ")[0].replace('"', "") if files else ""

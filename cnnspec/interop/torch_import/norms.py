@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Unsupported, Value
+from cnnspec.interop.importer.norms import by_channels, over_axes
 from cnnspec.interop.torch_import.call import Call, Convert
-from cnnspec.layers import Layer
-from cnnspec.layers.geometry import axes_of
 from cnnspec.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RmsNorm
 
-_STATISTICS = {"running_mean": "running_mean", "running_var": "running_var"}
+_KEYS = {key: key for key in ("weight", "bias", "running_mean", "running_var")}
 
 
 def _batch_norm(net: Network, call: Call) -> list[Value]:
     """Return batch normalization by the running statistics; without affine weights, they are one and zero."""
-    x, arrays = call.value("input"), call.arrays(weight="weight", bias="bias", **_STATISTICS)
+    x, arrays = call.value("input"), call.arrays(**_KEYS)
     if call.get("training") or call.get("use_input_stats") or len(x.shape) < 2:
         raise Unsupported("it normalises by the batch")
     channels, dtype = x.shape[1], arrays["running_mean"].dtype
@@ -24,20 +22,14 @@ def _batch_norm(net: Network, call: Call) -> list[Value]:
     arrays.setdefault("bias", np.zeros(channels, dtype))
     momentum, eps = call.get("momentum"), float(call.get("eps"))
     if not 0 < momentum < 1:
-        raise Unsupported(f"its momentum is {momentum}")
+        why = ": a cumulative average (`momentum=None`) cannot be said" if momentum == 0 else ""
+        raise Unsupported(f"its momentum is {momentum:g}{why}")
     layer = BatchNorm(eps=eps, momentum=float(momentum))
-    return [_by_channel(net, x, layer, arrays)]
+    return [by_channels(net, x, layer, arrays)]
 
 
 def _batch_norm_alone(net: Network, call: Call) -> Value:
     return _batch_norm(net, call)[0]
-
-
-def _by_channel(net: Network, x: Value, layer: Layer, arrays: dict[str, Array]) -> Value:
-    """Return a layer whose arrays are for the channels, the second axis of the tensor."""
-    if net.sample_axis(x, 1) == 0:
-        return net.add(layer, x.node, arrays=arrays).seen(x.view)
-    return net.add(layer, net.image(x).node, arrays=arrays)
 
 
 def _instance_norm(net: Network, call: Call) -> Value:
@@ -61,21 +53,13 @@ def _over_axes(net: Network, call: Call) -> Value:
     x = call.value("input")
     sizes, rank = tuple(call.get("normalized_shape")), len(x.shape)
     axes = list(range(rank - len(sizes), rank))
-    if any(x.view.holds_batch(axis) for axis in axes):
-        raise Unsupported("it is over the batch")
     arrays = call.arrays(weight="weight", bias="bias")
     cls: type[LayerNorm] | type[RmsNorm] = LayerNorm if call.op == "layer_norm" else RmsNorm
     arrays.setdefault("weight", np.ones(sizes, np.float32))
     if cls is LayerNorm:
         arrays.setdefault("bias", np.zeros(sizes, np.float32))
     eps = call.get("eps")
-    x, names = net.along(x, *axes)
-    order = [int(i) for i in np.argsort([axes_of(net.node(x).shape).index(name) for name in names])]
-    if order != sorted(order):
-        moved = f"with the axes {order}"
-        arrays = {key: net.transformed(array, moved, lambda a: a.transpose(order)) for key, array in arrays.items()}
-    layer = cls(axes=names, eps=float(np.finfo(np.float32).eps) if eps is None else float(eps))
-    return net.add(layer, x.node, arrays=arrays).seen(x.view)
+    return over_axes(net, x, cls, axes, arrays, float(np.finfo(np.float32).eps) if eps is None else float(eps))
 
 
 OPERATORS: dict[str, Convert] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import joined
-from cnnspec.interop.importer.parts import bordered, cut, filled, joined_with_constants, picked
+from cnnspec.interop.importer.parts import bordered, cut, element, filled, joined_with_constants, picked
 from cnnspec.interop.torch_import.call import Call, Convert
 from cnnspec.layers.axes import short_form
 from cnnspec.layers.rearrange import DepthToSpace, SpaceToDepth
@@ -101,9 +101,7 @@ def _narrow(net: Network, call: Call) -> Value:
 
 def _select(net: Network, call: Call) -> Value:
     x, axis = call.value(), call.axis()
-    i = int(call.get("index")) % x.shape[axis]
-    part = cut(net, x, axis, i, i + 1)
-    return net.reshaped(part, (*part.shape[:axis], *part.shape[axis + 1 :]))
+    return element(net, x, axis, int(call.get("index")) % x.shape[axis])
 
 
 def _slice_scatter(net: Network, call: Call) -> Value:
@@ -143,18 +141,15 @@ def _index(net: Network, call: Call) -> Value:
 def _split(net: Network, call: Call) -> Sequence[Value]:
     x, axis = call.value(), call.axis()
     n = x.shape[axis]
+    if call.op == "unbind":
+        return [element(net, x, axis, i) for i in range(n)]
     if call.op == "chunk":
         size = -(-n // int(call.get("chunks")))
-    elif call.op == "unbind":
-        size = 1
     else:
         size = call.get("split_sizes") if call.op == "split_with_sizes" else call.get("split_size")
     sizes = list(size) if isinstance(size, list | tuple) else [size] * (n // size) + [n % size] * (n % size > 0)
     ends = list(itertools.accumulate(sizes))
-    found = [cut(net, x, axis, end - length, end) for end, length in zip(ends, sizes, strict=True)]
-    if call.op == "unbind":
-        found = [net.reshaped(part, (*part.shape[:axis], *part.shape[axis + 1 :])) for part in found]
-    return found
+    return [cut(net, x, axis, end - length, end) for end, length in zip(ends, sizes, strict=True)]
 
 
 # Borders

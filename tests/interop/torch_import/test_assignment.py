@@ -71,6 +71,24 @@ def test_layers_are_paired_by_what_they_read() -> None:
     assert (sources[f"{left}.weight"], sources[f"{right}.weight"]) == ("left.weight", "right.weight")
 
 
+class Twins(nn.Module):
+    """Two branches of one shape are added: only the numbers tell which is which of the spec's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(3, 4, 3, 1, 1)
+
+    def forward(self, x: Any) -> Any:
+        return self.b(x) + self.a(x).relu()
+
+
+def test_branches_of_one_shape_are_told_apart_by_what_they_compute() -> None:
+    conv = "conv: {channels: 4, kernel: 3, padding: same}"
+    spec = cnnspec.loads(f"name: twins\ninput: [3, 8, 8]\nlayers:\n  - add: {{x: [{conv}, relu], y: [{conv}]}}\n")
+    found = assigned(spec.graph, Twins(), "Twins")
+    assert {pair.name: pair.source for pair in found.pairs}["conv1.weight"] == "a.weight"
+
+
 def test_a_network_that_computes_something_else_is_told() -> None:
     with pytest.raises(WeightsError, match="the spec computes something else: the outputs differ by"):
         assigned(cnnspec.loads(SPEC).graph, Branches(slope=0.3), "Branches")

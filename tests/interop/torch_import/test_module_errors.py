@@ -79,6 +79,11 @@ def test_what_is_no_module_or_returns_no_tensor() -> None:
         cnnspec.from_torch(made(lambda self, x: x), (3, 8, 8))
 
 
+def test_a_threshold_below_which_softplus_is_another_function() -> None:
+    with pytest.raises(ImportingError, match="`threshold` is 2"):
+        cnnspec.from_torch(made(lambda self, x: torch.nn.functional.softplus(x, beta=10, threshold=2)), (3, 8, 8))
+
+
 def test_an_operation_over_the_batch() -> None:
     with pytest.raises(ImportingError, match="over the batch"):
         cnnspec.from_torch(made(lambda self, x: x - x.mean(0, keepdim=True)), (3, 8, 8))
@@ -97,6 +102,9 @@ def broken():
 
 def number():
     return 3
+
+def leaves():
+    raise SystemExit(2)
 
 ready = Net(2)
 size = 7
@@ -124,6 +132,9 @@ def test_the_place_of_a_factory(nets: str) -> None:
     [
         ("{nets}:Nothing", "has no `Nothing`; it has .*`Net`"),
         ("{nets}:broken", "fails: RuntimeError: no weights here"),
+        ("{nets}:leaves", "fails: SystemExit: 2"),
+        ("{nets}:Net(**{{'channels': 2}})", "no numbers and texts as Python writes them"),
+        ("{nets}:Net(1)(2)", "no numbers and texts as Python writes them"),
         ("{nets}:number", "makes a int, and no torch.nn.Module"),
         ("{nets}:size", "is a int, and no factory"),
         ("{nets}:Net(__import__('os'))", "no numbers and texts as Python writes them"),
@@ -135,6 +146,16 @@ def test_the_place_of_a_factory(nets: str) -> None:
 def test_a_place_where_there_is_none(nets: str, place: str, message: str) -> None:
     with pytest.raises(ImportingError, match=message):
         module_of(place.format(nets=nets))
+
+
+def test_a_file_imports_those_beside_it_and_hides_no_other_module(tmp_path: Path) -> None:
+    (tmp_path / "sizes_of_nets.py").write_text("CHANNELS = 6\n")
+    path = tmp_path / "json.py"
+    path.write_text("from sizes_of_nets import CHANNELS\nimport torch.nn as nn\nnet = nn.Conv2d(3, CHANNELS, 1)\n")
+    assert module_of(f"{path}:net").out_channels == 6
+    import json
+
+    assert json.loads("1") == 1
 
 
 def test_code_that_does_not_parse(tmp_path: Path) -> None:
