@@ -96,8 +96,8 @@ FAMILIES = {
         ("cls_token? pos_embed patch_embed blocks norm? fc_norm? head",),
         ("proj", "norm1 attn norm2 mlp", "qkv proj", _SQUEEZE),
         renames=(("qkv.weight", "in_proj_weight"), ("qkv.bias", "in_proj_bias")),
-        remark="`cls_token` is a class token, and `pos_embed` has a position more for it; no spec has one, so that "
-        "these weights belong to a network that no spec can be",
+        remark="`cls_token` is a class token, and `pos_embed` has a position more for it; the spec has "
+        "none: `cnnspec import` writes a spec of the module with its weights",
     ),
 }
 """By what they are called in messages. A family is recognised by all names of a file, and never by a part of them."""

@@ -173,7 +173,7 @@ def test_a_vision_transformer_with_a_class_token(tmp_path: Path) -> None:
         "  help: --ignore NAME leaves out what the spec does not have",
         "  help: --rename OLD=NEW settles a layer: OLD begins its names in the file, NEW is the layer of the spec",
         "  note: the names are those of timm's vision transformer: `cls_token` is a class token, and `pos_embed` has a "
-        "position more for it; no spec has one, so that these weights belong to a network that no spec can be",
+        "position more for it; the spec has none: `cnnspec import` writes a spec of the module with its weights",
     ]
 
 
