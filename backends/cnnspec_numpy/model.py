@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,14 @@ from cnnspec.graph.liveness import released_after
 from cnnspec.graph.rewrites import Rewritten, for_inference, for_training, with_rescaled_activations
 from cnnspec.layers import Layer
 from cnnspec.runtime.model import Hook, Model, PlanStep
+from cnnspec.runtime.step import Part, samples
 from cnnspec.wording import a_noun
-from cnnspec_numpy import losses, optimizers
+from cnnspec_numpy import losses
 from cnnspec_numpy.kernels import Context, kernels_of
 from cnnspec_numpy.kernels.base import Backward
 from cnnspec_numpy.options import Options
+from cnnspec_numpy.training.operation import Moment
+from cnnspec_numpy.update import Update
 
 if TYPE_CHECKING:
     from cnnspec_numpy.plan.executor import Executor
@@ -129,9 +133,11 @@ class NumpyModel(Model):
         tape: Tape | None = None,
         state: Arrays | None = None,
         hook: Hook | None = None,
+        moment: Moment | None = None,
     ) -> Arrays:
-        """Return the outputs; fill the tape, and run as in training where `state` is given."""
+        """Return the outputs; fill the tape, and run as in training at that moment where `state` is given."""
         training = state is not None
+        at = asdict(moment) if moment is not None else {}
         values: Arrays = {}
         for node, released in zip(program.graph.nodes, program.released, strict=True):
             if not node.inputs:
@@ -141,8 +147,7 @@ class NumpyModel(Model):
                     node,
                     program.params[node.name],
                     training=training,
-                    seed=self.train.seed if training else 0,
-                    step=self.steps if training else 0,
+                    **at,
                     needs_input_gradient=not training or not self._depends_on_parameters.isdisjoint(node.inputs),
                     state=state if state is not None else {},
                 )
@@ -182,33 +187,44 @@ class NumpyModel(Model):
         d, gradients = self._backward(tape, dy)
         return {name: np.array(d.get(name, np.zeros_like(x))) for name, x in inputs.items()}, gradients
 
-    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
-        loss, _, gradients, _ = self._in_training(inputs, targets)
+    def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]:
+        loss, _, gradients, _ = self._in_training(part, self._masks(part.n), part.n)
         return loss, {name: view.copy() for name, view in self._views(gradients).items()}
 
-    def _in_training(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays, Array, Arrays]:
-        """Return the loss, the outputs, the gradients as one vector, and the next state by array name."""
-        self.check_batch_statistics(len(next(iter(inputs.values()))))
-        if self._by_layers is not None:
-            return self._interpreted(inputs, targets)
+    def _masks(self, n: int) -> dict[str, Array]:
+        """Return which elements each dropout layer of a plan keeps, for the n samples of a step."""
+        return {} if self._by_layers is not None else self._trainer().masks(n, self.train.seed, self.steps)
+
+    def _trainer(self) -> TrainingExecutor:
         if self._training is None:
             from cnnspec_numpy.training.executor import TrainingExecutor
 
             graph = for_training(self.graph).graph
             trained = _depends_on_parameters(graph)
             self._training = TrainingExecutor(graph, self._weights, trained, self.array_dtype, self.options)
-        return self._training.gradients(self.node_losses, inputs, targets, self.train.seed, self.steps)
+        return self._training
+
+    def _in_training(self, part: Part, masks: Mapping[str, Array], n: int) -> tuple[float, Arrays, Array, Arrays]:
+        """Return the loss, the outputs, the gradients as one vector, and the next state by array name.
+
+        The masks are those of all n samples of the step.
+        """
+        self.check_batch_statistics(part.n)
+        moment = Moment(self.train.seed, self.steps, part.first, n)
+        if self._by_layers is not None:
+            return self._interpreted(part, moment)
+        return self._trainer().gradients(part, {name: mask[part.rows] for name, mask in masks.items()}, moment)
 
     @_QUIET
-    def _interpreted(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays, Array, Arrays]:
+    def _interpreted(self, part: Part, moment: Moment) -> tuple[float, Arrays, Array, Arrays]:
         tape: Tape = []
         state: Arrays = {}
-        outputs = self._forward(inputs, self._program, tape, state)
+        outputs = self._forward(part.inputs, self._program, tape, state, moment=moment)
         total, dy = 0.0, {}
-        for name, loss in self.node_losses.items():
-            value, d = losses.LOSSES[loss.kind](loss, outputs[name], targets[name])
-            total += loss.weight * value
-            dy[name] = loss.weight * d
+        for name, term in part.terms.items():
+            value, d = losses.LOSSES[term.loss.kind](term.loss, outputs[name], term.target)
+            total += term.factor * value
+            dy[name] = d * d.dtype.type(term.factor)
         gradients = self._backward(tape, dy)[1]
         flat = np.empty_like(self._flat)
         for name, view in self._views(flat).items():
@@ -216,29 +232,43 @@ class NumpyModel(Model):
         return total, outputs, flat, state
 
     @_QUIET
-    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
-        loss, outputs, gradients, state = self._in_training(inputs, targets)
+    def _step(self, parts: Sequence[Part]) -> tuple[float, Arrays]:
+        n = samples(parts)
+        masks = self._masks(n)
         self._executor_is_current = False
-        for name, value in state.items():
-            self._weights[name][...] = value
-        rate, steps = self.learning_rate, self.steps + 1
-        optimizers.step(self.train.optimizer, self._flat, gradients, self._slots, rate, steps, self._work)
-        return loss, outputs
+        total, outputs = 0.0, []
+        for i, part in enumerate(parts):
+            loss, found, gradients, state = self._in_training(part, masks, n)
+            total += loss
+            outputs.append(found)
+            for name, value in state.items():
+                self._weights[name][...] = value
+            if len(parts) > 1:
+                np.copyto(self._sum, gradients) if i == 0 else np.add(self._sum, gradients, out=self._sum)
+        gradients = self._sum if len(parts) > 1 else gradients
+        self._update.step(gradients, self.learning_rate, self.steps + 1, self.average_rate)
+        if len(parts) == 1:
+            return total, outputs[0]
+        return total, {name: np.concatenate([found[name] for found in outputs]) for name in outputs[0]}
+
+    @cached_property
+    def _sum(self) -> Array:
+        """Memory for the gradients of several parts of a step."""
+        return np.empty_like(self._flat)
 
     def _begin_training(self) -> None:
-        self._slots = {slot: np.zeros_like(self._flat) for slot in self.train.optimizer.slots}
-        self._work = [np.empty_like(self._flat) for _ in range(optimizers.WORKSPACE)]
+        state = {name: array for name, array in self._weights.items() if name not in self._trainable}
+        self._update = Update(self.train, self.groups, self._flat, self._views, state)
 
-    def _optimizer_views(self) -> Arrays:
-        """Return the optimizer's arrays `<parameter>:<slot>`, as views."""
-        views = {slot: self._views(flat) for slot, flat in self._slots.items()}
-        return {f"{name}:{slot}": views[slot][name] for name in self._trainable for slot in views}
+    def _swap_average(self) -> None:
+        self._executor_is_current = False
+        self._update.swap_average()
 
     def _optimizer_state(self) -> Arrays:
-        return {name: array.copy() for name, array in self._optimizer_views().items()}
+        return {name: array.copy() for name, array in self._update.arrays().items()}
 
     def _load_optimizer_state(self, state: Mapping[str, Array]) -> None:
-        for name, array in self._optimizer_views().items():
+        for name, array in self._update.arrays().items():
             array[...] = state[name]
 
     def _state(self) -> Arrays:

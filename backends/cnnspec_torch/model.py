@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,14 +15,17 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.rewrites import for_training
+from cnnspec.graph.training import Clip
 from cnnspec.rng import dropout_mask, stream
 from cnnspec.runtime.model import Hook, Model
 from cnnspec.runtime.options import checked_options
+from cnnspec.runtime.step import Part, samples
 from cnnspec_torch import devices, distributed
 from cnnspec_torch.inference import Inference
 from cnnspec_torch.losses import LOSSES
 from cnnspec_torch.module import SpecModule
 from cnnspec_torch.optimizers import Optimizer
+from cnnspec_torch.update import Average, clip
 
 T = TypeVar("T")
 
@@ -141,71 +144,97 @@ class TorchModel(Model):
         dx = dict(zip(tensors, gradients[: len(tensors)], strict=True))
         return dx, dict(zip(self.parameters, gradients[len(tensors) :], strict=True))
 
-    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
+    def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]:
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         try:
-            loss, _ = self._backward(inputs, targets)
+            loss, _ = self._backward([part])
         finally:
             for name, buffer in self.module.named_buffers():
                 buffer.copy_(before[name])
         scale = self.scaler.get_scale()
         return loss, {name: self._array(p.grad) / scale for name, p in self.parameters.items() if p.grad is not None}
 
-    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
+    def _step(self, parts: Sequence[Part]) -> tuple[float, Arrays]:
         try:
-            loss, outputs = self._backward(inputs, targets)
-            if self.optimizer is not None:
-                self.optimizer.set_rate(self.learning_rate)
-                with devices.threads(self.options.threads):
+            loss, outputs = self._backward(parts)
+            with devices.threads(self.options.threads):
+                if self.optimizer is not None:
+                    self.optimizer.set_rate(self.learning_rate)
+                    if self.train.clip != Clip():
+                        self.scaler.unscale_(self.optimizer.torch)
+                        clip(self.train.clip, self.parameters.values())
                     self.scaler.step(self.optimizer.torch)
-                self.scaler.update()
+                    self.scaler.update()
+                if self.average is not None:
+                    self.average.update(self.average_rate)
         finally:
             self.inference.invalidate()
         return loss, {name: self._array(y) for name, y in outputs.items()}
 
-    def _backward(self, inputs: Arrays, targets: Arrays) -> tuple[float, dict[str, Tensor]]:
-        """Return the loss of the batch over all processes, and the outputs of this process's samples by node.
+    def _backward(self, parts: Sequence[Part]) -> tuple[float, dict[str, Tensor]]:
+        """Return the loss of the step over all processes, and the outputs of this process's samples by node.
 
         Sets the `grad` of each parameter to its gradient times the scale.
         """
-        n = len(next(iter(inputs.values())))
-        first, total = distributed.position_in_batch(n, self.torch_device) if self.sharded else (0, n)
-        self.check_batch_statistics(total)
         for p in self.parameters.values():
             p.grad = None
-        with torch.enable_grad(), self._compute_context(training=True):
-            tensors = [self._tensor(inputs[name]) for name in self.graph.inputs]
-            outputs = self._by_node(self.run_module(*tensors, masks=self._masks(first, n, total)))
-            losses = [
-                loss.weight * LOSSES[loss.kind](loss, outputs[name], self._tensor(targets[name]))
-                for name, loss in self.node_losses.items()
-            ]
-            loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-            if self.sharded:
-                # The mean over an empty shard is NaN, its sum zero.
-                loss = loss * (n / total) if n else torch.stack([y.sum() for y in outputs.values()]).sum()
-            if loss.requires_grad:
-                torch.autograd.backward(self.scaler.scale(loss))
+        first, total, factors = self._shares(parts)
+        masks = self._masks(total)
+        loss = torch.zeros((), dtype=self.weight_dtype, device=self.torch_device)
+        outputs: dict[str, list[Tensor]] = {}
+        for part in parts:
+            rows = slice(first + part.first, first + part.first + part.n)
+            of_part, found = self._backward_of(part, factors, {name: mask[rows] for name, mask in masks.items()})
+            loss += of_part
+            for name, y in found.items():
+                outputs.setdefault(name, []).append(y)
         gradients = [_gradient(p) for p in self.parameters.values()]
-        loss = loss.detach()
         if self.sharded:
             distributed.sum_over_processes([loss, *gradients])
-        return loss.item(), outputs
+        return loss.item(), {name: ys[0] if len(ys) == 1 else torch.cat(ys) for name, ys in outputs.items()}
+
+    def _backward_of(
+        self, part: Part, factors: Mapping[str, float], masks: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add the gradients of one part, and return its loss and its outputs by node."""
+        with torch.enable_grad(), self._compute_context(training=True):
+            tensors = [self._tensor(part.inputs[name]) for name in self.graph.inputs]
+            outputs = self._by_node(self.run_module(*tensors, masks=masks))
+            losses = [
+                LOSSES[term.loss.kind](term.loss, outputs[name], self._tensor(term.target)) * factors[name]
+                for name, term in part.terms.items()
+            ]
+            loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+            if loss.requires_grad:
+                torch.autograd.backward(self.scaler.scale(loss))
+        return loss.detach(), outputs
+
+    def _shares(self, parts: Sequence[Part]) -> tuple[int, int, dict[str, float]]:
+        """Return where this process's samples begin in the step, how many that has, and the factor of each loss."""
+        n, terms = samples(parts), parts[0].terms
+        if not self.sharded:
+            self.check_batch_statistics(min(part.n for part in parts))
+            return 0, n, {name: term.factor for name, term in terms.items()}
+        first, total = distributed.position_in_batch(n, self.torch_device)
+        self.check_batch_statistics(total // len(parts))
+        normalizers = torch.tensor([term.normalizer for term in terms.values()], dtype=torch.float64)
+        normalizers = normalizers.to(self.torch_device)
+        distributed.sum_over_processes([normalizers])
+        whole = zip(terms.items(), normalizers.tolist(), strict=True)
+        return first, total, {name: term._replace(normalizer=sum_).factor for (name, term), sum_ in whole}
 
     def _by_node(self, found: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the outputs of the module by node, in the weights' dtype."""
         by_name = found if isinstance(found, dict) else {self.graph.output_names[0]: found}
         return {self.graph.output_nodes[name].name: y.to(self.weight_dtype) for name, y in by_name.items()}
 
-    def _masks(self, first: int, n: int, total: int) -> dict[str, Tensor]:
-        """Return which elements each stochastic layer keeps in this step, of samples first … first + n of the batch."""
+    def _masks(self, n: int) -> dict[str, Tensor]:
+        """Return which elements each stochastic layer keeps in this step, of n samples."""
         masks = {}
         for node in self.graph.nodes:
             if node.layer.stochastic:
                 rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
-                masks[node.name] = self._mask(node.name, (total, *node.layer.mask_shape(node.shape)), rate)[
-                    first : first + n
-                ]
+                masks[node.name] = self._mask(node.name, (n, *node.layer.mask_shape(node.shape)), rate)
         return masks
 
     def _mask(self, name: str, shape: tuple[int, ...], rate: float) -> Tensor:
@@ -220,7 +249,14 @@ class TorchModel(Model):
         self.scaler = torch.amp.GradScaler(self.torch_device.type, enabled=self.dtype == "float16")
         # Not with scaled gradients, which a fused step would handle by itself, in its own way.
         fused = True if self.torch_device.type == "cpu" and not self.scaler.is_enabled() else None
-        self.optimizer = Optimizer(self.train.optimizer, self.parameters, fused) if self.parameters else None
+        parameters = self.parameters
+        self.optimizer = Optimizer(self.train.optimizer, parameters, self.groups, fused) if parameters else None
+        self.average = Average(self.module.arrays()) if self.train.ema else None
+
+    def _swap_average(self) -> None:
+        assert self.average is not None
+        self.average.swap()
+        self.inference.invalidate()
 
     def gather(self, value: T) -> list[T]:
         """Return the value of each process by rank, in every process."""
@@ -236,7 +272,8 @@ class TorchModel(Model):
             self.optimizer.set_steps(self.steps)
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
-        return dict(self.optimizer.state()) if self.optimizer is not None else {}
+        found = dict(self.optimizer.state()) if self.optimizer is not None else {}
+        return found | (self.average.named() if self.average is not None else {})
 
     @contextmanager
     def _compute_context(self, training: bool) -> Iterator[None]:

@@ -9,7 +9,7 @@ import numpy as np
 from cnnspec import rng
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data.inputs import scaled
-from cnnspec.data.split import Split, rows
+from cnnspec.data.split import Split
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Augment
@@ -26,7 +26,7 @@ def batches(split: Split, order: Array, size: int) -> Iterator[tuple[Array | Arr
     """Yield batches (x, target, indices) of `size` samples in the given order; the last may be smaller."""
     for start in range(0, len(order), size):
         indices = order[start : start + size]
-        yield split.samples(indices), rows(split.targets, indices), indices
+        yield (*split.load(indices), indices)
 
 
 def augmented(x: Array, augment: Augment, seed: int, epoch: int, indices: Array, graph_input: Input) -> Array:

@@ -97,7 +97,7 @@ def named_npz(path: Path, name: str, spec: Spec) -> Parts:
     """
     given = spec.train.targets if spec.train else {}
     wanted = {key: [key, *(["x"] if len(spec.inputs) == 1 else [])] for key in spec.inputs}
-    labels = {key: [given[key]] if key in given else [key, "y"] for key in spec.losses}
+    labels = {key: _array_of(key, given[key]) if key in given else [key, "y"] for key in spec.losses}
     alternatives = [*wanted.values(), *labels.values()]
 
     def chosen(members: list[str], end: str) -> list[str] | None:
@@ -128,6 +128,12 @@ def named_npz(path: Path, name: str, spec: Spec) -> Parts:
         one_output = len(spec.graph.outputs) == 1
         parts.append(Part(part, _one_of(x) if len(x) == 1 else x, _one_of(y) if one_output else y))
     return parts[0], (parts[1] if len(parts) == 2 else None)
+
+
+def _array_of(output: str, names: tuple[str, ...]) -> list[str]:
+    if len(names) != 1:
+        raise InputError(f"`targets: {{{output}: …}}` names {len(names)} arrays, and an output has one in a .npz file")
+    return list(names)
 
 
 def _one_of(arrays: Arrays) -> Array:

@@ -42,9 +42,14 @@ class FolderSplit:
         self._input = spec.input
         self._threads = ThreadPoolExecutor(thread_name_prefix="decode")
 
-    def samples(self, indices: Array) -> Array:
-        """Return the images, decoded by several threads and scaled as the spec's `input` says."""
-        return np.stack(list(self._threads.map(self._sample, indices)))
+    @property
+    def strata(self) -> Array:
+        """The class of each sample."""
+        return self.targets
+
+    def load(self, indices: Array) -> tuple[Array, Array]:
+        """Return the images, decoded by several threads and scaled as the spec's `input` says, and their classes."""
+        return np.stack(list(self._threads.map(self._sample, indices))), self.targets[indices]
 
     def check_sizes(self) -> None:
         """Raise DataError for images whose headers give another size than the network's."""

@@ -116,5 +116,5 @@ def digits() -> Parts:
     bunch = require("sklearn.datasets", f"`{DIGITS}`").load_digits()
     x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     y = bunch.target.astype(np.int64)
-    rest, held_out = divided(y, 0.2, seed=0)
+    rest, held_out = divided(len(y), y, 0.2, seed=0)
     return Part(f"{DIGITS} (train)", x[rest], y[rest]), Part(f"{DIGITS} (test)", x[held_out], y[held_out])

@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import images, inputs
+from cnnspec.data.split import rows, strata_of
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Fit, Input
 from cnnspec.graph.spec import Spec
@@ -39,6 +40,15 @@ class InMemory:
         self._x = x
         self._levels = _levels(graph_input) if x.dtype == np.uint8 else None
 
+    @property
+    def strata(self) -> Array | None:
+        """The class of each sample, where targets are classes."""
+        return strata_of(self.targets)
+
+    def load(self, indices: Array) -> tuple[Array, Array | Arrays]:
+        """Return the samples and their targets."""
+        return self.samples(indices), rows(self.targets, indices)
+
     def samples(self, indices: Array) -> Array:
         """Return pixels scaled as the spec's `input` says, floats as they are."""
         x = self._x[indices]
@@ -61,9 +71,14 @@ class SeveralInMemory:
         self.targets = targets
         self._by_input = by_input
 
-    def samples(self, indices: Array) -> Arrays:
-        """Return the samples of every input by name."""
-        return {name: split.samples(indices) for name, split in self._by_input.items()}
+    @property
+    def strata(self) -> Array | None:
+        """The class of each sample, where the targets of the first output are classes."""
+        return strata_of(self.targets)
+
+    def load(self, indices: Array) -> tuple[Arrays, Array | Arrays]:
+        """Return the samples of every input by name, and their targets."""
+        return {name: split.samples(indices) for name, split in self._by_input.items()}, rows(self.targets, indices)
 
 
 def fitted(part: Part, targets: Array | Arrays, spec: Spec) -> InMemory | SeveralInMemory:

@@ -13,19 +13,20 @@ from cnnspec.errors import DataError
 
 
 class Split(Protocol):
-    """One part of a dataset: its samples, read on demand, and their targets."""
+    """One part of a dataset: its samples and their targets, read on demand."""
 
     n: int
     """The number of samples."""
 
     @property
-    def targets(self) -> Array | Arrays:
-        """Class indices, int64 [n]; or numbers, float [n, ...]; by name where outputs have targets of their own."""
+    def strata(self) -> Array | None:
+        """The class of each sample, int64 [n], in proportion to which samples are held out; None without classes."""
 
-    def samples(self, indices: Array) -> Array | Arrays:
-        """Return the samples of these indices: indices [len] -> x [len, c, h, w] or [len, f], float32.
+    def load(self, indices: Array) -> tuple[Array | Arrays, Array | Arrays]:
+        """Return the samples of these indices and their targets: indices [len] -> x [len, c, h, w], target [len, ...].
 
-        They are those of every input by name where the network has several. Raises DataError, with the file's name, for
+        Samples are float32, and those of every input by name where the network has several. Targets are class indices
+        (int64) or numbers, by name where outputs have targets of their own. Raises DataError, with the file's name, for
         a broken file.
         """
 
@@ -55,11 +56,21 @@ class Subset:
         self.split = split
         self.indices = indices
         self.n = len(indices)
-        self.targets = rows(split.targets, indices)
 
-    def samples(self, indices: Array) -> Array | Arrays:
-        """Return the samples of these indices, as the whole split does."""
-        return self.split.samples(self.indices[indices])
+    @property
+    def strata(self) -> Array | None:
+        """The class of each sample, as the whole split has them."""
+        return None if self.split.strata is None else self.split.strata[self.indices]
+
+    def load(self, indices: Array) -> tuple[Array | Arrays, Array | Arrays]:
+        """Return the samples of these indices and their targets, as the whole split does."""
+        return self.split.load(self.indices[indices])
+
+
+def strata_of(targets: Array | Arrays) -> Array | None:
+    """Return the class of each sample where targets are one for each, of the first output of several; else None."""
+    first = next(iter(targets.values())) if isinstance(targets, dict) else targets
+    return first if first.ndim == 1 and first.dtype.kind == "i" else None
 
 
 def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split | None]:
@@ -69,21 +80,18 @@ def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split | 
     """
     if fraction == 0:
         return split, None
-    # By the targets of the first output, where outputs have targets of their own.
-    targets = next(iter(split.targets.values())) if isinstance(split.targets, dict) else split.targets
-    rest, held_out = divided(targets, fraction, seed)
+    rest, held_out = divided(split.n, split.strata, fraction, seed)
     return Subset(split, rest), Subset(split, held_out)
 
 
-def divided(targets: Array, fraction: float, seed: int) -> tuple[Array, Array]:
-    """Return the indices of the rest and of the held-out fraction, ascending; stratified where targets are classes."""
-    n = len(targets)
+def divided(n: int, strata: Array | None, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Return the indices of the rest and of the held-out fraction of n samples, ascending, in proportion to strata."""
     count = round(fraction * n)
     if not 0 < count < n:
         raise DataError(f"a fraction of {fraction:g} of {n:,} samples is {count:,}: neither part may be empty")
     order = rng.stream(seed, "split").permutation(n)
-    if targets.dtype.kind == "i":
-        order = order[np.argsort(targets[order], kind="stable")]
+    if strata is not None:
+        order = order[np.argsort(strata[order], kind="stable")]
     # evenly spaced among the samples in the order of their classes: each class has its fraction, to within one sample
     places = (2 * np.arange(count) + 1) * n // (2 * count)
     held = np.zeros(n, bool)

@@ -79,7 +79,8 @@ def _outputs(spec: Spec, output: str) -> int:
 
 def _classes(y: Array, name: str, spec: Spec, output: str) -> Array:
     outputs = _outputs(spec, output)
-    if y.dtype.kind not in "iub" or y.ndim != 1:
+    wanted = spec.losses[output].target_shape(spec.graph.output_nodes[output].shape)
+    if y.dtype.kind not in "iub" or y.shape[1:] != wanted:
         remedy = "save class indices as integers"
         if y.ndim == 2 and y.shape[1] == outputs:
             remedy = "for classes in one-hot form, save y.argmax(axis=1)"

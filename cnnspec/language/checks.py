@@ -126,17 +126,17 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
         if misfit and written:
             maker = made_by(outputs[name])
             scope.warning("loss-mismatch", misfit, text.at(written), "", maker, help=MISFIT_REMEDY)
-        elif last is not None and last.span is not None and (message := softmax_before_loss(loss, last)):
+        elif last is not None and last.span is not None and (message := activation_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
-            scope.warning("softmax-before-loss", message, last.span, help=remedy)
+            scope.warning(f"{loss.applies}-before-loss", message, last.span, help=remedy)
 
 
-LOSS_WARNINGS = ("loss-mismatch", "softmax-before-loss")
+LOSS_WARNINGS = ("loss-mismatch", "softmax-before-loss", "sigmoid-before-loss")
 """The codes of warnings about a loss, which another loss makes void."""
 
 
-def softmax_before_loss(loss: Loss, last: Node) -> str:
-    """Return a warning about an output that ends in a softmax under cross-entropy, "" for any other."""
-    if last.kind != "softmax" or not loss.takes_logits:
+def activation_before_loss(loss: Loss, last: Node) -> str:
+    """Return a warning about an output that ends in the activation that its loss applies itself, "" for any other."""
+    if loss.applies is None or last.kind != loss.applies:
         return ""
-    return f"`{last.name}` stands before cross-entropy, which takes logits and has a softmax of its own"
+    return f"`{last.name}` stands before {loss.title}, which takes logits and has a {loss.applies} of its own"

@@ -69,7 +69,7 @@ def with_layers(spec: Spec, layers: Iterable[str]) -> str:
         lines.append("train:")
         for name in type(spec.train).model_fields:
             value = getattr(spec.train, name)
-            if value not in (None, {}):
+            if value not in (None, {}, ()):
                 lines.append(f"  {name}: {flow(_plain(value))}")
     return "\n".join(lines) + "\n"
 
@@ -95,6 +95,8 @@ def _plain(value: Any) -> Any:
         return {value.kind: value.model_dump()}
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 

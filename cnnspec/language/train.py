@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnspec.diagnostics import Source, Span, SpecError
-from cnnspec.graph.settings import Choice
-from cnnspec.graph.training import LOSSES, Augment, Train
+from cnnspec.graph.settings import Choice, Settings
+from cnnspec.graph.training import LOSSES, Train
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_choice, read_model
@@ -61,13 +61,14 @@ def read_train(scope: Scope, node: YamlNode) -> Train | None:
     parts: dict[str, Any] = {}
     valid = True
     for key, value in node.items():
-        part: Choice | Augment | dict[str, Choice] | None
+        part: Settings | dict[str, Choice] | None
         if key == "losses":
             part = _read_losses(scope, value)
         elif key in Train.choices:
             part = read_choice(scope, Train.choices[key], value, key)
-        elif key == "augment":
-            part = read_model(Augment, Entry(key, node.keys[key], value, scope))
+        elif key in Train.parts:
+            cls, main = Train.parts[key]
+            part = read_model(cls, Entry(key, node.keys[key], value, scope), main=main)
         else:
             continue
         valid = valid and part is not None

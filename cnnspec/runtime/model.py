@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import MISFIT_REMEDY, Constant, Loss, Train
+from cnnspec.runtime.arguments import checked_inputs, checked_targets
+from cnnspec.runtime.step import Part, Term, normalizer
 
 T = TypeVar("T")
 Batch = npt.ArrayLike | Mapping[str, npt.ArrayLike]
@@ -72,7 +75,7 @@ class Model(ABC):
 
     def run(self, inputs: Mapping[str, npt.ArrayLike]) -> Arrays:
         """Return every output by name for a batch of every input by name, as at inference."""
-        return self._by_output(self._run(self.checked_inputs(inputs)))
+        return self._by_output(self._run(self._checked(inputs)))
 
     def trace(self, x: Batch) -> Arrays:
         """Return the output of every node by its name, as at inference: {name: [n, ...]}, the inputs first."""
@@ -85,7 +88,7 @@ class Model(ABC):
 
         The value is valid during the call alone: a hook that keeps it copies it.
         """
-        return self._one_or_all(self._by_output(self._run(self.checked_inputs(self._by_input(x)), hook)))
+        return self._one_or_all(self._by_output(self._run(self._checked(self._by_input(x)), hook)))
 
     def _by_input(self, x: Batch) -> Mapping[str, npt.ArrayLike]:
         """Return the inputs by name; raise InputError for an array where there are several."""
@@ -129,7 +132,7 @@ class Model(ABC):
 
         Several inputs and outputs are given, and gradients of several inputs returned, by name.
         """
-        inputs = self.checked_inputs(self._by_input(x))
+        inputs = self._checked(self._by_input(x))
         n = len(next(iter(inputs.values())))
         given = dy if isinstance(dy, Mapping) else {self.graph.output_names[0]: dy}
         nodes = self.graph.output_nodes
@@ -146,22 +149,39 @@ class Model(ABC):
     def loss_and_gradients(self, x: Batch, target: Batch) -> tuple[float, Arrays]:
         """Return the loss of a batch and its gradients, as `step` would compute them; changes no state."""
         self._ready()
-        inputs = self.checked_inputs(self._by_input(x))
-        return self._loss_and_gradients(inputs, self.checked_targets(target, len(next(iter(inputs.values())))))
+        return self._loss_and_gradients(self._parts(x, target, 1)[0])
 
-    def step(self, x: Batch, target: Batch) -> float:
+    def step(self, x: Batch, target: Batch, parts: int = 1) -> float:
         """Make one step of the optimizer on a batch; return the loss before it, and keep that output in `outputs`.
 
         The loss is the sum of those of all outputs, each times its weight. Targets of several outputs are given by
         name; one array is that of each. Each of several processes passes its shard of the batch, which may be empty;
         the loss is that of all shards.
+
+        The batch is computed in that many parts, whose gradients are added: as at once, in less memory, but for layers
+        that normalise over the batch, which then do so over a part.
         """
         self._ready()
-        inputs = self.checked_inputs(self._by_input(x), least=0 if self.processes > 1 else 1)
-        loss, outputs = self._step(inputs, self.checked_targets(target, len(next(iter(inputs.values())))))
+        loss, outputs = self._step(self._parts(x, target, parts))
         self.trained_outputs = {name: outputs[self.graph.output_nodes[name].name] for name in self.losses}
         self.steps += 1
         return loss
+
+    def _parts(self, x: Batch, target: Batch, count: int) -> list[Part]:
+        """Return a batch in checked parts of nearly equal size, at most one for each sample."""
+        inputs = self._checked(self._by_input(x), least=0 if self.processes > 1 else 1)
+        n = len(next(iter(inputs.values())))
+        targets = checked_targets(self.graph, self.losses, target, n, self.array_dtype)
+        losses = self.node_losses
+        normalizers = {name: normalizer(losses[name], array) for name, array in targets.items()}
+        # Several processes make as many parts each, of which some may be empty.
+        count = count if self.processes > 1 else min(count, n)
+        found = []
+        for i in range(count):
+            at = slice(i * n // count, (i + 1) * n // count)
+            terms = {name: Term(losses[name], array[at], normalizers[name]) for name, array in targets.items()}
+            found.append(Part({name: array[at] for name, array in inputs.items()}, terms, at.start))
+        return found
 
     @property
     def outputs(self) -> Any:
@@ -180,6 +200,8 @@ class Model(ABC):
         self.train, self.losses = train, losses
         self.steps_per_epoch = steps_per_epoch
         self.steps = 0
+        self.rate_factor = 1.0
+        """A factor of the learning rate that a schedule does not know beforehand."""
         self._begin_training()
 
     def training_state(self) -> Arrays:
@@ -201,9 +223,40 @@ class Model(ABC):
         return self.rate_of(self.steps)
 
     def rate_of(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0, at the present `rate_factor`."""
         factor = self.train.schedule.factor(step / self.steps_per_epoch, self.train.epochs)
-        return self.train.optimizer.learning_rate * factor
+        return self.train.optimizer.learning_rate * factor * self.rate_factor
+
+    @property
+    def groups(self) -> dict[str, tuple[float, float]]:
+        """The factor of the learning rate and the weight decay of each trainable array, by its name."""
+        optimizer = self.train.optimizer
+        return {
+            name: (1.0, optimizer.decay_of(parameter.shape))
+            for name, parameter in self.graph.parameters.items()
+            if parameter.trainable
+        }
+
+    @property
+    def average_rate(self) -> float:
+        """The part of the present weights in their moving average after the step that is being made, counted from 0.
+
+        It is 1 − `ema`, and larger at first: min(ema, (1 + t) / (10 + t)) is the decay after t steps.
+        """
+        return 1 - min(self.train.ema, (1 + self.steps) / (10 + self.steps))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the weights be their moving average inside, where `ema` asks for one."""
+        self._ready()
+        if not self.train.ema:
+            yield
+            return
+        self._swap_average()
+        try:
+            yield
+        finally:
+            self._swap_average()
 
     def _ready(self) -> None:
         """Begin training with the spec's loss and optimizer, at a constant rate, where it has not begun."""
@@ -227,53 +280,8 @@ class Model(ABC):
 
     # Checks
 
-    def checked_inputs(self, inputs: Mapping[str, npt.ArrayLike], least: int = 1) -> Arrays:
-        """Return a batch of every input in the model's dtype; raise InputError where one is missing or does not fit."""
-        if inputs.keys() != set(self.graph.inputs):
-            wanted, given = ", ".join(self.graph.inputs), ", ".join(inputs) or "none"
-            raise InputError(f"the network has the inputs {wanted}, and is given {given}")
-        found = {name: self.checked(inputs[name], least, name) for name in self.graph.inputs}
-        if len(sizes := {len(x) for x in found.values()}) > 1:
-            raise InputError(f"the inputs have batches of different sizes: {', '.join(map(str, sorted(sizes)))}")
-        return found
-
-    def checked(self, x: npt.ArrayLike, least: int = 1, name: str | None = None) -> Array:
-        """Return a batch of one input in the model's dtype; raise InputError where it does not fit."""
-        raw = np.asarray(x)
-        expected = self.graph.by_name[name or self.graph.input.name].shape
-        if raw.shape[1:] != expected or raw.ndim != len(expected) + 1:
-            wanted = ", ".join(["n", *map(str, expected)])
-            hint = f"; for one sample, x[None] has {[1, *raw.shape]}" if raw.shape == expected else ""
-            raise InputError(f"the input has the shape {list(raw.shape)}, and the network takes [{wanted}]{hint}")
-        if raw.dtype.kind not in "biuf":
-            raise InputError(f"the input holds {raw.dtype}, and the network takes numbers")
-        if len(raw) < least:
-            raise InputError("the input is an empty batch")
-        return np.ascontiguousarray(raw, self.array_dtype)
-
-    def checked_targets(self, target: Batch, n: int) -> Arrays:
-        """Return the targets of the outputs that are trained, by node; raise InputError where they do not fit.
-
-        They are class indices [n] or numbers [n, ...], as the loss takes them; one array is the target of each output.
-        """
-        nodes, trained = self.graph.output_nodes, self.losses
-        targets = target if isinstance(target, Mapping) else dict.fromkeys(trained, target)
-        if targets.keys() != trained.keys():
-            raise InputError(f"targets are given for {', '.join(targets)}, and needed for {', '.join(trained)}")
-        return {nodes[name].name: self._checked_target(targets[name], n, name) for name in trained}
-
-    def _checked_target(self, target: npt.ArrayLike, n: int, name: str) -> Array:
-        array = np.asarray(target)
-        shape = self.graph.output_nodes[name].shape
-        if self.losses[name].targets == "classes":
-            if array.shape != (n,) or array.dtype.kind not in "iu":
-                raise InputError(f"the target is {array.dtype} {list(array.shape)}, not {n} class indices")
-            if array.size and not 0 <= int(array.min()) <= int(array.max()) < shape[0]:
-                raise InputError(f"the target has classes {array.min()} to {array.max()}; the network has {shape[0]}")
-            return array.astype(np.int64)
-        if array.shape != (n, *shape):
-            raise InputError(f"the target has the shape {list(array.shape)}, and the output {[n, *shape]}")
-        return array.astype(self.array_dtype)
+    def _checked(self, inputs: Mapping[str, npt.ArrayLike], least: int = 1) -> Arrays:
+        return checked_inputs(self.graph, inputs, self.array_dtype, least)
 
     def check_batch_statistics(self, n: int) -> None:
         """Raise InputError where a layer would normalise one number over a training batch of n samples.
@@ -318,10 +326,14 @@ class Model(ABC):
     def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]: ...
 
     @abstractmethod
-    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]: ...
+    def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]: ...
 
     @abstractmethod
-    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]: ...
+    def _step(self, parts: Sequence[Part]) -> tuple[float, Arrays]: ...
+
+    def _swap_average(self) -> None:
+        """Exchange the weights and their moving average."""
+        raise BackendError("this backend keeps no moving average of the weights (`ema`)")
 
     @abstractmethod
     def _begin_training(self) -> None: ...

@@ -74,11 +74,14 @@ class Case:
         return rounded(stream(0, "dy", self.name).normal(size=(BATCH, *self.graph().output.shape)))
 
     def target(self) -> npt.NDArray[Any]:
-        """Return the target: class indices [n] or numbers of the output's shape, as the loss takes them."""
+        """Return the target: class indices [n, ...] or numbers of the output's shape, as the loss takes them."""
         spec, numbers = self.loaded(), stream(0, "target", self.name)
-        if (spec.train or Train()).loss.targets == "classes":
-            return numbers.integers(0, spec.graph.output.shape[0], BATCH)
-        return rounded(numbers.normal(size=(BATCH, *spec.graph.output.shape)))
+        shape, loss = spec.graph.output.shape, (spec.train or Train()).loss
+        if loss.targets == "classes":
+            return numbers.integers(0, loss.classes(shape), (BATCH, *loss.target_shape(shape)))
+        if loss.targets == "labels":
+            return numbers.integers(0, 2, (BATCH, *shape)).astype(np.float64)
+        return rounded(numbers.normal(size=(BATCH, *shape)))
 
     def weights(self, seed: int = 0) -> dict[str, Array]:
         """Return weights that reveal every error: none is zero or one; running statistics are positive."""

@@ -180,6 +180,19 @@ TRAINING = [
         "{loss: mean_squared_error, seed: 3}",
     ),
     network("dense-label-smoothing", "- dense: 5", VECTOR, "{loss: {cross_entropy: {label_smoothing: 0.1}}}"),
+    network("dense-class-weights", "- dense: 4", VECTOR, "{loss: {cross_entropy: {class_weights: [1, 2, 0.5, 3]}}}"),
+    network(
+        "conv-cross-entropy-map",
+        "- conv: {channels: 3, kernel: 3}",
+        IMAGE,
+        "{loss: {cross_entropy: {class_weights: [1, 2, 0.5], ignore: 2, label_smoothing: 0.1}}}",
+    ),
+    network("conv-dice", "- conv: {channels: 3, kernel: 3}", IMAGE, "{loss: {dice: {background: false, ignore: 1}}}"),
+    network("conv-dice-binary", "- conv: {channels: 1, kernel: 3}", IMAGE, "{loss: {dice: 0.5}}"),
+    network("dense-binary-cross-entropy", "- dense: 5", VECTOR, "{loss: {binary_cross_entropy: [1, 2, 0.5, 3, 1]}}"),
+    network("conv-binary-cross-entropy", "- conv: {channels: 2, kernel: 3}", IMAGE, "{loss: binary_cross_entropy}"),
+    network("conv-l1", "- conv: {channels: 2, kernel: 3}", IMAGE, "{loss: l1}"),
+    network("dense-huber", "- dense: 5", VECTOR, "{loss: {huber: 0.7}}"),
     network("conv-mean-squared-error", "- conv: {channels: 2, kernel: 3}", IMAGE, "{loss: mean_squared_error}"),
 ]
 

@@ -17,7 +17,7 @@ from cnnspec.errors import BackendError
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import CrossEntropy, MeanSquaredError, Train
+from cnnspec.graph.training import AnyLoss, CrossEntropy, MeanSquaredError, Train
 from cnnspec.language.load import graph_of
 from cnnspec.layers.input import INPUT
 from cnnspec.runtime.backend import available
@@ -208,7 +208,7 @@ def _results(graph: Graph, execution: Execution, batch: int) -> _Results:
     by_node = {graph.output_nodes[name].name: y for name, y in outputs.items()}
     results = _Results(model, values, by_node, dx, gradients)
     if model.dtype == "float64":
-        losses: dict[str, CrossEntropy | MeanSquaredError] = {}
+        losses: dict[str, AnyLoss] = {}
         targets: Arrays = dict(dy)
         for i, (name, node) in enumerate(graph.output_nodes.items()):
             classifies = len(node.shape) == 1 and node.shape[0] > 1

@@ -16,7 +16,7 @@ from cnnspec.diagnostics import Source
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
-from cnnspec.language.checks import LOSS_WARNINGS, softmax_before_loss
+from cnnspec.language.checks import LOSS_WARNINGS, activation_before_loss
 from cnnspec.language.load import load, load_spec
 from cnnspec.language.render import render
 from cnnspec.language.train import train_settings
@@ -106,7 +106,7 @@ def _with_settings(spec: Spec, settings: Train) -> tuple[Spec, list[str]]:
         return changed, []
     warnings = tuple(found for found in spec.warnings if found.code not in LOSS_WARNINGS)
     nodes = spec.graph.output_nodes
-    notes = [softmax_before_loss(loss, nodes[name]) for name, loss in changed.losses.items()]
+    notes = [activation_before_loss(loss, nodes[name]) for name, loss in changed.losses.items()]
     return replace(changed, warnings=warnings), [note for note in notes if note]
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
-from cnnspec.data.split import rows
 from cnnspec.errors import TrainingError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Train
@@ -91,7 +90,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.train, self.validation = split_off(self.dataset.train, self.settings.validation, self.settings.seed)
-        self.steps = math.ceil(self.train.n / self.settings.batch)
+        self.step_size = self.settings.batch * self.settings.accumulate
+        """Samples in a step."""
+        self.steps = math.ceil(self.train.n / self.step_size)
         self.losses = self.settings.by_output(self.model.graph.output_names)
         self.classifies = [name for name, loss in self.losses.items() if loss.targets == "classes"]
         """The outputs whose accuracy is counted."""
@@ -138,10 +139,8 @@ class Trainer:
         p = self.progress
         began = saved = started = time.perf_counter()
         samples = 0
-        for x, target in self.batches(p.epoch, p.batch):
-            n = len(next(iter(target.values()))) if isinstance(target, dict) else len(target)
-            mine = rows(target, self.model.shard(n))
-            loss = self.model.step(x, mine)
+        for x, target, n in self.batches(p.epoch, p.batch):
+            loss = self.model.step(x, target, self.settings.accumulate)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss is {loss} at step {p.batch + 1} of epoch {p.epoch + 1}: "
@@ -152,7 +151,7 @@ class Trainer:
             p.loss += loss * n
             p.samples += n
             for name in self.classifies:
-                labels = mine[name] if isinstance(mine, dict) else mine
+                labels = target[name] if isinstance(target, dict) else target
                 correct = int((self.model.trained_outputs[name].argmax(axis=1) == labels).sum())
                 p.correct_of[name] = p.correct_of.get(name, 0) + sum(self.model.gather(correct))
             now = time.perf_counter()
@@ -218,30 +217,33 @@ class Trainer:
         p = self.progress
         return None if self.several or not self.classifies else p.correct_of[self.classifies[0]] / p.samples
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Array | Arrays, Array | Arrays]]:
-        """Yield the batches of an epoch from the given one on; the next is prepared during each step."""
-        order = epoch_order(self.train.n, self.settings.seed, epoch)
-        size = self.settings.batch
-        shards = [order[i : i + size] for i in range(first * size, len(order), size)]
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Array | Arrays, Array | Arrays, int]]:
+        """Yield this process's part of the samples of each step of an epoch, from the given step on, with their number.
 
-        def prepare(indices: Array) -> tuple[Array | Arrays, Array | Arrays]:
-            return self.batch_of(self.train, indices, epoch)
+        The next is prepared during each step.
+        """
+        order = epoch_order(self.train.n, self.settings.seed, epoch)
+        size = self.step_size
+        steps = [order[i : i + size] for i in range(first * size, len(order), size)]
+
+        def prepare(indices: Array) -> tuple[Array | Arrays, Array | Arrays, int]:
+            return *self.batch_of(self.train, indices, epoch), len(indices)
 
         with ThreadPoolExecutor(1) as worker:
-            pending = [worker.submit(prepare, shard) for shard in shards[:1]]
+            pending = [worker.submit(prepare, indices) for indices in steps[:1]]
             while pending:
                 batch = pending.pop().result()
-                pending = [worker.submit(prepare, shard) for shard in shards[1:2]]
-                del shards[:1]
+                pending = [worker.submit(prepare, indices) for indices in steps[1:2]]
+                del steps[:1]
                 yield batch
 
     def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array | Arrays, Array | Arrays]:
-        """Return this process's samples of a batch, augmented, and the targets of the whole batch."""
+        """Return this process's samples of a batch, augmented, and their targets."""
         mine = indices[self.model.shard(len(indices))]
-        x = split.samples(mine)
+        x, target = split.load(mine)
         if self.input is not None and not isinstance(x, dict):
             x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
-        return x, rows(split.targets, indices)
+        return x, target
 
     def save(self, name: str) -> None:
         """Write a checkpoint to the folder, if there is one."""

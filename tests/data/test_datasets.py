@@ -113,9 +113,9 @@ def test_what_is_held_out_is_a_share_of_every_class(counts, share, seed):
     assert held_out.n == round(share * n)
     assert sorted([*rest.indices, *held_out.indices]) == list(range(n))
     for part in (rest, held_out):
-        assert (part.targets == targets[part.indices]).all()
-        assert (part.samples(np.arange(part.n)) == split.samples(part.indices)).all()
-    found = np.bincount(held_out.targets, minlength=len(counts))
+        assert (part.load(np.arange(part.n))[1] == targets[part.indices]).all()
+        assert (part.load(np.arange(part.n))[0] == split.samples(part.indices)).all()
+    found = np.bincount(held_out.strata, minlength=len(counts))
     assert (np.abs(found - held_out.n * np.array(counts) / n) <= 1).all()
 
 
@@ -457,7 +457,7 @@ def test_a_folder_for_each_class():
     assert dataset.classes == ("cat", "dog")
     assert dataset.test is None
     assert dataset.train.targets.tolist() == [0, 0, 1, 1, 1]
-    found = dataset.train.samples(np.array([3, 0]))
+    found = dataset.train.load(np.array([3, 0]))[0]
     assert found.dtype == np.float32
     wanted = [made["pets/dog/1.png"], made["pets/cat/0.png"]]
     assert np.array_equal(found[:, 0], (np.stack(wanted)[..., 0] / 255).astype(np.float32))
@@ -477,7 +477,7 @@ def test_pictures_are_decoded_when_they_are_asked_for(monkeypatch):
     monkeypatch.setattr(images, "decode", lambda file, name: decoded.append(name) or decode(file, name))
     train = open_dataset("pets", network(outputs=2)).train
     assert decoded == []
-    train.samples(np.array([1, 7]))
+    train.load(np.array([1, 7]))[0]
     assert sorted(decoded) == [str(Path("pets/cat/1.png")), str(Path("pets/dog/2.png"))]
 
 
@@ -507,9 +507,9 @@ def test_a_corrupt_picture_is_named_when_it_is_met():
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     train = open_dataset("pets", network((1, 20, 30), outputs=2)).train
-    train.samples(np.array([0, 2]))
+    train.load(np.array([0, 2]))[0]
     with pytest.raises(DataError, match=r"`pets/cat/1\.png` is not a complete image"):
-        train.samples(np.array([0, 1]))
+        train.load(np.array([0, 1]))[0]
 
 
 def test_sizes_are_checked_by_the_headers():
@@ -520,7 +520,7 @@ def test_sizes_are_checked_by_the_headers():
         "`pets/dog/1.png` has 1×2×4 pixels (channels × height × width), and the network takes 1×2×3; "
         "`--resize` (or `fit` in the spec's `input`) converts it (and 1 other images do not fit either)"
     )
-    found = open_dataset("pets", network(outputs=2).resizing()).train.samples(np.arange(6))
+    found = open_dataset("pets", network(outputs=2).resizing()).train.load(np.arange(6))[0]
     assert found.shape == (6, 1, 2, 3)
 
 

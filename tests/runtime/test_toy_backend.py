@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.runtime.backend import ENTRY_POINTS
 from cnnspec.runtime.model import Hook, Model
+from cnnspec.runtime.step import Part
 from cnnspec.testing import reference
 from cnnspec.testing.verification import verify
 
@@ -70,13 +71,15 @@ class ToyModel(Model):
         x = {name: array.astype(np.float64) for name, array in inputs.items()}
         return reference.gradients(self.graph, self._quantised(), x, dy)
 
-    def _loss_and_gradients(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
-        x = {name: array.astype(np.float64) for name, array in inputs.items()}
+    def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]:
+        x = {name: array.astype(np.float64) for name, array in part.inputs.items()}
+        targets = {name: term.target for name, term in part.terms.items()}
         return reference.loss_and_gradients(self.graph, self._quantised(), x, targets, self.train)
 
-    def _step(self, inputs: Arrays, targets: Arrays) -> tuple[float, Arrays]:
-        y = self._run(inputs)
-        loss, gradients = self._loss_and_gradients(inputs, targets)
+    def _step(self, parts: Sequence[Part]) -> tuple[float, Arrays]:
+        (part,) = parts
+        y = self._run(part.inputs)
+        loss, gradients = self._loss_and_gradients(part)
         for name, gradient in gradients.items():
             self.weights[name] -= self.learning_rate * gradient
         return loss, y

@@ -33,6 +33,10 @@ class Context(Generic[L]):
     training: bool = False
     seed: int = 0
     step: int = 0
+    first: int = 0
+    """The position of the first sample among those of the step, where the batch is a part of them."""
+    samples: int | None = None
+    """The number of samples of the step; None for that of the batch."""
     needs_input_gradient: bool = True
     """Whether anything before this node is trained; if not, costly kernels leave their dx out."""
     state: Arrays = field(default_factory=dict)

@@ -30,8 +30,9 @@ def _dropped(context: Context[Any], x: Array) -> Result:
     rate = layer.rate
     if not context.training or rate == 0:
         return x, lambda dy: ((dy,), {})
-    shape = (len(x), *layer.mask_shape(x.shape[1:]))
+    shape = (context.samples or len(x), *layer.mask_shape(x.shape[1:]))
     kept = dropout_mask(context.seed, context.step, context.node.name, shape, rate)
+    kept = kept[context.first : context.first + len(x)]
     factor = kept.astype(x.dtype) / (1 - rate)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Arrays]:

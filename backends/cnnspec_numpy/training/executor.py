@@ -14,13 +14,14 @@ from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.executor import chunks_of
 from cnnspec_numpy.threads import Barrier, Team, default_threads, one_blas_thread
 from cnnspec_numpy.training.layers import Dropout
+from cnnspec_numpy.training.operation import Moment
 from cnnspec_numpy.training.plan import TrainingPlan, divides
 from cnnspec_numpy.training.table import class_of
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import Loss
 from cnnspec.rng import draw_dropout_mask
+from cnnspec.runtime.step import Part, Term
 
 CHUNK_BYTES = 3 << 20
 """What the values of a chunk may take, where a shard is cut into chunks."""
@@ -91,18 +92,16 @@ class TrainingExecutor:
         sizes = (int(np.prod(node.shape)) for node in self.graph.nodes if not node.layer.aliases_input)
         return max(1, 2 * self.dtype.itemsize * sum(sizes))
 
-    def gradients(
-        self, losses: Mapping[str, Loss], inputs: Arrays, targets: Arrays, seed: int, step: int
-    ) -> tuple[float, Arrays, Array, Arrays]:
-        """Return the loss of a batch, the outputs that have a loss, the gradients as one vector, and the next state.
+    def gradients(self, part: Part, masks: Mapping[str, Array], moment: Moment) -> tuple[float, Arrays, Array, Arrays]:
+        """Return a part's loss, the outputs that have a loss, the gradients as one vector, and the next state.
 
-        The vector has the trainable arrays in the order of the graph; it is valid until the next call.
+        The vector has the trainable arrays in the order of the graph; it is valid until the next call. The masks are
+        those of the part's samples.
         """
-        n = len(next(iter(inputs.values())))
-        outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in losses}
-        masks = self._masks(n, seed, step)
+        n, terms = part.n, part.terms
+        outputs = {name: np.empty((n, *self.graph.by_name[name].shape), self.dtype) for name in terms}
         shards = self.shards(n)
-        plans = [self._plan(losses, i, len(shards), chunks, n) for i, chunks in enumerate(shards)]
+        plans = [self._plan(terms, i, len(shards), chunks, n) for i, chunks in enumerate(shards)]
         values = [0.0] * len(shards)
 
         def run(i: int) -> None:
@@ -110,8 +109,12 @@ class TrainingExecutor:
             try:
                 with np.errstate(all="ignore"):
                     for chunk, plan in zip(shards[i], plans[i], strict=True):
-                        plan.moment.seed, plan.moment.step = seed, step
-                        plan.load(*({name: a[chunk] for name, a in of.items()} for of in (inputs, targets, masks)))
+                        plan.moment.set(moment, moment.first + chunk.start)
+                        plan.load(
+                            {name: x[chunk] for name, x in part.inputs.items()},
+                            {name: (term.target[chunk], term.factor) for name, term in terms.items()},
+                            {name: mask[chunk] for name, mask in masks.items()},
+                        )
                         plan.run()
                         plan.store({name: y[chunk] for name, y in outputs.items()})
                         values[i] += float(plan.values.sum())
@@ -137,25 +140,27 @@ class TrainingExecutor:
         return sum(values), outputs, total, plans[0][0].state
 
     def _plan(
-        self, losses: Mapping[str, Loss], shard: int, shards: int, chunks: list[slice], batch: int
+        self, terms: Mapping[str, Term], shard: int, shards: int, chunks: list[slice], batch: int
     ) -> list[TrainingPlan]:
         """Return a plan for each chunk of a shard; chunks of one size share one."""
         found: dict[int, TrainingPlan] = {}
+        losses = {name: term.loss for name, term in terms.items()}
+        soft = frozenset(name for name, term in terms.items() if term.soft)
         for chunk in chunks:
             n = chunk.stop - chunk.start
-            key = (*losses.items(), shard, shards, n, batch)
+            key = (*losses.items(), soft, shard, shards, n, batch)
             if n not in found:
                 if key not in self._plans:
                     sync = partial(self._exchange.sync, shard, shards)
-                    arguments = (self.graph, self.weights, self.trained, losses, n, batch, self.dtype, sync)
+                    arguments = (self.graph, self.weights, self.trained, losses, soft, n, batch, self.dtype, sync)
                     self._plans[key] = TrainingPlan(*arguments)
                 found[n] = self._plans[key]
         while len(self._totals) < shards:
             self._totals.append(np.zeros_like(next(iter(found.values())).flat))
         return [found[chunk.stop - chunk.start] for chunk in chunks]
 
-    def _masks(self, n: int, seed: int, step: int) -> dict[str, npt.NDArray[np.bool_]]:
-        """Draw which elements each dropout layer keeps, for the whole batch."""
+    def masks(self, n: int, seed: int, step: int) -> dict[str, npt.NDArray[np.bool_]]:
+        """Draw which elements each dropout layer keeps, for the n samples of a step."""
         if any(len(mask) < n for mask in self._kept.values()):
             self._numbers = np.empty(n * max(math.prod(node.shape) for node in self.dropouts), np.float32)
             self._kept = {node.name: np.empty((n, *node.shape), np.bool_) for node in self.dropouts}

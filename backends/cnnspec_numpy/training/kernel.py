@@ -32,6 +32,8 @@ class Kernel(Operation):
                 training=True,
                 seed=job.moment.seed,
                 step=job.moment.step,
+                first=job.moment.first,
+                samples=job.moment.samples,
                 needs_input_gradient=any(self.needs_dx),
                 state=state,
             )

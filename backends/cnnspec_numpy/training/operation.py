@@ -19,10 +19,17 @@ Sync = Callable[[str, Array], Callable[[], Any]]
 
 @dataclass
 class Moment:
-    """What random layers draw by."""
+    """What random layers draw by, as `kernels.Context` has it."""
 
     seed: int = 0
     step: int = 0
+    first: int = 0
+    samples: int | None = None
+
+    def set(self, other: Moment, first: int) -> None:
+        """Take the values of another one, for samples from position `first` on."""
+        self.seed, self.step, self.samples = other.seed, other.step, other.samples
+        self.first = first
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from cnnspec_numpy.plan.value import BATCH_LAST, Value, from_nchw
 from cnnspec_numpy.training.conv import Convolution
 from cnnspec_numpy.training.kernel import Kernel
 from cnnspec_numpy.training.layers import Dropout
-from cnnspec_numpy.training.loss import LOSSES, by_definition, target_array
+from cnnspec_numpy.training.loss import LOSSES, Factor, by_definition, target_array
 from cnnspec_numpy.training.operation import Job, Moment, Operation, Sync
 from cnnspec_numpy.training.pool import HalvingMaxPool
 from cnnspec_numpy.training.table import class_of
@@ -45,6 +45,7 @@ class TrainingPlan:
         weights: Mapping[str, Array],
         trained: set[str],
         losses: Mapping[str, Loss],
+        soft: Set[str],
         n: int,
         batch: int,
         dtype: np.dtype[Any],
@@ -56,7 +57,8 @@ class TrainingPlan:
         self.dtype = dtype
         self.moment = Moment()
         self.values = np.zeros(len(losses))
-        """The shard's part of the loss of each output, times its weight."""
+        """The shard's part of the loss of each output, times its factor."""
+        self.factors = {name: Factor(dtype) for name in losses}
         self._weights = weights
         self._sync = sync
         self._constants = Constants(dtype)
@@ -79,7 +81,10 @@ class TrainingPlan:
         }
         self._lay_out()
         self._allocate_gradients()
-        self.targets = {name: target_array(loss, self._values[name], dtype) for name, loss in losses.items()}
+        self.targets = {
+            name: target_array(loss, name in soft, self._values[name], dtype) for name, loss in losses.items()
+        }
+        """The targets of each output, which are probabilities of classes where it is in `soft`."""
         self.masks: dict[str, tuple[Array, Any]] = {}
         """The factors of each dropout layer's elements, in the layout of the values, and the factor of those kept."""
         self.calls = self._bind(losses)
@@ -193,16 +198,13 @@ class TrainingPlan:
         return calls
 
     def _loss_calls(self, output: str, loss: Loss, value: Array) -> Iterator[Call]:
-        """Yield the calls that compute the loss of an output and its gradient, both times its weight."""
+        """Yield the calls that compute the loss of an output and its gradient, both times its factor."""
         y, d = self._values[output], self._gradients.get(output)
         if d is None:
             d = Value(f"d {output}", BATCH_LAST, y.shape, self.n, y.shape)
             d.bind(np.zeros(d.stored, self.dtype))
         function = LOSSES.get(loss.kind, by_definition)
-        yield from function(loss, y, d, self.targets[output], value, self.batch)
-        if loss.weight != 1:
-            yield partial(np.multiply, value, loss.weight, out=value)
-            yield partial(np.multiply, d.inner, self.dtype.type(loss.weight), out=d.inner)
+        yield from function(loss, y, d, self.targets[output], value, self.factors[output])
 
     def _workspace(self, memory: Array, work: Mapping[str, int]) -> Callable[[str], Array]:
         arrays: Arrays = {}
@@ -274,14 +276,17 @@ class TrainingPlan:
 
     # Running
 
-    def load(self, inputs: Mapping[str, Array], targets: Mapping[str, Array], masks: Mapping[str, Array]) -> None:
-        """Copy a shard of each input [n, c, h, w], its targets and the masks of dropout into the plan."""
+    def load(
+        self, inputs: Mapping[str, Array], targets: Mapping[str, tuple[Array, float]], masks: Mapping[str, Array]
+    ) -> None:
+        """Copy a shard of each input [n, c, h, w], its targets with the factors of the losses, and dropout's masks."""
         for call in self._before:
             call()
         for name, x in inputs.items():
             np.copyto(self._values[name].inner, from_nchw(BATCH_LAST, x))
-        for name, target in targets.items():
+        for name, (target, factor) in targets.items():
             np.copyto(self.targets[name], target)
+            self.factors[name].set(factor)
         for name, mask in masks.items():
             factors, factor = self.masks[name]
             np.multiply(from_nchw(BATCH_LAST, mask), factor, out=factors)
