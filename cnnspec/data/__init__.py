@@ -8,34 +8,38 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
-from cnnspec.data import files, known, targets
+import numpy as np
+
+from cnnspec.data import files, known, reconstruction, sources, targets
 from cnnspec.data.batches import augmented, batches, check_augment, epoch_order
-from cnnspec.data.folder import open_folder
 from cnnspec.data.memory import Part, fitted
-from cnnspec.data.split import Dataset, Split, split_off
+from cnnspec.data.split import Dataset, Split, held_out, split_off
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Augment, Train
 from cnnspec.wording import nearest
 
 __all__ = [
-    "DataError", "Dataset", "Split", "augmented", "batches", "epoch_order", "open_dataset", "split_off",
+    "DataError", "Dataset", "Split", "augmented", "batches", "epoch_order", "held_out", "open_dataset", "split_off",
 ]  # fmt: skip
 
 EXAMPLES = "examples"
 NAMES = (*known.KNOWN, known.DIGITS, EXAMPLES)
 
 
-def open_dataset(source: str, spec: Spec, *, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
+def open_dataset(
+    source: str, spec: Spec, *, data_dir: str | Path | None = None, download: bool = True, skip_broken: bool = False
+) -> Dataset:
     """Return the dataset that `source` names, fitted to a network and checked against its `train:` settings.
 
     `source` is `mnist`, `fashion-mnist`, `cifar10` (from `data_dir` or $CNNSPEC_DATA, else from the cache, into which
-    they are downloaded), `digits`, `examples` (the spec's own), a directory of IDX files or of images with a folder
-    for each class, or an .npz file with x and y. Images of another size or colour are converted as the spec's
-    `input: {fit: …}` says. Raises DataError for everything that can be known to be wrong before training.
+    they are downloaded), `digits`, `examples` (the spec's own), a directory of IDX files or of images, a table of
+    samples (CSV, JSON lines, Parquet), or an .npz file with x and y. Images of another size or colour are converted as
+    the spec's `input: {fit: …}` says. Raises DataError for everything that can be known to be wrong before training;
+    with `skip_broken`, samples with a file that cannot be decoded are left out.
     """
     try:
-        dataset = _open(source, spec, data_dir, download)
+        dataset = _open(source, spec, data_dir, download, skip_broken)
         augment = (spec.train or Train()).augment
         if len(spec.inputs) > 1 and augment != Augment():
             raise DataError(f"`augment` takes one input, and `{spec.name}` has {len(spec.inputs)}: leave it out")
@@ -45,7 +49,7 @@ def open_dataset(source: str, spec: Spec, *, data_dir: str | Path | None = None,
     return dataset
 
 
-def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool) -> Dataset:
+def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool, skip_broken: bool) -> Dataset:
     path = Path(source)
     if len(spec.inputs) > 1 and source != EXAMPLES and not path.is_file():
         raise DataError(
@@ -63,17 +67,24 @@ def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool) 
     try:
         if path.is_dir() and files.has_idx(path):
             return _in_memory(source, files.idx_folder(path, source), own, spec)
-        if path.is_dir():
-            return _of_folder(source, spec)
+        if path.is_dir() or (path.exists() and sources.is_listing(path)):
+            return sources.open_files(path, spec, skip_broken=skip_broken)
         if path.exists():
-            by_name = not spec.graph.has_one_of_each or bool(spec.train and spec.train.targets)
-            parts = files.named_npz(path, source, spec) if by_name else files.npz(path, source)
-            return _in_memory(source, parts, own, spec)
+            return _in_memory(source, _npz(path, source, spec), own, spec)
     except OSError as error:
         raise DataError(f"`{error.filename or source}` cannot be read: {error.strerror or error}") from error
     near = nearest(source, NAMES)
-    remedy = f"did you mean `{near}`?" if near else f"it is one of {', '.join(NAMES)}, a directory, or an .npz file"
+    forms = "a directory, a table (.csv, .jsonl, .parquet), or an .npz file"
+    remedy = f"did you mean `{near}`?" if near else f"it is one of {', '.join(NAMES)}, {forms}"
     raise DataError(f"there is no data `{source}`; {remedy}")
+
+
+def _npz(path: Path, source: str, spec: Spec) -> files.Parts:
+    supervised = reconstruction.with_targets(spec)
+    if supervised is None:
+        return files.npz(path, source, labelled=False)
+    by_name = not spec.graph.has_one_of_each or bool(spec.train and spec.train.targets)
+    return files.named_npz(path, source, supervised) if by_name else files.npz(path, source)
 
 
 def _in_memory(name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], spec: Spec) -> Dataset:
@@ -94,12 +105,10 @@ def _split(part: Part, spec: Spec) -> Split:
             raise DataError(f"`{part.name}` has {len(x):,} samples, and {len(y):,} targets")
     if not n:
         raise DataError(f"`{part.name}` is empty")
-    return fitted(part, targets.checked(part.y, part.name, spec), spec)
-
-
-def _of_folder(source: str, spec: Spec) -> Dataset:
-    train, test, classes, notes = open_folder(Path(source), spec)
-    return Dataset(source, train, test, classes, notes + targets.compare_classes(source, classes, spec))
+    supervised = reconstruction.with_targets(spec)
+    checked = np.zeros(n) if supervised is None else targets.checked(part.y, part.name, supervised)
+    split = fitted(part, checked, spec)
+    return split if supervised is spec else reconstruction.Reconstruction(split, spec)
 
 
 def _examples(spec: Spec) -> Part:

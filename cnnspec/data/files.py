@@ -63,8 +63,11 @@ _WITHOUT_TEST = ("x_train", "y_train")
 _WITH_TEST = (*_WITHOUT_TEST, "x_test", "y_test")
 
 
-def npz(path: Path, name: str) -> Parts:
-    """Return the arrays `x` and `y`, or `x_train`, `y_train` and, if present, `x_test`, `y_test`, of a .npz file."""
+def npz(path: Path, name: str, *, labelled: bool = True) -> Parts:
+    """Return the arrays `x` and `y`, or `x_train`, `y_train` and, if present, `x_test`, `y_test`, of a .npz file.
+
+    Where the samples need not be `labelled`, `y` may be missing; its place is taken by zeros.
+    """
 
     def choose(members: list[str]) -> tuple[str, ...]:
         there = {key for key in ("x", "y", *_WITH_TEST) if key in members}
@@ -76,8 +79,14 @@ def npz(path: Path, name: str) -> Parts:
             "and `y_train` and, for testing, `x_test` and `y_test`"
         )
 
+    def choose_samples(members: list[str]) -> tuple[str, ...]:
+        there = tuple(key for key in ("x", "x_train", "x_test") if key in members)
+        return there if there in (("x",), ("x_train",), ("x_train", "x_test")) else choose(members)
+
     with path.open("rb") as file:
-        found = inputs.npz_arrays(file, name, choose)
+        found = inputs.npz_arrays(file, name, choose if labelled else choose_samples)
+    for key in [key for key in found if key.startswith("x")]:
+        found.setdefault(f"y{key[1:]}", np.zeros(found[key].shape[:1]))
     if "x" in found:
         return Part(f"{name} (train)", found["x"], found["y"]), None
     parts = [

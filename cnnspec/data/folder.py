@@ -1,127 +1,124 @@
-"""A directory of images with a folder for each class; images are decoded on demand and not kept."""
+"""Directories of images: a folder for each class, images with masks or other images, or images alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
+from cnnspec.data.listing import PARTS, TEST, TRAIN, VALIDATION, Listing, Source, files_of, part_of
+from cnnspec.data.pictures import PICTURES, Files
+from cnnspec.errors import DataError
 
-from cnnspec.arrays import Array
-from cnnspec.data import images, inputs
-from cnnspec.data.targets import are_classes, class_names
-from cnnspec.errors import DataError, InputError
-from cnnspec.graph.spec import Spec
-from cnnspec.wording import format_shape, noun
-
-PICTURES = (".png", ".jpg", ".jpeg")
-_TRAIN, _TESTS = "train", ("test", "val")
+CLASS, MASK, TARGET = "class", "mask", "target"
+"""The columns of a folder."""
+PAIRS = {("images", "masks"): MASK, ("inputs", "targets"): TARGET}
+"""The folders whose files belong together by their stems, with the column of the second."""
+_NAMES = {name for names in PARTS.values() for name in names}
 _IGNORED = ("Thumbs.db", "desktop.ini")
 """Files of file managers, which are ignored as hidden files are."""
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """The image files of one part, by class."""
-
-    folder: Path
-    by_class: dict[str, list[Path]]
-
-
-class FolderSplit:
-    """A split whose samples are files."""
-
-    def __init__(self, pictures: ImageFiles, classes: tuple[str, ...], spec: Spec) -> None:
-        self.files = [file for name in classes for file in pictures.by_class.get(name, ())]
-        counts = [len(pictures.by_class.get(name, ())) for name in classes]
-        self.targets = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
-        self.n = len(self.files)
-        self._input = spec.input
-        self._threads = ThreadPoolExecutor(thread_name_prefix="decode")
-
-    @property
-    def strata(self) -> Array:
-        """The class of each sample."""
-        return self.targets
-
-    def load(self, indices: Array) -> tuple[Array, Array]:
-        """Return the images, decoded by several threads and scaled as the spec's `input` says, and their classes."""
-        return np.stack(list(self._threads.map(self._sample, indices))), self.targets[indices]
-
-    def check_sizes(self) -> None:
-        """Raise DataError for images whose headers give another size than the network's."""
-        shape = self._input.shape
-        found = zip(self.files, self._threads.map(_shape, self.files), strict=True)
-        wrong = [(file, size) for file, size in found if not images.may_fit(size, shape)]
-        if wrong:
-            file, size = wrong[0]
-            others = f" (and {len(wrong) - 1:,} other images do not fit either)" if len(wrong) > 1 else ""
-            raise DataError(f"{images.misfit(str(file), size, shape)}{others}")
-
-    def _sample(self, index: int) -> Array:
-        file = self.files[index]
-        try:
-            with file.open("rb") as stream:
-                pixels = images.decode(stream, str(file))
-            pixels = images.fit(pixels, self._input.shape, str(file), self._input.fit)
-        except InputError as error:
-            raise DataError(str(error)) from error
-        except OSError as error:
-            raise DataError(f"`{file}` cannot be read: {error.strerror or error}") from error
-        x: Array = inputs.scaled(pixels[None], self._input)[0].astype(np.float32)
-        return x
+def pair_of(root: Path) -> tuple[str, str] | None:
+    """Return the names of the two folders of images that belong together, in the root or in its `train`; or None."""
+    for place in (root, root / TRAIN):
+        there = {folder.name for folder in _folders(place)} if place.is_dir() else set()
+        for pair in PAIRS:
+            if there >= set(pair):
+                return pair
+    return None
 
 
-def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None, tuple[str, ...], tuple[str, ...]]:
-    """Return the training part, the test part if there is one, the classes, and notes.
+def class_folders(root: Path) -> Source:
+    """Return the images of a folder for each class, in `train` and `test` or `val`, or in the root."""
+    parts = _parts(root)
+    found = {part: _by_class(folder) for part, folder in parts.items()}
+    classes = tuple(sorted(found[TRAIN]))
+    listings = {}
+    for part, by_class in found.items():
+        if unknown := sorted(set(by_class) - set(classes)):
+            raise DataError(f"`{parts[part]}` has classes that `{parts[TRAIN]}` has not: {_listed(unknown)}")
+        files = [file for name in classes for file in by_class.get(name, ())]
+        labels = [name for name in classes for _ in by_class.get(name, ())]
+        listings[part] = files_of(files, str(parts[part]), {CLASS: labels})
+    return Source("a folder of images for each class", listings, {CLASS: classes})
 
-    With a folder `train` that holds folders, the class folders are in it and in `test` (or `val`); else in the root.
-    Classes have the spec's order if it names them all, and are sorted otherwise.
+
+def pair_folders(root: Path, pair: tuple[str, str]) -> Source:
+    """Return the images of two folders that belong together by their stems: images and masks, inputs and targets."""
+    parts = {TRAIN: root} if _has(root, pair) else _parts(root)
+    listings = {}
+    for part, folder in parts.items():
+        if missing := [name for name in pair if not (folder / name).is_dir()]:
+            raise DataError(f"`{folder}` has no folder {_listed(missing)} beside its `{_other(pair, missing)}`")
+        listings[part] = _paired(folder, pair)
+    masks = pair == ("images", "masks")
+    kind = "images with masks" if masks else "images with images as targets"
+    return Source(kind, listings)
+
+
+def plain_folder(root: Path) -> Source:
+    """Return all images below a directory, in `train` and `test` or `val`, or in the root."""
+    parts = _parts(root, of_images=True)
+    return Source("images", {part: files_of(_pictures(folder), str(folder), {}) for part, folder in parts.items()})
+
+
+def _has(folder: Path, pair: tuple[str, str]) -> bool:
+    return all((folder / name).is_dir() for name in pair)
+
+
+def _other(pair: tuple[str, str], missing: Sequence[str]) -> str:
+    return next((name for name in pair if name not in missing), pair[0])
+
+
+def _paired(folder: Path, pair: tuple[str, str]) -> Listing:
+    first, second = (_by_stem(folder / name) for name in pair)
+    for ours, theirs, name in ((first, second, pair[1]), (second, first, pair[0])):
+        if alone := sorted(ours.keys() - theirs.keys()):
+            others = f" (and {len(alone) - 1:,} others have none)" if len(alone) > 1 else ""
+            raise DataError(
+                f"`{ours[alone[0]]}` has no file of that name in `{folder / name}`{others}: add it, or remove this one"
+            )
+    stems = sorted(first)
+    column = Files([second[stem] for stem in stems])
+    return files_of([first[stem] for stem in stems], str(folder), {PAIRS[pair]: column})
+
+
+def _by_stem(folder: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in _pictures(folder):
+        stem = str(Path(file).relative_to(folder).with_suffix(""))
+        if stem in found:
+            raise DataError(f"`{found[stem]}` and `{file}` have the same name: files belong together by their stems")
+        found[stem] = file
+    return found
+
+
+def _parts(root: Path, *, of_images: bool = False) -> dict[str, Path]:
+    """Return the folders of the parts: `train` and those beside it, or the root alone.
+
+    A folder `train` counts where it holds folders, or images if parts are made `of_images`. Without `test`, `val` is
+    the test data.
     """
-    if not are_classes(spec):
-        raise DataError(f"`{root}` holds classes, and mean squared error compares numbers: use `loss: cross_entropy`")
-    if len(spec.input.shape) != 3:
-        raise DataError(
-            f"`{root}` is a folder of images, and `{spec.name}` takes {noun(spec.input.shape)}s of "
-            f"{format_shape(spec.input.shape)}: let the spec's input be an image"
-            + (", and begin with `flatten`" if len(spec.input.shape) == 1 else "")
-        )
-    parts, notes = _parts(root)
-    train, *tests = [ImageFiles(folder, _by_class(folder)) for folder in parts]
-    classes = tuple(sorted(train.by_class))
-    for part in tests:
-        unknown = sorted(set(part.by_class) - set(classes))
-        if unknown:
-            raise DataError(f"`{part.folder}` has classes that `{train.folder}` has not: {_listed(unknown)}")
-    own = class_names(spec)
-    if set(classes) <= set(own):
-        classes = own
-    splits = [FolderSplit(part, classes, spec) for part in (train, *tests)]
-    if spec.input.fit == "exact":
-        for split in splits:
-            split.check_sizes()
-    return splits[0], (splits[1] if tests else None), classes, notes
-
-
-def _parts(root: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """Return the folders that hold the class folders of the training part and of the test part, and notes."""
     names = [folder.name for folder in _folders(root)]
-    if _TRAIN not in names or not _folders(root / _TRAIN):
-        if names and set(names) <= set(_TESTS):
-            raise DataError(f"`{root}` has {_listed(names)} and no folder `{_TRAIN}`")
-        return [root], ()
-    others = sorted(set(names) - {_TRAIN, *_TESTS})
-    if others:
-        raise DataError(f"`{root}` has {_listed(others)} beside `{_TRAIN}`, where only `test` or `val` can stand")
-    tests = [name for name in _TESTS if name in names]
-    notes = tuple(f"`{root / name}` is not read: `{tests[0]}` is the test data" for name in tests[1:])
-    return [root / name for name in (_TRAIN, *tests[:1])], notes
+    if TRAIN not in names or not (_folders(root / TRAIN) or (of_images and set(names) <= _NAMES)):
+        if names and set(names) <= _NAMES - {TRAIN}:
+            raise DataError(f"`{root}` has {_listed(names)} and no folder `{TRAIN}`")
+        return {TRAIN: root}
+    if others := sorted(set(names) - _NAMES):
+        raise DataError(f"`{root}` has {_listed(others)} beside `{TRAIN}`, where only `test` or `val` can stand")
+    found: dict[str, Path] = {}
+    for name in names:
+        part = part_of(name) or TRAIN
+        if part in found:
+            raise DataError(f"`{root}` has `{found[part].name}` and `{name}`, which are the same: leave one of them")
+        found[part] = root / name
+    if VALIDATION in found and TEST not in found:
+        found[TEST] = found.pop(VALIDATION)
+    return {part: found[part] for part in PARTS if part in found}
 
 
-def _by_class(root: Path) -> dict[str, list[Path]]:
+def _by_class(root: Path) -> dict[str, list[str]]:
     """Return the images below each class folder, sorted; raise DataError for files that belong to no class."""
     stray = [entry for entry in root.iterdir() if entry.is_file() and _counts(entry.name)]
     folders = _folders(root)
@@ -132,10 +129,10 @@ def _by_class(root: Path) -> dict[str, list[Path]]:
         )
     if stray:
         raise DataError(f"`{min(stray)}` lies outside of the class folders {_listed(f.name for f in folders)}")
-    return {folder.name: _pictures(folder) for folder in folders}
+    return {folder.name: _pictures(folder, "class folder") for folder in folders}
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path, what: str = "folder") -> list[str]:
     found = sorted(
         Path(place) / name
         for place, _, names in os.walk(folder)
@@ -143,11 +140,11 @@ def _pictures(folder: Path) -> list[Path]:
         if _counts(name) and not any(p.startswith(".") for p in Path(place).relative_to(folder).parts)
     )
     if not found:
-        raise DataError(f"the class folder `{folder}` is empty")
+        raise DataError(f"the {what} `{folder}` is empty")
     for file in found:
         if file.suffix.lower() not in PICTURES:
             raise DataError(f"`{file}` is not a PNG or JPEG file: convert or remove it")
-    return found
+    return [str(file) for file in found]
 
 
 def _folders(root: Path) -> list[Path]:
@@ -156,14 +153,6 @@ def _folders(root: Path) -> list[Path]:
 
 def _counts(name: str) -> bool:
     return not name.startswith(".") and name not in _IGNORED
-
-
-def _shape(file: Path) -> tuple[int, int, int]:
-    try:
-        with file.open("rb") as stream:
-            return images.shape(stream, str(file))
-    except OSError as error:
-        raise DataError(f"`{file}` cannot be read: {error.strerror or error}") from error
 
 
 def _listed(names: Iterable[str]) -> str:

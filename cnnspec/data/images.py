@@ -27,6 +27,8 @@ MOST_PIXELS = 1 << 26
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in the luma (ITU-R BT.601)."""
 _GREYS = ("1", "L", "LA")
+_NARROW_GREYS = {"L;2": 2, "L;4": 4}
+"""The bits of greys that Pillow spreads over 0 to 255, by its name of the form."""
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 """The Exif tag of the orientation, and its values for images rotated by 90°."""
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
@@ -42,6 +44,27 @@ def decode(file: IO[bytes], name: str) -> Array:
         from PIL import ImageOps
 
         return _pixels(ImageOps.exif_transpose(image))
+
+
+def decode_mask(file: IO[bytes], name: str) -> Array:
+    """Return the numbers of a PNG file as they are stored, the indices of a palette or greys: [h, w], integers.
+
+    Raises InputError for a file that holds no whole number for each pixel.
+    """
+    with _opened(file, name) as image:
+        if image.format != "PNG":
+            raise InputError(f"`{name}` is a JPEG file, whose values are not exact: save masks as PNG files")
+        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+            raise InputError(
+                f"`{name}` is a colour image ({image.mode}), and a mask has the index of a class in each pixel: save "
+                "it as a grey or palette PNG file"
+            )
+        tiles = getattr(image, "tile", ())
+        grey_bits = _NARROW_GREYS.get(tiles[0].args) if tiles else None
+        values = np.asarray(image)
+        if values.dtype == bool:
+            return values.astype(np.uint8)
+        return values // (255 // (2**grey_bits - 1)) if grey_bits else values
 
 
 def shape(file: IO[bytes], name: str) -> tuple[int, int, int]:
@@ -119,6 +142,34 @@ def converted(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Arr
         return padded
     bands = _stretched(bands, width, name)
     return _stretched(bands.swapaxes(-1, -2), height, name).swapaxes(-1, -2)
+
+
+def fit_mask(mask: Array, size: tuple[int, int], name: str, how: Fit, outside: int) -> Array:
+    """Return a mask in the size of the network's input, as `fit` does with its image: [h, w] -> [*size].
+
+    `resize` takes the nearest pixel, `pad` puts the class `outside` around it.
+    """
+    if mask.shape == size:
+        return mask
+    (h, w), (height, width) = mask.shape, size
+    if how == "exact":
+        raise InputError(
+            f"`{name}` is a mask of {h}×{w}, and the network takes {height}×{width}; `--resize` (or `fit` in the "
+            "spec's `input`) converts it with its image"
+        )
+    if how == "pad":
+        if h > height or w > width:
+            raise InputError(f"`{name}` is {h}×{w}, and `fit: pad` cannot make it smaller, {height}×{width}")
+        top, left = centred(height, h), centred(width, w)
+        padded = np.full(size, outside, mask.dtype)
+        padded[top : top + h, left : left + w] = mask
+        return padded
+    return mask[_nearest(h, height)[:, None], _nearest(w, width)]
+
+
+def _nearest(n: int, size: int) -> Array:
+    """Return the pixel that lies at the centre of each new one: [size]."""
+    return (2 * np.arange(size) + 1) * n // (2 * size)
 
 
 def _stretched(x: Array, width: int, name: str) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,6 +43,10 @@ class Dataset:
     """The names of the classes in the order of their indices; the spec's where the data has none."""
     notes: tuple[str, ...] = ()
     """Remarks for the user that are not errors."""
+    validation: Split | None = None
+    """What the data itself holds out."""
+    skipped: Mapping[str, int] | None = None
+    """How many samples of each part are left out for a broken file; None where such files are errors."""
 
 
 def rows(values: Array | Arrays, at: Array | slice) -> Array | Arrays:
@@ -82,6 +87,18 @@ def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split | 
         return split, None
     rest, held_out = divided(split.n, split.strata, fraction, seed)
     return Subset(split, rest), Subset(split, held_out)
+
+
+def held_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Split, Split | None]:
+    """Return the samples to train on, and those held out: by the data itself, or a fraction of the training data.
+
+    Raises DataError where both are there.
+    """
+    if dataset.validation is None:
+        return split_off(dataset.train, fraction, seed)
+    if fraction:
+        raise DataError(f"`{dataset.name}` has validation data of its own: leave out `validation: {fraction:g}`")
+    return dataset.train, dataset.validation
 
 
 def divided(n: int, strata: Array | None, fraction: float, seed: int) -> tuple[Array, Array]:

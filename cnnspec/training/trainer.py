@@ -13,7 +13,7 @@ from typing import Any
 
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
-from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
+from cnnspec.data import Dataset, Split, augmented, epoch_order, held_out
 from cnnspec.errors import TrainingError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Train
@@ -89,7 +89,7 @@ class Trainer:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
-        self.train, self.validation = split_off(self.dataset.train, self.settings.validation, self.settings.seed)
+        self.train, self.validation = held_out(self.dataset, self.settings.validation, self.settings.seed)
         self.step_size = self.settings.batch * self.settings.accumulate
         """Samples in a step."""
         self.steps = math.ceil(self.train.n / self.step_size)

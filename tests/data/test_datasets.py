@@ -25,6 +25,7 @@ from cnnspec.data import (
     download,
     epoch_order,
     files,
+    held_out,
     idx,
     images,
     inputs,
@@ -456,7 +457,7 @@ def test_a_folder_for_each_class():
     dataset = open_dataset("pets", network(outputs=2))
     assert dataset.classes == ("cat", "dog")
     assert dataset.test is None
-    assert dataset.train.targets.tolist() == [0, 0, 1, 1, 1]
+    assert dataset.train.load(np.arange(5))[1].tolist() == [0, 0, 1, 1, 1]
     found = dataset.train.load(np.array([3, 0]))[0]
     assert found.dtype == np.float32
     wanted = [made["pets/dog/1.png"], made["pets/cat/0.png"]]
@@ -467,7 +468,7 @@ def test_classes_follow_the_spec_where_it_names_them():
     pets()
     dataset = open_dataset("pets", network(outputs=3, more="classes: [dog, bird, cat]"))
     assert dataset.classes == ("dog", "bird", "cat")
-    assert dataset.train.targets.tolist() == [0, 0, 2, 2]
+    assert dataset.train.load(np.arange(4))[1].tolist() == [2, 2, 0, 0]
 
 
 def test_pictures_are_decoded_when_they_are_asked_for(monkeypatch):
@@ -487,13 +488,17 @@ def test_folders_for_training_and_testing(test):
     pets(f"pets/{test}", classes=("dog",), n=1)
     dataset = open_dataset("pets", network(outputs=2))
     assert (dataset.train.n, dataset.test.n) == (4, 1)
-    assert dataset.test.targets.tolist() == [1]
+    assert dataset.test.load(np.array([0]))[1].tolist() == [1]
 
 
-def test_test_and_val_together_are_noted():
-    for part in ("train", "test", "val"):
-        pets(f"pets/{part}")
-    assert open_dataset("pets", network(outputs=2)).notes == ("`pets/val` is not read: `test` is the test data",)
+def test_beside_test_data_val_is_held_out():
+    for n, part in enumerate(("train", "test", "val"), 1):
+        pets(f"pets/{part}", n=n)
+    dataset = open_dataset("pets", network(outputs=2))
+    assert (dataset.train.n, dataset.test.n, dataset.validation.n) == (2, 4, 6)
+    assert held_out(dataset, 0, seed=0) == (dataset.train, dataset.validation)
+    with pytest.raises(DataError, match=r"has validation data of its own: leave out `validation: 0\.1`"):
+        held_out(dataset, 0.1, seed=0)
 
 
 def test_a_class_may_be_called_train():
@@ -575,7 +580,7 @@ def test_an_unknown_name():
     assert message("fashion_mnst", network()) == "there is no data `fashion_mnst`; did you mean `fashion-mnist`?"
     assert message("qqq", network()) == (
         "there is no data `qqq`; it is one of mnist, fashion-mnist, cifar10, digits, examples, a directory, "
-        "or an .npz file"
+        "a table (.csv, .jsonl, .parquet), or an .npz file"
     )
 
 

@@ -1,5 +1,6 @@
 """Training settings: losses, optimizers, schedules, augmentation, and what a `train:` section holds."""
 
+from cnnspec.graph.training.columns import Columns
 from cnnspec.graph.training.losses import (
     L1,
     LOSSES,
@@ -37,6 +38,7 @@ __all__ = [
     "Augment",
     "BinaryCrossEntropy",
     "Clip",
+    "Columns",
     "Constant",
     "Cosine",
     "CrossEntropy",

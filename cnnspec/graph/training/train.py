@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cnnspec.graph.settings import Choice, Rate, Settings
+from cnnspec.graph.training.columns import Columns
 from cnnspec.graph.training.losses import LOSSES, AnyLoss, CrossEntropy, Loss
 from cnnspec.graph.training.optimizers import OPTIMIZERS, AnyOptimizer, Sgd
 from cnnspec.graph.training.schedules import SCHEDULES, AnySchedule, Constant
@@ -47,12 +48,17 @@ class Train(Settings):
 
     data: str | None = None
     """A dataset's name, a directory or a file; `examples` for the spec's own."""
+    target: Literal["input"] | None = None
+    """`input` for a network that reconstructs its input: the target of a sample is the sample itself."""
+    columns: Columns = Field(default_factory=Columns)
+    """The columns of a table of samples, where they are not called as usual."""
     loss: AnyLoss = Field(default_factory=CrossEntropy)
     """The function that is minimised, of every output."""
     losses: dict[str, AnyLoss] = Field(default_factory=dict)
     """The losses of outputs by name, in place of `loss`; outputs that are not named are not trained."""
     targets: dict[str, Names] = Field(default_factory=dict)
-    """The array or the columns of the data that hold the targets of an output, by the output's name."""
+    """The array or the columns of the data that hold the targets of an output, by the output's name; `input` for the
+    sample itself."""
     start: str | None = None
     """File of the weights that training starts from, taken over by name."""
     replace: Names = ()
@@ -102,6 +108,7 @@ class Train(Settings):
     parts: ClassVar[dict[str, tuple[type[Settings], str | None]]] = {
         "augment": (Augment, None),
         "clip": (Clip, "norm"),
+        "columns": (Columns, None),
         "early_stopping": (EarlyStopping, "patience"),
     }
     """The settings that are mappings, each with the field that a number stands for."""

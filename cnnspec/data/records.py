@@ -1,0 +1,125 @@
+"""A split whose samples are files, decoded on demand and not kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from cnnspec.arrays import Array, Arrays
+from cnnspec.data import images, pictures
+from cnnspec.data.pictures import BrokenFileError, Pictures
+from cnnspec.data.record_targets import Image, Target, fitted, scaled
+from cnnspec.errors import DataError
+from cnnspec.graph.settings import Input
+
+_CHUNK = 1024
+"""How many samples wait for a thread at a time."""
+
+
+class Augmentation(Protocol):
+    """Random changes of samples, drawn for each by its index; picklable."""
+
+    @property
+    def crops(self) -> bool:
+        """Whether it takes images of another size than the network's."""
+
+    def one(self, x: Array, target: Any, index: int) -> tuple[Array, Any]:
+        """Return a sample changed, x [c, h, w] of pixels, and its targets by output, of which maps move with it."""
+
+
+class Records:
+    """A split whose samples are files."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        targets: Mapping[str, Target],
+        graph_input: Input,
+        *,
+        classes: Array | None = None,
+        by_name: bool = False,
+    ) -> None:
+        self.pictures = pictures
+        self.targets = targets
+        """Of each output that is trained, by its name."""
+        self.strata = classes
+        """The class of each sample, int64 [n]; None without classes."""
+        self.n = pictures.n
+        self.threads = min(32, (os.cpu_count() or 1) + 4)
+        """How many threads decode a batch."""
+        self._input = graph_input
+        self._by_name = by_name
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pool": None}
+
+    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array | Arrays]:
+        """Return the images, decoded by several threads, augmented and scaled, and their targets.
+
+        Targets are by output where the network has several.
+        """
+        found = list(self._map(partial(self.sample, augmentation=augmentation), map(int, indices)))
+        targets = {name: np.stack([target[name] for _, target in found]) for name in self.targets}
+        only = next(iter(targets.values()))
+        return np.stack([x for x, _ in found]), targets if self._by_name else only
+
+    def sample(self, index: int, augmentation: Augmentation | None = None) -> tuple[Array, Arrays]:
+        """Return a sample and its targets by output: decoded, fitted to the network, augmented, and scaled.
+
+        Where augmentation crops, images keep their size until then.
+        """
+        name = self.pictures.name(index)
+        pixels = pictures.decoded(self.pictures, index)
+        size = pixels.shape[1:]
+        shape = self._input.shape
+        if augmentation is not None and augmentation.crops:
+            shape = (shape[0], *size)
+        pixels = fitted(pixels, shape, name, self._input)
+        image = Image(name, pixels, size)
+        targets = {output: target.read(index, image) for output, target in self.targets.items()}
+        if augmentation is not None:
+            pixels, targets = augmentation.one(pixels, targets, index)
+        finished = {output: target.finish(targets[output]) for output, target in self.targets.items()}
+        return scaled(pixels, self._input), finished
+
+    def check_sizes(self, indices: Array) -> None:
+        """Raise DataError for images whose headers give another size than the network's."""
+        wanted = self._input.shape
+        found = zip(indices, self._map(partial(pictures.shape, self.pictures), map(int, indices)), strict=True)
+        wrong = [(int(index), size) for index, size in found if not images.may_fit(size, wanted)]
+        if wrong:
+            index, size = wrong[0]
+            others = f" (and {len(wrong) - 1:,} other images do not fit either)" if len(wrong) > 1 else ""
+            raise DataError(f"{images.misfit(self.pictures.name(index), size, wanted)}{others}")
+
+    def broken(self) -> dict[int, str]:
+        """Return the samples with a file that cannot be decoded, each with the message of the error."""
+        found = zip(range(self.n), self._map(self._fault, range(self.n)), strict=True)
+        return {index: fault for index, fault in found if fault}
+
+    def _fault(self, index: int) -> str:
+        try:
+            pictures.decoded(self.pictures, index)
+            for target in self.targets.values():
+                target.decode(index)
+        except BrokenFileError as error:
+            return str(error)
+        return ""
+
+    def _map(self, function: Callable[[int], Any], indices: Iterable[int]) -> Iterator[Any]:
+        """Yield the results for samples in order, computed by the threads of the split."""
+        if self.threads == 1:
+            yield from map(function, indices)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
+        waiting = iter(indices)
+        while some := list(islice(waiting, _CHUNK)):
+            yield from self._pool.map(function, some)
