@@ -12,15 +12,14 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from cnnspec.bench.options import Peer
+from cnnspec.machine import python_process
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SETTLING_SECONDS = 0.3
 """Where a process cannot be stopped: how long idle threads may spin before the next peer's turn."""
 
@@ -39,21 +38,8 @@ class Worker:
     def __init__(self, peer: Peer, network: Path, threads: int) -> None:
         self.peer = peer
         self.log = network.with_name(f"{peer.label.encode().hex()}.log")
-        # The modules that this process finds, wherever it is started, and no others.
-        path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-        environment = dict(os.environ) | {"PYTHONPATH": path} | dict.fromkeys(THREAD_VARIABLES, str(threads))
-        # A process group of its own: the terminal's Ctrl-C reaches the parent alone, which ends the workers. Where the
-        # parent is killed, the kernel hangs up on stopped groups without a parent, and others find their input closed.
-        group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cnnspec.bench.worker", str(network)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                **group,
-            )
+            self.process = python_process("cnnspec.bench.worker", str(network), threads=threads, errors=log)
         self.stopped = False
 
     def __enter__(self) -> Self:

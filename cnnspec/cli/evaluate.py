@@ -11,7 +11,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
 from cnnspec.cli.execution import data_options, execution_options, weights_option
-from cnnspec.data import Dataset
+from cnnspec.data import Dataset, Loader
 from cnnspec.data.options import DataOptions
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load_spec
@@ -43,9 +43,11 @@ def command(
     output_format: str,
 ) -> None:
     """Evaluate weights of SPEC's network on a dataset: loss, accuracy, metrics of each class, confusion matrix."""
-    loaded, dataset, found = evaluate_spec(
-        load_spec(spec, params, data.resize), execution, data, weights=weights, batch=batch, split=split
-    )
+    loaded = load_spec(spec, params, data.resize)
+    with Loader(data.workers) as loader:
+        loaded, dataset, found = evaluate_spec(
+            loaded, execution, data, weights=weights, batch=batch, split=split, loader=loader
+        )
     if found.process != 0:
         return
     of_each = found.outputs or {loaded.graph.output_names[0]: found}

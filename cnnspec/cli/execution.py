@@ -107,8 +107,10 @@ weights_option = click.option(
 )
 
 
-def _data(source: str | None, folder: Path | None, resize: bool, no_download: bool) -> DataOptions:
-    return DataOptions(source, folder, resize, not no_download)
+def _data(
+    source: str | None, folder: Path | None, resize: bool, no_download: bool, skip_broken: bool, workers: int
+) -> DataOptions:
+    return DataOptions(source, folder, resize, not no_download, skip_broken, workers)
 
 
 data_options = packed(
@@ -118,7 +120,7 @@ data_options = packed(
         "--data",
         "source",
         metavar="DATA",
-        help="mnist, fashion-mnist, cifar10, digits, examples, a directory, or an .npz file.",
+        help="mnist, fashion-mnist, cifar10, digits, examples, a directory, a .csv, .jsonl, .parquet or .npz file.",
     ),
     click.option(
         "--data-dir",
@@ -128,5 +130,13 @@ data_options = packed(
     ),
     click.option("--resize", is_flag=True, help="Fit images of another size or colour to the network."),
     click.option("--no-download", is_flag=True, help="Never download a dataset."),
+    click.option("--skip-broken", is_flag=True, help="Leave out samples with a file that cannot be decoded."),
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=DataOptions.workers,
+        show_default=True,
+        help="Processes that decode files; 0 for threads.",
+    ),
 )
 """Options for every command that opens a dataset; the command gets `DataOptions` as `data`."""

@@ -131,7 +131,7 @@ def _train(run: Run, stop: Callable[[], bool], output_format: str) -> None:
         _print_end(run, result)
 
 
-_WITH_RESUME = ("--resume", "--epochs", "--data", "--data-dir", "--no-download", "--format")
+_WITH_RESUME = ("--resume", "--epochs", "--data", "--data-dir", "--no-download", "--workers", "--format")
 
 
 def _given_options() -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cnnspec.data import files, known, reconstruction, sources, targets
 from cnnspec.data.batches import augmented, batches, check_augment, epoch_order
+from cnnspec.data.loader import Loader
 from cnnspec.data.memory import Part, fitted
 from cnnspec.data.split import Dataset, Split, held_out, split_off
 from cnnspec.errors import DataError, InputError
@@ -20,7 +21,8 @@ from cnnspec.graph.training import Augment, Train
 from cnnspec.wording import nearest
 
 __all__ = [
-    "DataError", "Dataset", "Split", "augmented", "batches", "epoch_order", "held_out", "open_dataset", "split_off",
+    "DataError", "Dataset", "Loader", "Split", "augmented", "batches", "epoch_order", "held_out", "open_dataset",
+    "split_off",
 ]  # fmt: skip
 
 EXAMPLES = "examples"

@@ -9,6 +9,7 @@ import numpy as np
 from cnnspec import rng
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data.inputs import scaled
+from cnnspec.data.loader import Loader
 from cnnspec.data.split import Split
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Input
@@ -22,11 +23,13 @@ def epoch_order(n: int, seed: int, epoch: int) -> Array:
     return rng.stream(seed, "order", epoch).permutation(n)
 
 
-def batches(split: Split, order: Array, size: int) -> Iterator[tuple[Array | Arrays, Array | Arrays, Array]]:
+def batches(
+    split: Split, order: Array, size: int, loader: Loader | None = None
+) -> Iterator[tuple[Array | Arrays, Array | Arrays, Array]]:
     """Yield batches (x, target, indices) of `size` samples in the given order; the last may be smaller."""
-    for start in range(0, len(order), size):
-        indices = order[start : start + size]
-        yield (*split.load(indices), indices)
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    for loaded, indices in zip((loader or Loader()).batches(split, parts), parts, strict=True):
+        yield (*loaded, indices)
 
 
 def augmented(x: Array, augment: Augment, seed: int, epoch: int, indices: Array, graph_input: Input) -> Array:

@@ -171,9 +171,7 @@ class MaskTarget:
 
 def mask_values(mask: Array) -> Array:
     """Return the values that occur in a mask, ascending."""
-    if mask.dtype == np.uint8:
-        return np.flatnonzero(np.bincount(mask.ravel()))
-    values: Array = np.unique(mask)
+    values: Array = np.flatnonzero(np.bincount(mask.ravel())) if mask.dtype == np.uint8 else np.unique(mask)
     return values
 
 

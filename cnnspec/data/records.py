@@ -58,7 +58,7 @@ class Records:
         self._pool: ThreadPoolExecutor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_pool": None}
+        return self.__dict__ | {"_pool": None, "threads": 1}  # another process has others beside it
 
     def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array | Arrays]:
         """Return the images, decoded by several threads, augmented and scaled, and their targets.

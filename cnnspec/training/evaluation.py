@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.data import Split, batches
+from cnnspec.data import Loader, Split, batches
 from cnnspec.graph.training import Loss
 from cnnspec.runtime.model import Model
 from cnnspec.training import losses
@@ -84,6 +84,7 @@ def evaluate_split(
     losses: Loss | Mapping[str, Loss],
     batch: int = 256,
     on_batch: Callable[[int], None] | None = None,
+    loader: Loader | None = None,
 ) -> Evaluation:
     """Run a model over a split, each process over its shard; `on_batch` is called with the number of samples so far.
 
@@ -94,7 +95,7 @@ def evaluate_split(
     metrics = {name: Metrics(loss, nodes[name].shape[0]) for name, loss in given.items()}
     mine = np.arange(split.n)[model.shard(split.n)]
     done = 0
-    for x, target, indices in batches(split, mine, batch):
+    for x, target, indices in batches(split, mine, batch, loader):
         outputs = model.run(x if isinstance(x, dict) else {model.graph.input.name: x})
         for name, metric in metrics.items():
             metric.add(outputs[name], target[name] if isinstance(target, dict) else target)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnspec import atomic
-from cnnspec.data import DataError, Dataset, open_dataset
+from cnnspec.data import DataError, Dataset, Loader, open_dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
 from cnnspec.graph.settings import Input
@@ -71,10 +71,12 @@ def start_run(
     weights: Weights = None,
     folder: Path | None = None,
     keep: bool = True,
+    workers: int = DataOptions.workers,
 ) -> Iterator[Run]:
     """Yield a new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`).
 
-    The processes that a launcher started beside this one are joined, and left at the end.
+    The processes that a launcher started beside this one are joined, and left at the end. `workers` are those of a
+    dataset that is open; options have their own.
     """
     execution = replace(execution, seed=settings.seed)
     spec, notes = _with_settings(spec, settings)
@@ -82,18 +84,19 @@ def start_run(
     check_training_memory(
         spec.graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
     )
-    with _distributed(execution) as own:
+    options = data if isinstance(data, DataOptions) else DataOptions(workers=workers)
+    with _distributed(execution) as own, Loader(options.workers) as loader:
         model = prepare(spec, own, weights)
         metadata = {
             **{"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed)},
             **{"backend": execution.backend, "dtype": execution.dtype},
         }
-        trainer = Trainer(model, dataset, settings, _only_input(spec), metadata=metadata)
+        trainer = Trainer(model, dataset, settings, _only_input(spec), loader=loader, metadata=metadata)
         if keep:
             trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
-            source = data.folder if isinstance(data, DataOptions) else None
-            record = asdict(execution) | {"data_dir": str(source) if source else None}
+            source = str(options.folder) if options.folder else None
+            record = asdict(execution) | {"data_dir": source, "skip_broken": options.skip_broken}
             atomic.write(trainer.folder / SPEC, render(spec).encode())
             atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
         yield Run(spec, trainer, execution, (*dataset.notes, *notes))
@@ -118,6 +121,7 @@ def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) ->
     try:
         record = json.loads((folder / SETTINGS).read_text("utf-8"))
         source = record.pop("data_dir")
+        skip_broken = record.pop("skip_broken", False)  # which cnnspec 0.1 did not write
         execution = Execution(**record)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(f"{folder / SETTINGS} is not what a run writes there: {error}") from error
@@ -125,11 +129,12 @@ def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) ->
     settings = spec.train or Train()
     if epochs is not None:
         settings = settings.model_copy(update={"epochs": epochs})
-    dataset = _opened(replace(data, folder=data.folder or (Path(source) if source else None)), spec, "train")
-    with _distributed(execution) as own:
+    data = replace(data, folder=data.folder or (Path(source) if source else None), skip_broken=skip_broken)
+    dataset = _opened(data, spec, "train")
+    with _distributed(execution) as own, Loader(data.workers) as loader:
         model = prepare(spec, own)
         metadata = {key: value for key, value in weight_files.metadata(folder / LAST).items() if key != "progress"}
-        trainer = Trainer(model, dataset, settings, _only_input(spec), folder, metadata=metadata)
+        trainer = Trainer(model, dataset, settings, _only_input(spec), folder, loader, metadata=metadata)
         trainer.resume()
         yield Run(spec, trainer, execution, dataset.notes)
 
@@ -152,7 +157,7 @@ def _opened(data: Dataset | DataOptions, spec: Spec, what: str) -> Dataset:
     source = data.source or (spec.train or Train()).data
     if source is None:
         raise DataError(f"there is nothing to {what} on: give --data, or `data` in the spec's `train:`")
-    return open_dataset(source, spec, data_dir=data.folder, download=data.download)
+    return open_dataset(source, spec, data_dir=data.folder, download=data.download, skip_broken=data.skip_broken)
 
 
 def _new_folder(folder: Path | None, name: str) -> Path:
@@ -181,6 +186,8 @@ def train(
     data_dir: str | Path | None = None,
     resize: bool = DataOptions.resize,
     download: bool = DataOptions.download,
+    skip_broken: bool = DataOptions.skip_broken,
+    workers: int = DataOptions.workers,
     params: Mapping[str, Any] | None = None,
     memory_limit: int | None = Execution.memory_limit,
     learning_rate: float | None = None,
@@ -199,10 +206,13 @@ def train(
         loaded,
         settings_for(loaded, given, learning_rate),
         execution,
-        data if isinstance(data, Dataset) else DataOptions(data, _path(data_dir), resize, download),
+        data
+        if isinstance(data, Dataset)
+        else DataOptions(data, _path(data_dir), resize, download, skip_broken, workers),
         weights=weights,
         folder=_path(folder),
         keep=folder is not None,
+        workers=workers,
     )
     with opened as run:
         return run.trainer.model, run.trainer.run()
@@ -221,6 +231,8 @@ def evaluate(
     data_dir: str | Path | None = None,
     resize: bool = DataOptions.resize,
     download: bool = DataOptions.download,
+    skip_broken: bool = DataOptions.skip_broken,
+    workers: int = DataOptions.workers,
     params: Mapping[str, Any] | None = None,
     seed: int = Execution.seed,
     memory_limit: int | None = Execution.memory_limit,
@@ -228,12 +240,25 @@ def evaluate(
 ) -> tuple[Spec, Dataset, Evaluation]:
     """Evaluate weights on the test (or the training) data; return the spec, the dataset and the evaluation."""
     execution = Execution(backend, device, dtype, seed, memory_limit, options or {})
-    source = data if isinstance(data, Dataset) else DataOptions(data, _path(data_dir), resize, download)
-    return evaluate_spec(load_spec(spec, params, resize), execution, source, weights=weights, batch=batch, split=split)
+    source = (
+        data
+        if isinstance(data, Dataset)
+        else DataOptions(data, _path(data_dir), resize, download, skip_broken, workers)
+    )
+    loaded = load_spec(spec, params, resize)
+    with Loader(workers) as loader:
+        return evaluate_spec(loaded, execution, source, weights=weights, batch=batch, split=split, loader=loader)
 
 
 def evaluate_spec(
-    spec: Spec, execution: Execution, data: Dataset | DataOptions, *, weights: Weights, batch: int, split: str
+    spec: Spec,
+    execution: Execution,
+    data: Dataset | DataOptions,
+    *,
+    weights: Weights,
+    batch: int,
+    split: str,
+    loader: Loader | None = None,
 ) -> tuple[Spec, Dataset, Evaluation]:
     """Evaluate as `evaluate` does, with the options in objects."""
     dataset = _opened(data, spec, "evaluate")
@@ -243,7 +268,7 @@ def evaluate_spec(
     check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
     with _distributed(execution) as own:
         model = prepare(spec, own, weights)
-        return spec, dataset, evaluate_split(model, chosen, spec.losses, batch)
+        return spec, dataset, evaluate_split(model, chosen, spec.losses, batch, loader=loader)
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -6,14 +6,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
-from cnnspec.data import Dataset, Split, augmented, epoch_order, held_out
+from cnnspec.data import Dataset, Loader, augmented, epoch_order, held_out
 from cnnspec.errors import TrainingError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Train
@@ -81,6 +80,7 @@ class Trainer:
     input: Input | None
     """Preprocessing of the input, which augmentation needs; None where there are several."""
     folder: Path | None = None
+    loader: Loader = field(default_factory=Loader)
     on_step: Callable[[StepInfo], None] = lambda info: None
     on_epoch: Callable[[dict[str, Any]], None] = lambda record: None
     should_stop: Callable[[], bool] = lambda: False
@@ -122,7 +122,7 @@ class Trainer:
         self.result.best_epoch = self.progress.best_epoch
         self.load_best()
         if self.dataset.test is not None:
-            self.result.test = evaluate_split(self.model, self.dataset.test, self.losses)
+            self.result.test = evaluate_split(self.model, self.dataset.test, self.losses, loader=self.loader)
         return self.result
 
     def load_best(self) -> None:
@@ -185,7 +185,7 @@ class Trainer:
         for name, split in (("validation", self.validation), ("test", self.dataset.test)):
             if split is None or split.n == 0 or (name == "test" and self.validation is not None):
                 continue
-            found = evaluate_split(self.model, split, self.losses)
+            found = evaluate_split(self.model, split, self.losses, loader=self.loader)
             record |= {f"{name}_loss": found.loss, f"{name}_accuracy": found.accuracy}
             for output, one in found.outputs.items():
                 metrics = {f"{name}_loss": one.loss, f"{name}_accuracy": one.accuracy}
@@ -195,7 +195,11 @@ class Trainer:
         record |= {
             "seconds": round(p.seconds, 3),
             "samples_per_second": round(p.samples * (p.epoch + 1) / p.seconds, 1),
+            "data_wait": round(self.loader.waited, 3),
         }
+        self.loader.waited = 0.0
+        if self.dataset.skipped is not None:
+            record["skipped"] = dict(self.dataset.skipped)
         p.epoch += 1
         p.batch, p.loss, p.samples, p.correct_of = 0, 0.0, 0, {}
         better = p.best is None or score > p.best
@@ -225,25 +229,11 @@ class Trainer:
         order = epoch_order(self.train.n, self.settings.seed, epoch)
         size = self.step_size
         steps = [order[i : i + size] for i in range(first * size, len(order), size)]
-
-        def prepare(indices: Array) -> tuple[Array | Arrays, Array | Arrays, int]:
-            return *self.batch_of(self.train, indices, epoch), len(indices)
-
-        with ThreadPoolExecutor(1) as worker:
-            pending = [worker.submit(prepare, indices) for indices in steps[:1]]
-            while pending:
-                batch = pending.pop().result()
-                pending = [worker.submit(prepare, indices) for indices in steps[1:2]]
-                del steps[:1]
-                yield batch
-
-    def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array | Arrays, Array | Arrays]:
-        """Return this process's samples of a batch, augmented, and their targets."""
-        mine = indices[self.model.shard(len(indices))]
-        x, target = split.load(mine)
-        if self.input is not None and not isinstance(x, dict):
-            x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
-        return x, target
+        parts = [indices[self.model.shard(len(indices))] for indices in steps]
+        for (x, target), indices, mine in zip(self.loader.batches(self.train, parts), steps, parts, strict=True):
+            if self.input is not None and not isinstance(x, dict):
+                x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
+            yield x, target, len(indices)
 
     def save(self, name: str) -> None:
         """Write a checkpoint to the folder, if there is one."""
