@@ -27,8 +27,8 @@ IMAGE = (
 )
 TWO = (
     "{name: net, input: [1, 4, 4], outputs: [kind, size], layers: [flatten: {name: flat}, dense: {units: 2, "
-    "name: kind}, concat: {a: [from: flat, dense: {units: 1, name: size}], b: [from: kind]}], train: {losses: {kind: cross_entropy, "
-    "size: l1}}}"
+    "name: kind}, concat: {a: [from: flat, dense: {units: 1, name: size}], b: [from: kind]}], "
+    "train: {losses: {kind: cross_entropy, size: l1}}}"
 )
 
 
