@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "Train the network of a spec on a dataset.",
     "evaluate": "Evaluate weights on a dataset.",
     "predict": "Write the predictions for any number of files.",
+    "data": "Describe a dataset: classes, sizes, colours, broken files, duplicates.",
     "test": "Run the examples of a spec on every installed backend.",
     "weights": "Convert and inspect weights.",
     "import": "Write the network of an ONNX model as a spec.",

@@ -29,6 +29,12 @@ def pair_of(root: Path) -> tuple[str, str] | None:
     return None
 
 
+def is_plain(root: Path) -> bool:
+    """Return whether a directory holds images and no folders for classes, in its `train` or in the root."""
+    place = root / TRAIN if (root / TRAIN).is_dir() else root
+    return not _folders(place) and any(entry.suffix.lower() in PICTURES for entry in place.iterdir())
+
+
 def class_folders(root: Path) -> Source:
     """Return the images of a folder for each class, in `train` and `test` or `val`, or in the root."""
     parts = _parts(root)

@@ -156,7 +156,7 @@ class MaskTarget:
     def _checked(self, mask: Array, name: str) -> Array:
         values = mask_values(mask)
         if self.binary and self.ignore != WHITE and values[-1] == WHITE and set(values.tolist()) <= {0, WHITE}:
-            return (mask == WHITE).astype(np.uint8)
+            return mask // WHITE
         wrong = [int(value) for value in values if not 0 <= value < self.classes and value != self.ignore]
         if wrong:
             row, column = map(int, np.argwhere(mask == wrong[0])[0])

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import inputs
-from cnnspec.data.folder import PICTURES
+from cnnspec.data.pictures import PICTURES
 from cnnspec.diagnostics import Source
 from cnnspec.errors import InputError
 from cnnspec.graph.graph import Node
