@@ -9,17 +9,19 @@ from itertools import product
 from pathlib import Path
 
 from cnnspec.data import files, known, targets
-from cnnspec.data.batches import augmented, batches, check_augment, epoch_order
+from cnnspec.data.augment import Augmentation, augmentation_for, augmentation_of, mixing_of
+from cnnspec.data.batches import batches, epoch_order
 from cnnspec.data.folder import open_folder
 from cnnspec.data.memory import Part, fitted
 from cnnspec.data.split import Dataset, Split, split_off
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import Augment, Train
+from cnnspec.graph.training import Train
 from cnnspec.wording import nearest
 
 __all__ = [
-    "DataError", "Dataset", "Split", "augmented", "batches", "epoch_order", "open_dataset", "split_off",
+    "Augmentation", "DataError", "Dataset", "Split", "augmentation_of", "batches", "epoch_order", "mixing_of",
+    "open_dataset", "split_off",
 ]  # fmt: skip
 
 EXAMPLES = "examples"
@@ -35,14 +37,11 @@ def open_dataset(source: str, spec: Spec, *, data_dir: str | Path | None = None,
     `input: {fit: …}` says. Raises DataError for everything that can be known to be wrong before training.
     """
     try:
-        dataset = _open(source, spec, data_dir, download)
-        augment = (spec.train or Train()).augment
-        if len(spec.inputs) > 1 and augment != Augment():
-            raise DataError(f"`augment` takes one input, and `{spec.name}` has {len(spec.inputs)}: leave it out")
-        check_augment(augment, next(iter(spec.inputs.values())).shape)
+        augmentation_for(spec)
+        mixing_of(spec.train or Train(), spec.graph)
+        return _open(source, spec, data_dir, download)
     except InputError as error:
         raise DataError(str(error)) from error
-    return dataset
 
 
 def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool) -> Dataset:
@@ -78,12 +77,12 @@ def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool) 
 
 def _in_memory(name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], spec: Spec) -> Dataset:
     notes = targets.compare_classes(name, classes, spec)
-    train, test = (None if part is None else _split(part, spec) for part in parts)
-    assert train is not None
+    train = _split(parts[0], spec, augmentation_for(spec))
+    test = _split(parts[1], spec) if parts[1] is not None else None
     return Dataset(name, train, test, classes if targets.are_classes(spec) else (), notes)
 
 
-def _split(part: Part, spec: Spec) -> Split:
+def _split(part: Part, spec: Spec, augmentation: Augmentation | None = None) -> Split:
     samples = list(part.x.values()) if isinstance(part.x, dict) else [part.x]
     wanted = list(part.y.values()) if isinstance(part.y, dict) else [part.y]
     n = len(samples[0]) if samples[0].ndim else 0
@@ -94,7 +93,7 @@ def _split(part: Part, spec: Spec) -> Split:
             raise DataError(f"`{part.name}` has {len(x):,} samples, and {len(y):,} targets")
     if not n:
         raise DataError(f"`{part.name}` is empty")
-    return fitted(part, targets.checked(part.y, part.name, spec), spec)
+    return fitted(part, targets.checked(part.y, part.name, spec), spec, augmentation)
 
 
 def _of_folder(source: str, spec: Spec) -> Dataset:

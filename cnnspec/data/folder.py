@@ -12,6 +12,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.data import images, inputs
+from cnnspec.data.augment import Augmentation, augmentation_for
 from cnnspec.data.targets import are_classes, class_names
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.spec import Spec
@@ -47,9 +48,15 @@ class FolderSplit:
         """The class of each sample."""
         return self.targets
 
-    def load(self, indices: Array) -> tuple[Array, Array]:
+    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array]:
         """Return the images, decoded by several threads and scaled as the spec's `input` says, and their classes."""
-        return np.stack(list(self._threads.map(self._sample, indices))), self.targets[indices]
+        samples = list(self._threads.map(lambda index: self._sample(index, augmentation), indices))
+        return np.stack(samples), self.targets[indices]
+
+    def check_augmented(self, augmentation: Augmentation) -> None:
+        """Raise DataError for images whose headers give a size that the augmentation cannot crop to the network's."""
+        for file, size in zip(self.files, self._threads.map(_shape, self.files), strict=True):
+            augmentation.check(str(file), size[1:], pixels=True)
 
     def check_sizes(self) -> None:
         """Raise DataError for images whose headers give another size than the network's."""
@@ -61,16 +68,21 @@ class FolderSplit:
             others = f" (and {len(wrong) - 1:,} other images do not fit either)" if len(wrong) > 1 else ""
             raise DataError(f"{images.misfit(str(file), size, shape)}{others}")
 
-    def _sample(self, index: int) -> Array:
+    def _sample(self, index: int, augmentation: Augmentation | None) -> Array:
         file = self.files[index]
+        shape = self._input.shape
         try:
             with file.open("rb") as stream:
                 pixels = images.decode(stream, str(file))
-            pixels = images.fit(pixels, self._input.shape, str(file), self._input.fit)
+            if augmentation is not None and augmentation.crops:
+                shape = (shape[0], *pixels.shape[1:])
+            pixels = images.fit(pixels, shape, str(file), self._input.fit)
         except InputError as error:
             raise DataError(str(error)) from error
         except OSError as error:
             raise DataError(f"`{file}` cannot be read: {error.strerror or error}") from error
+        if augmentation is not None:
+            pixels, _ = augmentation.one(pixels, self.targets[index], index)
         x: Array = inputs.scaled(pixels[None], self._input)[0].astype(np.float32)
         return x
 
@@ -100,8 +112,13 @@ def open_folder(root: Path, spec: Spec) -> tuple[FolderSplit, FolderSplit | None
     if set(classes) <= set(own):
         classes = own
     splits = [FolderSplit(part, classes, spec) for part in (train, *tests)]
+    augmentation = augmentation_for(spec)
+    crops = augmentation is not None and augmentation.crops
+    held_out = spec.train is not None and spec.train.validation > 0
+    if augmentation is not None and crops:
+        splits[0].check_augmented(augmentation)
     if spec.input.fit == "exact":
-        for split in splits:
+        for split in splits[1:] if crops and not held_out else splits:
             split.check_sizes()
     return splits[0], (splits[1] if tests else None), classes, notes
 

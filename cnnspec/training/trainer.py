@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
-from cnnspec.data import Dataset, Split, augmented, epoch_order, split_off
+from cnnspec.data import Dataset, Split, augmentation_of, epoch_order, mixing_of, split_off
 from cnnspec.errors import TrainingError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Train
 from cnnspec.runtime.model import Model
+from cnnspec.runtime.step import is_soft
 from cnnspec.training import checkpoint
 from cnnspec.training.checkpoint import Progress
 from cnnspec.training.evaluation import Evaluation, evaluate_split
@@ -94,6 +97,8 @@ class Trainer:
         """Samples in a step."""
         self.steps = math.ceil(self.train.n / self.step_size)
         self.losses = self.settings.by_output(self.model.graph.output_names)
+        self.augmentation = None if self.input is None else augmentation_of(self.settings, self.model.graph, self.input)
+        self.mixing = mixing_of(self.settings, self.model.graph)
         self.classifies = [name for name, loss in self.losses.items() if loss.targets == "classes"]
         """The outputs whose accuracy is counted."""
         self.several = len(self.model.graph.outputs) > 1
@@ -152,6 +157,8 @@ class Trainer:
             p.samples += n
             for name in self.classifies:
                 labels = target[name] if isinstance(target, dict) else target
+                if is_soft(self.losses[name], labels):  # of a mixture, the class that has the larger part
+                    labels = labels.argmax(axis=1)
                 correct = int((self.model.trained_outputs[name].argmax(axis=1) == labels).sum())
                 p.correct_of[name] = p.correct_of.get(name, 0) + sum(self.model.gather(correct))
             now = time.perf_counter()
@@ -224,26 +231,30 @@ class Trainer:
         """
         order = epoch_order(self.train.n, self.settings.seed, epoch)
         size = self.step_size
-        steps = [order[i : i + size] for i in range(first * size, len(order), size)]
+        steps = list(range(first, self.steps))
 
-        def prepare(indices: Array) -> tuple[Array | Arrays, Array | Arrays, int]:
-            return *self.batch_of(self.train, indices, epoch), len(indices)
+        def prepare(step: int) -> tuple[Array | Arrays, Array | Arrays, int]:
+            indices = order[step * size : (step + 1) * size]
+            return *self.batch_of(self.train, indices, epoch, step), len(indices)
 
         with ThreadPoolExecutor(1) as worker:
-            pending = [worker.submit(prepare, indices) for indices in steps[:1]]
+            pending = [worker.submit(prepare, step) for step in steps[:1]]
             while pending:
                 batch = pending.pop().result()
-                pending = [worker.submit(prepare, indices) for indices in steps[1:2]]
+                pending = [worker.submit(prepare, step) for step in steps[1:2]]
                 del steps[:1]
                 yield batch
 
-    def batch_of(self, split: Split, indices: Array, epoch: int) -> tuple[Array | Arrays, Array | Arrays]:
-        """Return this process's samples of a batch, augmented, and their targets."""
-        mine = indices[self.model.shard(len(indices))]
-        x, target = split.load(mine)
-        if self.input is not None and not isinstance(x, dict):
-            x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
-        return x, target
+    def batch_of(self, split: Split, indices: Array, epoch: int, step: int) -> tuple[Array | Arrays, Array | Arrays]:
+        """Return this process's samples of a step of an epoch, augmented and mixed, and their targets."""
+        augmentation = self.augmentation and self.augmentation.at(epoch)
+        mine = np.arange(len(indices))[self.model.shard(len(indices))]
+        if self.mixing is None:
+            return split.load(indices[mine], augmentation)
+        mix = self.mixing.draw(len(indices), epoch, step)
+        needed, at = np.unique(np.concatenate([mine, mix.partners[mine]]), return_inverse=True)
+        x, target = split.load(indices[needed], augmentation)
+        return mix.applied(x, target, at[: len(mine)], at[len(mine) :])
 
     def save(self, name: str) -> None:
         """Write a checkpoint to the folder, if there is one."""
