@@ -53,7 +53,7 @@ class Draws(NamedTuple):
 
     def stream(self, slot: int, i: int) -> np.random.Generator:
         """Return a generator of as many numbers as the sample i of these needs."""
-        return np.random.Generator(np.random.Philox(key=int(self.bits(slot)[i])))
+        return np.random.default_rng(int(self.bits(slot)[i]))
 
     def of(self, rows: Array) -> Draws:
         """Return the numbers of some of the samples."""

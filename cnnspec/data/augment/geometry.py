@@ -66,9 +66,9 @@ def parts(scale: tuple[float, float], ratio: tuple[float, float], size: Size, dr
     rows, columns = size
     height, width, found = rectangles(scale, ratio, size, size, draws, 0)
     if columns / rows < ratio[0]:
-        central = round(columns / ratio[0]), columns
+        central = max(1, round(columns / ratio[0])), columns
     elif columns / rows > ratio[1]:
-        central = rows, round(rows * ratio[1])
+        central = rows, max(1, round(rows * ratio[1]))
     else:
         central = rows, columns
     height, width = (np.where(found, one, other) for one, other in zip((height, width), central, strict=True))

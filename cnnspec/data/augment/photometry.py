@@ -60,17 +60,15 @@ def _hue(image: Array, turn: Array) -> Array:
     value = image.max(axis=1)
     chroma = value - image.min(axis=1)
     red, green, blue = image[:, 0], image[:, 1], image[:, 2]
-    divisor = np.where(chroma > 0, chroma, 1)
-    sector = np.where(
-        value == red,
-        (green - blue) / divisor,
-        np.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
-    )
-    sector = sector + 6 * turn[:, 0]
-    # a channel is value − chroma · clip(min(k, 4 − k), 0, 1), where k is the way around the hexagon to its opposite
+    of_red, of_green = value == red, value == green
+    difference = np.where(of_red, green - blue, np.where(of_green, blue - red, red - green))
+    corner = np.where(of_red, np.float32(0), np.where(of_green, np.float32(2), np.float32(4)))
+    hue = difference / np.where(chroma > 0, chroma, 1) + corner + 6 * turn[:, 0]
+    hue -= 6 * np.floor(hue / 6)  # in [0, 6), sixths of the circle from red on
     found = np.empty_like(image)
     for channel, opposite in enumerate((5, 3, 1)):
-        k = np.mod(sector + opposite, 6)
+        k = hue + opposite
+        k -= 6 * (k >= 6)
         found[:, channel] = value - chroma * np.clip(np.minimum(k, 4 - k), 0, 1)
     return found
 

@@ -162,7 +162,7 @@ def augmentation_of(train: Train, graph: Graph, graph_input: Input) -> Augmentat
         if part.geometric:
             _check_targets(part, losses, graph, shape)
         if part.interpolates:
-            require_pillow(f"`{part.kind}`")
+            require_pillow(part.kind)
     return found
 
 

@@ -10,7 +10,7 @@ from cnnspec.arrays import Array
 from cnnspec.data.augment.samples import Size
 from cnnspec.data.images import require_pillow
 
-_PURPOSE = "`augment`"
+_PURPOSE = "augment"
 
 
 class Affine(NamedTuple):
