@@ -11,18 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from cnnspec.data import files, known, reconstruction, sources, targets
-from cnnspec.data.batches import augmented, batches, check_augment, epoch_order
+from cnnspec.data.augment import Augmentation, augmentation_for, augmentation_of, mixing_of
+from cnnspec.data.batches import batches, epoch_order, steps_of
 from cnnspec.data.loader import Loader
-from cnnspec.data.memory import Part, fitted
+from cnnspec.data.memory import InMemory, Part, fitted
 from cnnspec.data.split import Dataset, Split, held_out, split_off
 from cnnspec.errors import DataError, InputError
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import Augment, Train
+from cnnspec.graph.training import Train
 from cnnspec.wording import nearest
 
 __all__ = [
-    "DataError", "Dataset", "Loader", "Split", "augmented", "batches", "epoch_order", "held_out", "open_dataset",
-    "split_off",
+    "Augmentation", "DataError", "Dataset", "Loader", "Split", "augmentation_of", "batches", "epoch_order", "held_out",
+    "mixing_of", "open_dataset", "split_off", "steps_of",
 ]  # fmt: skip
 
 EXAMPLES = "examples"
@@ -41,14 +42,11 @@ def open_dataset(
     with `skip_broken`, samples with a file that cannot be decoded are left out.
     """
     try:
-        dataset = _open(source, spec, data_dir, download, skip_broken)
-        augment = (spec.train or Train()).augment
-        if len(spec.inputs) > 1 and augment != Augment():
-            raise DataError(f"`augment` takes one input, and `{spec.name}` has {len(spec.inputs)}: leave it out")
-        check_augment(augment, next(iter(spec.inputs.values())).shape)
+        augmentation_for(spec)
+        mixing_of(spec.train or Train(), spec.graph)
+        return _open(source, spec, data_dir, download, skip_broken)
     except InputError as error:
         raise DataError(str(error)) from error
-    return dataset
 
 
 def _open(source: str, spec: Spec, data_dir: str | Path | None, download: bool, skip_broken: bool) -> Dataset:
@@ -91,12 +89,12 @@ def _npz(path: Path, source: str, spec: Spec) -> files.Parts:
 
 def _in_memory(name: str, parts: tuple[Part, Part | None], classes: tuple[str, ...], spec: Spec) -> Dataset:
     notes = targets.compare_classes(name, classes, spec)
-    train, test = (None if part is None else _split(part, spec) for part in parts)
-    assert train is not None
+    train = _split(parts[0], spec, augmentation_for(spec))
+    test = _split(parts[1], spec) if parts[1] is not None else None
     return Dataset(name, train, test, classes if targets.are_classes(spec) else (), notes)
 
 
-def _split(part: Part, spec: Spec) -> Split:
+def _split(part: Part, spec: Spec, augmentation: Augmentation | None = None) -> Split:
     samples = list(part.x.values()) if isinstance(part.x, dict) else [part.x]
     wanted = list(part.y.values()) if isinstance(part.y, dict) else [part.y]
     n = len(samples[0]) if samples[0].ndim else 0
@@ -109,8 +107,11 @@ def _split(part: Part, spec: Spec) -> Split:
         raise DataError(f"`{part.name}` is empty")
     supervised = reconstruction.with_targets(spec)
     checked = np.zeros(n) if supervised is None else targets.checked(part.y, part.name, supervised)
-    split = fitted(part, checked, spec)
-    return split if supervised is spec else reconstruction.Reconstruction(split, spec)
+    split = fitted(part, checked, spec, augmentation)
+    if supervised is spec:
+        return split
+    assert isinstance(split, InMemory)
+    return reconstruction.Reconstruction(split, spec)
 
 
 def _examples(spec: Spec) -> Part:

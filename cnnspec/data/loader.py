@@ -14,6 +14,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
+from cnnspec.data.augment import Augmentation
 from cnnspec.data.records import Records
 from cnnspec.data.split import Split, Subset
 from cnnspec.errors import CnnspecError, DataError
@@ -51,10 +52,20 @@ class Loader:
             self._pool.close()
             self._pool = None
 
-    def batches(self, split: Split, parts: Sequence[Array], augmentation: Any = None) -> Iterator[Loaded]:
-        """Yield the samples of a split by their indices, a batch for each part, changed by the augmentation."""
+    def batches(
+        self,
+        split: Split,
+        parts: Sequence[Array],
+        augmentation: Augmentation | None = None,
+        finish: Callable[[int, Loaded], Loaded] = lambda number, batch: batch,
+    ) -> Iterator[Loaded]:
+        """Yield the samples of a split by their indices, a batch for each part, changed by the augmentation.
+
+        `finish` is called with the number of each batch and the batch, ahead of its use.
+        """
         load = self._by_processes if self.workers and _decodes(split) else _by_this_process
-        loaded = load(split, parts, augmentation)
+        found = load(split, parts, augmentation)
+        loaded = (finish(number, batch) for number, batch in enumerate(found))
         with ThreadPoolExecutor(1, thread_name_prefix="load") as thread:
             pending = [thread.submit(next, loaded) for _ in parts[:1]]
             for number in range(1, len(parts) + 1):
@@ -64,7 +75,9 @@ class Loader:
                 pending = [thread.submit(next, loaded) for _ in parts[number : number + 1]]
                 yield batch
 
-    def _by_processes(self, split: Split, parts: Sequence[Array], augmentation: Any) -> Iterator[Loaded]:
+    def _by_processes(
+        self, split: Split, parts: Sequence[Array], augmentation: Augmentation | None
+    ) -> Iterator[Loaded]:
         if self._pool is None:
             self._pool = Pool(self.workers)
         whole = False
@@ -76,15 +89,9 @@ class Loader:
                 self.close()
 
 
-def _by_this_process(split: Split, parts: Sequence[Array], augmentation: Any) -> Iterator[Loaded]:
+def _by_this_process(split: Split, parts: Sequence[Array], augmentation: Augmentation | None) -> Iterator[Loaded]:
     for indices in parts:
-        yield load(split, indices, augmentation)
-
-
-def load(split: Split, indices: Array, augmentation: Any) -> Loaded:
-    """Return a batch of a split, changed by an augmentation if there is one."""
-    load_them: Callable[..., Loaded] = split.load
-    return load_them(indices) if augmentation is None else load_them(indices, augmentation)
+        yield split.load(indices, augmentation)
 
 
 def _decodes(split: Split) -> bool:
@@ -101,7 +108,7 @@ class Pool:
         self._splits: list[Split] = []
         """The splits that the workers have."""
 
-    def batches(self, split: Split, parts: Sequence[Array], augmentation: Any) -> Iterator[Loaded]:
+    def batches(self, split: Split, parts: Sequence[Array], augmentation: Augmentation | None) -> Iterator[Loaded]:
         """Yield a batch for each part in order, as the workers load them."""
         number = next((i for i, known in enumerate(self._splits) if known is split), None)
         count = len(self._processes)

@@ -9,11 +9,13 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import images, inputs
+from cnnspec.data.augment import Augmentation
 from cnnspec.data.split import rows, strata_of
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Fit, Input
 from cnnspec.graph.spec import Spec
 from cnnspec.layers import Shape
+from cnnspec.wording import format_shape
 
 _CHUNK = 256
 """Number of images that are resized at a time."""
@@ -32,12 +34,18 @@ class Part:
 
 
 class InMemory:
-    """A split of arrays."""
+    """A split of arrays.
 
-    def __init__(self, x: Array, targets: Array | Arrays, graph_input: Input) -> None:
+    `x` has the size of the network's input, or is of images that augmentation crops to it. `original` are such images
+    where x are these fitted.
+    """
+
+    def __init__(self, x: Array, targets: Array | Arrays, graph_input: Input, original: Array | None = None) -> None:
         self.n = len(x)
         self.targets = targets
         self._x = x
+        self._original = x if original is None else original
+        self._shape = graph_input.shape
         self._levels = _levels(graph_input) if x.dtype == np.uint8 else None
 
     @property
@@ -45,13 +53,35 @@ class InMemory:
         """The class of each sample, where targets are classes."""
         return strata_of(self.targets)
 
-    def load(self, indices: Array) -> tuple[Array, Array | Arrays]:
-        """Return the samples and their targets."""
-        return self.samples(indices), rows(self.targets, indices)
+    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array | Arrays]:
+        """Return the samples and their targets, changed by the augmentation."""
+        target = rows(self.targets, indices)
+        if augmentation is None:
+            return self.samples(indices), target
+        pixels = self._levels is not None
+        x, target = augmentation(self._original[indices], target, indices, pixels=pixels)
+        return self._scaled(x), target
+
+    def reconstructed(self, indices: Array, augmentation: Augmentation | None) -> tuple[Array, Array]:
+        """Return the samples as `load` does, and how they would be if augmentation moved pixels and no more."""
+        if augmentation is None:
+            x = self.samples(indices)
+            return x, x
+        original = self._original[indices]
+        target = original if not augmentation.maps else dict.fromkeys(augmentation.maps, original)
+        x, moved = augmentation(original, target, indices, pixels=self._levels is not None)
+        return self._scaled(x), self._scaled(next(iter(moved.values())) if isinstance(moved, dict) else moved)
 
     def samples(self, indices: Array) -> Array:
         """Return pixels scaled as the spec's `input` says, floats as they are."""
-        x = self._x[indices]
+        if self._x.shape[1:] != self._shape:
+            raise DataError(
+                f"images of {format_shape(self._x.shape[1:])} fit the network's {format_shape(self._shape)} by "
+                "`augment` alone: `--resize` (or `fit` in the spec's `input`) converts those that are not augmented"
+            )
+        return self._scaled(self._x[indices])
+
+    def _scaled(self, x: Array) -> Array:
         if self._levels is None:
             return x
         if len(self._levels) == 1:
@@ -76,32 +106,58 @@ class SeveralInMemory:
         """The class of each sample, where the targets of the first output are classes."""
         return strata_of(self.targets)
 
-    def load(self, indices: Array) -> tuple[Arrays, Array | Arrays]:
-        """Return the samples of every input by name, and their targets."""
+    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Arrays, Array | Arrays]:
+        """Return the samples of every input by name, and their targets; these are not augmented."""
+        assert augmentation is None
         return {name: split.samples(indices) for name, split in self._by_input.items()}, rows(self.targets, indices)
 
 
-def fitted(part: Part, targets: Array | Arrays, spec: Spec) -> InMemory | SeveralInMemory:
-    """Return the part fitted to a network; pixels of another size or colour are converted where `fit` allows it."""
+def fitted(
+    part: Part, targets: Array | Arrays, spec: Spec, augmentation: Augmentation | None = None
+) -> InMemory | SeveralInMemory:
+    """Return the part fitted to a network; pixels of another size or colour are converted where `fit` allows it.
+
+    With an augmentation that crops, training takes images in their own size.
+    """
     if not isinstance(part.x, dict):
-        return _fitted(part.name, part.x, targets, spec.input)
+        held_out = spec.train is not None and spec.train.validation > 0
+        return _fitted(part.name, part.x, targets, spec.input, augmentation, held_out=held_out)
     found = {name: _fitted(f"{part.name}[{name}]", part.x[name], targets, given) for name, given in spec.inputs.items()}
     return SeveralInMemory(found, targets)
 
 
-def _fitted(name: str, x: Array, targets: Array | Arrays, graph_input: Input) -> InMemory:
+def _fitted(
+    name: str,
+    x: Array,
+    targets: Array | Arrays,
+    graph_input: Input,
+    augmentation: Augmentation | None = None,
+    *,
+    held_out: bool = False,
+) -> InMemory:
+    """Return samples fitted to an input; `held_out` are those of a part of which some are not augmented."""
     shape, how = graph_input.shape, graph_input.fit
     pixels = inputs.are_pixels(x, name)
     found = inputs.as_samples(x, shape)
+    original = None
     if found is None:
-        if how == "exact" or not (pixels and len(shape) == 3 and x.ndim in (3, 4)):
+        images_of = x if x.ndim == 4 else x[:, None]
+        is_image = pixels and len(shape) == 3 and x.ndim in (3, 4)
+        crops = is_image and augmentation is not None and augmentation.crops
+        if how == "exact" and crops and not held_out and images_of.shape[1] == shape[0]:
+            found = images_of
+        elif how == "exact" or not is_image:
             error = inputs.misfit(name, x.shape, shape, pixels=pixels, how=how)
             raise DataError(f"{error}{_or_pad(x.shape, shape) if how == 'exact' else ''}")
-        found = _converted(x if x.ndim == 4 else x[:, None], shape, name, how)
+        else:
+            found = _converted(images_of, shape, name, how)
+            original = _converted(images_of, (shape[0], *images_of.shape[2:]), name, how) if crops else None
     if not pixels:
         with np.errstate(over="ignore"):  # an overflow gives infinity, which is reported below
             found = inputs.finite(found.astype(np.float32), name)
-    return InMemory(found, targets, graph_input)
+    if augmentation is not None:
+        augmentation.check(name, (found if original is None else original).shape[2:], pixels=pixels)
+    return InMemory(found, targets, graph_input, original)
 
 
 def _levels(graph_input: Input) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import inputs
-from cnnspec.data.split import Split
+from cnnspec.data.augment import Augmentation
+from cnnspec.data.memory import InMemory
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
@@ -64,7 +65,7 @@ def _within_0_and_1(given: Input) -> bool:
 class Reconstruction:
     """A split in memory whose samples are the targets of some outputs, or of all."""
 
-    def __init__(self, split: Split, spec: Spec) -> None:
+    def __init__(self, split: InMemory, spec: Spec) -> None:
         self.split = split
         self.n = split.n
         self._own = [output for output in spec.losses if reconstructs(spec, output)]
@@ -78,11 +79,11 @@ class Reconstruction:
         """The class of each sample, where another output has classes."""
         return self.split.strata if self._others else None
 
-    def load(self, indices: Array) -> tuple[Array | Arrays, Array | Arrays]:
-        """Return the samples, and themselves as targets."""
-        x, given = self.split.load(indices)
+    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array | Arrays]:
+        """Return the samples, and as targets themselves, moved as augmentation moves them without other changes."""
+        x, own = self.split.reconstructed(indices, augmentation)
         if not self._by_name:
-            return x, x
+            return x, own
+        given = self.split.load(indices, augmentation)[1] if self._others else {}
         others = given if isinstance(given, dict) else dict.fromkeys(self._others, given)
-        assert not isinstance(x, dict)
-        return x, others | dict.fromkeys(self._own, x)
+        return x, others | dict.fromkeys(self._own, own)

@@ -7,30 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import images, pictures
+from cnnspec.data.augment import Augmentation
 from cnnspec.data.pictures import BrokenFileError, Pictures
 from cnnspec.data.record_targets import Image, Target, fitted, scaled
+from cnnspec.data.split import rows
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Input
 
 _CHUNK = 1024
 """How many samples wait for a thread at a time."""
-
-
-class Augmentation(Protocol):
-    """Random changes of samples, drawn for each by its index; picklable."""
-
-    @property
-    def crops(self) -> bool:
-        """Whether it takes images of another size than the network's."""
-
-    def one(self, x: Array, target: Any, index: int) -> tuple[Array, Any]:
-        """Return a sample changed, x [c, h, w] of pixels, and its targets by output, of which maps move with it."""
 
 
 class Records:
@@ -65,6 +56,10 @@ class Records:
 
         Targets are by output where the network has several.
         """
+        if not len(indices):  # of a process that has no part in a batch
+            x, target = self.load(np.array([0]), augmentation)
+            none = slice(0)
+            return x[none], rows(target, none)
         found = list(self._map(partial(self.sample, augmentation=augmentation), map(int, indices)))
         targets = {name: np.stack([target[name] for _, target in found]) for name in self.targets}
         only = next(iter(targets.values()))
@@ -98,6 +93,12 @@ class Records:
             index, size = wrong[0]
             others = f" (and {len(wrong) - 1:,} other images do not fit either)" if len(wrong) > 1 else ""
             raise DataError(f"{images.misfit(self.pictures.name(index), size, wanted)}{others}")
+
+    def check_cropped(self, indices: Array, augmentation: Augmentation) -> None:
+        """Raise DataError for images whose headers give a size that augmentation cannot crop to the network's."""
+        found = zip(indices, self._map(partial(pictures.shape, self.pictures), map(int, indices)), strict=True)
+        for index, size in found:
+            augmentation.check(self.pictures.name(int(index)), size[1:], pixels=True)
 
     def broken(self) -> dict[int, str]:
         """Return the samples with a file that cannot be decoded, each with the message of the error."""

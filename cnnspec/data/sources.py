@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.data import cells, folder, parquet, reconstruction, table, targets
+from cnnspec.data.augment import augmentation_for
 from cnnspec.data.listing import TARGET_COLUMNS, TEST, TRAIN, VALIDATION, Listing, Source, column
 from cnnspec.data.pictures import Pictures
 from cnnspec.data.record_targets import MaskTarget, PictureTarget, SampleItself, Target, Values
@@ -68,6 +69,7 @@ def open_files(path: Path, spec: Spec, *, skip_broken: bool = False) -> Dataset:
         )
     source = find(path, train.columns, of_images=reconstruction.with_targets(spec) is None)
     binder = _Binder(name, source, spec, train)
+    augmentation = augmentation_for(spec)
     splits: dict[str, Split] = {}
     skipped: dict[str, int] = {}
     notes = [*source.notes]
@@ -85,7 +87,10 @@ def open_files(path: Path, spec: Spec, *, skip_broken: bool = False) -> Dataset:
             )
         if skip_broken:
             skipped[part] = records.n - len(kept)
-        if spec.input.fit == "exact":
+        crops = part == TRAIN and augmentation is not None and augmentation.crops
+        if augmentation is not None and crops:
+            records.check_cropped(kept, augmentation)
+        if spec.input.fit == "exact" and (not crops or train.validation):
             records.check_sizes(kept)
         splits[part] = records if len(kept) == records.n else Subset(records, kept)
     notes += targets.compare_classes(name, binder.classes, spec)

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnspec import rng
 from cnnspec.arrays import Array, Arrays
+from cnnspec.data.augment import Augmentation
 from cnnspec.errors import DataError
 
 
@@ -23,12 +24,13 @@ class Split(Protocol):
     def strata(self) -> Array | None:
         """The class of each sample, int64 [n], in proportion to which samples are held out; None without classes."""
 
-    def load(self, indices: Array) -> tuple[Array | Arrays, Array | Arrays]:
+    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array | Arrays, Array | Arrays]:
         """Return the samples of these indices and their targets: indices [len] -> x [len, c, h, w], target [len, ...].
 
         Samples are float32, and those of every input by name where the network has several. Targets are class indices
-        (int64) or numbers, by name where outputs have targets of their own. Raises DataError, with the file's name, for
-        a broken file.
+        (int64) or numbers, by name where outputs have targets of their own. An augmentation changes samples before
+        their pixels are scaled, and what moves with them of the targets. Raises DataError, with the file's name, for a
+        broken file.
         """
 
 
@@ -67,9 +69,9 @@ class Subset:
         """The class of each sample, as the whole split has them."""
         return None if self.split.strata is None else self.split.strata[self.indices]
 
-    def load(self, indices: Array) -> tuple[Array | Arrays, Array | Arrays]:
+    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array | Arrays, Array | Arrays]:
         """Return the samples of these indices and their targets, as the whole split does."""
-        return self.split.load(self.indices[indices])
+        return self.split.load(self.indices[indices], augmentation)
 
 
 def strata_of(targets: Array | Arrays) -> Array | None:

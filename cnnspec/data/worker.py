@@ -14,15 +14,16 @@ import traceback
 from typing import Any
 
 from cnnspec.arrays import Array
-from cnnspec.data.loader import load, write_answer
+from cnnspec.data.augment import Augmentation
+from cnnspec.data.loader import write_answer
 from cnnspec.data.split import Split
 from cnnspec.errors import CnnspecError
 
 
-def answer(split: Split, indices: Array, augmentation: Any) -> tuple[CnnspecError | str | None, Any]:
+def answer(split: Split, indices: Array, augmentation: Augmentation | None) -> tuple[CnnspecError | str | None, Any]:
     """Return no fault and a batch, or the fault: an error that a user can cause, or the text of any other."""
     try:
-        return None, load(split, indices, augmentation)
+        return None, split.load(indices, augmentation)
     except CnnspecError as error:
         return type(error)(*error.args), None
     except Exception:

@@ -96,7 +96,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(item) for item in value]
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 

@@ -78,7 +78,7 @@ _SYNONYMS: dict[str, str] = {
     "countincludepad": "count_padding",
     "scalefactor": "scale",
     "outputsize": "size expect",
-    "dropoutrate p prob probability ratio": "rate",
+    "dropoutrate p prob probability ratio": "rate probability",
     "negativeslope": "slope",
     "epsilon": "eps",
     "initializer kernelinitializer": "init",
@@ -118,6 +118,20 @@ _SYNONYMS: dict[str, str] = {
     "xavier xavieruniform glorot": "glorot_uniform",
     "xaviernormal": "glorot_normal",
     "lecun": "lecun_normal",
+    # augmentation
+    "translate randomtranslation": "shift",
+    "randomhorizontalflip randomverticalflip mirror": "flip",
+    "randomrotation rotation": "rotate",
+    "randomaffine randomzoom zoom": "scale",
+    "colourjitter": "color_jitter",
+    "gray grayscale greyscale randomgrayscale": "grey",
+    "cutout randomerasing": "erase",
+    "gaussiannoise": "noise",
+    "gaussianblur": "blur",
+    "choice randomchoice": "one_of",
+    "angle": "degrees",
+    "sigma stddev": "std",
+    "padding": "pad",
 }
 
 _INFERRED = "sizes of the input are always inferred: leave it out"

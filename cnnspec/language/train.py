@@ -8,6 +8,7 @@ from typing import Any
 from cnnspec.diagnostics import Source, Span, SpecError
 from cnnspec.graph.settings import Choice, Settings
 from cnnspec.graph.training import LOSSES, Train
+from cnnspec.language.augment import read_augment
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_choice, read_model
@@ -61,9 +62,11 @@ def read_train(scope: Scope, node: YamlNode) -> Train | None:
     parts: dict[str, Any] = {}
     valid = True
     for key, value in node.items():
-        part: Settings | dict[str, Choice] | None
+        part: Settings | dict[str, Choice] | tuple[Choice, ...] | None
         if key == "losses":
             part = _read_losses(scope, value)
+        elif key == "augment":
+            part = read_augment(scope, value)
         elif key in Train.choices:
             part = read_choice(scope, Train.choices[key], value, key)
         elif key in Train.parts:

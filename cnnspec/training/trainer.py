@@ -12,11 +12,12 @@ from typing import Any
 
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
-from cnnspec.data import Dataset, Loader, augmented, epoch_order, held_out
+from cnnspec.data import Dataset, Loader, augmentation_of, epoch_order, held_out, mixing_of, steps_of
 from cnnspec.errors import TrainingError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Train
 from cnnspec.runtime.model import Model
+from cnnspec.runtime.step import is_soft
 from cnnspec.training import checkpoint
 from cnnspec.training.checkpoint import Progress
 from cnnspec.training.evaluation import Evaluation, evaluate_split
@@ -94,6 +95,8 @@ class Trainer:
         """Samples in a step."""
         self.steps = math.ceil(self.train.n / self.step_size)
         self.losses = self.settings.by_output(self.model.graph.output_names)
+        self.augmentation = None if self.input is None else augmentation_of(self.settings, self.model.graph, self.input)
+        self.mixing = mixing_of(self.settings, self.model.graph)
         self.classifies = [name for name, loss in self.losses.items() if loss.targets == "classes"]
         """The outputs whose accuracy is counted."""
         self.several = len(self.model.graph.outputs) > 1
@@ -152,6 +155,8 @@ class Trainer:
             p.samples += n
             for name in self.classifies:
                 labels = target[name] if isinstance(target, dict) else target
+                if is_soft(self.losses[name], labels):  # of a mixture, the class that has the larger part
+                    labels = labels.argmax(axis=1)
                 correct = int((self.model.trained_outputs[name].argmax(axis=1) == labels).sum())
                 p.correct_of[name] = p.correct_of.get(name, 0) + sum(self.model.gather(correct))
             now = time.perf_counter()
@@ -228,12 +233,13 @@ class Trainer:
         """
         order = epoch_order(self.train.n, self.settings.seed, epoch)
         size = self.step_size
-        steps = [order[i : i + size] for i in range(first * size, len(order), size)]
-        parts = [indices[self.model.shard(len(indices))] for indices in steps]
-        for (x, target), indices, mine in zip(self.loader.batches(self.train, parts), steps, parts, strict=True):
-            if self.input is not None and not isinstance(x, dict):
-                x = augmented(x, self.settings.augment, self.settings.seed, epoch, mine, self.input)
-            yield x, target, len(indices)
+        steps = steps_of(order, size, first, shard=self.model.shard, mixing=self.mixing, epoch=epoch)
+        augmentation = self.augmentation and self.augmentation.at(epoch)
+        loaded = self.loader.batches(
+            self.train, [step.indices for step in steps], augmentation, lambda i, batch: steps[i].mixed(batch)
+        )
+        for (x, target), step in zip(loaded, steps, strict=True):
+            yield x, target, step.samples
 
     def save(self, name: str) -> None:
         """Write a checkpoint to the folder, if there is one."""

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 import cnnspec
 from cnnspec.data import (
     DataError,
-    augmented,
     batches,
     download,
     epoch_order,
@@ -35,7 +34,6 @@ from cnnspec.data import (
 )
 from cnnspec.data.memory import InMemory
 from cnnspec.graph.settings import Input
-from cnnspec.graph.training import Augment
 
 REAL = Path(os.environ.get("CNNSPEC_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 """Where MNIST and Fashion-MNIST may lie."""
@@ -129,73 +127,6 @@ def test_the_split_depends_on_the_seed_alone():
 def test_nothing_is_held_out_for_a_share_of_zero():
     split = a_split(np.arange(5))
     assert split_off(split, 0, 0) == (split, None)
-
-
-# Augmentation
-
-AUGMENT = Augment(shift=2, flip="horizontal")
-
-
-@given(seed=st.integers(0, 9), epoch=st.integers(0, 9), data=st.data())
-def test_a_sample_changes_the_same_way_in_every_batch(seed, epoch, data):
-    x = np.random.default_rng(0).random((20, 2, 5, 4), np.float32)
-    graph_input = Input(shape=(2, 5, 4), mean=[0.3, 0.4])
-    whole = augmented(x, AUGMENT, seed, epoch, np.arange(20), graph_input)
-    some = np.array(data.draw(st.lists(st.integers(0, 19), min_size=1, unique=True)))
-    assert (augmented(x[some], AUGMENT, seed, epoch, some, graph_input) == whole[some]).all()
-
-
-def crops(image, s, border):
-    """Every image that a shift by up to s can make, by the definition: [2s + 1, 2s + 1, c, h, w]."""
-    c, h, w = image.shape
-    made = np.empty((2 * s + 1, 2 * s + 1, c, h, w), image.dtype)
-    for down in range(-s, s + 1):
-        for right in range(-s, s + 1):
-            for i in range(h):
-                for j in range(w):
-                    there = 0 <= i - down < h and 0 <= j - right < w
-                    made[down + s, right + s, :, i, j] = image[:, i - down, j - right] if there else border
-    return made
-
-
-def test_a_shift_moves_the_image_and_brings_in_black():
-    graph_input = Input(shape=(2, 5, 4), mean=[0.5, 0.25], std=[0.5, 2.0])
-    image = np.random.default_rng(0).random((2, 5, 4), np.float32)
-    possible = crops(image, 2, border=np.array([-1, -0.125], np.float32)).reshape(25, -1)
-    n = 1000
-    y = augmented(np.repeat(image[None], n, 0), Augment(shift=2), 0, 0, np.arange(n), graph_input)
-    which = [np.flatnonzero((possible == one.ravel()).all(axis=1)) for one in y]
-    counts = np.bincount(np.concatenate(which), minlength=25)
-    assert all(len(w) == 1 for w in which)
-    assert counts.min() > 15  # of 40 on average: every shift comes, none is preferred
-    assert counts.max() < 70
-
-
-def test_a_flip_mirrors_half_of_the_images():
-    image = np.arange(6, dtype=np.float32).reshape(1, 1, 2, 3)
-    y = augmented(np.repeat(image, 1000, 0), Augment(flip="horizontal"), 0, 0, np.arange(1000), Input(shape=(1, 2, 3)))
-    mirrored = (y == image[..., ::-1]).all(axis=(1, 2, 3))
-    assert (mirrored | (y == image).all(axis=(1, 2, 3))).all()
-    assert 450 < mirrored.sum() < 550
-
-
-def test_changes_differ_between_epochs_and_leave_the_data_alone():
-    x = np.random.default_rng(0).random((50, 1, 6, 6), np.float32)
-    before = x.copy()
-    graph_input = Input(shape=(1, 6, 6))
-    first, second = (augmented(x, AUGMENT, 0, epoch, np.arange(50), graph_input) for epoch in (0, 1))
-    assert (first != second).any(axis=(1, 2, 3)).sum() > 40
-    assert (x == before).all()
-    assert augmented(x, Augment(), 0, 0, np.arange(50), graph_input) is x
-
-
-def test_changes_that_cannot_be_made_are_refused_before_training():
-    np.savez("data.npz", x=pixels(5, 6), y=LABELS)
-    assert "takes vectors" in message("data.npz", cnnspec.loads(
-        "{cnnspec: 1, input: [6], layers: [dense: 3], train: {augment: {flip: horizontal}}}"))  # fmt: skip
-    np.savez("data.npz", x=pixels(5, 2, 3), y=LABELS)
-    assert "2×3 out of sight" in message("data.npz", cnnspec.loads(
-        "{cnnspec: 1, input: [1, 2, 3], layers: [flatten, dense: 3], train: {augment: {shift: 2}}}"))  # fmt: skip
 
 
 # Pixels

@@ -9,9 +9,9 @@ import pytest
 
 from cnnspec.cli.layers import field_docs
 from cnnspec.graph.settings import Expect, Input
-from cnnspec.graph.training import LOSSES, OPTIMIZERS, SCHEDULES, Augment, Train
+from cnnspec.graph.training import LOSSES, OPTIMIZERS, SCHEDULES, TRANSFORMS, Train
 
-SETTINGS = [*LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values(), Augment, Expect, Input, Train]
+SETTINGS = [*LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values(), *TRANSFORMS.values(), Expect, Input, Train]
 
 
 @pytest.mark.parametrize("cls", SETTINGS, ids=lambda cls: cls.__name__)

@@ -1,5 +1,21 @@
 """Training settings: losses, optimizers, schedules, augmentation, and what a `train:` section holds."""
 
+from cnnspec.graph.training.augment import (
+    TRANSFORMS,
+    Blur,
+    ColorJitter,
+    Erase,
+    Flip,
+    Grey,
+    Noise,
+    OneOf,
+    RandomCrop,
+    RandomResizedCrop,
+    Rotate,
+    Scale,
+    Shift,
+    Transform,
+)
 from cnnspec.graph.training.columns import Columns
 from cnnspec.graph.training.losses import (
     L1,
@@ -24,7 +40,7 @@ from cnnspec.graph.training.schedules import (
     Schedule,
     Step,
 )
-from cnnspec.graph.training.train import Augment, Clip, EarlyStopping, Train
+from cnnspec.graph.training.train import Clip, EarlyStopping, Train
 
 __all__ = [
     "L1",
@@ -32,30 +48,43 @@ __all__ = [
     "MISFIT_REMEDY",
     "OPTIMIZERS",
     "SCHEDULES",
+    "TRANSFORMS",
     "Adam",
     "AdamW",
     "AnyLoss",
-    "Augment",
     "BinaryCrossEntropy",
+    "Blur",
     "Clip",
+    "ColorJitter",
     "Columns",
     "Constant",
     "Cosine",
     "CrossEntropy",
     "Dice",
     "EarlyStopping",
+    "Erase",
+    "Flip",
+    "Grey",
     "Huber",
     "Lamb",
     "Lion",
     "Loss",
     "MeanSquaredError",
     "Milestones",
+    "Noise",
     "OneCycle",
+    "OneOf",
     "Optimizer",
     "Plateau",
+    "RandomCrop",
+    "RandomResizedCrop",
     "RmsProp",
+    "Rotate",
+    "Scale",
     "Schedule",
     "Sgd",
+    "Shift",
     "Step",
     "Train",
+    "Transform",
 ]  # fmt: skip

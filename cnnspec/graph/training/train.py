@@ -8,21 +8,13 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cnnspec.graph.settings import Choice, Rate, Settings
+from cnnspec.graph.training.augment import Transforms
 from cnnspec.graph.training.columns import Columns
 from cnnspec.graph.training.losses import LOSSES, AnyLoss, CrossEntropy, Loss
 from cnnspec.graph.training.optimizers import OPTIMIZERS, AnyOptimizer, Sgd
 from cnnspec.graph.training.schedules import SCHEDULES, AnySchedule, Constant
 from cnnspec.graph.training.types import Names
 from cnnspec.layers.fields import Count, Fraction01, Natural, Positive
-
-
-class Augment(Settings):
-    """Random augmentation of training images."""
-
-    shift: Natural = 0
-    """Largest shift in pixels along each axis, as by padding with zeros and cropping at random."""
-    flip: Literal["none", "horizontal"] = "none"
-    """Mirror left to right with probability one half."""
 
 
 class Clip(Settings):
@@ -89,8 +81,8 @@ class Train(Settings):
     """Seed of the weights, the order of the samples and every other random choice."""
     validation: Fraction01 = 0.0
     """Fraction of the training data held out to choose the best epoch; 0 for none."""
-    augment: Augment = Field(default_factory=Augment)
-    """Random augmentation of training images."""
+    augment: Transforms = ()
+    """Random changes of training samples, in the order in which they are applied."""
     mixup: Rate = 0.0
     """Parameter α of the Beta distribution of mixup (Zhang et al. 2017); 0 for none."""
     cutmix: Rate = 0.0
@@ -106,7 +98,6 @@ class Train(Settings):
         "schedule": SCHEDULES,
     }
     parts: ClassVar[dict[str, tuple[type[Settings], str | None]]] = {
-        "augment": (Augment, None),
         "clip": (Clip, "norm"),
         "columns": (Columns, None),
         "early_stopping": (EarlyStopping, "patience"),
