@@ -96,7 +96,8 @@ def test_train_resume_and_evaluate(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     last = json.loads(result.stdout.splitlines()[-1])
     assert last["accuracy"] is None
-    assert set(last["outputs"]["same"]) == {"accuracy", "validation_loss", "validation_accuracy"}
+    assert set(last["outputs"]["same"]) == {"accuracy", "validation_loss", "validation_accuracy", "validation_macro_f1"}
+    assert set(last["outputs"]["shade"]) == {"mae", *(f"validation_{n}" for n in ("loss", "accuracy", "mae", "rmse"))}
     assert last["outputs"]["shade"]["validation_accuracy"] is None
     parts = last["outputs"]["same"]["validation_loss"] + 0.5 * last["outputs"]["shade"]["validation_loss"]
     assert last["validation_loss"] == pytest.approx(parts)

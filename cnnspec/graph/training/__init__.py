@@ -3,7 +3,6 @@
 from cnnspec.graph.training.losses import (
     L1,
     LOSSES,
-    MISFIT_REMEDY,
     AnyLoss,
     BinaryCrossEntropy,
     CrossEntropy,
@@ -28,7 +27,6 @@ from cnnspec.graph.training.train import Augment, Clip, EarlyStopping, Train
 __all__ = [
     "L1",
     "LOSSES",
-    "MISFIT_REMEDY",
     "OPTIMIZERS",
     "SCHEDULES",
     "Adam",
