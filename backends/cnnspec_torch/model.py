@@ -28,6 +28,8 @@ from cnnspec_torch.optimizers import Optimizer
 from cnnspec_torch.update import Average, clip
 
 T = TypeVar("T")
+SCALER = "scaler"
+"""The name of the factor of a scaled loss, and of the number of steps since it changed, in the state of training."""
 
 
 @dataclass(frozen=True)
@@ -263,13 +265,20 @@ class TorchModel(Model):
         return distributed.gather(value)
 
     def _optimizer_state(self) -> Arrays:
-        return {name: self._array(tensor).copy() for name, tensor in self._optimizer_tensors().items()}
+        found = {name: self._array(tensor).copy() for name, tensor in self._optimizer_tensors().items()}
+        if self.scaler.is_enabled():
+            state = self.scaler.state_dict()
+            found[SCALER] = np.array([state["scale"], state["_growth_tracker"]])
+        return found
 
     def _load_optimizer_state(self, state: Mapping[str, Array]) -> None:
         for name, tensor in self._optimizer_tensors().items():
             tensor.copy_(torch.tensor(np.asarray(state[name])))
         if self.optimizer is not None:
             self.optimizer.set_steps(self.steps)
+        if self.scaler.is_enabled():
+            scale, tracker = np.asarray(state[SCALER]).tolist()
+            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": int(tracker)})
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         found = dict(self.optimizer.state()) if self.optimizer is not None else {}
