@@ -25,13 +25,16 @@ class Monitor:
     """The output that it belongs to, "" for the whole network."""
     metric: str
 
-    def score(self, record: Mapping[str, Any]) -> float | None:
-        """Return the value in a record, with the sign by which larger is better; None where it is not defined."""
+    def value(self, record: Mapping[str, Any]) -> float | None:
+        """Return the value in a record; None where it is not defined or not finite."""
         values = record["outputs"][self.output] if self.output else record
         value = values[self.key.removeprefix(f"{self.output}.")]
-        if value is None or not math.isfinite(value):
-            return None
-        return float(value) if METRICS[self.metric].larger_is_better else -float(value)
+        return float(value) if value is not None and math.isfinite(value) else None
+
+    def score(self, record: Mapping[str, Any]) -> float | None:
+        """Return the value in a record, with the sign by which larger is better."""
+        value = self.value(record)
+        return value if value is None or METRICS[self.metric].larger_is_better else -value
 
 
 @dataclass

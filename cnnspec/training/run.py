@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnspec import atomic
-from cnnspec.data import DataError, Dataset, open_dataset
+from cnnspec.data import DataError, Dataset, Split, open_dataset, split_off
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
 from cnnspec.language.checks import LOSS_WARNINGS, activation_before_loss
-from cnnspec.language.load import load, load_spec
-from cnnspec.language.render import render
+from cnnspec.language.load import load_spec
 from cnnspec.language.train import train_settings
 from cnnspec.runtime import backend as backends
 from cnnspec.runtime.build import Weights, itemsize, prepare
@@ -26,11 +23,10 @@ from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation, evaluate_split
-from cnnspec.training.trainer import LAST, Result, Trainer
+from cnnspec.training.recorded import LAST, SETTINGS, is_run, read_run, write_run
+from cnnspec.training.trainer import Result, Trainer
 from cnnspec.version import __version__
 from cnnspec.weights import files as weight_files
-
-SPEC, SETTINGS = "spec.yaml", "run.json"
 
 
 @dataclass
@@ -92,10 +88,7 @@ def start_run(
         if keep:
             trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
-            source = data.folder if isinstance(data, DataOptions) else None
-            record = asdict(execution) | {"data_dir": str(source) if source else None}
-            atomic.write(trainer.folder / SPEC, render(spec).encode())
-            atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
+            write_run(trainer.folder, spec, execution, data.folder if isinstance(data, DataOptions) else None)
         yield Run(spec, trainer, execution, (*dataset.notes, *notes))
 
 
@@ -115,17 +108,12 @@ def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) ->
     """Yield a run as it was when its last checkpoint was written; `epochs` lets it continue for longer."""
     if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
         raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
-    try:
-        record = json.loads((folder / SETTINGS).read_text("utf-8"))
-        source = record.pop("data_dir")
-        execution = Execution(**record)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DataError(f"{folder / SETTINGS} is not what a run writes there: {error}") from error
-    spec = load(folder / SPEC)
+    found = read_run(folder)
+    spec, execution = found.spec, found.execution
     settings = spec.train or Train()
     if epochs is not None:
         settings = settings.model_copy(update={"epochs": epochs})
-    dataset = _opened(replace(data, folder=data.folder or (Path(source) if source else None)), spec, "train")
+    dataset = _opened(replace(data, folder=data.folder or found.data_dir), spec, "train")
     with _distributed(execution) as own:
         model = prepare(spec, own)
         metadata = {key: value for key, value in weight_files.metadata(folder / LAST).items() if key != "progress"}
@@ -213,23 +201,46 @@ def evaluate(
     data: str | Dataset | None = None,
     *,
     weights: Weights = None,
-    backend: str = Execution.backend,
-    device: str = Execution.device,
-    dtype: str = Execution.dtype,
+    backend: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
     batch: int = 256,
     split: str = "test",
     data_dir: str | Path | None = None,
     resize: bool = DataOptions.resize,
     download: bool = DataOptions.download,
     params: Mapping[str, Any] | None = None,
-    seed: int = Execution.seed,
-    memory_limit: int | None = Execution.memory_limit,
+    seed: int | None = None,
+    memory_limit: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Spec, Dataset, Evaluation]:
-    """Evaluate weights on the test (or the training) data; return the spec, the dataset and the evaluation."""
-    execution = Execution(backend, device, dtype, seed, memory_limit, options or {})
+    """Evaluate weights on a split, `test`, `validation` or `train`; return the spec, the dataset and the evaluation.
+
+    `spec` may be the folder of a run: its spec, best weights, data and options are used where none are given.
+    """
     source = data if isinstance(data, Dataset) else DataOptions(data, _path(data_dir), resize, download)
-    return evaluate_spec(load_spec(spec, params, resize), execution, source, weights=weights, batch=batch, split=split)
+    fields = {
+        **{"backend": backend, "device": device, "dtype": dtype},
+        **{"seed": seed, "memory_limit": memory_limit, "options": options},
+    }
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    if isinstance(spec, str | Path) and is_run(spec):
+        return evaluate_run(Path(spec), given, source, weights=weights, batch=batch, split=split)
+    loaded = load_spec(spec, params, resize)
+    return evaluate_spec(loaded, Execution(**given), source, weights=weights, batch=batch, split=split)
+
+
+def evaluate_run(
+    folder: Path, given: Mapping[str, Any], data: Dataset | DataOptions, *, weights: Weights, batch: int, split: str
+) -> tuple[Spec, Dataset, Evaluation]:
+    """Evaluate the result of a run, or other weights of its network; `given` are fields of its Execution to replace."""
+    found = read_run(folder)
+    spec = found.spec
+    if isinstance(data, DataOptions):
+        spec = spec.resizing() if data.resize else spec
+        data = replace(data, folder=data.folder or found.data_dir)
+    weights = found.weights if weights is None else weights
+    return evaluate_spec(spec, found.execution_with(given), data, weights=weights, batch=batch, split=split)
 
 
 def evaluate_spec(
@@ -237,13 +248,31 @@ def evaluate_spec(
 ) -> tuple[Spec, Dataset, Evaluation]:
     """Evaluate as `evaluate` does, with the options in objects."""
     dataset = _opened(data, spec, "evaluate")
-    chosen = dataset.test if split == "test" else dataset.train
-    if chosen is None:
-        raise DataError(f"{dataset.name} has no test data: evaluate on the training data instead (split `train`)")
+    chosen = _part(dataset, spec, split)
     check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
     with _distributed(execution) as own:
         model = prepare(spec, own, weights)
         return spec, dataset, evaluate_split(model, chosen, spec.losses, batch)
+
+
+def _part(dataset: Dataset, spec: Spec, name: str) -> Split:
+    """Return a part of a dataset by name, as training with the spec's settings divides it."""
+    settings = spec.train or Train()
+    if name == "test":
+        if dataset.test is None:
+            other = ", or on what is held out of it (`validation`)" if settings.validation else ""
+            raise DataError(
+                f"{dataset.name} has no test data: evaluate on the training data instead (split `train`){other}"
+            )
+        return dataset.test
+    rest, held_out = split_off(dataset.train, settings.validation, settings.seed)
+    if name == "train":
+        return rest
+    if held_out is None:
+        raise DataError(
+            f"`{spec.name}` holds no validation data out of {dataset.name}: its `train:` has no `validation`"
+        )
+    return held_out
 
 
 def _path(path: str | Path | None) -> Path | None:

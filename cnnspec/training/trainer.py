@@ -23,9 +23,9 @@ from cnnspec.training.checkpoint import Progress
 from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.training.metrics import Values, added, metrics_of
 from cnnspec.training.monitor import monitor_of
+from cnnspec.training.recorded import BEST, LAST, METRICS
 from cnnspec.weights import files as weights
 
-LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -148,15 +148,10 @@ class Trainer:
         stopping = self.settings.early_stopping
         return stopping is not None and self.progress.stopping.epochs >= stopping.patience
 
-    @property
-    def chooses(self) -> bool:
-        """Whether the weights of the best epoch are the result, not those of the last one."""
-        return self.validation is not None or self.settings.monitor is not None
-
     def load_best(self) -> None:
         """Load the weights that are the result into the model: those of the best epoch, or the last ones."""
         p = self.progress
-        if self.chooses and 0 < p.best_epoch < p.epoch:
+        if self.settings.chooses_best and 0 < p.best_epoch < p.epoch:
             self.model.gather(None)  # the process that writes is done writing
             if self.folder is not None:
                 self.best = weights.read(self.folder / BEST)
