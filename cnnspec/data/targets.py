@@ -141,7 +141,7 @@ def _labels(y: Array, name: str, loss: Loss, shape: Shape, whole: str) -> Array:
     """Return labels from 0 to 1 in the shape of the output: [n, ...]."""
     if shape[0] == 1 and y.shape[1:] == shape[1:]:
         y = y[:, None]
-    if y.dtype.kind not in "biuf" or y.shape[1:] != shape:
+    if y.shape[1:] != shape:
         remedy = "give 0 or 1 for each"
         if y.ndim == 1 and y.dtype.kind in "iu":
             remedy = "for the class of each sample use `loss: cross_entropy`, or save a row of 0 and 1 for each"
@@ -178,8 +178,6 @@ def _numbers(y: Array, name: str, loss: Loss, shape: Shape, whole: str) -> Array
             f"`{name}` has targets of {list(y.shape[1:])}, and {whole} has the output {list(shape)}; "
             f"{loss.title} compares them number by number"
         )
-    if y.dtype.kind not in "biuf":
-        raise DataError(f"`{name}` has {y.dtype} targets, and {loss.title} takes numbers")
     return finite(y.astype(np.float64), f"{name}, targets")
 
 
