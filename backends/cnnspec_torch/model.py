@@ -48,6 +48,10 @@ class Options:
     """How many threads of the CPU compute while the model is called; None leaves the number as it is. It is a setting
     of the process: calls of other models at the same time, from other threads, may compute with as many."""
 
+    recompute: tuple[str, ...] = ()
+    """Named blocks whose values training does not keep for the backward pass, but computes a second time: less memory
+    for more time (Chen et al. 2016). A name with * stands for all blocks that match."""
+
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Options:
         """Return the options; raise BackendError where one does not exist or has a wrong value."""
@@ -83,6 +87,8 @@ class TorchModel(Model):
             devices.keep_freed_memory()
         self.rewrites = self.options.numerics != "strict"
         self.training_module = self._rewritten_for_training() if self.rewrites else self.module
+        if self.options.recompute:
+            self.training_module.recompute(self.options.recompute)
         self.run_module = torch.compile(self.training_module) if self.options.compile else self.training_module
         plans = self.torch_device.type == "cpu" and not self.autocasts and not self.options.compile
         self.inference = Inference(self.module, self.torch_device, self.channels_last, plans, self.options.compile)
