@@ -45,9 +45,12 @@ class Runner(ABC):
 
     def _target(self, n: int) -> Array:
         stream, shape = rng.stream(self.network.seed, "target"), self.network.graph.output.shape
-        if self.network.train.loss.targets == "classes":
-            return stream.integers(0, shape[0], n)
-        return stream.standard_normal((n, *shape)).astype(self.array_dtype)
+        loss = self.network.train.loss
+        wanted = (n, *loss.target_shape(shape))
+        if loss.targets == "classes":
+            return stream.integers(0, loss.classes(shape), wanted)
+        found = stream.integers(0, 2, wanted) if loss.targets == "labels" else stream.standard_normal(wanted)
+        return found.astype(self.array_dtype)
 
     @property
     def array_dtype(self) -> np.dtype[Any]:

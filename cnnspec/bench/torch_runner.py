@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from cnnspec.bench.options import Network
 from cnnspec.bench.runner import Runner
 from cnnspec.bench.torch_modules import to_modules
 from cnnspec.errors import BackendError
+from cnnspec.graph.training import Clip, Train
+from cnnspec.wording import names
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -28,11 +30,45 @@ OPTIMIZERS: dict[str, Callable[[Any, Parameters], torch.optim.Optimizer]] = {
     "adamw": lambda o, parameters: torch.optim.AdamW(
         parameters, o.learning_rate, (o.beta1, o.beta2), o.eps, o.weight_decay
     ),
+    "rmsprop": lambda o, parameters: torch.optim.RMSprop(
+        parameters, o.learning_rate, o.alpha, o.eps, o.weight_decay, o.momentum
+    ),
 }
-LOSSES: dict[str, Callable[[Any], nn.Module]] = {
-    "cross_entropy": lambda loss: nn.CrossEntropyLoss(label_smoothing=loss.label_smoothing),
-    "mean_squared_error": lambda loss: nn.MSELoss(),
+LOSSES: dict[str, Callable[[Any, torch.dtype], nn.Module]] = {
+    "cross_entropy": lambda loss, dtype: nn.CrossEntropyLoss(
+        torch.tensor(loss.class_weights, dtype=dtype) if loss.class_weights else None,
+        ignore_index=-100 if loss.ignore is None else loss.ignore,
+        label_smoothing=loss.label_smoothing,
+    ),
+    "binary_cross_entropy": lambda loss, dtype: _BinaryCrossEntropy(loss.positive_weight, dtype),
+    "mean_squared_error": lambda loss, dtype: nn.MSELoss(),
+    "l1": lambda loss, dtype: nn.L1Loss(),
+    "huber": lambda loss, dtype: nn.HuberLoss(delta=loss.delta),
 }
+"""The optimizers and losses that PyTorch has."""
+
+
+class _BinaryCrossEntropy(nn.Module):
+    """BCEWithLogitsLoss with a weight for each channel of a batch [n, c, ...]."""
+
+    def __init__(self, weights: Sequence[float], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weights = torch.tensor(weights, dtype=dtype)
+
+    def forward(self, y: Tensor, target: Tensor) -> Tensor:
+        weights = self.weights.reshape(-1, *[1] * (y.ndim - 2))
+        return nn.functional.binary_cross_entropy_with_logits(y, target, pos_weight=weights)
+
+
+def check_training(train: Train) -> None:
+    """Raise BackendError for training that the usual loop in PyTorch does not do."""
+    if train.loss.kind not in LOSSES:
+        raise BackendError(f"PyTorch has no `{train.loss.kind}`")
+    if train.optimizer.kind not in OPTIMIZERS:
+        raise BackendError(f"PyTorch has no `{train.optimizer.kind}`")
+    others = {"clip": train.clip != Clip(), "ema": train.ema, "decays": train.optimizer.decays != "all"}
+    if given := [name for name, is_given in others.items() if is_given]:
+        raise BackendError(f"its training loop here has no {names(given)}")
 
 
 class TorchRunner(Runner):
@@ -52,7 +88,6 @@ class TorchRunner(Runner):
             # One kernel for each batch and mode: more of them than torch.compile allows by default.
             torch._dynamo.config.recompile_limit = 64
             self.call = torch.compile(self.module, dynamic=False)
-        self.loss = LOSSES[network.train.loss.kind](network.train.loss)
 
     def forward(self, x: Array) -> Array:
         """Return the output for a batch, as at inference."""
@@ -62,14 +97,16 @@ class TorchRunner(Runner):
             return self._run(torch.from_numpy(x)).numpy()
 
     def begin_training(self) -> None:
-        """Restore the initial weights, and begin training."""
+        """Restore the initial weights, and begin training; raise BackendError where PyTorch cannot do it by itself."""
+        train = self.network.train
+        check_training(train)
+        self.loss = LOSSES[train.loss.kind](train.loss, DTYPES[self.network.dtype])
         self.module.load_state_dict(self.initial)
         self.module.train()
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         if not parameters:
             raise BackendError("the network has no parameters to train")
-        settings = self.network.train.optimizer
-        self.optimizer = OPTIMIZERS[settings.kind](settings, parameters)
+        self.optimizer = OPTIMIZERS[train.optimizer.kind](train.optimizer, parameters)
 
     def step(self, x: Array, target: Array) -> float:
         """Make one step of the optimizer, and return the loss before it."""

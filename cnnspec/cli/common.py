@@ -145,6 +145,13 @@ def parse_values(flag: str, values: tuple[str, ...], *, mappings: bool = False) 
     return found
 
 
+def given_options() -> list[str]:
+    """Return the options that the command line gives, apart from defaults."""
+    context = click.get_current_context()
+    sources = {param: context.get_parameter_source(param.name or "") for param in context.command.params}
+    return [param.opts[0] for param, source in sources.items() if source and source.name != "DEFAULT"]
+
+
 def packed(name: str, make: Callable[..., Any], *options: Callable[[F], F]) -> Callable[[F], F]:
     """Return a decorator that adds click options and hands their values to the command as one argument.
 

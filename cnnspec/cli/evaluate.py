@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from cnnspec.arrays import Array
-from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
+from cnnspec.cli.common import format_option, given_options, params_option, print_json
 from cnnspec.cli.execution import data_options, execution_options, weights_option
-from cnnspec.data import Dataset, Loader
+from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes, print_confusion, summary
+from cnnspec.data import Dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation
-from cnnspec.training.run import evaluate_spec
-from cnnspec.view.table import percent, table_lines
+from cnnspec.training.recorded import is_run
+from cnnspec.training.run import evaluate_run, evaluate_spec
+
+_FIELDS = {
+    "--backend": "backend",
+    "--device": "device",
+    "--dtype": "dtype",
+    "--memory-limit": "memory_limit",
+    **dict.fromkeys(("--threads", "--numerics", "--autotune", "--option"), "options"),
+}
+"""The options that replace what a run was computed with, and the fields of an Execution that hold them."""
 
 
 @click.command("evaluate")
-@click.argument("spec")
+@click.argument("spec", metavar="SPEC|RUN")
 @data_options
 @click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of the dataset."
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="Part of the dataset; `validation` is what training holds out, `train` the rest.",
 )
 @click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Samples in a batch.")
 @weights_option
@@ -42,80 +54,35 @@ def command(
     params: dict[str, Any],
     output_format: str,
 ) -> None:
-    """Evaluate weights of SPEC's network on a dataset: loss, accuracy, metrics of each class, confusion matrix."""
-    loaded = load_spec(spec, params, data.resize)
-    with Loader(data.workers) as loader:
-        loaded, dataset, found = evaluate_spec(
-            loaded, execution, data, weights=weights, batch=batch, split=split, loader=loader
-        )
+    """Evaluate weights of SPEC's network, or the result of a training RUN, on a dataset.
+
+    Shows the loss, the metrics of the task and those of each class. Of a RUN, the folder of a training, the spec, the
+    best weights, the data and the backend are used where no option gives another.
+    """
+    if is_run(spec):
+        if params:
+            raise click.UsageError("a run has its own spec, with its parameters: leave out --set")
+        given = {field: getattr(execution, field) for option, field in _FIELDS.items() if option in given_options()}
+        found = evaluate_run(Path(spec), given, data, weights=weights, batch=batch, split=split)
+    else:
+        loaded = load_spec(spec, params, data.resize)
+        found = evaluate_spec(loaded, execution, data, weights=weights, batch=batch, split=split)
+    _show(*found, split, output_format)
+
+
+def _show(spec: Spec, dataset: Dataset, found: Evaluation, split: str, output_format: str) -> None:
+    """Print an evaluation; only the first of several processes does."""
     if found.process != 0:
         return
-    of_each = found.outputs or {loaded.graph.output_names[0]: found}
-    names = {name: _class_names(loaded, dataset, name) for name in of_each}
     if output_format == "json":
-        about = {"spec": loaded.name, "data": dataset.name, "split": split, "samples": found.samples}
-        if found.outputs:
-            outputs = {name: _as_data(names[name], one) for name, one in of_each.items()}
-            print_json(about | {"loss": found.loss, "outputs": outputs})
-        else:
-            print_json(about | _as_data(next(iter(names.values())), found))
+        print_json({"spec": spec.name, "data": dataset.name, "split": split} | as_data(spec, dataset, found))
         return
-    click.echo(f"{loaded.name} on {dataset.name} ({split}): {_summary(found)}, {found.samples:,} samples\n")
-    for name, one in of_each.items():
+    click.echo(f"{spec.name} on {dataset.name} ({split}): {summary(found)}, {found.samples:,} samples")
+    for name, one in by_output(spec, found).items():
         if found.outputs:
-            click.echo(f"{name}: {_summary(one)}\n")
-        if one.confusion is not None:
-            _print_classes(names[name], one)
-            if found.outputs:
-                click.echo()
-
-
-def _class_names(spec: Spec, dataset: Dataset, output: str) -> list[str]:
-    """Return the names of the classes of an output: the spec's, the data's, or their numbers."""
-    count = spec.graph.output_nodes[output].shape[0]
-    return list(spec.classes_of.get(output) or dataset.classes or map(str, range(count)))
-
-
-def _summary(found: Evaluation) -> str:
-    accuracy = f"accuracy {found.accuracy:.2%}, ".replace("%", " %") if found.accuracy is not None else ""
-    return f"{accuracy}loss {found.loss:.4f}"
-
-
-def _as_data(names: list[str], found: Evaluation) -> dict[str, Any]:
-    return {
-        "loss": found.loss,
-        "accuracy": found.accuracy,
-        "classes": [{"name": n} | entry for n, entry in zip(names, found.per_class(), strict=False)],
-        "confusion": found.confusion.tolist() if found.confusion is not None else None,
-    }
-
-
-def _print_classes(names: list[str], found: Evaluation) -> None:
-    assert found.confusion is not None
-    paint = painter(sys.stdout)
-    entries = found.per_class()
-    columns = {
-        "class": names,
-        "samples": [f"{entry['samples']:,}" for entry in entries],
-        "recall": [_percent(entry["recall"]) for entry in entries],
-        "precision": [_percent(entry["precision"]) for entry in entries],
-        "most often confused with": [_most_confused(names, row, i) for i, row in enumerate(found.confusion)],
-    }
-    print_lines(table_lines(columns, paint, left=("class", "most often confused with")))
-    if len(names) > 20:
-        return
-    click.echo("\nconfusion matrix (rows: actual class; columns: predicted class)\n")
-    heads = [name[:8] for name in names]
-    if len(set(heads)) < len(names):
-        heads = [str(i) for i in range(len(names))]
-    cells = {head: [f"{n or '·'}" for n in column] for head, column in zip(heads, found.confusion.T, strict=True)}
-    print_lines(table_lines({"": names, **cells}, paint, left=("",)))
-
-
-def _most_confused(names: list[str], row: Array, own: int) -> str:
-    others = np.where(np.arange(len(row)) == own, 0, row)
-    return f"{names[int(others.argmax())]} ({int(others.max())})" if others.any() else ""
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else percent(value)
+            click.echo(f"\n{name}: {summary(one)}")
+        if one.per_class():
+            click.echo()
+            names = class_names(spec, dataset, name, one)
+            print_classes(names, one)
+            print_confusion(names, one)

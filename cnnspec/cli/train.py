@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,13 +13,25 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import console, format_option, packed, params_option, parse_values, show
+from cnnspec.cli.common import console, format_option, given_options, packed, params_option, parse_values, show
 from cnnspec.cli.execution import data_options, execution_options, weights_option
+from cnnspec.cli.metrics import (
+    MOST_CLASSES,
+    as_data,
+    by_output,
+    class_names,
+    epoch_line,
+    metric_text,
+    print_classes,
+    summary,
+    value_text,
+)
 from cnnspec.data.options import DataOptions
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
+from cnnspec.training.recorded import BEST, LAST
 from cnnspec.training.run import Run, resume_run, settings_for, start_run
-from cnnspec.training.trainer import Interrupted, StepInfo
+from cnnspec.training.trainer import Interrupted, Result, StepInfo
 
 
 def _settings(
@@ -29,11 +42,14 @@ def _settings(
     optimizer: str | None,
     schedule: str | None,
     validation: float | None,
+    monitor: str | None,
+    early_stopping: int | None,
     learning_rate: float | None,
 ) -> tuple[dict[str, Any], float | None]:
     """Return the settings that take the place of the spec's, and the learning rate."""
     written = {"loss": loss, "augment": augment, "optimizer": optimizer, "schedule": schedule}
     given: dict[str, Any] = {"epochs": epochs, "batch": batch, "validation": validation}
+    given |= {"monitor": monitor, "early_stopping": early_stopping}
     for name, text in written.items():
         if text is not None:
             given[name] = parse_values(f"--{name}", (f"{name}={text}",), mappings=True)[name]
@@ -51,6 +67,8 @@ training_options = packed(
     click.option("--learning-rate", "--lr", type=float, help="Learning rate of the optimizer."),
     click.option("--schedule", metavar="SCHEDULE", help="constant, step or cosine, as in a spec: `{cosine: 0.1}`."),
     click.option("--validation", type=float, help="Fraction of the training data to hold out."),
+    click.option("--monitor", metavar="METRIC", help="What chooses the best epoch: validation_loss, …"),
+    click.option("--early-stopping", type=click.IntRange(1), help="Epochs without improvement after which to end."),
 )
 """Settings in place of those of the spec's `train:` section; the command gets `training`."""
 
@@ -84,19 +102,20 @@ def command(
 
     The folder of the run holds the spec as it was run, metrics.jsonl, and the best and the last checkpoint. Ctrl-C
     finishes the step and writes a checkpoint; `cnnspec train --resume RUN` continues from there, to the same weights
-    as without the interruption. With --format json, each epoch is a line.
+    as without the interruption. With --format json, each epoch is a line, and the result
+    the last one.
     """
     given, learning_rate = training
     if resume is not None:
         if spec is not None:
             raise click.UsageError("a resumed run has its own spec: give --resume RUN without a SPEC")
-        if ignored := [option for option in _given_options() if option not in _WITH_RESUME]:
+        if ignored := [option for option in given_options() if option not in _WITH_RESUME]:
             raise click.UsageError(f"a resumed run has its own settings: leave out {', '.join(ignored)}")
         opened = resume_run(resume, data, epochs=given.get("epochs"))
     elif spec is None:
         raise click.UsageError("give a SPEC to train, or a run to --resume")
     else:
-        if "--seed" in _given_options():
+        if "--seed" in given_options():
             given["seed"] = execution.seed
         if data.source is not None:
             given["data"] = data.source
@@ -127,18 +146,11 @@ def _train(run: Run, stop: Callable[[], bool], output_format: str) -> None:
                 err=True,
             )
         sys.exit(130)
-    if prints and output_format == "text":
-        _print_end(run, result)
+    if prints:
+        (_print_end if output_format == "text" else _print_result)(run, result)
 
 
 _WITH_RESUME = ("--resume", "--epochs", "--data", "--data-dir", "--no-download", "--workers", "--format")
-
-
-def _given_options() -> list[str]:
-    """Return the options that the command line gives, apart from defaults."""
-    context = click.get_current_context()
-    sources = {param: context.get_parameter_source(param.name or "") for param in context.command.params}
-    return [param.opts[0] for param, source in sources.items() if source and source.name != "DEFAULT"]
 
 
 @contextmanager
@@ -164,8 +176,6 @@ class _Json:
     """Prints the record of each epoch as a line."""
 
     def attach(self, run: Run) -> None:
-        import json
-
         run.trainer.on_epoch = lambda record: click.echo(json.dumps(record))
 
     def __enter__(self) -> None: ...
@@ -200,7 +210,7 @@ class _Bar:
         for note in run.notes:
             click.echo(f"note: {note}")
         for record in trainer.result.epochs:
-            click.echo(_epoch_line(record))
+            click.echo(epoch_line(record, trainer.metrics, trainer.monitor))
         trainer.on_step, trainer.on_epoch = self.step, self.epoch
 
     def __enter__(self) -> None:
@@ -211,15 +221,17 @@ class _Bar:
 
     def step(self, info: StepInfo) -> None:
         text = f"loss {info.mean_loss:.4f}"
-        if info.accuracy is not None:
-            text += f", accuracy {info.accuracy:.2%}".replace("%", " %")
+        if not self.run.trainer.several:
+            main = next(iter(self.run.trainer.metrics.values())).main
+            text += f", {metric_text(main, info.metrics[main])}"
         if info.seconds > 0:
             text += f", {info.samples / info.seconds:,.0f} samples/s"
         epoch = f"{info.epoch}/{self.run.trainer.settings.epochs}"
         self.bar.update(self.task, completed=info.step, total=info.steps, epoch=epoch, text=text)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        self.bar.console.print(_epoch_line(record), soft_wrap=True)
+        trainer = self.run.trainer
+        self.bar.console.print(epoch_line(record, trainer.metrics, trainer.monitor), soft_wrap=True)
 
 
 def _headline(run: Run) -> str:
@@ -234,32 +246,41 @@ def _headline(run: Run) -> str:
     )
 
 
-def _epoch_line(record: dict[str, Any]) -> str:
-    parts = [f"loss {record['loss']:.4f}"]
-    outputs = record.get("outputs", {})
-    if record["accuracy"] is not None:
-        parts.append(f"accuracy {record['accuracy']:.2%}")
-    parts += [f"{name} {one['accuracy']:.2%}" for name, one in outputs.items() if one.get("accuracy") is not None]
-    for name in ("validation", "test"):
-        if f"{name}_loss" in record:
-            accuracy = record[f"{name}_accuracy"]
-            loss = f"loss {record[f'{name}_loss']:.4f}"
-            parts.append(f"{name} " + (f"{accuracy:.2%}" if accuracy is not None else loss))
-            of_each = {output: one.get(f"{name}_accuracy") for output, one in outputs.items()}
-            parts += [f"{name} {output} {value:.2%}" for output, value in of_each.items() if value is not None]
-    parts.append(f"{record['samples_per_second']:,.0f} samples/s")
-    return f"epoch {record['epoch']:>3}  {', '.join(parts)}".replace("%", " %")
-
-
-def _print_end(run: Run, result: Any) -> None:
+def _print_end(run: Run, result: Result) -> None:
+    """Print why training ended, the metrics on the test data, and where the weights are."""
     trainer = run.trainer
-    if result.test is not None:
-        fraction = result.test.accuracy
-        accuracy = f"accuracy {fraction:.2%}, ".replace("%", " %") if fraction is not None else ""
-        which = f"epoch {result.best_epoch}, the best" if trainer.validation is not None else "the last epoch"
-        for name, one in result.test.outputs.items():
-            accuracy += f"{name} {one.accuracy:.2%}, ".replace("%", " %") if one.accuracy is not None else ""
-        click.echo(f"test: {accuracy}loss {result.test.loss:.4f} on {result.test.samples:,} samples ({which})")
+    if result.stopped_early:
+        epochs = trainer.progress.stopping.epochs
+        waited = f"{epochs} epoch{'s' if epochs > 1 else ''}"
+        ended = f"after epoch {trainer.progress.epoch}"
+        click.echo(f"stopped early {ended}: `{trainer.monitor.key}` has not improved for {waited}")
+    chosen = trainer.settings.chooses_best
+    if (test := result.test) is not None:
+        which = f"epoch {result.best_epoch}, the best" if chosen else "the last epoch"
+        click.echo(f"test: {summary(test)} on {test.samples:,} samples ({which})")
+        for name, one in by_output(run.spec, test).items():
+            if test.outputs:
+                click.echo(f"test, {name}: {summary(one)}")
+            if 0 < len(one.per_class()) <= MOST_CLASSES:
+                click.echo()
+                print_classes(class_names(run.spec, trainer.dataset, name, one), one)
+                click.echo()
+    elif chosen and 0 < result.best_epoch <= len(result.epochs):
+        value = trainer.monitor.value(result.epochs[result.best_epoch - 1])
+        click.echo(
+            f"best: epoch {result.best_epoch}, {trainer.monitor.key} {value_text(trainer.monitor.metric, value)}"
+        )
     if trainer.folder is not None:
-        best = "best" if trainer.validation is not None else "last"
-        click.echo(f"weights: {trainer.folder / f'{best}.safetensors'}")
+        click.echo(f"weights: {trainer.folder / (BEST if chosen else LAST)}")
+
+
+def _print_result(run: Run, result: Result) -> None:
+    """Print the result as a line of JSON."""
+    trainer = run.trainer
+    found: dict[str, Any] = {"best_epoch": result.best_epoch, "monitor": trainer.monitor.key}
+    found["stopped_early"] = result.stopped_early
+    if trainer.folder is not None:
+        found["weights"] = str(trainer.folder / (BEST if trainer.settings.chooses_best else LAST))
+    if result.test is not None:
+        found["test"] = as_data(run.spec, trainer.dataset, result.test)
+    click.echo(json.dumps({"result": found}))

@@ -19,7 +19,7 @@ from cnnspec.data.split import Dataset, Split, Subset
 from cnnspec.errors import DataError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import MISFIT_REMEDY, Columns, Loss, Train
+from cnnspec.graph.training import Columns, Loss, Train
 from cnnspec.layers import Shape
 from cnnspec.wording import format_shape, names, noun
 
@@ -138,7 +138,7 @@ class _Binder:
         """Return the targets of an output for each part."""
         shape = self.spec.graph.output_nodes[output].shape
         if misfit := loss.misfit(shape, output if len(self.spec.graph.outputs) > 1 else ""):
-            raise DataError(f"{misfit}: {MISFIT_REMEDY}")
+            raise DataError(f"{misfit}: {loss.remedy(shape)}")
         if reconstruction.reconstructs(self.spec, output):
             reconstruction.check(self.spec, output, loss)
             return dict.fromkeys(self.parts, SampleItself(self.spec.input))

@@ -28,9 +28,9 @@ class Split(Protocol):
         """Return the samples of these indices and their targets: indices [len] -> x [len, c, h, w], target [len, ...].
 
         Samples are float32, and those of every input by name where the network has several. Targets are class indices
-        (int64) or numbers, by name where outputs have targets of their own. An augmentation changes samples before
-        their pixels are scaled, and what moves with them of the targets. Raises DataError, with the file's name, for a
-        broken file.
+        (int64, or any integers for maps), labels or numbers, by name where outputs have targets of their own. An
+        augmentation changes samples before their pixels are scaled, and what moves with them of the targets. Raises
+        DataError, with the file's name, for a broken file.
         """
 
 

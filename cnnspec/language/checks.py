@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from cnnspec.diagnostics import Label, Span, any_errors
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
-from cnnspec.graph.training import MISFIT_REMEDY, Loss
+from cnnspec.graph.training import Loss
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
@@ -123,9 +123,9 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
         shape, last = outputs[name].shape, by_name.get(outputs[name].node)
         written = next((key for key in (("losses", name), ("loss",)) if text.get(key[0]) is not None), None)
         misfit = loss.misfit(shape, name if len(outputs) > 1 else "") if shape is not None else ""
-        if misfit and written:
+        if shape is not None and misfit and written:
             maker = made_by(outputs[name])
-            scope.warning("loss-mismatch", misfit, text.at(written), "", maker, help=MISFIT_REMEDY)
+            scope.warning("loss-mismatch", misfit, text.at(written), "", maker, help=loss.remedy(shape))
         elif last is not None and last.span is not None and (message := activation_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
             scope.warning(f"{loss.applies}-before-loss", message, last.span, help=remedy)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import MISFIT_REMEDY, Constant, Loss, Train
+from cnnspec.graph.training import Constant, Loss, Train
 from cnnspec.runtime.arguments import checked_inputs, checked_targets
 from cnnspec.runtime.step import Part, Term, normalizer
 
@@ -196,7 +196,7 @@ class Model(ABC):
         losses = train.by_output(nodes)
         for name, loss in losses.items():
             if misfit := loss.misfit(nodes[name].shape, name if len(nodes) > 1 else ""):
-                raise BackendError(f"{misfit}: {MISFIT_REMEDY}")
+                raise BackendError(f"{misfit}: {loss.remedy(nodes[name].shape)}")
         self.train, self.losses = train, losses
         self.steps_per_epoch = steps_per_epoch
         self.steps = 0

@@ -1,4 +1,4 @@
-"""Evaluation on data: loss, accuracy, confusion matrix, and precision and recall of each class."""
+"""Evaluation on data: the loss and the metrics of each output over a whole split."""
 
 from __future__ import annotations
 
@@ -12,70 +12,37 @@ from cnnspec.arrays import Array
 from cnnspec.data import Loader, Split, batches
 from cnnspec.graph.training import Loss
 from cnnspec.runtime.model import Model
-from cnnspec.training import losses
+from cnnspec.training.metrics import Metrics, Values, metrics_of
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result over a whole split; a regression has neither accuracy nor confusion."""
+    """The result over a whole split."""
 
     samples: int
     loss: float
     accuracy: float | None
+    """Of samples, of the positions of a map, or of labels; None for a regression."""
     confusion: Array | None
-    """Counts [class, predicted class]."""
+    """Counts [class, predicted class], of samples or of the positions of a map."""
     process: int = 0
     """Rank of this process; the result is that of all processes, in each of them."""
     outputs: Mapping[str, Evaluation] = field(default_factory=dict)
     """The results of each output by name, of a network with several, whose own has the sum of the weighted losses."""
+    metrics: Values = field(default_factory=dict)
+    """The loss and every metric of the task by name (docs/training.md); None where nothing counts."""
+    task: str = ""
+    """classification, segmentation, multi-label or regression."""
+    classes: tuple[dict[str, Any], ...] = ()
+    """What `per_class` returns."""
 
     def per_class(self) -> list[dict[str, Any]]:
-        """Return the samples, the recall TP / (TP + FN) and the precision TP / (TP + FP) of each class."""
-        if self.confusion is None:
-            return []
-        found = []
-        for i, row in enumerate(self.confusion):
-            correct, samples, predicted = int(row[i]), int(row.sum()), int(self.confusion[:, i].sum())
-            found.append(
-                {
-                    "samples": samples,
-                    "recall": correct / samples if samples else None,
-                    "precision": correct / predicted if predicted else None,
-                }
-            )
-        return found
+        """Return the metrics of each class or label by name.
 
-
-class Metrics:
-    """Loss and accuracy, accumulated batch by batch."""
-
-    def __init__(self, loss: Loss, classes: int) -> None:
-        self.settings = loss
-        self.samples = 0
-        self.loss = 0.0
-        is_class = loss.targets == "classes"
-        self.confusion: Array | None = np.zeros((classes, classes), np.int64) if is_class else None
-
-    def add(self, y: Array, target: Array) -> None:
-        """Add a batch: y [n, ...], target [n] or [n, ...]."""
-        self.samples += len(y)
-        self.loss += losses.value(self.settings, y, target) * len(y)
-        if self.confusion is not None:
-            np.add.at(self.confusion, (target, y.argmax(axis=1)), 1)
-
-    def merge(self, other: Metrics) -> None:
-        """Add what another process accumulated."""
-        self.samples += other.samples
-        self.loss += other.loss
-        if self.confusion is not None:
-            self.confusion += other.confusion
-
-    def result(self) -> Evaluation:
-        """Return the evaluation of all samples so far."""
-        accuracy = None
-        if self.confusion is not None:
-            accuracy = float(np.trace(self.confusion)) / max(1, self.samples)
-        return Evaluation(self.samples, self.loss / max(1, self.samples), accuracy, self.confusion)
+        They are `samples`, `recall` TP / (TP + FN), `precision` TP / (TP + FP), `f1` and, of a segmentation, `iou`.
+        A segmentation counts positions as `samples`, a multi-label task the samples that have the label.
+        """
+        return list(self.classes)
 
 
 def evaluate_split(
@@ -88,11 +55,11 @@ def evaluate_split(
 ) -> Evaluation:
     """Run a model over a split, each process over its shard; `on_batch` is called with the number of samples so far.
 
-    `losses` are those of outputs by name, or that of every output.
+    `losses` are those of outputs by name, or that of every output. The result depends on `batch` by rounding alone.
     """
     nodes = model.graph.output_nodes
     given = dict.fromkeys(nodes, losses) if isinstance(losses, Loss) else losses
-    metrics = {name: Metrics(loss, nodes[name].shape[0]) for name, loss in given.items()}
+    metrics = {name: metrics_of(loss, nodes[name].shape) for name, loss in given.items()}
     mine = np.arange(split.n)[model.shard(split.n)]
     done = 0
     for x, target, indices in batches(split, mine, batch, loader):
@@ -102,13 +69,29 @@ def evaluate_split(
         done += len(indices)
         if on_batch:
             on_batch(done)
-    for i, others in enumerate(model.gather(metrics)):
-        if i != model.process:
-            for name, metric in metrics.items():
-                metric.merge(others[name])
-    found = {name: metric.result() for name, metric in metrics.items()}
+    # In the order of the processes, so that each gets the same sums to the last bit.
+    of_each = model.gather({name: metric.sums for name, metric in metrics.items()})
+    whole = {name: metrics_of(loss, nodes[name].shape) for name, loss in given.items()}
+    for sums in of_each:
+        for name, metric in whole.items():
+            metric.merge(sums[name])
+    found = {name: _result(metric) for name, metric in whole.items()}
     total = sum((given[name].weight * one.loss for name, one in found.items()), 0.0)
+    first = next(iter(found.values()))
     if len(nodes) == 1:
-        return replace(next(iter(found.values())), loss=total, process=model.process)
-    samples = next(iter(found.values())).samples
-    return Evaluation(samples, total, None, None, model.process, found)
+        return replace(first, loss=total, metrics=first.metrics | {"loss": total}, process=model.process)
+    return Evaluation(first.samples, total, None, None, model.process, found, {"loss": total})
+
+
+def _result(metric: Metrics) -> Evaluation:
+    values = metric.values()
+    loss, samples = values["loss"] or 0.0, int(metric.sums["samples"])
+    return Evaluation(
+        samples,
+        loss,
+        values.get("accuracy"),
+        metric.confusion,
+        metrics=values,
+        task=metric.task,
+        classes=tuple(metric.per_class()),
+    )

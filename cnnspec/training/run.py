@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnspec import atomic
-from cnnspec.data import DataError, Dataset, Loader, open_dataset
+from cnnspec.data import DataError, Dataset, Loader, Split, held_out, open_dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
 from cnnspec.language.checks import LOSS_WARNINGS, activation_before_loss
-from cnnspec.language.load import load, load_spec
-from cnnspec.language.render import render
+from cnnspec.language.load import load_spec
 from cnnspec.language.train import train_settings
 from cnnspec.runtime import backend as backends
 from cnnspec.runtime.build import Weights, itemsize, prepare
@@ -26,11 +23,10 @@ from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation, evaluate_split
-from cnnspec.training.trainer import LAST, Result, Trainer
+from cnnspec.training.recorded import LAST, SETTINGS, is_run, read_run, write_run
+from cnnspec.training.trainer import Result, Trainer
 from cnnspec.version import __version__
 from cnnspec.weights import files as weight_files
-
-SPEC, SETTINGS = "spec.yaml", "run.json"
 
 
 @dataclass
@@ -95,10 +91,7 @@ def start_run(
         if keep:
             trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
-            source = str(options.folder) if options.folder else None
-            record = asdict(execution) | {"data_dir": source, "skip_broken": options.skip_broken}
-            atomic.write(trainer.folder / SPEC, render(spec).encode())
-            atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
+            write_run(trainer.folder, spec, execution, options)
         yield Run(spec, trainer, execution, (*dataset.notes, *notes))
 
 
@@ -118,18 +111,12 @@ def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) ->
     """Yield a run as it was when its last checkpoint was written; `epochs` lets it continue for longer."""
     if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
         raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
-    try:
-        record = json.loads((folder / SETTINGS).read_text("utf-8"))
-        source = record.pop("data_dir")
-        skip_broken = record.pop("skip_broken", False)  # which cnnspec 0.1 did not write
-        execution = Execution(**record)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DataError(f"{folder / SETTINGS} is not what a run writes there: {error}") from error
-    spec = load(folder / SPEC)
+    found = read_run(folder)
+    spec, execution = found.spec, found.execution
     settings = spec.train or Train()
     if epochs is not None:
         settings = settings.model_copy(update={"epochs": epochs})
-    data = replace(data, folder=data.folder or (Path(source) if source else None), skip_broken=skip_broken)
+    data = found.data_with(data)
     dataset = _opened(data, spec, "train")
     with _distributed(execution) as own, Loader(data.workers) as loader:
         model = prepare(spec, own)
@@ -223,9 +210,9 @@ def evaluate(
     data: str | Dataset | None = None,
     *,
     weights: Weights = None,
-    backend: str = Execution.backend,
-    device: str = Execution.device,
-    dtype: str = Execution.dtype,
+    backend: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
     batch: int = 256,
     split: str = "test",
     data_dir: str | Path | None = None,
@@ -234,20 +221,46 @@ def evaluate(
     skip_broken: bool = DataOptions.skip_broken,
     workers: int = DataOptions.workers,
     params: Mapping[str, Any] | None = None,
-    seed: int = Execution.seed,
-    memory_limit: int | None = Execution.memory_limit,
+    seed: int | None = None,
+    memory_limit: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Spec, Dataset, Evaluation]:
-    """Evaluate weights on the test (or the training) data; return the spec, the dataset and the evaluation."""
-    execution = Execution(backend, device, dtype, seed, memory_limit, options or {})
-    source = (
-        data
-        if isinstance(data, Dataset)
-        else DataOptions(data, _path(data_dir), resize, download, skip_broken, workers)
-    )
+    """Evaluate weights on a split, `test`, `validation` or `train`; return the spec, the dataset and the evaluation.
+
+    `spec` may be the folder of a run: its spec, best weights, data and options are used where none are given.
+    """
+    named = DataOptions(None, _path(data_dir), resize, download, skip_broken, workers)
+    source = data if isinstance(data, Dataset) else replace(named, source=data)
+    fields = {
+        **{"backend": backend, "device": device, "dtype": dtype},
+        **{"seed": seed, "memory_limit": memory_limit, "options": options},
+    }
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    if isinstance(spec, str | Path) and is_run(spec):
+        return evaluate_run(Path(spec), given, source, weights=weights, batch=batch, split=split, workers=workers)
     loaded = load_spec(spec, params, resize)
-    with Loader(workers) as loader:
-        return evaluate_spec(loaded, execution, source, weights=weights, batch=batch, split=split, loader=loader)
+    return evaluate_spec(loaded, Execution(**given), source, weights=weights, batch=batch, split=split, workers=workers)
+
+
+def evaluate_run(
+    folder: Path,
+    given: Mapping[str, Any],
+    data: Dataset | DataOptions,
+    *,
+    weights: Weights,
+    batch: int,
+    split: str,
+    workers: int = DataOptions.workers,
+) -> tuple[Spec, Dataset, Evaluation]:
+    """Evaluate the result of a run, or other weights of its network; `given` are fields of its Execution to replace."""
+    found = read_run(folder)
+    spec = found.spec
+    if isinstance(data, DataOptions):
+        spec = spec.resizing() if data.resize else spec
+        data = found.data_with(data)
+    weights = found.weights if weights is None else weights
+    execution = found.execution_with(given)
+    return evaluate_spec(spec, execution, data, weights=weights, batch=batch, split=split, workers=workers)
 
 
 def evaluate_spec(
@@ -258,17 +271,36 @@ def evaluate_spec(
     weights: Weights,
     batch: int,
     split: str,
-    loader: Loader | None = None,
+    workers: int = DataOptions.workers,
 ) -> tuple[Spec, Dataset, Evaluation]:
-    """Evaluate as `evaluate` does, with the options in objects."""
+    """Evaluate as `evaluate` does, with the options in objects; `workers` are those of a dataset that is open."""
     dataset = _opened(data, spec, "evaluate")
-    chosen = dataset.test if split == "test" else dataset.train
-    if chosen is None:
-        raise DataError(f"{dataset.name} has no test data: evaluate on the training data instead (split `train`)")
+    chosen = _part(dataset, spec, split)
     check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
-    with _distributed(execution) as own:
+    workers = data.workers if isinstance(data, DataOptions) else workers
+    with _distributed(execution) as own, Loader(workers) as loader:
         model = prepare(spec, own, weights)
         return spec, dataset, evaluate_split(model, chosen, spec.losses, batch, loader=loader)
+
+
+def _part(dataset: Dataset, spec: Spec, name: str) -> Split:
+    """Return a part of a dataset by name, as training with the spec's settings divides it."""
+    settings = spec.train or Train()
+    if name == "test":
+        if dataset.test is None:
+            other = ", or on what is held out of it (`validation`)" if settings.validation else ""
+            raise DataError(
+                f"{dataset.name} has no test data: evaluate on the training data instead (split `train`){other}"
+            )
+        return dataset.test
+    rest, validation = held_out(dataset, settings.validation, settings.seed)
+    if name == "train":
+        return rest
+    if validation is None:
+        raise DataError(
+            f"`{spec.name}` holds no validation data out of {dataset.name}: its `train:` has no `validation`"
+        )
+    return validation
 
 
 def _path(path: str | Path | None) -> Path | None:

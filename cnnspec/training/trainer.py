@@ -15,15 +15,16 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Loader, augmentation_of, epoch_order, held_out, mixing_of, steps_of
 from cnnspec.errors import TrainingError
 from cnnspec.graph.settings import Input
-from cnnspec.graph.training import Train
+from cnnspec.graph.training import Plateau, Train
 from cnnspec.runtime.model import Model
-from cnnspec.runtime.step import is_soft
 from cnnspec.training import checkpoint
 from cnnspec.training.checkpoint import Progress
 from cnnspec.training.evaluation import Evaluation, evaluate_split
+from cnnspec.training.metrics import Values, added, metrics_of
+from cnnspec.training.monitor import monitor_of
+from cnnspec.training.recorded import BEST, LAST, METRICS
 from cnnspec.weights import files as weights
 
-LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -45,12 +46,18 @@ class StepInfo:
     """Loss of this step's batch."""
     mean_loss: float
     """Mean loss of the epoch so far."""
-    accuracy: float | None
-    """Accuracy of the epoch so far, with each sample's output from before its step."""
+    metrics: Values
+    """The metrics of the epoch so far, with each sample's output from before its step; those of several outputs as
+    `output.metric`."""
     samples: int
     """Samples of this epoch that this process was given, so far."""
     seconds: float
     """Time for these samples, in seconds."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy of the epoch so far; None where the network has several outputs, or no classes."""
+        return self.metrics.get("accuracy")
 
 
 @dataclass
@@ -63,6 +70,8 @@ class Result:
     """The loss of every step of this process."""
     best_epoch: int = 0
     """The epoch of the best checkpoint."""
+    stopped_early: bool = False
+    """Whether training ended because the monitored value had not improved for a while."""
     test: Evaluation | None = None
     """Evaluation of the best weights on the test data; None without test data."""
 
@@ -97,9 +106,15 @@ class Trainer:
         self.losses = self.settings.by_output(self.model.graph.output_names)
         self.augmentation = None if self.input is None else augmentation_of(self.settings, self.model.graph, self.input)
         self.mixing = mixing_of(self.settings, self.model.graph)
-        self.classifies = [name for name, loss in self.losses.items() if loss.targets == "classes"]
-        """The outputs whose accuracy is counted."""
-        self.several = len(self.model.graph.outputs) > 1
+        nodes = self.model.graph.output_nodes
+        self.metrics = {name: metrics_of(loss, nodes[name].shape) for name, loss in self.losses.items()}
+        """The metrics of each output that is trained, of no batch."""
+        self.several = len(nodes) > 1
+        test = self.dataset.test if self.validation is None else None
+        evaluated = {"validation": self.validation, "test": test}
+        self.evaluated = {name: split for name, split in evaluated.items() if split is not None and split.n}
+        """What is evaluated after each epoch."""
+        self.monitor = monitor_of(self.settings, self.metrics, [*self.evaluated], self.several)
         self.progress = Progress()
         self.result = Result()
         self.best: Arrays = {}
@@ -120,22 +135,33 @@ class Trainer:
         """Train until the last epoch; raise Interrupted, after writing a checkpoint, when asked to stop."""
         if self.progress.epoch == 0 and self.progress.batch == 0:
             self.save(LAST)  # so that even an interruption in the first step can be resumed
-        while self.progress.epoch < self.settings.epochs:
+        while self.progress.epoch < self.settings.epochs and not self.is_over:
             self.epoch()
+        self.result.stopped_early = self.progress.epoch < self.settings.epochs
         self.result.best_epoch = self.progress.best_epoch
         self.load_best()
         if self.dataset.test is not None:
             self.result.test = evaluate_split(self.model, self.dataset.test, self.losses, loader=self.loader)
         return self.result
 
+    @property
+    def is_over(self) -> bool:
+        """Whether `early_stopping` ends the training here."""
+        stopping = self.settings.early_stopping
+        return stopping is not None and self.progress.stopping.epochs >= stopping.patience
+
     def load_best(self) -> None:
-        """Load the weights of the best epoch into the model, where validation data chose one."""
-        if self.validation is None or self.progress.best_epoch == self.progress.epoch:
-            return
-        self.model.gather(None)  # the process that writes is done writing
-        if self.folder is not None:
-            self.best = weights.read(self.folder / BEST)
-        self.model.load(self.best)
+        """Load the weights that are the result into the model: those of the best epoch, or the last ones."""
+        p = self.progress
+        if self.settings.chooses_best and 0 < p.best_epoch < p.epoch:
+            self.model.gather(None)  # the process that writes is done writing
+            if self.folder is not None:
+                self.best = weights.read(self.folder / BEST)
+            self.model.load(self.best)
+        elif self.settings.ema:
+            with self.model.averaged():
+                averages = self.model.state()
+            self.model.load(averages)
 
     def epoch(self) -> None:
         """Train the rest of the current epoch."""
@@ -153,16 +179,12 @@ class Trainer:
             p.batch += 1
             p.loss += loss * n
             p.samples += n
-            for name in self.classifies:
-                labels = target[name] if isinstance(target, dict) else target
-                if is_soft(self.losses[name], labels):  # of a mixture, the class that has the larger part
-                    labels = labels.argmax(axis=1)
-                correct = int((self.model.trained_outputs[name].argmax(axis=1) == labels).sum())
-                p.correct_of[name] = p.correct_of.get(name, 0) + sum(self.model.gather(correct))
+            self.count(target)
             now = time.perf_counter()
             samples += n
             mean = p.loss / p.samples
-            self.on_step(StepInfo(p.epoch + 1, p.batch, self.steps, loss, mean, self.accuracy, samples, now - started))
+            found = self.metrics_so_far()
+            self.on_step(StepInfo(p.epoch + 1, p.batch, self.steps, loss, mean, found, samples, now - started))
             if any(self.model.gather(self.should_stop())):
                 p.seconds += now - began
                 self.save(LAST)
@@ -173,30 +195,35 @@ class Trainer:
                 saved = now
         self.end_of_epoch(time.perf_counter() - began)
 
+    def count(self, target: Array | Arrays) -> None:
+        """Add the outputs of a step to the metrics of the epoch."""
+        found = {
+            name: metric.counts(self.model.trained_outputs[name], target[name] if isinstance(target, dict) else target)
+            for name, metric in self.metrics.items()
+        }
+        for of_process in self.model.gather(found):
+            for name, sums in of_process.items():
+                self.progress.sums[name] = added(self.progress.sums.get(name, {}), sums)
+
+    def metrics_so_far(self) -> Values:
+        """Return the metrics of the epoch so far, those of several outputs as `output.metric`."""
+        return {
+            f"{name}.{key}" if self.several else key: value
+            for name, metric in self.metrics.items()
+            for key, value in metric.brief(self.progress.sums[name]).items()
+        }
+
     def end_of_epoch(self, seconds: float) -> None:
         """Evaluate on the validation or test data, and write the record of the epoch and the checkpoints."""
         p = self.progress
         p.seconds += seconds
-        record: dict[str, Any] = {
-            "epoch": p.epoch + 1,
-            "step": self.model.steps,
-            "learning_rate": self.model.rate_of(self.model.steps - 1),
-            "loss": p.loss / p.samples,
-            "accuracy": self.accuracy,
-        }
-        if self.several:
-            record["outputs"] = {name: {"accuracy": correct / p.samples} for name, correct in p.correct_of.items()}
-        score = -record["loss"]
-        for name, split in (("validation", self.validation), ("test", self.dataset.test)):
-            if split is None or split.n == 0 or (name == "test" and self.validation is not None):
-                continue
-            found = evaluate_split(self.model, split, self.losses, loader=self.loader)
-            record |= {f"{name}_loss": found.loss, f"{name}_accuracy": found.accuracy}
-            for output, one in found.outputs.items():
-                metrics = {f"{name}_loss": one.loss, f"{name}_accuracy": one.accuracy}
-                record["outputs"][output] = record["outputs"].get(output, {}) | metrics
-            if name == "validation":
-                score = found.accuracy if found.accuracy is not None else -found.loss
+        record = self.record_of_training()
+        with self.model.averaged():
+            for name, split in self.evaluated.items():
+                found = evaluate_split(self.model, split, self.losses, loader=self.loader)
+                record |= _named(name, found)
+                for output, one in found.outputs.items():
+                    record["outputs"][output] |= _named(name, one)
         record |= {
             "seconds": round(p.seconds, 3),
             "samples_per_second": round(p.samples * (p.epoch + 1) / p.seconds, 1),
@@ -206,25 +233,47 @@ class Trainer:
         if self.dataset.skipped is not None:
             record["skipped"] = dict(self.dataset.skipped)
         p.epoch += 1
-        p.batch, p.loss, p.samples, p.correct_of = 0, 0.0, 0, {}
-        better = p.best is None or score > p.best
-        if better:
-            p.best, p.best_epoch = score, p.epoch
+        p.batch, p.loss, p.samples, p.sums = 0, 0.0, 0, {}
+        better = self.judge(self.monitor.score(record))
         self.result.epochs.append(record)
         if self.folder is not None and self.model.process == 0:
             with (self.folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         if better:
             self.save(BEST)
-            self.best = self.model.state() if self.folder is None else {}
+            if self.folder is None:
+                with self.model.averaged():
+                    self.best = self.model.state()
         self.save(LAST)
         self.on_epoch(record)
 
-    @property
-    def accuracy(self) -> float | None:
-        """The accuracy of the epoch so far; None where the network has several outputs, or no classes."""
+    def record_of_training(self) -> dict[str, Any]:
+        """Return what is known of an epoch from its steps."""
         p = self.progress
-        return None if self.several or not self.classifies else p.correct_of[self.classifies[0]] / p.samples
+        record: dict[str, Any] = {
+            "epoch": p.epoch + 1,
+            "step": self.model.steps,
+            "learning_rate": self.model.rate_of(self.model.steps - 1),
+            "loss": p.loss / p.samples,
+            "accuracy": None,
+        }
+        values = {name: metric.brief(p.sums[name]) for name, metric in self.metrics.items()}
+        return record | ({"outputs": values} if self.several else next(iter(values.values())))
+
+    def judge(self, score: float | None) -> bool:
+        """Count an epoch with this score, lower the learning rate on a plateau; return whether it is the best."""
+        p, schedule, stopping = self.progress, self.settings.schedule, self.settings.early_stopping
+        if stopping is not None:
+            p.stopping.count(score, stopping.improvement)
+        if isinstance(schedule, Plateau):
+            p.plateau.count(score, schedule.improvement * abs(p.plateau.best or 0.0))
+            if p.plateau.epochs > schedule.patience:
+                p.plateau.epochs = 0
+                p.rate_factor = self.model.rate_factor = max(schedule.least, p.rate_factor * schedule.drop)
+        better = score is not None and (p.best is None or score > p.best)
+        if better:
+            p.best, p.best_epoch = score, p.epoch
+        return better
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[Array | Arrays, Array | Arrays, int]]:
         """Yield this process's part of the samples of each step of an epoch, from the given step on, with their number.
@@ -245,3 +294,10 @@ class Trainer:
         """Write a checkpoint to the folder, if there is one."""
         if self.folder is not None and self.model.process == 0:
             checkpoint.save(self.folder / name, self.model, self.progress, self.metadata)
+
+
+def _named(split: str, found: Evaluation) -> dict[str, Any]:
+    """Return the metrics of a split by their names in a record."""
+    return {f"{split}_loss": found.loss, f"{split}_accuracy": found.accuracy} | {
+        f"{split}_{name}": value for name, value in found.metrics.items()
+    }

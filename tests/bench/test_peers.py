@@ -16,7 +16,21 @@ from cnnspec.bench.runners import runner_of
 from cnnspec.errors import BackendError, CnnspecError
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.training import Adam, AdamW, MeanSquaredError, Sgd, Train
+from cnnspec.graph.training import (
+    L1,
+    Adam,
+    AdamW,
+    BinaryCrossEntropy,
+    Clip,
+    CrossEntropy,
+    Dice,
+    Huber,
+    Lion,
+    MeanSquaredError,
+    RmsProp,
+    Sgd,
+    Train,
+)
 from cnnspec.layers import LAYERS
 from cnnspec.layers.base import Elementwise
 from cnnspec.layers.conv import Conv
@@ -161,8 +175,12 @@ def test_chains_are_sequential_and_arrays_are_shared() -> None:
         Train(optimizer=Sgd(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)),
         Train(optimizer=Adam(learning_rate=0.01)),
         Train(optimizer=AdamW(learning_rate=0.01), loss=MeanSquaredError()),
+        Train(optimizer=RmsProp(momentum=0.9), loss=CrossEntropy(class_weights=(1, 3, 0.5), label_smoothing=0.1)),
+        Train(loss=BinaryCrossEntropy(positive_weight=(1, 3, 0.5))),
+        Train(loss=L1()),
+        Train(loss=Huber(delta=0.5)),
     ],
-    ids=lambda train: str(train.optimizer.kind),
+    ids=lambda train: f"{train.optimizer.kind}-{train.loss.kind}",
 )
 def test_a_training_step_is_the_same(train: Train) -> None:
     pytest.importorskip("torch")
@@ -179,6 +197,25 @@ def test_a_training_step_is_the_same(train: Train) -> None:
     assert len(losses[0]) == 2
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     np.testing.assert_allclose(losses[0], losses[2], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (Train(loss=Dice()), "PyTorch has no `dice`"),
+        (Train(optimizer=Lion()), "PyTorch has no `lion`"),
+        (Train(ema=0.9, clip=Clip(norm=1)), "has no `clip` and `ema`"),
+    ],
+)
+def test_training_that_pytorch_lacks(train: Train, message: str) -> None:
+    pytest.importorskip("torch")
+    graph = cnnspec.loads("input: [2, 4, 4]\nlayers: [conv: {channels: 2, kernel: 1}]").graph
+    network = Network(graph, initial(graph, 0, np.float32), train, "float32", 0, 1)
+    runner = runner_of(network, Peer.against("torch-eager"))
+    assert runner.prepare(Workload("forward", 2))[0].shape == (2, 2, 4, 4)
+    with pytest.raises(BackendError, match=message):
+        runner.prepare(Workload("step", 2))
+    assert len(runner_of(network, Peer("numpy", "numpy")).prepare(Workload("step", 2))[0]) == 2
 
 
 def test_losses_are_not_compared_where_dropout_draws() -> None:

@@ -94,9 +94,11 @@ def test_every_backend_tells_the_same_story(folder: Path, dtype: str) -> None:
 def test_train_resume_and_evaluate(folder: Path) -> None:
     result = run("train", "pair.yaml", "--out", "run", "--format", "json")
     assert result.exit_code == 0, result.output
-    last = json.loads(result.stdout.splitlines()[-1])
+    last, end = map(json.loads, result.stdout.splitlines()[-2:])
+    assert {*end["result"]["test"]["outputs"]} == {"same", "shade"}
     assert last["accuracy"] is None
-    assert set(last["outputs"]["same"]) == {"accuracy", "validation_loss", "validation_accuracy"}
+    assert set(last["outputs"]["same"]) == {"accuracy", "validation_loss", "validation_accuracy", "validation_macro_f1"}
+    assert set(last["outputs"]["shade"]) == {"mae", *(f"validation_{n}" for n in ("loss", "accuracy", "mae", "rmse"))}
     assert last["outputs"]["shade"]["validation_accuracy"] is None
     parts = last["outputs"]["same"]["validation_loss"] + 0.5 * last["outputs"]["shade"]["validation_loss"]
     assert last["validation_loss"] == pytest.approx(parts)
@@ -112,7 +114,7 @@ def test_train_resume_and_evaluate(folder: Path) -> None:
     )
     text = run("evaluate", "pair.yaml", "--weights", "run/last.safetensors").stdout
     assert "same: accuracy" in text
-    assert "shade: loss" in text
+    assert "shade: MAE " in text
 
 
 def test_one_label_is_the_target_of_every_output(folder: Path) -> None:

@@ -262,7 +262,9 @@ def test_two_processes_are_one(spec: Path, data: Path, tmp_path: Path) -> None:
         output, errors = process.communicate(timeout=180)
         assert process.returncode == 0, errors
         outputs.append([json.loads(line) for line in output.splitlines()])
-    assert len(outputs[0]) == len(outputs[1]) == 3  # one log, not two
+    assert len(outputs[0]) == len(outputs[1]) == 4  # one log, not two: three epochs and the result
+    results = [output.pop()["result"] for output in outputs]
+    assert results[0]["test"]["confusion"] == results[1]["test"]["confusion"]
     for a, b in zip(*outputs, strict=True):
         for key in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
             assert a[key] == pytest.approx(b[key], rel=1e-9), key

@@ -20,7 +20,6 @@ from cnnspec.graph.training.columns import Columns
 from cnnspec.graph.training.losses import (
     L1,
     LOSSES,
-    MISFIT_REMEDY,
     AnyLoss,
     BinaryCrossEntropy,
     CrossEntropy,
@@ -45,7 +44,6 @@ from cnnspec.graph.training.train import Clip, EarlyStopping, Train
 __all__ = [
     "L1",
     "LOSSES",
-    "MISFIT_REMEDY",
     "OPTIMIZERS",
     "SCHEDULES",
     "TRANSFORMS",

@@ -34,6 +34,10 @@ class Loss(Choice):
         """Return why an output of this shape (called `name`, of several) cannot have this loss, "" where it can."""
         return ""
 
+    def remedy(self, shape: Shape) -> str:
+        """Return what to do about a misfit of an output of that shape."""
+        return ""
+
     def target_shape(self, shape: Shape) -> Shape:
         """Return the shape of a sample's target, for an output of that shape."""
         return shape[1:] if self.targets == "classes" else shape
@@ -75,6 +79,18 @@ class CrossEntropy(Loss):
             return f"`class_weights` has {len(self.class_weights)} numbers; {_output(shape, name)}"
         return ""
 
+    def remedy(self, shape: Shape) -> str:
+        """Return what makes scores of classes of the output, or which loss takes it as it is."""
+        one_position = len(shape) > 1 and set(shape[1:]) == {1}
+        if shape[0] > 1:
+            return "end it with `flatten`" if one_position else f"give {shape[0]} numbers, one for each class"
+        if len(shape) > 1 and not one_position:
+            return "end it with a `conv` that has a channel for each class, or use `dice`, for which one channel is two"
+        return (
+            "end it with a `dense` that has a unit for each class, or use `binary_cross_entropy` for two classes, "
+            "`mean_squared_error` for numbers"
+        )
+
 
 class Dice(Loss):
     """1 − (2 · Σ p·t + smooth) / (Σ p + Σ t + smooth), the mean over samples and classes (Milletari et al. 2016).
@@ -102,6 +118,10 @@ class Dice(Loss):
             return f"the dice loss needs a map of scores for each class; {_output(shape, name)}"
         return ""
 
+    def remedy(self, shape: Shape) -> str:
+        """Return what makes maps of the output, or which loss takes it as it is."""
+        return "end it with a `conv` that has a channel for each class, or use `cross_entropy`"
+
     def classes(self, shape: Shape) -> int:
         """Return the number of channels, or 2 for one."""
         return max(2, shape[0])
@@ -124,6 +144,10 @@ class BinaryCrossEntropy(Loss):
         if len(self.positive_weight) not in (1, shape[0]):
             return f"`positive_weight` has {len(self.positive_weight)} numbers; {_output(shape, name)}"
         return ""
+
+    def remedy(self, shape: Shape) -> str:
+        """Return how many weights fit the output."""
+        return "give one number" + (f", or {shape[0]}, one for each label" if shape[0] > 1 else "")
 
 
 class MeanSquaredError(Loss):
@@ -161,5 +185,3 @@ AnyLoss = CrossEntropy | Dice | BinaryCrossEntropy | MeanSquaredError | L1 | Hub
 LOSSES: dict[str, type[Choice]] = {
     cls.kind: cls for cls in (CrossEntropy, Dice, BinaryCrossEntropy, MeanSquaredError, L1, Huber)
 }
-MISFIT_REMEDY = "end it with a `dense` that has a unit for each class, or use `mean_squared_error`"
-"""What to do about an output that cannot have its loss."""

@@ -92,6 +92,11 @@ class Train(Settings):
         """Return the loss of each output that is trained; of all, where no `losses` are given by name."""
         return {name: self.losses.get(name, self.loss) for name in names if name in self.losses or not self.losses}
 
+    @property
+    def chooses_best(self) -> bool:
+        """Whether the weights of the best epoch are the result, not those of the last one."""
+        return bool(self.validation or self.monitor)
+
     choices: ClassVar[dict[str, dict[str, type[Choice]]]] = {
         "loss": LOSSES,
         "optimizer": OPTIMIZERS,
