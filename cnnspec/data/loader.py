@@ -80,12 +80,13 @@ class Loader:
     ) -> Iterator[Loaded]:
         if self._pool is None:
             self._pool = Pool(self.workers)
-        whole = False
+        left = len(parts)
         try:
-            yield from self._pool.batches(split, parts, augmentation)
-            whole = True
+            for batch in self._pool.batches(split, parts, augmentation):
+                left -= 1
+                yield batch
         finally:
-            if not whole:  # the processes still have batches of these
+            if left:  # the processes still have batches of these
                 self.close()
 
 

@@ -24,6 +24,8 @@ class Image(NamedTuple):
     """[c, h, w] of the size that augmentation takes: the network's, or its own where augmentation crops."""
     size: tuple[int, ...]
     """Height and width of the file."""
+    uncropped: bool
+    """Whether augmentation is to crop it."""
 
 
 class Target(Protocol):
@@ -87,14 +89,14 @@ class PictureTarget:
         """Return the pixels of the image in the shape of the output: [c, h, w]."""
         pixels = pictures.decoded(self.pictures, index)
         name = self.pictures.name(index)
-        shape, given = self.wanted.shape, image.pixels.shape[1:]
-        if given != shape[1:] and given == image.size:  # which augmentation is to crop
-            if pixels.shape[1:] != given:
+        shape = self.wanted.shape
+        if image.uncropped:
+            if pixels.shape[1:] != image.size:
                 raise DataError(
                     f"`{name}` is {format_shape(pixels.shape[1:])}, and its input `{image.name}` is "
-                    f"{format_shape(given)}: augmentation crops both alike, so save them in one size"
+                    f"{format_shape(image.size)}: augmentation crops both alike, so save them in one size"
                 )
-            shape = (shape[0], *given)
+            shape = (shape[0], *image.size)
         return fitted(pixels, shape, name, self.wanted)
 
     def finish(self, values: Array) -> Array:

@@ -60,7 +60,10 @@ class Records:
             x, target = self.load(np.array([0]), augmentation)
             none = slice(0)
             return x[none], rows(target, none)
-        found = list(self._map(partial(self.sample, augmentation=augmentation), map(int, indices)))
+        # in the order of the data, so that what is read in groups is read once
+        order = np.argsort(indices, kind="stable")
+        ordered = list(self._map(partial(self.sample, augmentation=augmentation), map(int, indices[order])))
+        found = [ordered[place] for place in np.argsort(order)]
         targets = {name: np.stack([target[name] for _, target in found]) for name in self.targets}
         only = next(iter(targets.values()))
         return np.stack([x for x, _ in found]), targets if self._by_name else only
@@ -73,11 +76,10 @@ class Records:
         name = self.pictures.name(index)
         pixels = pictures.decoded(self.pictures, index)
         size = pixels.shape[1:]
-        shape = self._input.shape
-        if augmentation is not None and augmentation.crops:
-            shape = (shape[0], *size)
+        crops = augmentation is not None and augmentation.crops
+        shape = (self._input.shape[0], *size) if crops else self._input.shape
         pixels = fitted(pixels, shape, name, self._input)
-        image = Image(name, pixels, size)
+        image = Image(name, pixels, size, crops)
         targets = {output: target.read(index, image) for output, target in self.targets.items()}
         if augmentation is not None:
             pixels, targets = augmentation.one(pixels, targets, index)

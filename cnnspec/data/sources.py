@@ -95,7 +95,15 @@ def open_files(path: Path, spec: Spec, *, skip_broken: bool = False) -> Dataset:
         splits[part] = records if len(kept) == records.n else Subset(records, kept)
     notes += targets.compare_classes(name, binder.classes, spec)
     notes += binder.empty_classes(splits[TRAIN])
-    return Dataset(name, splits[TRAIN], splits.get(TEST), binder.classes, tuple(notes), splits.get(VALIDATION), skipped)
+    return Dataset(
+        name,
+        splits[TRAIN],
+        splits.get(TEST),
+        binder.classes,
+        tuple(notes),
+        splits.get(VALIDATION),
+        skipped if skip_broken else None,
+    )
 
 
 class _Binder:
