@@ -81,7 +81,8 @@ def npz(path: Path, name: str, *, labelled: bool = True) -> Parts:
 
     def choose_samples(members: list[str]) -> tuple[str, ...]:
         there = tuple(key for key in ("x", "x_train", "x_test") if key in members)
-        return there if there in (("x",), ("x_train",), ("x_train", "x_test")) else choose(members)
+        samples_alone = there in (("x",), ("x_train",), ("x_train", "x_test"))
+        return there if samples_alone and not {"y", "y_train"} & {*members} else choose(members)
 
     with path.open("rb") as file:
         found = inputs.npz_arrays(file, name, choose if labelled else choose_samples)
