@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -96,6 +97,27 @@ def scaled(pixels: Array, graph_input: Input) -> Array:
     numbers -= np.reshape(graph_input.mean, axes)
     numbers /= np.reshape(graph_input.std, axes)
     return numbers
+
+
+@lru_cache(maxsize=64)
+def levels(graph_input: Input) -> Array:
+    """Return the number that each of the 256 pixel values becomes: [c, 256], or [1, 256] where all channels agree."""
+    channels = graph_input.shape[0]
+    ramp = np.broadcast_to(np.arange(256)[:, None], (256, channels))
+    found = scaled(ramp.reshape(256, channels, *(1,) * (len(graph_input.shape) - 1)), graph_input)
+    table: Array = np.ascontiguousarray(found.reshape(256, channels).T, np.float32)
+    return table[:1] if (table == table[0]).all() else table
+
+
+def looked_up(pixels: Array, table: Array) -> Array:
+    """Return the numbers that `levels` has for pixels: uint8 [n, c, ...] -> float32 [n, c, ...]."""
+    if len(table) == 1:
+        only: Array = table[0].take(pixels)
+        return only
+    y = np.empty(pixels.shape, np.float32)
+    for channel, numbers in enumerate(table):
+        y[:, channel] = numbers.take(pixels[:, channel])
+    return y
 
 
 def are_pixels(array: Array, name: str) -> bool:

@@ -46,7 +46,7 @@ class InMemory:
         self._x = x
         self._original = x if original is None else original
         self._shape = graph_input.shape
-        self._levels = _levels(graph_input) if x.dtype == np.uint8 else None
+        self._levels = inputs.levels(graph_input) if x.dtype == np.uint8 else None
 
     @property
     def strata(self) -> Array | None:
@@ -84,13 +84,7 @@ class InMemory:
     def _scaled(self, x: Array) -> Array:
         if self._levels is None:
             return x
-        if len(self._levels) == 1:
-            y: Array = self._levels[0].take(x)
-            return y
-        y = np.empty(x.shape, np.float32)
-        for i, levels in enumerate(self._levels):
-            y[:, i] = levels.take(x[:, i])
-        return y
+        return inputs.looked_up(x, self._levels)
 
 
 class SeveralInMemory:
@@ -158,15 +152,6 @@ def _fitted(
     if augmentation is not None:
         augmentation.check(name, (found if original is None else original).shape[2:], pixels=pixels)
     return InMemory(found, targets, graph_input, original)
-
-
-def _levels(graph_input: Input) -> Array:
-    """Return the number that each of the 256 pixel values becomes: [c, 256], or [1, 256] where all channels agree."""
-    channels = graph_input.shape[0]
-    ramp = np.broadcast_to(np.arange(256)[:, None], (256, channels))
-    levels = inputs.scaled(ramp.reshape(256, channels, *(1,) * (len(graph_input.shape) - 1)), graph_input)
-    levels = np.ascontiguousarray(levels.reshape(256, channels).T, np.float32)
-    return levels[:1] if (levels == levels[0]).all() else levels
 
 
 def _converted(x: Array, shape: Shape, name: str, how: Fit) -> Array:

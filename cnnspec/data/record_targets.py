@@ -35,7 +35,7 @@ class Target(Protocol):
         """Return the target of a sample before augmentation, which moves maps of the image's size with it."""
 
     def finish(self, values: Array) -> Array:
-        """Return a target after augmentation as the loss takes it, without the batch."""
+        """Return the targets of a batch after augmentation as the loss takes them: [n, ...]."""
 
     def decode(self, index: int) -> None:
         """Decode the files of a target alone; raise BrokenFileError where that fails."""
@@ -52,7 +52,7 @@ class Values:
         return np.asarray(self.values[index])
 
     def finish(self, values: Array) -> Array:
-        """Return the row as it is."""
+        """Return the rows as they are."""
         return values
 
     def decode(self, index: int) -> None:
@@ -186,6 +186,10 @@ def fitted(pixels: Array, shape: tuple[int, ...], name: str, wanted: Input) -> A
 
 
 def scaled(pixels: Array, wanted: Input) -> Array:
-    """Return pixels as the numbers that an input makes of them: float32."""
-    x: Array = inputs.scaled(pixels[None], wanted)[0].astype(np.float32)
+    """Return pixels as the numbers that an input makes of them: [n, c, h, w], float32."""
+    if pixels.dtype == np.uint8:
+        return inputs.looked_up(pixels, inputs.levels(wanted))
+    x = np.empty(pixels.shape, np.float32)
+    for i, one in enumerate(pixels):  # a batch in float64 takes twice its memory
+        x[i] = inputs.scaled(one[None], wanted)[0]
     return x

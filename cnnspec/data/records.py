@@ -62,29 +62,41 @@ class Records:
             return x[none], rows(target, none)
         # in the order of the data, so that what is read in groups is read once
         order = np.argsort(indices, kind="stable")
-        ordered = list(self._map(partial(self.sample, augmentation=augmentation), map(int, indices[order])))
-        found = [ordered[place] for place in np.argsort(order)]
-        targets = {name: np.stack([target[name] for _, target in found]) for name in self.targets}
-        only = next(iter(targets.values()))
-        return np.stack([x for x, _ in found]), targets if self._by_name else only
+        crops = augmentation is not None and augmentation.crops
+        ordered = list(self._map(partial(self._read, crops=crops), map(int, indices[order])))
+        samples = [ordered[place] for place in np.argsort(order)]
+        if augmentation is not None:
+            samples = self._augmented(samples, indices, augmentation)
+        finished = {
+            output: target.finish(np.stack([targets[output] for _, targets in samples]))
+            for output, target in self.targets.items()
+        }
+        only = next(iter(finished.values()))
+        return scaled(np.stack([pixels for pixels, _ in samples]), self._input), finished if self._by_name else only
 
-    def sample(self, index: int, augmentation: Augmentation | None = None) -> tuple[Array, Arrays]:
-        """Return a sample and its targets by output: decoded, fitted to the network, augmented, and scaled.
+    def _read(self, index: int, crops: bool) -> tuple[Array, Arrays]:
+        """Return a sample and its targets by output, decoded and fitted to the network.
 
         Where augmentation crops, images keep their size until then.
         """
         name = self.pictures.name(index)
         pixels = pictures.decoded(self.pictures, index)
         size = pixels.shape[1:]
-        crops = augmentation is not None and augmentation.crops
         shape = (self._input.shape[0], *size) if crops else self._input.shape
-        pixels = fitted(pixels, shape, name, self._input)
-        image = Image(name, pixels, size, crops)
-        targets = {output: target.read(index, image) for output, target in self.targets.items()}
-        if augmentation is not None:
-            pixels, targets = augmentation.one(pixels, targets, index)
-        finished = {output: target.finish(targets[output]) for output, target in self.targets.items()}
-        return scaled(pixels, self._input), finished
+        image = Image(name, fitted(pixels, shape, name, self._input), size, crops)
+        return image.pixels, {output: target.read(index, image) for output, target in self.targets.items()}
+
+    def _augmented(
+        self, samples: list[tuple[Array, Arrays]], indices: Array, augmentation: Augmentation
+    ) -> list[tuple[Array, Arrays]]:
+        """Return samples augmented: at once where they are alike, which gives the same as one by one."""
+        forms = {(x.shape, x.dtype, *((y.shape, y.dtype) for y in targets.values())) for x, targets in samples}
+        if len(forms) > 1:
+            return [augmentation.one(*sample, int(index)) for sample, index in zip(samples, indices, strict=True)]
+        targets = {output: np.stack([targets[output] for _, targets in samples]) for output in self.targets}
+        x, moved = augmentation(np.stack([pixels for pixels, _ in samples]), targets, indices)
+        assert isinstance(moved, dict)
+        return [(x[i], {output: values[i] for output, values in moved.items()}) for i in range(len(x))]
 
     def check_sizes(self, indices: Array) -> None:
         """Raise DataError for images whose headers give another size than the network's."""
