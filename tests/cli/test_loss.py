@@ -34,7 +34,7 @@ def test_the_network_can_be_used_otherwise(cnnspec: Cnnspec, name: str) -> None:
 def test_its_use_is_an_error_in_the_same_words(cnnspec: Cnnspec, name: str, command: str) -> None:
     result = cnnspec(command, name)
     assert result.exit_code == 1
-    assert f"error: {WORDS}: end it with a `conv`" in result.stderr
+    assert f"error: {WORDS}: end it with a `conv` that has a channel for each class" in result.stderr
 
 
 def test_a_flag_overrides_it(cnnspec: Cnnspec, name: str) -> None:
