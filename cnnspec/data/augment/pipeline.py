@@ -14,7 +14,7 @@ from cnnspec.data.augment import geometry, photometry
 from cnnspec.data.augment.draws import Draws, key_of
 from cnnspec.data.augment.samples import Raster, Samples, Size, merged
 from cnnspec.data.augment.sizes import leaves
-from cnnspec.data.images import require_pillow
+from cnnspec.data.images import pillow_for
 from cnnspec.data.inputs import scaled
 from cnnspec.errors import DataError
 from cnnspec.graph.graph import Graph
@@ -162,7 +162,7 @@ def augmentation_of(train: Train, graph: Graph, graph_input: Input) -> Augmentat
         if part.geometric:
             _check_targets(part, losses, graph, shape)
         if part.interpolates:
-            require_pillow(part.kind)
+            pillow_for(part.kind)
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.data.augment.samples import Size
-from cnnspec.data.images import require_pillow
+from cnnspec.data.images import pillow_for
 
 _PURPOSE = "augment"
 
@@ -33,7 +33,7 @@ def resized(x: Array, size: Size, *, smooth: bool) -> Array:
             ((np.arange(new) + 0.5) * (old / new)).astype(np.intp) for new, old in zip(size, x.shape[1:], strict=True)
         )
         return x[:, rows[:, None], columns]
-    image = require_pillow(_PURPOSE)
+    image = pillow_for(_PURPOSE)
     planes = np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32))
     height, width = size
     y = [np.asarray(image.fromarray(p).resize((width, height), image.Resampling.BILINEAR)) for p in planes]
@@ -47,7 +47,7 @@ def transformed(x: Array, how: Affine, fill: tuple[float, ...], *, smooth: bool)
     """
     if not smooth:
         return _nearest(x, how, fill)
-    image = require_pillow(_PURPOSE)
+    image = pillow_for(_PURPOSE)
     size = x.shape[2], x.shape[1]
     method, kind = image.Transform.AFFINE, image.Resampling.BILINEAR
     planes = [
