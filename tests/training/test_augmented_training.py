@@ -74,6 +74,31 @@ def test_backends_train_alike() -> None:
     assert len(curves[0]) == 2 * 6
 
 
+SEGMENTER = """
+name: net
+input: [1, 8, 8]
+layers: [conv: {channels: 4, kernel: 3, padding: same, activation: relu}, conv: {channels: 3, kernel: 1}]
+train:
+  data: masks.npz
+  loss: {cross_entropy: {ignore: 2}}
+  batch: 10
+  epochs: 2
+  augment: [flip: both, rotate: 45, noise: 3]
+  cutmix: 1.0
+"""
+
+
+@pytest.mark.skipif(len(BACKENDS) < 2, reason="needs a second backend")
+def test_backends_train_alike_on_masks_that_move_with_their_images() -> None:
+    masks = np.random.default_rng(0).integers(0, 2, (40, 8, 8))
+    np.savez("masks.npz", x=(masks * 200).astype(np.uint8), y=masks)
+    spec = cnnspec.loads(SEGMENTER)
+    results = [cnnspec.train(spec, backend=backend, dtype="float64", learning_rate=0.3)[1] for backend in BACKENDS]
+    np.testing.assert_allclose(results[0].losses, results[1].losses, rtol=1e-8)
+    longer = cnnspec.train(spec, epochs=20, learning_rate=0.5)[1].losses
+    assert longer[-1] < 0.25  # pixels and classes would contradict each other if they moved apart
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("stop_after", [1, 6, 7])
 def test_a_stopped_run_resumes_bit_exactly(backend: str, stop_after: int) -> None:
