@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Split, augmentation_of, epoch_order, mixing_of, split_off
@@ -246,11 +248,13 @@ class Trainer:
     def batch_of(self, split: Split, indices: Array, epoch: int, step: int) -> tuple[Array | Arrays, Array | Arrays]:
         """Return this process's samples of a step of an epoch, augmented and mixed, and their targets."""
         augmentation = self.augmentation and self.augmentation.at(epoch)
-        part = self.model.shard(len(indices))
+        mine = np.arange(len(indices))[self.model.shard(len(indices))]
         if self.mixing is None:
-            return split.load(indices[part], augmentation)
-        share = self.mixing.share(indices, part, epoch, step)
-        return share.mixed(*split.load(share.indices, augmentation))
+            return split.load(indices[mine], augmentation)
+        mix = self.mixing.draw(len(indices), epoch, step)
+        needed, at = np.unique(np.concatenate([mine, mix.partners[mine]]), return_inverse=True)
+        x, target = split.load(indices[needed], augmentation)
+        return mix.applied(x, target, at[: len(mine)], at[len(mine) :])
 
     def save(self, name: str) -> None:
         """Write a checkpoint to the folder, if there is one."""

@@ -68,22 +68,6 @@ class Mix(NamedTuple):
         return found
 
 
-class Share(NamedTuple):
-    """What a process loads of a step whose samples are mixed."""
-
-    indices: Array
-    """The samples to load."""
-    mix: Mix
-    own: Array
-    """Where its part of the step is among those: [m]."""
-    other: Array
-    """Where their partners are: [m]."""
-
-    def mixed(self, x: Array | Arrays, target: Array | Arrays) -> tuple[Array | Arrays, Arrays]:
-        """Return the process's part of the step, mixed, of the samples that were loaded."""
-        return self.mix.applied(x, target, self.own, self.other)
-
-
 @dataclass(frozen=True)
 class Mixing:
     """The mixup and cutmix of a training; of both, each step has one by chance."""
@@ -113,13 +97,6 @@ class Mixing:
         rows, columns = (_interval(size, math.sqrt(1 - part), int(random.integers(size))) for size in self.size)
         area = (rows.stop - rows.start) * (columns.stop - columns.start)
         return Mix(partners, 1 - area / math.prod(self.size), (rows, columns), self.outputs)
-
-    def share(self, indices: Array, part: slice, epoch: int, step: int) -> Share:
-        """Return what a process loads of a step: the samples of its part, and their partners."""
-        mix = self.draw(len(indices), epoch, step)
-        own = np.arange(len(indices))[part]
-        needed, at = np.unique(np.concatenate([own, mix.partners[own]]), return_inverse=True)
-        return Share(indices[needed], mix, at[: len(own)], at[len(own) :])
 
 
 def _interval(size: int, fraction: float, centre: int) -> slice:

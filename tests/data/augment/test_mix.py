@@ -101,23 +101,6 @@ def test_some_rows_are_mixed_as_all_are(step: int, data: st.DataObject) -> None:
     assert np.array_equal(target["dense1"], targets["dense1"][some])
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
-def test_the_shares_of_processes_are_one_step(processes: int) -> None:
-    x, y = batch(20)
-    indices = np.array([3, 19, 4, 8, 0, 11, 7])
-    how = mixing(CLASSIFIER % "mixup: 1.0, cutmix: 1.0")
-    for step in range(4):
-        mix = how.draw(7, 0, step)
-        whole, targets = mix.applied(x[indices], y[indices], np.arange(7), mix.partners)
-        found = []
-        for process in range(processes):
-            part = slice(7 * process // processes, 7 * (process + 1) // processes)
-            share = how.share(indices, part, 0, step)
-            found.append(share.mixed(x[share.indices], y[share.indices]))
-        assert np.array_equal(np.concatenate([one for one, _ in found]), whole)
-        assert np.array_equal(np.concatenate([target["dense1"] for _, target in found]), targets["dense1"])
-
-
 def test_cutmix_pastes_the_mask_with_its_image() -> None:
     masks = pixels(7, 9, 12) % 4
     mix = mixing(SEGMENTER % "cutmix: 1.0").draw(7, 0, 0)
