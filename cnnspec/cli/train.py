@@ -62,7 +62,7 @@ training_options = packed(
     click.option("--epochs", type=click.IntRange(1), help="Number of epochs."),
     click.option("--batch", type=click.IntRange(1), help="Samples in a batch."),
     click.option("--loss", metavar="LOSS", help="cross_entropy or mean_squared_error, written as in a spec."),
-    click.option("--augment", metavar="FIELDS", help="Augmentation, written as in a spec: `{shift: 2}`."),
+    click.option("--augment", metavar="TRANSFORMS", help="Augmentation, as in a spec: `[shift: 2, flip: horizontal]`."),
     click.option("--optimizer", metavar="OPTIMIZER", help="sgd, adam or adamw, as in a spec: `{adam: 0.001}`."),
     click.option("--learning-rate", "--lr", type=float, help="Learning rate of the optimizer."),
     click.option("--schedule", metavar="SCHEDULE", help="constant, step or cosine, as in a spec: `{cosine: 0.1}`."),

@@ -82,10 +82,10 @@ def _read_one_of(entry: Entry) -> Choice | None:
         entry.scope.error("wrong-type", message, listed.span, help=f"`{entry.kind}: [rotate: 10, blur]`")
         return None
     transforms = _read_all(entry.scope, listed.elements())
+    if not listed.elements():
+        entry.scope.error("invalid-value", f"`{entry.kind}` takes at least one transform", listed.span)
     rest = None
     if config is not None and config.is_mapping:
         rest = YamlNode({key: item for key, item in config.items() if item is not listed}, config.span, config.keys)
-    found = read_model(
-        OneOf, entry._replace(config=rest), overrides={"transforms": _VALID if transforms is None else transforms}
-    )
-    return found if transforms is not None else None
+    found = read_model(OneOf, entry._replace(config=rest), overrides={"transforms": transforms or _VALID})
+    return found if transforms else None

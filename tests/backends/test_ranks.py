@@ -142,9 +142,10 @@ def test_sequences_train_from_npz(tmp_path, monkeypatch) -> None:
     assert np.mean(result.losses[-4:]) < 0.5 * np.mean(result.losses[:4])
 
 
-def test_sequences_are_not_augmented(tmp_path, monkeypatch) -> None:
+def test_sequences_are_shifted_and_not_rotated(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     np.savez("data.npz", x=np.zeros((4, 30), np.float32), y=np.array([0, 1, 0, 1]))
-    spec = cnnspec.loads(SEQUENCE + "train: {data: data.npz, augment: {shift: 2}}\n")
+    cnnspec.train(cnnspec.loads(SEQUENCE + "train: {data: data.npz, epochs: 1, augment: {shift: 2}}\n"), folder="run")
+    spec = cnnspec.loads(SEQUENCE + "train: {data: data.npz, augment: {rotate: 2}}\n")
     with pytest.raises(DataError, match="network takes sequences"):
-        cnnspec.train(spec, folder="run")
+        cnnspec.train(spec, folder="other")

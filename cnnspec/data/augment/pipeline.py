@@ -50,7 +50,7 @@ class Map(NamedTuple):
     fill: float
     """What comes in from outside."""
     smooth: bool
-    """Whether it is interpolated; classes and labels are not."""
+    """Whether it is interpolated, as labels and numbers are; classes are not."""
     channels: bool
     """Whether it has an axis of channels."""
 
@@ -182,7 +182,7 @@ def _maps(losses: Mapping[str, Loss], graph: Graph, shape: Shape) -> dict[str, M
         if output[1:] == shape[1:] and len(shape) > 1:
             classes = loss.targets == "classes"
             ignored: int | None = getattr(loss, "ignore", None)
-            found[name] = Map(float(ignored or 0), loss.targets == "numbers", channels=not classes)
+            found[name] = Map(float(ignored or 0), smooth=not classes, channels=not classes)
     return found
 
 

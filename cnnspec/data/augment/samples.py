@@ -43,11 +43,6 @@ class Samples(NamedTuple):
     pixels: bool
     """Whether the image holds pixels from 0 to 255."""
 
-    @property
-    def n(self) -> int:
-        """The number of samples."""
-        return len(self.image.values)
-
     def moved(self, move: Callable[[Raster], Array]) -> Samples:
         """Return samples whose image and maps are moved alike."""
         moved = [raster.with_values(move(raster)) for raster in (self.image, *self.maps)]

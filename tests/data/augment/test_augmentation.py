@@ -16,7 +16,9 @@ import cnnspec
 from cnnspec.arrays import Array
 from cnnspec.data import DataError, open_dataset, split_off
 from cnnspec.data.augment import augmentation_for
+from cnnspec.data.augment.pipeline import CHANGES
 from cnnspec.data.inputs import scaled
+from cnnspec.graph.training import TRANSFORMS
 
 EVERY = """[{rotate: {degrees: 30, probability: 0.7}}, random_resized_crop, shift: 1, flip: both, scale: [0.8, 1.2],
   color_jitter: {brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1}, grey: 0.3, erase, noise: [0, 9], blur,
@@ -67,6 +69,10 @@ def test_data_are_left_alone() -> None:
     augmentation(EVERY, (3, 8, 8), masks=3)(x, masks, np.arange(5))
     assert np.array_equal(x, before[0])
     assert np.array_equal(masks, before[1])
+
+
+def test_every_transform_changes_samples() -> None:
+    assert CHANGES.keys() == TRANSFORMS.keys() - {"one_of"}
 
 
 # Datasets
