@@ -43,6 +43,10 @@ class LayerModule(nn.Module, Generic[L]):
             else:
                 owner.register_buffer(own, tensor)
 
+    def train(self, mode: bool = True) -> LayerModule[L]:
+        """Set the mode, which stays that of inference where the layer is frozen."""
+        return super().train(mode and not self.node.frozen)
+
     @property
     def layer(self) -> L:
         """The layer's fields."""

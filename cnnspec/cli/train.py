@@ -15,6 +15,7 @@ import click
 from cnnspec.cli.common import console, format_option, packed, params_option, parse_values, show
 from cnnspec.cli.execution import data_options, execution_options, weights_option
 from cnnspec.data.options import DataOptions
+from cnnspec.graph.costs import trainable
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
 from cnnspec.training.run import Run, resume_run, settings_for, start_run
@@ -30,10 +31,16 @@ def _settings(
     schedule: str | None,
     validation: float | None,
     learning_rate: float | None,
+    start: str | None,
+    replace: tuple[str, ...],
+    freeze: tuple[str, ...],
+    rates: tuple[str, ...],
 ) -> tuple[dict[str, Any], float | None]:
     """Return the settings that take the place of the spec's, and the learning rate."""
     written = {"loss": loss, "augment": augment, "optimizer": optimizer, "schedule": schedule}
     given: dict[str, Any] = {"epochs": epochs, "batch": batch, "validation": validation}
+    given |= {"start": start, "replace": list(replace) or None, "freeze": list(freeze) or None}
+    given["rates"] = parse_values("--rate", rates) or None
     for name, text in written.items():
         if text is not None:
             given[name] = parse_values(f"--{name}", (f"{name}={text}",), mappings=True)[name]
@@ -51,6 +58,12 @@ training_options = packed(
     click.option("--learning-rate", "--lr", type=float, help="Learning rate of the optimizer."),
     click.option("--schedule", metavar="SCHEDULE", help="constant, step or cosine, as in a spec: `{cosine: 0.1}`."),
     click.option("--validation", type=float, help="Fraction of the training data to hold out."),
+    click.option("--start", metavar="FILE", help="Weights to start from by name, as --weights takes them."),
+    click.option("--replace", multiple=True, metavar="LAYERS", help="Layers that begin anew in place of --start's."),
+    click.option(
+        "--freeze", multiple=True, metavar="LAYERS", help="Layers that stay as they are: `stage1`, `*.conv1`."
+    ),
+    click.option("--rate", "rates", multiple=True, metavar="LAYERS=FACTOR", help="Factor of the learning rate."),
 )
 """Settings in place of those of the spec's `train:` section; the command gets `training`."""
 
@@ -98,6 +111,8 @@ def command(
     else:
         if "--seed" in _given_options():
             given["seed"] = execution.seed
+        if weights is not None and "start" in given:
+            raise click.UsageError("--weights and --start both name the weights to start from: leave one out")
         if data.source is not None:
             given["data"] = data.source
         loaded = load_spec(spec, params, data.resize)
@@ -227,10 +242,12 @@ def _headline(run: Run) -> str:
     s, model = trainer.settings, trainer.model
     processes = f" in {model.processes} processes" if model.processes > 1 else ""
     held_out = f", {trainer.validation.n:,} held out" if trainer.validation is not None else ""
+    total, trained = (trainable(graph.nodes) for graph in (run.spec.graph, model.graph))
+    parameters = f", {trained:,} of {total:,} parameters trained" if trained < total else ""
     return (
         f"{run.spec.name} on {trainer.dataset.name}: {trainer.train.n:,} samples{held_out}, {s.epochs} epochs of "
-        f"{trainer.steps} steps of {s.batch}; {s.optimizer.kind}, learning rate {s.optimizer.learning_rate:g}; "
-        f"{run.execution}{processes}; {trainer.folder}"
+        f"{trainer.steps} steps of {s.batch}{parameters}; "
+        f"{s.optimizer.kind}, learning rate {s.optimizer.learning_rate:g}; {run.execution}{processes}; {trainer.folder}"
     )
 
 

@@ -13,6 +13,8 @@ from cnnspec import atomic
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
+from cnnspec.graph.finetuning import frozen
+from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
@@ -21,7 +23,7 @@ from cnnspec.language.load import load, load_spec
 from cnnspec.language.render import render
 from cnnspec.language.train import train_settings
 from cnnspec.runtime import backend as backends
-from cnnspec.runtime.build import Weights, itemsize, prepare
+from cnnspec.runtime.build import Weights, itemsize, prepare, read
 from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
@@ -29,6 +31,7 @@ from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.training.trainer import LAST, Result, Trainer
 from cnnspec.version import __version__
 from cnnspec.weights import files as weight_files
+from cnnspec.weights.start import started
 
 SPEC, SETTINGS = "spec.yaml", "run.json"
 
@@ -74,16 +77,21 @@ def start_run(
 ) -> Iterator[Run]:
     """Yield a new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`).
 
+    It starts from the `weights`, or else from `start` of the settings, but for the layers of `replace`.
     The processes that a launcher started beside this one are joined, and left at the end.
     """
     execution = replace(execution, seed=settings.seed)
+    if weights is not None:
+        settings = settings.model_copy(update={"start": None if isinstance(weights, Mapping) else str(weights)})
+    graph = frozen(spec.graph, settings)
     spec, notes = _with_settings(spec, settings)
     dataset = _opened(data, spec, "train")
     check_training_memory(
-        spec.graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
+        graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
     )
     with _distributed(execution) as own:
-        model = prepare(spec, own, weights)
+        begun, remarks = _begun(graph, settings, weights)
+        model = prepare(spec, own, begun)
         metadata = {
             **{"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed)},
             **{"backend": execution.backend, "dtype": execution.dtype},
@@ -96,7 +104,24 @@ def start_run(
             record = asdict(execution) | {"data_dir": str(source) if source else None}
             atomic.write(trainer.folder / SPEC, render(spec).encode())
             atomic.write(trainer.folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
-        yield Run(spec, trainer, execution, (*dataset.notes, *notes))
+        yield Run(spec, trainer, execution, (*dataset.notes, *notes, *remarks))
+
+
+def _begun(graph: Graph, settings: Train, weights: Weights) -> tuple[Weights, list[str]]:
+    """Return the weights that a run starts from, None for those of the seed, and notes on them."""
+    given = settings.start if weights is None else weights
+    if given is None:
+        if settings.replace:
+            raise DataError("`replace` begins layers anew beside those of `start`: name the file to start from")
+        return None, []
+    arrays, origin = read(given)
+    start = started(graph, arrays, settings.replace, settings.seed, origin)
+    notes = [f"starts from {origin}"]
+    if start.replaced:
+        notes[0] += f"; {', '.join(start.replaced)} {'begins' if len(start.replaced) == 1 else 'begin'} anew"
+    if unused := [name for name in start.ignored if name not in graph.parameters]:
+        notes.append(f"of {origin}, {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} not used")
+    return start.arrays, notes
 
 
 def _with_settings(spec: Spec, settings: Train) -> tuple[Spec, list[str]]:
