@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cnnspec.runtime.model import Model
     from cnnspec.testing.verification import verify
     from cnnspec.training.evaluation import Evaluation
+    from cnnspec.training.prediction import Prediction, predict
     from cnnspec.training.run import evaluate, train
     from cnnspec.training.trainer import Result
 
@@ -61,6 +62,8 @@ _HOMES = {
     "to_torch": "runtime.build",
     "train": "training.run",
     "evaluate": "training.run",
+    "predict": "training.prediction",
+    "Prediction": "training.prediction",
     "verify": "testing.verification",
     "render": "language.render",
     "DataError": "errors",
@@ -83,9 +86,10 @@ _HOMES = {
 
 __all__ = [
     "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "ExportError", "Exported", "Graph",
-    "ImportedNetwork", "ImportingError", "InputError", "MemoryLimitError", "Model", "Report", "Result", "Source",
-    "Spec", "SpecError", "Train", "TrainingError", "WeightsError", "build", "check", "evaluate", "export_onnx",
-    "export_torch", "from_torch", "import_onnx", "load", "loads", "render", "to_torch", "train", "verify",
+    "ImportedNetwork", "ImportingError", "InputError", "MemoryLimitError", "Model", "Prediction", "Report", "Result",
+    "Source", "Spec", "SpecError", "Train", "TrainingError", "WeightsError", "build", "check", "evaluate",
+    "export_onnx", "export_torch", "from_torch", "import_onnx", "load", "loads", "predict", "render", "to_torch",
+    "train", "verify",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from cnnspec_numpy.kernels import Context, kernels_of
 from cnnspec_numpy.kernels.base import Backward
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.training.operation import Moment
-from cnnspec_numpy.update import Update
+from cnnspec_numpy.update import Update, views
 
 if TYPE_CHECKING:
     from cnnspec_numpy.plan.executor import Executor
@@ -58,12 +59,11 @@ class NumpyModel(Model):
     ) -> None:
         super().__init__(graph, device, dtype)
         self.options = options or Options()
-        self._trainable = [name for name, parameter in graph.parameters.items() if parameter.trainable]
-        size = sum(graph.parameters[name].size for name in self._trainable)
-        self._flat = np.empty(size, self.array_dtype)
+        self._trainable = {name: parameter.shape for name, parameter in graph.parameters.items() if parameter.trainable}
+        self._flat = np.empty(sum(map(math.prod, self._trainable.values())), self.array_dtype)
         """All trainable parameters as one vector, of which their arrays are views."""
         self._weights = {name: np.empty(p.shape, self.array_dtype) for name, p in graph.parameters.items()}
-        self._weights |= self._views(self._flat)
+        self._weights |= views(self._flat, self._trainable)
         for name, array in self._weights.items():
             array[...] = weights[name]
         self._program = Program(graph, self._weights)
@@ -71,15 +71,6 @@ class NumpyModel(Model):
         self._executor: Executor | None = None
         self._executor_is_current = False
         self._lock = threading.Lock()
-
-    def _views(self, flat: Array) -> Arrays:
-        """Return the trainable arrays in a vector of all of them, by name, as views."""
-        found, offset = {}, 0
-        for name in self._trainable:
-            parameter = self.graph.parameters[name]
-            found[name] = flat[offset : offset + parameter.size].reshape(parameter.shape)
-            offset += parameter.size
-        return found
 
     @cached_property
     def _by_layers(self) -> str | None:
@@ -190,7 +181,7 @@ class NumpyModel(Model):
 
     def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]:
         loss, _, gradients, _ = self._in_training(part, self._masks(part.n), part.n)
-        return loss, {name: view.copy() for name, view in self._views(gradients).items()}
+        return loss, {name: view.copy() for name, view in views(gradients, self._trainable).items()}
 
     def _masks(self, n: int) -> dict[str, Array]:
         """Return which elements each dropout layer of a plan keeps, for the n samples of a step."""
@@ -227,7 +218,7 @@ class NumpyModel(Model):
             dy[name] = d * d.dtype.type(term.factor)
         gradients = self._backward(tape, dy)[1]
         flat = np.empty_like(self._flat)
-        for name, view in self._views(flat).items():
+        for name, view in views(flat, self._trainable).items():
             view[...] = gradients[name]
         return total, outputs, flat, state
 
@@ -259,7 +250,7 @@ class NumpyModel(Model):
     def _begin_training(self) -> None:
         fixed = {*self._trainable, *self.graph.frozen_arrays}
         state = {name: array for name, array in self._weights.items() if name not in fixed}
-        self._update = Update(self.train, self.groups, self._flat, self._views, state)
+        self._update = Update(self.train, self.groups, self._flat, self._trainable, state)
 
     def _swap_average(self) -> None:
         self._executor_is_current = False

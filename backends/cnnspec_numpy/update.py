@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.training import Clip, Optimizer, Train
+from cnnspec.layers import Shape
 from cnnspec_numpy import optimizers
 
 AVERAGE = "average"
 """The name of the moving average beside the optimizer's own arrays, as in a checkpoint."""
 
-Views = Callable[[Array], Arrays]
-"""The trainable arrays in a vector of all of them, by name."""
+
+def views(flat: Array, shapes: Mapping[str, Shape]) -> Arrays:
+    """Return the arrays that lie one after the other in a vector, by name."""
+    found, offset = {}, 0
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        found[name] = flat[offset : offset + size].reshape(shape)
+        offset += size
+    return found
 
 
 class Update:
     """What an optimizer keeps, as vectors over all trainable arrays: an update allocates nothing."""
 
     def __init__(
-        self, train: Train, groups: Mapping[str, tuple[float, float]], flat: Array, views: Views, state: Arrays
+        self,
+        train: Train,
+        groups: Mapping[str, tuple[float, float]],
+        flat: Array,
+        shapes: Mapping[str, Shape],
+        state: Arrays,
     ) -> None:
-        self._train, self._flat, self._views = train, flat, views
+        self._train, self._flat, self._shapes = train, flat, shapes
         self._slots = {slot: np.zeros_like(flat) for slot in train.optimizer.slots}
         self._work = [np.empty_like(flat) for _ in range(optimizers.WORKSPACE)]
-        sizes = {name: array.size for name, array in views(flat).items()}
+        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
         self._segments = list(_segments(train.optimizer, groups, sizes))
         self._state = state if train.ema else {}
         self._average = flat.copy() if train.ema else None
@@ -56,8 +69,8 @@ class Update:
     def arrays(self) -> Arrays:
         """Return what is kept, by the names of a checkpoint: `<parameter>:<slot>`."""
         vectors = self._slots if self._average is None else self._slots | {AVERAGE: self._average}
-        views = {slot: self._views(vector) for slot, vector in vectors.items()}
-        found = {f"{name}:{slot}": array for slot, arrays in views.items() for name, array in arrays.items()}
+        kept = {slot: views(vector, self._shapes) for slot, vector in vectors.items()}
+        found = {f"{name}:{slot}": array for slot, arrays in kept.items() for name, array in arrays.items()}
         return found | {f"{name}:{AVERAGE}": average for name, average in self._state_average.items()}
 
 

@@ -32,7 +32,7 @@ class TorchBackend:
     """The object that the entry point `torch` of the group `cnnspec.backends` names."""
 
     name = "torch"
-    options = ("compile", "channels_last", "tf32", "numerics", "threads")
+    options = ("compile", "channels_last", "tf32", "numerics", "threads", "recompute")
 
     def version(self) -> str:
         """Return the version of PyTorch, such as `torch 2.13.0`."""

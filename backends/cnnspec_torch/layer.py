@@ -33,6 +33,8 @@ class LayerModule(nn.Module, Generic[L]):
         self.names = tuple(node.parameters)
         self.synchronised = False
         """Whether batch statistics are taken over all processes."""
+        self.recomputing = False
+        """Whether it computes its value a second time, for the backward pass."""
         for name, parameter in node.parameters.items():
             if node.arrays[name] not in arrays:
                 arrays[node.arrays[name]] = _allocated(parameter, device, dtype)

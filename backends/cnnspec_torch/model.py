@@ -28,6 +28,8 @@ from cnnspec_torch.optimizers import Optimizer
 from cnnspec_torch.update import Average, clip
 
 T = TypeVar("T")
+SCALER = "scaler"
+"""The name of the factor of a scaled loss, and of the number of steps since it changed, in the state of training."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Options:
     threads: int | None = None
     """How many threads of the CPU compute while the model is called; None leaves the number as it is. It is a setting
     of the process: calls of other models at the same time, from other threads, may compute with as many."""
+
+    recompute: tuple[str, ...] = ()
+    """Named blocks whose values training does not keep for the backward pass, but computes a second time: less memory
+    for more time (Chen et al. 2016). A name with * stands for all blocks that match."""
 
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Options:
@@ -81,6 +87,8 @@ class TorchModel(Model):
             devices.keep_freed_memory()
         self.rewrites = self.options.numerics != "strict"
         self.training_module = self._rewritten_for_training() if self.rewrites else self.module
+        if self.options.recompute:
+            self.training_module.recompute(self.options.recompute)
         self.run_module = torch.compile(self.training_module) if self.options.compile else self.training_module
         plans = self.torch_device.type == "cpu" and not self.autocasts and not self.options.compile
         self.inference = Inference(self.module, self.torch_device, self.channels_last, plans, self.options.compile)
@@ -264,13 +272,20 @@ class TorchModel(Model):
         return distributed.gather(value)
 
     def _optimizer_state(self) -> Arrays:
-        return {name: self._array(tensor).copy() for name, tensor in self._optimizer_tensors().items()}
+        found = {name: self._array(tensor).copy() for name, tensor in self._optimizer_tensors().items()}
+        if self.scaler.is_enabled():
+            state = self.scaler.state_dict()
+            found[SCALER] = np.array([state["scale"], state["_growth_tracker"]])
+        return found
 
     def _load_optimizer_state(self, state: Mapping[str, Array]) -> None:
         for name, tensor in self._optimizer_tensors().items():
             tensor.copy_(torch.tensor(np.asarray(state[name])))
         if self.optimizer is not None:
             self.optimizer.set_steps(self.steps)
+        if self.scaler.is_enabled():
+            scale, tracker = np.asarray(state[SCALER]).tolist()
+            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": int(tracker)})
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         found = dict(self.optimizer.state()) if self.optimizer is not None else {}

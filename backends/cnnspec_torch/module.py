@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from cnnspec.graph.liveness import released_after
 from cnnspec.layers import Layer
 from cnnspec_torch.layer import LayerModule
 from cnnspec_torch.ops import ops_of
+from cnnspec_torch.recompute import Segment, Step, divided, run
 
 
 class SpecModule(nn.Module):
@@ -41,10 +42,15 @@ class SpecModule(nn.Module):
         arrays = dict(shared or {})
         for node in graph.nodes:
             _add(self, node.name.split("."), LayerModule(node, ops[node.kind], arrays, device, dtype))
-        self.plan = [
-            (node.name, tuple(node.name.split(".")), node.inputs, tuple(released))
+        self.steps = [
+            Step(node.name, tuple(node.name.split(".")), node.inputs, tuple(released))
             for node, released in zip(graph.nodes, released_after(graph), strict=True)
         ]
+        self.training_steps: list[Step | Segment] = list(self.steps)
+
+    def recompute(self, blocks: Sequence[str]) -> None:
+        """Let training compute the values of these blocks a second time; raise BackendError for an unknown one."""
+        self.training_steps = divided(self.steps, self.graph.outputs, blocks)
 
     def forward(
         self, x: Tensor | Mapping[str, Tensor], *others: Tensor, masks: Mapping[str, Tensor] | None = None
@@ -63,17 +69,45 @@ class SpecModule(nn.Module):
     ) -> dict[str, Tensor]:
         """Return every output by name, and call `hook` with every node's value as soon as it is computed."""
         values: dict[str, Tensor] = {}
-        for name, path, reads, released in self.plan:
-            if reads:
-                arguments = {"mask": masks[name]} if masks and name in masks else {}
-                values[name] = self._at(path)(*[values[key] for key in reads], **arguments)
-            else:
-                values[name] = inputs[name]
+        steps = self.training_steps if self.training and torch.is_grad_enabled() else self.steps
+        for step in steps:
+            if isinstance(step, Segment):
+                self._run_segment(step, values, masks)
+                continue
+            self._run(step, values, masks, inputs)
             if hook is not None:
-                hook(name, values[name])
-            for key in released:
+                hook(step.name, values[step.name])
+            for key in step.released:
                 del values[key]
         return values
+
+    def _run(
+        self,
+        step: Step,
+        values: dict[str, Tensor],
+        masks: Mapping[str, Tensor] | None,
+        inputs: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        if step.reads:
+            arguments = {"mask": masks[step.name]} if masks and step.name in masks else {}
+            values[step.name] = self._at(step.path)(*[values[key] for key in step.reads], **arguments)
+        elif inputs is not None:
+            values[step.name] = inputs[step.name]
+
+    def _run_segment(self, segment: Segment, values: dict[str, Tensor], masks: Mapping[str, Tensor] | None) -> None:
+        """Add the values that a segment keeps, and remove those that nothing reads behind it."""
+
+        def compute(inside: dict[str, Tensor]) -> None:
+            for step in segment.steps:
+                self._run(step, inside, masks)
+                for key in step.released:
+                    del inside[key]
+
+        layers = [layer for step in segment.steps if isinstance(layer := self._at(step.path), LayerModule)]
+        values.update(run(segment, values, compute, layers))
+        for step in segment.steps:
+            for key in step.released:
+                values.pop(key, None)
 
     def _at(self, path: tuple[str, ...]) -> nn.Module:
         # By name at every call, so that a submodule that was replaced (by a quantised one, say) is the one that runs.
@@ -84,9 +118,7 @@ class SpecModule(nn.Module):
 
     def layers(self) -> list[LayerModule[Layer]]:
         """Return the layers in the graph's order."""
-        return [
-            layer for layer in map(self._at, (path for _, path, _, _ in self.plan)) if isinstance(layer, LayerModule)
-        ]
+        return [layer for layer in map(self._at, (step.path for step in self.steps)) if isinstance(layer, LayerModule)]
 
     def arrays(self) -> dict[str, Tensor]:
         """Return every parameter and buffer by its name in the graph, in the graph's order."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "Run the network of a spec on images, arrays or random numbers.",
     "train": "Train the network of a spec on a dataset.",
     "evaluate": "Evaluate weights on a dataset.",
+    "predict": "Write the predictions for any number of files.",
     "test": "Run the examples of a spec on every installed backend.",
     "weights": "Convert and inspect weights.",
     "import": "Write the network of an ONNX model as a spec.",

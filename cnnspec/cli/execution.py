@@ -77,9 +77,13 @@ def _execution(
     threads: int | None,
     numerics: str | None,
     autotune: bool | None,
+    compiled: bool | None,
+    channels_last: bool | None,
+    tf32: bool | None,
     options: tuple[str, ...],
 ) -> Execution:
-    given = option_values(options, threads=threads, numerics=numerics, autotune=autotune)
+    flags = {"compile": compiled, "channels_last": channels_last, "tf32": tf32}
+    given = option_values(options, threads=threads, numerics=numerics, autotune=autotune, **flags)
     return Execution(backend, device, dtype, seed, memory_limit, given)
 
 
@@ -96,6 +100,13 @@ execution_options = packed(
     threads_option,
     numerics_option,
     autotune_option,
+    click.option("--compile", "compiled", is_flag=True, default=None, help="Generate kernels (torch.compile)."),
+    click.option(
+        "--channels-last/--channels-first",
+        default=None,
+        help="Memory format of images on Torch; the faster by default.",
+    ),
+    click.option("--tf32", is_flag=True, default=None, help="Let CUDA round float32 products to TF32."),
     backend_option,
 )
 """Options for every command that builds a model; the command gets an `Execution` as `execution`."""

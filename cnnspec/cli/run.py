@@ -26,13 +26,14 @@ from cnnspec.cli.execution import execution_options, weights_option
 from cnnspec.data.inputs import random_inputs
 from cnnspec.data.named import NamedBatch, read
 from cnnspec.errors import BackendError, InputError
-from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.build import itemsize, prepare
 from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
+from cnnspec.training.prediction import probabilities
 from cnnspec.view.plan import plan_lines, plan_to_dict
 from cnnspec.view.table import percent, table_lines
 from cnnspec.wording import cells, format_shape
@@ -192,20 +193,11 @@ def _write(path: Path, *values: Array, names: Iterable[str] = ()) -> None:
             np.savez(file, **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]  # none is `allow_pickle`
 
 
-def _probabilities(last: Node, y: Array) -> tuple[Array, str]:
-    """Return an output as probabilities of the classes [n, f], and how they were computed."""
-    y = y.astype(np.float64)
-    if last.layer.normalises_classes:
-        return (y if (y >= 0).all() else np.exp(y)), last.kind
-    e = np.exp(y - y.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True), "softmax of the outputs"
-
-
 def _top(spec: Spec, name: str, y: Array, top: int) -> tuple[list[list[dict[str, Any]]], str]:
-    probabilities, how = _probabilities(spec.graph.output_nodes[name], y)
+    found_probabilities, how = probabilities(spec.graph.output_nodes[name], y)
     classes = spec.classes_of.get(name, ())
     found = []
-    for row, probability in zip(y, probabilities, strict=True):
+    for row, probability in zip(y, found_probabilities, strict=True):
         order = np.argsort(-probability, kind="stable")[:top]
         found.append(
             [

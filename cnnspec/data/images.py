@@ -71,7 +71,7 @@ def misfit(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> InputEr
 @contextmanager
 def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
     """Open an image and read its header; raise InputError for any error in it, also within the block."""
-    pillow = _pillow(name)
+    pillow = pillow_for(name)
     if _QUIET not in warnings.filters:  # not by catch_warnings, which is not safe where several threads decode
         warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
     try:
@@ -123,7 +123,7 @@ def converted(pixels: Array, shape: tuple[int, ...], name: str, how: Fit) -> Arr
 
 def _stretched(x: Array, width: int, name: str) -> Array:
     """Resize every row of every channel to another width (Pillow, too, resizes one axis after the other)."""
-    pillow = _pillow(name)
+    pillow = pillow_for(name)
     rows = pillow.fromarray(np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
     return np.asarray(rows.resize((width, rows.height), pillow.Resampling.BILINEAR)).reshape(*x.shape[:-1], width)
 
@@ -158,7 +158,8 @@ def _in_colours(pixels: Array, channels: int, name: str) -> Array:
     raise InputError(f"`{name}` has {found} channels, which cannot become the network's {channels}")
 
 
-def _pillow(name: str) -> ModuleType:
+def pillow_for(name: str) -> ModuleType:
+    """Return PIL.Image; raise InputError where it is not installed, which `name` needs."""
     try:
         from PIL import Image
     except ImportError as error:

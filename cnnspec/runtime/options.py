@@ -41,8 +41,9 @@ class Execution:
 def checked_options(backend: str, cls: type[T], options: Mapping[str, Any]) -> T:
     """Return the options of a built-in backend as an object of its dataclass.
 
-    `numerics` and `threads` mean the same in both; every other option is true or false, or None where that is its
-    default. Raises BackendError where an option does not exist or has a wrong value.
+    `numerics` and `threads` mean the same in both; an option whose default is a tuple takes a name or a list of names;
+    every other option is true or false, or None where that is its default. Raises BackendError where an option does not
+    exist or has a wrong value.
     """
     defaults = {each.name: each.default for each in fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
     for name, value in options.items():
@@ -56,6 +57,16 @@ def checked_options(backend: str, cls: type[T], options: Mapping[str, Any]) -> T
         elif name == "threads":
             if type(value) is not int or value < 1:  # True is an int
                 raise BackendError(f"the option `threads` is a number of at least 1, not {value!r}")
+        elif isinstance(defaults[name], tuple):
+            texts = [value] if isinstance(value, str) else value
+            if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+                raise BackendError(f"the option `{name}` is a name or a list of names, not {value!r}")
         elif not isinstance(value, bool):
             raise BackendError(f"the option `{name}` of the {backend} backend is true or false, not {value!r}")
-    return cls(**options)
+    return cls(
+        **{name: _as_tuple(value) if isinstance(defaults[name], tuple) else value for name, value in options.items()}
+    )
+
+
+def _as_tuple(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

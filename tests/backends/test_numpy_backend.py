@@ -376,11 +376,10 @@ def test_cross_entropy_of_extreme_logits_is_finite() -> None:
     assert loss == 2e4
 
 
-def test_cross_entropy_needs_a_vector() -> None:
-    m = model(network((3, 4, 5), "relu"))
-    with pytest.raises(
-        BackendError, match="cross-entropy needs a vector of scores, one for each class; the output is 3×4×5"
-    ):
+@pytest.mark.parametrize(("shape", "said"), [((1, 4, 5), "1×4×5"), ((3, 1, 1), "3×1×1"), ((1,), "one number")])
+def test_cross_entropy_needs_a_score_for_each_class(shape: tuple[int, ...], said: str) -> None:
+    m = model(network(shape, "relu"))
+    with pytest.raises(BackendError, match=f"cross-entropy needs a score for each class; the output is {said}"):
         m.begin_training(Train(), 1)
 
 

@@ -9,15 +9,15 @@ import pytest
 from conftest import Cnnspec
 
 MAP = (
-    "input: [3, 6, 6]\nlayers: [conv: {channels: 5, kernel: 1}]\ntrain: {data: d.npz, loss: cross_entropy, epochs: 1}\n"
+    "input: [3, 6, 6]\nlayers: [conv: {channels: 1, kernel: 1}]\ntrain: {data: d.npz, loss: cross_entropy, epochs: 1}\n"
 )
-WORDS = "cross-entropy needs a vector of scores, one for each class; the output is 5×6×6"
+WORDS = "cross-entropy needs a score for each class; the output is 1×6×6"
 
 
 @pytest.fixture
 def name(tmp_path: Path) -> str:
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "d.npz", x=rng.normal(size=(8, 3, 6, 6)), y=rng.normal(size=(8, 5, 6, 6)))
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(8, 3, 6, 6)), y=rng.normal(size=(8, 1, 6, 6)))
     (tmp_path / "map.yaml").write_text(MAP)
     return "map.yaml"
 

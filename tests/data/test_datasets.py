@@ -323,7 +323,7 @@ def test_classes_of_other_names_are_noted():
 def test_cross_entropy_needs_one_number_a_class():
     write_idx("mine")
     said = message("mine", cnnspec.loads("{cnnspec: 1, name: net, input: [1, 2, 3], layers: [relu]}"))
-    assert said.startswith("cross-entropy needs a vector of scores, one for each class; the output is 1×2×3: end it")
+    assert said.startswith("cross-entropy needs a score for each class; the output is 1×2×3: end it")
 
 
 # .npz

@@ -123,17 +123,18 @@ layers: [conv: {{channels: 1, kernel: 1, weight: 1, bias: false}}, {layer}, {las
     def prepare_shifted(graph, execution, weights):  # type: ignore[no-untyped-def]
         name = execution.backend
         model = prepare(graph, replace(execution, backend="numpy"), weights)
-        checked, sign = model.checked, 1 if name == "shifted" else -1
+        checked, sign = model._checked, 1 if name == "shifted" else -1
 
-        def near(x, least=1, name=None):  # type: ignore[no-untyped-def]
+        def near(inputs, least=1):  # type: ignore[no-untyped-def]
             """Numbers at the kink, or two rivals for a maximum, a little to one side or the other."""
-            x = checked(x, least, name)
-            x[:] = kink if kink is not None else 1
-            x[..., 0, 0] += sign * 1e-12
-            return x
+            found = checked(inputs, least)
+            for x in found.values():
+                x[:] = kink if kink is not None else 1
+                x[..., 0, 0] += sign * 1e-12
+            return found
 
         if name in ("numpy", "shifted") and len(graph.nodes) > 2:
-            model.checked = near
+            model._checked = near
         return model
 
     monkeypatch.setattr(verification, "prepare", prepare_shifted)

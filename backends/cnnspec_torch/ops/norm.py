@@ -27,7 +27,7 @@ from cnnspec_torch.layer import LayerModule
 def batch_norm(
     module: LayerModule[BatchNorm], x: Tensor, weight: Tensor, bias: Tensor, running_mean: Tensor, running_var: Tensor
 ) -> Tensor:
-    momentum, eps = module.layer.momentum, module.layer.eps
+    momentum, eps = 0.0 if module.recomputing else module.layer.momentum, module.layer.eps
     if module.training and module.synchronised:
         return distributed.batch_norm(x, running_mean, running_var, weight, bias, momentum, eps)
     return F.batch_norm(x, running_mean, running_var, weight, bias, module.training, momentum, eps)

@@ -111,7 +111,9 @@ def targets(graph: Graph, loss: Loss, n: int, seed: int = 0) -> Any:
     """Return targets of n samples, as the loss takes them: an array, or one for each of several outputs by name."""
     rng = np.random.default_rng(100 + seed)
     found = {
-        name: rng.integers(0, node.shape[0], n) if loss.targets == "classes" else rng.normal(size=(n, *node.shape))
+        name: rng.integers(0, loss.classes(node.shape), (n, *loss.target_shape(node.shape)))
+        if loss.targets == "classes"
+        else rng.normal(size=(n, *node.shape))
         for name, node in graph.output_nodes.items()
     }
     return found if len(found) > 1 else next(iter(found.values()))
