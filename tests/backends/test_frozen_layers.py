@@ -225,7 +225,7 @@ def test_settings_that_the_model_was_not_built_with() -> None:
     model = model_of(NET, Train(freeze=("stem",)))
     with pytest.raises(TrainingError, match="`stem` is frozen in this model, and `freeze` says otherwise"):
         model.begin_training(Train(), 1)
-    with pytest.raises(TrainingError, match="`stage1.add1` is not frozen in this model"):
+    with pytest.raises(TrainingError, match=r"`stage1\.add1` is not frozen in this model"):
         model.begin_training(Train(freeze=("stem", "stage1")), 1)
     with pytest.raises(
         TrainingError, match="`rates` has `dens1`, which is no layer with weights: did you mean `dense1`"
