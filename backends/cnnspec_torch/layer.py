@@ -29,6 +29,7 @@ class LayerModule(nn.Module, Generic[L]):
     ) -> None:
         super().__init__()
         self.node = node
+        self.training = not node.frozen
         self.op = op
         self.names = tuple(node.parameters)
         self.synchronised = False

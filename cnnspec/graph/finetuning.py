@@ -52,6 +52,12 @@ def check_frozen(graph: Graph, train: Train) -> None:
         )
 
 
+def norms_behind_frozen(graph: Graph) -> list[str]:
+    """Return the layers that normalise the batch behind a frozen layer with weights, and are not frozen themselves."""
+    frozen_layers = {node.name for node in graph.nodes if node.frozen and node.arrays}
+    return [node.name for node in graph.nodes if node.normalises_batch and not frozen_layers.isdisjoint(node.inputs)]
+
+
 def with_arrays(nodes: Iterable[Node]) -> list[str]:
     """Return the names of the layers that have arrays."""
     return [node.name for node in nodes if node.arrays]

@@ -13,7 +13,7 @@ from cnnspec import atomic
 from cnnspec.data import DataError, Dataset, open_dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
-from cnnspec.graph.finetuning import frozen
+from cnnspec.graph.finetuning import frozen, norms_behind_frozen
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
@@ -108,20 +108,24 @@ def start_run(
 
 
 def _begun(graph: Graph, settings: Train, weights: Weights) -> tuple[Weights, list[str]]:
-    """Return the weights that a run starts from, None for those of the seed, and notes on them."""
+    """Return the weights that a run starts from, None for those of the seed, and notes on what is taken over."""
+    notes = [
+        f"{name} is not frozen, and the layer before it is: training changes its weights and statistics"
+        for name in norms_behind_frozen(graph)
+    ]
     given = settings.start if weights is None else weights
     if given is None:
         if settings.replace:
             raise DataError("`replace` begins layers anew beside those of `start`: name the file to start from")
-        return None, []
+        return None, notes
     arrays, origin = read(given)
     start = started(graph, arrays, settings.replace, settings.seed, origin)
-    notes = [f"starts from {origin}"]
+    note = f"starts from {origin}"
     if start.replaced:
-        notes[0] += f"; {', '.join(start.replaced)} {'begins' if len(start.replaced) == 1 else 'begin'} anew"
+        note += f"; {', '.join(start.replaced)} anew"
     if unused := [name for name in start.ignored if name not in graph.parameters]:
-        notes.append(f"of {origin}, {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} not used")
-    return start.arrays, notes
+        note += f"; without its {', '.join(unused)}"
+    return start.arrays, [*notes, note]
 
 
 def _with_settings(spec: Spec, settings: Train) -> tuple[Spec, list[str]]:

@@ -159,12 +159,16 @@ LAYERS = (
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_frozen_layer_above_a_trained_one(layer: str) -> None:
-    """Of the frozen layer no gradient, and through it that of what it computes at inference."""
+    """Of the frozen layer no gradient, and through it that of what it computes at inference.
+
+    The graph is rewritten for training, since a pool reads an activation.
+    """
     text = f"""
 input: [2, 6, 6]
 layers:
   - conv: {{channels: 3, kernel: 1}}
   - {layer}
+  - relu
   - max_pool: 2
   - flatten
   - dense: 3
