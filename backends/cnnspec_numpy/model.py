@@ -67,7 +67,6 @@ class NumpyModel(Model):
         for name, array in self._weights.items():
             array[...] = weights[name]
         self._program = Program(graph, self._weights)
-        self._depends_on_parameters = _depends_on_parameters(graph)
         self._training: TrainingExecutor | None = None
         self._executor: Executor | None = None
         self._executor_is_current = False
@@ -128,6 +127,7 @@ class NumpyModel(Model):
     ) -> Arrays:
         """Return the outputs; fill the tape, and run as in training at that moment where `state` is given."""
         training = state is not None
+        trained = program.graph.depends_on_parameters
         at = asdict(moment) if moment is not None else {}
         values: Arrays = {}
         for node, released in zip(program.graph.nodes, program.released, strict=True):
@@ -137,13 +137,13 @@ class NumpyModel(Model):
                 context: Context[Layer] = Context(
                     node,
                     program.params[node.name],
-                    training=training,
+                    training=training and not node.frozen,
                     **at,
-                    needs_input_gradient=not training or not self._depends_on_parameters.isdisjoint(node.inputs),
+                    needs_input_gradient=not training or not trained.isdisjoint(node.inputs),
                     state=state if state is not None else {},
                 )
                 values[node.name], backward = program.kernels[node.kind](context, *(values[n] for n in node.inputs))
-                if tape is not None:
+                if tape is not None and (not training or node.name in trained):
                     tape.append((node, backward))
                 # A closure holds what it read, which would live on through the next node.
                 del backward
@@ -164,7 +164,8 @@ class NumpyModel(Model):
                 continue
             dxs, found = backward(d.pop(node.name))
             for key, gradient in found.items():
-                _accumulate(gradients, node.arrays[key], gradient)
+                if not node.frozen:
+                    _accumulate(gradients, node.arrays[key], gradient)
             for name, dx in zip(node.inputs, dxs, strict=True):
                 if dx is not None:
                     _accumulate(d, name, dx)
@@ -191,8 +192,7 @@ class NumpyModel(Model):
             from cnnspec_numpy.training.executor import TrainingExecutor
 
             graph = for_training(self.graph).graph
-            trained = _depends_on_parameters(graph)
-            self._training = TrainingExecutor(graph, self._weights, trained, self.array_dtype, self.options)
+            self._training = TrainingExecutor(graph, self._weights, self.array_dtype, self.options)
         return self._training
 
     def _in_training(self, part: Part, masks: Mapping[str, Array], n: int) -> tuple[float, Arrays, Array, Arrays]:
@@ -248,7 +248,8 @@ class NumpyModel(Model):
         return np.empty_like(self._flat)
 
     def _begin_training(self) -> None:
-        state = {name: array for name, array in self._weights.items() if name not in self._trainable}
+        fixed = {*self._trainable, *self.graph.frozen_arrays}
+        state = {name: array for name, array in self._weights.items() if name not in fixed}
         self._update = Update(self.train, self.groups, self._flat, self._trainable, state)
 
     def _swap_average(self) -> None:
@@ -285,12 +286,3 @@ def _rewritten_array(rewritten: Rewritten, weights: Mapping[str, Array], name: s
 def _accumulate(gradients: Arrays, name: str, gradient: Array) -> None:
     """Add a gradient to those of the same array, which several nodes may read."""
     gradients[name] = gradients[name] + gradient if name in gradients else gradient
-
-
-def _depends_on_parameters(graph: Graph) -> set[str]:
-    """Return the nodes whose values depend on a trainable parameter."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        if any(p.trainable for p in node.parameters.values()) or not found.isdisjoint(node.inputs):
-            found.add(node.name)
-    return found

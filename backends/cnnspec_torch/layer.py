@@ -29,6 +29,7 @@ class LayerModule(nn.Module, Generic[L]):
     ) -> None:
         super().__init__()
         self.node = node
+        self.training = not node.frozen
         self.op = op
         self.names = tuple(node.parameters)
         self.synchronised = False
@@ -44,6 +45,10 @@ class LayerModule(nn.Module, Generic[L]):
                 owner.register_parameter(own, tensor)
             else:
                 owner.register_buffer(own, tensor)
+
+    def train(self, mode: bool = True) -> LayerModule[L]:
+        """Set the mode, which stays that of inference where the layer is frozen."""
+        return super().train(mode and not self.node.frozen)
 
     @property
     def layer(self) -> L:

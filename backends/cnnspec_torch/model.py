@@ -240,7 +240,7 @@ class TorchModel(Model):
         """Return which elements each stochastic layer keeps in this step, of n samples."""
         masks = {}
         for node in self.graph.nodes:
-            if node.layer.stochastic:
+            if node.draws:
                 rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
                 masks[node.name] = self._mask(node.name, (n, *node.layer.mask_shape(node.shape)), rate)
         return masks
@@ -259,7 +259,8 @@ class TorchModel(Model):
         fused = True if self.torch_device.type == "cpu" and not self.scaler.is_enabled() else None
         parameters = self.parameters
         self.optimizer = Optimizer(self.train.optimizer, parameters, self.groups, fused) if parameters else None
-        self.average = Average(self.module.arrays()) if self.train.ema else None
+        arrays = {name: array for name, array in self.module.arrays().items() if name not in self.graph.frozen_arrays}
+        self.average = Average(arrays) if self.train.ema else None
 
     def _swap_average(self) -> None:
         assert self.average is not None

@@ -75,7 +75,7 @@ def _network(spec: Spec, options: Options, weights: Weights) -> Network:
     if not graph.has_one_of_each:
         counts = f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs"
         raise BenchError(f"bench measures networks with one input and one output, and `{spec.name}` has {counts}")
-    train = spec.train or Train()
+    train = (spec.train or Train()).model_copy(update={"freeze": (), "rates": {}})  # peers train all layers alike
     if spec.train is None and (len(graph.output.shape) != 1 or graph.output.shape[0] < 2):
         train = Train(loss=MeanSquaredError())
     largest = max(options.batches)

@@ -27,6 +27,7 @@ from cnnspec.cli.metrics import (
     value_text,
 )
 from cnnspec.data.options import DataOptions
+from cnnspec.graph.costs import trainable
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
 from cnnspec.training.recorded import BEST, LAST
@@ -45,11 +46,17 @@ def _settings(
     monitor: str | None,
     early_stopping: int | None,
     learning_rate: float | None,
+    start: str | None,
+    replace: tuple[str, ...],
+    freeze: tuple[str, ...],
+    rates: tuple[str, ...],
 ) -> tuple[dict[str, Any], float | None]:
     """Return the settings that take the place of the spec's, and the learning rate."""
     written = {"loss": loss, "augment": augment, "optimizer": optimizer, "schedule": schedule}
     given: dict[str, Any] = {"epochs": epochs, "batch": batch, "validation": validation}
     given |= {"monitor": monitor, "early_stopping": early_stopping}
+    given |= {"start": start, "replace": list(replace) or None, "freeze": list(freeze) or None}
+    given["rates"] = parse_values("--rate", rates) or None
     for name, text in written.items():
         if text is not None:
             given[name] = parse_values(f"--{name}", (f"{name}={text}",), mappings=True)[name]
@@ -69,6 +76,12 @@ training_options = packed(
     click.option("--validation", type=float, help="Fraction of the training data to hold out."),
     click.option("--monitor", metavar="METRIC", help="What chooses the best epoch: validation_loss, …"),
     click.option("--early-stopping", type=click.IntRange(1), help="Epochs without improvement after which to end."),
+    click.option("--start", metavar="FILE", help="Weights to start from by name, as --weights takes them."),
+    click.option("--replace", multiple=True, metavar="LAYERS", help="Layers that begin anew in place of --start's."),
+    click.option(
+        "--freeze", multiple=True, metavar="LAYERS", help="Layers that stay as they are: `stage1`, `*.conv1`."
+    ),
+    click.option("--rate", "rates", multiple=True, metavar="LAYERS=FACTOR", help="Factor of the learning rate."),
 )
 """Settings in place of those of the spec's `train:` section; the command gets `training`."""
 
@@ -117,6 +130,8 @@ def command(
     else:
         if "--seed" in given_options():
             given["seed"] = execution.seed
+        if weights is not None and "start" in given:
+            raise click.UsageError("--weights and --start both name the weights to start from: leave one out")
         if data.source is not None:
             given["data"] = data.source
         loaded = load_spec(spec, params, data.resize)
@@ -239,10 +254,12 @@ def _headline(run: Run) -> str:
     s, model = trainer.settings, trainer.model
     processes = f" in {model.processes} processes" if model.processes > 1 else ""
     held_out = f", {trainer.validation.n:,} held out" if trainer.validation is not None else ""
+    total, trained = (trainable(graph.nodes) for graph in (run.spec.graph, model.graph))
+    parameters = f", {trained:,} of {total:,} parameters trained" if trained < total else ""
     return (
         f"{run.spec.name} on {trainer.dataset.name}: {trainer.train.n:,} samples{held_out}, {s.epochs} epochs of "
-        f"{trainer.steps} steps of {s.batch}; {s.optimizer.kind}, learning rate {s.optimizer.learning_rate:g}; "
-        f"{run.execution}{processes}; {trainer.folder}"
+        f"{trainer.steps} steps of {s.batch}{parameters}; "
+        f"{s.optimizer.kind}, learning rate {s.optimizer.learning_rate:g}; {run.execution}{processes}; {trainer.folder}"
     )
 
 

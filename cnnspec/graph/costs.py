@@ -93,17 +93,18 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
     total_macs = sum(row.macs for row in rows)
     state = sum(p.size for p in graph.parameters.values() if not p.trainable)
     optimizer = optimizer or Adam()
-    saved = sum(_bytes(node, batch, itemsize) for node in graph.nodes if not node.layer.aliases_input)
+    peak = peak_activation_bytes(graph, batch, itemsize)
+    saved = max(peak, sum(_bytes(node, batch, itemsize) for node in _saved(graph)))
     training = itemsize * (parameters * (2 + len(optimizer.slots)) + state) + saved
-    totals = Totals(
-        parameters,
-        total_macs,
-        2 * total_macs,
-        itemsize * (parameters + state),
-        peak_activation_bytes(graph, batch, itemsize),
-        training,
-    )
+    totals = Totals(parameters, total_macs, 2 * total_macs, itemsize * (parameters + state), peak, training)
     return Summary(tuple(rows), totals, _by_kind(rows), state, optimizer.kind)
+
+
+def _saved(graph: Graph) -> list[Node]:
+    """Return the nodes whose values the backward pass may read: those that depend on parameters, and what they read."""
+    reached = graph.depends_on_parameters
+    read = {name for node in graph.nodes if node.name in reached for name in (node.name, *node.inputs)}
+    return [node for node in graph.nodes if node.name in read and not node.layer.aliases_input]
 
 
 def _has_padding(node: Node) -> bool:

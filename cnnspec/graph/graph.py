@@ -29,6 +29,8 @@ class Node:
     branches: tuple[str, ...] = ()
     """The author's names of the branches of a merge, in the order of the inputs."""
     span: Span | None = None
+    frozen: bool = False
+    """Whether it computes in training as at inference, and keeps its arrays as they are."""
 
     @property
     def kind(self) -> str:
@@ -39,6 +41,16 @@ class Node:
     def inferred(self) -> Inferred:
         """The result of the layer's shape rule."""
         return Inferred(self.shape, self.windows)
+
+    @property
+    def draws(self) -> bool:
+        """Whether it draws random numbers in training."""
+        return self.layer.stochastic and not self.frozen
+
+    @property
+    def normalises_batch(self) -> bool:
+        """Whether it normalises over the batch in training."""
+        return self.layer.needs_batch_statistics and not self.frozen
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,20 @@ class Graph:
     def parameters(self) -> dict[str, Parameter]:
         """Every array of the network by its name, state included; one that nodes share is there once."""
         return {node.arrays[key]: p for node in self.nodes for key, p in node.parameters.items()}
+
+    @cached_property
+    def frozen_arrays(self) -> frozenset[str]:
+        """The arrays of frozen nodes."""
+        return frozenset(array for node in self.nodes if node.frozen for array in node.arrays.values())
+
+    @cached_property
+    def depends_on_parameters(self) -> frozenset[str]:
+        """The nodes whose values depend on a trainable parameter."""
+        found: set[str] = set()
+        for node in self.nodes:
+            if any(p.trainable for p in node.parameters.values()) or not found.isdisjoint(node.inputs):
+                found.add(node.name)
+        return frozenset(found)
 
     @cached_property
     def shares(self) -> dict[str, str]:

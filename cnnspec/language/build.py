@@ -10,7 +10,7 @@ from cnnspec.diagnostics import Diagnostic, Source, any_errors, in_order
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Example, Spec
-from cnnspec.language.checks import check_layers, check_losses, check_totals
+from cnnspec.language.checks import check_chosen_layers, check_layers, check_losses, check_totals
 from cnnspec.language.classes import read_classes
 from cnnspec.language.collector import DiagnosticCollector, TooManyDiagnostics
 from cnnspec.language.document import Document, Opener, read_document
@@ -62,6 +62,7 @@ def _expand(document: Document, input_shape: Shape | None, *, as_written: bool) 
     classes = read_classes(document, outputs)
     if outputs is not None:
         if nodes is not None:
+            check_chosen_layers(document, nodes)
             check_layers(document, nodes, expansion.placer.consumed | {output.node for output in outputs.values()})
         if as_written:
             check_totals(document, outputs, nodes)

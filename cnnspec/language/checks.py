@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cnnspec.diagnostics import Label, Span, any_errors
 from cnnspec.graph.costs import macs, trainable
+from cnnspec.graph.finetuning import faults, unmatched, with_arrays
 from cnnspec.graph.graph import Node
 from cnnspec.graph.training import Loss
 from cnnspec.language.document import Document
@@ -129,6 +130,17 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
         elif last is not None and last.span is not None and (message := activation_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
             scope.warning(f"{loss.applies}-before-loss", message, last.span, help=remedy)
+
+
+def check_chosen_layers(document: Document, nodes: Sequence[Node]) -> None:
+    """Report names in `freeze` and `rates` that fit no layer; warn of those in `replace`, which a file may have."""
+    train, text, scope = document.train, document.train_node, document.scope
+    if train is None or text is None:
+        return
+    for code, path, message, remedy in faults(nodes, train):
+        scope.error(code, message, text.key_at(path) if path[0] == "rates" else text.at(path), help=remedy)
+    for code, path, message, remedy in unmatched("replace", train.replace, with_arrays(nodes)):
+        scope.warning(code, message, text.at(path), help=remedy)
 
 
 LOSS_WARNINGS = ("loss-mismatch", "softmax-before-loss", "sigmoid-before-loss")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnspec.arrays import Array, Arrays
 from cnnspec.diagnostics import Source
 from cnnspec.errors import BackendError
+from cnnspec.graph import finetuning
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import graph_of, spec_of
@@ -49,15 +50,19 @@ def build(
 
 
 def prepare(spec: str | Path | Source | Spec | Graph, execution: Execution, weights: Weights = None) -> Model:
-    """Return a model as `build` does, with the options of the backend in one object."""
+    """Return a model as `build` does, with the options of the backend in one object.
+
+    Layers that the spec's `train:` freezes are frozen in the graph of the model.
+    """
     spec = spec if isinstance(spec, Graph) else spec_of(spec)
-    graph = graph_of(spec)
+    train = spec.train if isinstance(spec, Spec) else None
+    graph = graph_of(spec) if train is None else finetuning.frozen(graph_of(spec), train)
     backend = backend_for(execution)
     check_memory(graph, 1, backend.dtypes()[execution.dtype], execution.memory_limit)
     arrays = weights_of(graph, weights, execution.seed)
     model = backend.prepare(graph, arrays, device=execution.device, dtype=execution.dtype, **execution.options)
-    if isinstance(spec, Spec) and spec.train is not None:
-        model.defaults = spec.train
+    if train is not None:
+        model.defaults = train
     return model
 
 
@@ -93,7 +98,12 @@ def weights_of(graph: Graph, weights: Weights, seed: int) -> Arrays:
     """Return every array of the graph: from a file, from bundled weights, from a mapping, or drawn from the seed."""
     if weights is None:
         return initial(graph, seed)
+    arrays, origin = read(weights)
+    return match.checked(graph, arrays, origin)
+
+
+def read(weights: str | Path | Mapping[str, Array]) -> tuple[Mapping[str, Array], str]:
+    """Return the arrays of a file, of bundled weights or of a mapping, and what messages call them."""
     if isinstance(weights, Mapping):
-        return match.checked(graph, weights, origin="the given weights")
-    arrays = weight_files.read(weight_files.find(weights), called=weights)
-    return match.checked(graph, arrays, origin=str(weights))
+        return weights, "the given weights"
+    return weight_files.read(weight_files.find(weights), called=weights), str(weights)

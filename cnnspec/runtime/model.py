@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError, InputError
+from cnnspec.graph import finetuning
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Constant, Loss, Train
 from cnnspec.runtime.arguments import checked_inputs, checked_targets
@@ -190,6 +191,7 @@ class Model(ABC):
 
     def begin_training(self, train: Train, steps_per_epoch: int) -> None:
         """Set the losses, the optimizer and the schedule of `step`, and reset the state of the optimizer."""
+        finetuning.check_frozen(self.graph, train)
         nodes = self.graph.output_nodes
         if unknown := [name for name in train.losses if name not in nodes]:
             raise BackendError(f"the network has no output `{unknown[0]}` for a loss: it has {', '.join(nodes)}")
@@ -231,8 +233,9 @@ class Model(ABC):
     def groups(self) -> dict[str, tuple[float, float]]:
         """The factor of the learning rate and the weight decay of each trainable array, by its name."""
         optimizer = self.train.optimizer
+        factors = finetuning.factors_by_array(self.graph.nodes, self.train.rates)
         return {
-            name: (1.0, optimizer.decay_of(parameter.shape))
+            name: (factors[name], optimizer.decay_of(parameter.shape))
             for name, parameter in self.graph.parameters.items()
             if parameter.trainable
         }
@@ -289,7 +292,7 @@ class Model(ABC):
         Backends call this before a step, with the size of the batch of all processes.
         """
         for node in self.graph.nodes:
-            if node.layer.needs_batch_statistics and n * math.prod(node.shape[1:]) == 1:
+            if node.normalises_batch and n * math.prod(node.shape[1:]) == 1:
                 raise InputError(
                     f"`{node.name}` gets one number for each channel, and cannot normalise it over the batch: "
                     "train it with batches of at least 2"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnspec.graph.finetuning import frozen
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
@@ -56,8 +57,9 @@ class Case:
         return loads(self.text())
 
     def graph(self) -> Graph:
-        """Return the network."""
-        return self.loaded().graph
+        """Return the network, with the layers frozen that `train` freezes."""
+        spec = self.loaded()
+        return frozen(spec.graph, spec.train or Train())
 
     def x(self) -> Array:
         """Return a batch of evenly spaced numbers around the shift, shuffled: no two are equal, so no maximum is a tie.

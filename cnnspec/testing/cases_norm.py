@@ -58,6 +58,19 @@ CASES = [
         for case in (*rows(kind, IMAGE, image=f"{kind}: 0.5"), *rows(kind, VECTOR, vector=f"{kind}: 0.0"))
     ),
     network(
+        "batch_norm-frozen",
+        """
+- conv: {channels: 3, kernel: 2, name: trained}
+- batch_norm: {name: norm}
+- add: {main: [conv: {channels: 3, kernel: 3, padding: same, name: kept}, dropout: {rate: 0.5, name: drop}], skip: []}
+- batch_norm: {name: last}
+- flatten
+- dense: 3
+""",
+        (2, 4, 3),
+        "{loss: cross_entropy, freeze: [norm, kept, drop]}",
+    ),
+    network(
         "spatial_dropout-training",
         "- spatial_dropout: 0.4\n- conv: {channels: 3, kernel: 2}\n- flatten\n- dense: 5\n- spatial_dropout: 0.3",
         (5, 3, 4),

@@ -75,11 +75,11 @@ def run_training(graph: Graph, weights: Mapping[str, Array], x: Batch, seed: int
         if not node.inputs:
             continue
         inputs = [values[name] for name in node.inputs]
-        if node.layer.needs_batch_statistics:
+        if node.normalises_batch:
             definition = TRAINING_DEFINITIONS[node.kind]
             values[node.name], state = definition(node.layer, params_of(node, {**weights, **statistics}), inputs[0])
             statistics |= {node.arrays[key]: array for key, array in state.items()}
-        elif node.layer.stochastic:
+        elif node.draws:
             rate: float = node.layer.rate  # type: ignore[attr-defined]  # the trait says that there is one
             shape = (len(x), *node.layer.mask_shape(node.shape))
             kept = dropout_mask(seed, step, node.name, shape, rate)

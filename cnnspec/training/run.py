@@ -11,6 +11,8 @@ from typing import Any
 from cnnspec.data import DataError, Dataset, Loader, Split, held_out, open_dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
+from cnnspec.graph.finetuning import frozen, norms_behind_frozen
+from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
@@ -18,7 +20,7 @@ from cnnspec.language.checks import LOSS_WARNINGS, activation_before_loss
 from cnnspec.language.load import load_spec
 from cnnspec.language.train import train_settings
 from cnnspec.runtime import backend as backends
-from cnnspec.runtime.build import Weights, itemsize, prepare
+from cnnspec.runtime.build import Weights, itemsize, prepare, read
 from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
@@ -27,6 +29,7 @@ from cnnspec.training.recorded import LAST, SETTINGS, is_run, read_run, write_ru
 from cnnspec.training.trainer import Result, Trainer
 from cnnspec.version import __version__
 from cnnspec.weights import files as weight_files
+from cnnspec.weights.start import started
 
 
 @dataclass
@@ -71,18 +74,23 @@ def start_run(
 ) -> Iterator[Run]:
     """Yield a new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`).
 
+    It starts from the `weights`, or else from `start` of the settings, but for the layers of `replace`.
     The processes that a launcher started beside this one are joined, and left at the end. `workers` are those of a
     dataset that is open; options have their own.
     """
     execution = replace(execution, seed=settings.seed)
+    if weights is not None:
+        settings = settings.model_copy(update={"start": None if isinstance(weights, Mapping) else str(weights)})
+    graph = frozen(spec.graph, settings)
     spec, notes = _with_settings(spec, settings)
     dataset = _opened(data, spec, "train")
     check_training_memory(
-        spec.graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
+        graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
     )
     options = data if isinstance(data, DataOptions) else DataOptions(workers=workers)
     with _distributed(execution) as own, Loader(options.workers) as loader:
-        model = prepare(spec, own, weights)
+        begun, remarks = _begun(graph, settings, weights)
+        model = prepare(spec, own, begun)
         metadata = {
             **{"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed)},
             **{"backend": execution.backend, "dtype": execution.dtype},
@@ -92,7 +100,28 @@ def start_run(
             trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
             write_run(trainer.folder, spec, execution, options)
-        yield Run(spec, trainer, execution, (*dataset.notes, *notes))
+        yield Run(spec, trainer, execution, (*dataset.notes, *notes, *remarks))
+
+
+def _begun(graph: Graph, settings: Train, weights: Weights) -> tuple[Weights, list[str]]:
+    """Return the weights that a run starts from, None for those of the seed, and notes on what is taken over."""
+    notes = [
+        f"{name} is not frozen, and the layer before it is: training changes its weights and statistics"
+        for name in norms_behind_frozen(graph)
+    ]
+    given = settings.start if weights is None else weights
+    if given is None:
+        if settings.replace:
+            raise DataError("`replace` begins layers anew beside those of `start`: name the file to start from")
+        return None, notes
+    arrays, origin = read(given)
+    start = started(graph, arrays, settings.replace, settings.seed, origin)
+    note = f"starts from {origin}"
+    if start.replaced:
+        note += f"; {', '.join(start.replaced)} anew"
+    if unused := [name for name in start.ignored if name not in graph.parameters]:
+        note += f"; without its {', '.join(unused)}"
+    return start.arrays, [*notes, note]
 
 
 def _with_settings(spec: Spec, settings: Train) -> tuple[Spec, list[str]]:

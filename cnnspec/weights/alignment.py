@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from cnnspec.graph.selection import prefixes
 from cnnspec.layers import Shape
 from cnnspec.weights.match import SHOWN
 from cnnspec.weights.naming import ROLES
@@ -79,12 +80,6 @@ def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[di
         for source, target in zip(theirs, ours, strict=True):
             mapping.update((target.names[role], source.names[role]) for role in target.names)
     return {name: mapping[name] for name in expected}, []
-
-
-def prefixes(name: str) -> list[str]:
-    """Return `a`, `a.b` and `a.b.c` for `a.b.c`."""
-    parts = name.split(".")
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 Group = tuple[list[Module], list[Module]]

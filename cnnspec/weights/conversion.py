@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import WeightsError
+from cnnspec.graph import selection
 from cnnspec.graph.graph import Graph
 from cnnspec.layers import Shape
 from cnnspec.weights import alignment, hub, match, naming
@@ -138,10 +138,10 @@ def matching(names: Mapping[str, Any], patterns: Sequence[str]) -> set[str]:
     """Return the names that a pattern matches, or that are below a name that it matches."""
     found: set[str] = set()
     for pattern in patterns:
-        hits = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
+        hits = selection.matching(names, pattern)
         if not hits:
             raise _unused("ignore", pattern, names)
-        found |= hits
+        found.update(hits)
     return found
 
 
@@ -163,7 +163,7 @@ def renamed(names: Sequence[str], rules: Sequence[tuple[str, str]]) -> dict[str,
 
 
 def _unused(option: str, word: str, names: Any) -> WeightsError:
-    known = dict.fromkeys(prefix for name in names for prefix in alignment.prefixes(name))
+    known = dict.fromkeys(prefix for name in names for prefix in selection.prefixes(name))
     near = nearest(word, known)
     hint = f"; did you mean `{near}`?" if near else ""
     return WeightsError(f"--{option} {word}: the file has no such name, nor one below it{hint}")

@@ -19,7 +19,19 @@ SHOWN = 10
 def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> Arrays:
     """Return the arrays in the order of `graph.parameters`, contiguous; raise WeightsError, which lists all misfits."""
     expected = {name: list(parameter.shape) for name, parameter in graph.parameters.items()}
-    found = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    found = as_arrays(arrays)
+    if lines := misfits(expected, found):
+        raise WeightsError("\n".join([f"{origin} does not fit the network `{graph.name}`:", *lines]))
+    return {name: found[name] for name in expected}
+
+
+def as_arrays(given: Mapping[str, npt.ArrayLike]) -> Arrays:
+    """Return contiguous arrays by name."""
+    return {name: np.asarray(array, order="C") for name, array in given.items()}
+
+
+def misfits(expected: Mapping[str, list[int]], found: Arrays, most: int | None = SHOWN) -> list[str]:
+    """Return a line for each array that is not as expected, of each kind of fault at most so many."""
     both = [name for name in expected if name in found]
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
@@ -36,20 +48,21 @@ def checked(graph: Graph, arrays: Mapping[str, npt.ArrayLike], origin: str) -> A
         bad = int(np.count_nonzero(~np.isfinite(found[name])))
         return f"{bad:,} of {found[name].size:,} numbers {'is' if bad == 1 else 'are'} NaN or infinite"
 
-    lines = [
-        *listed(wrong, "of another shape", lambda name: f"expected {expected[name]}, found {list(found[name].shape)}"),
-        *listed(missing, "missing", lambda name: f"expected {expected[name]}, found nothing"),
-        *listed(extra, "that the network does not have", unknown),
-        *listed(no_numbers, "without numbers", lambda name: f"expected numbers, found {found[name].dtype}"),
-        *listed(not_finite, "with NaN or infinite numbers", broken),
+    def of_another_shape(name: str) -> str:
+        return f"expected {expected[name]}, found {list(found[name].shape)}"
+
+    return [
+        *listed(wrong, "of another shape", of_another_shape, most),
+        *listed(missing, "missing", lambda name: f"expected {expected[name]}, found nothing", most),
+        *listed(extra, "that the network does not have", unknown, most),
+        *listed(no_numbers, "without numbers", lambda name: f"expected numbers, found {found[name].dtype}", most),
+        *listed(not_finite, "with NaN or infinite numbers", broken, most),
     ]
-    if lines:
-        raise WeightsError("\n".join([f"{origin} does not fit the network `{graph.name}`:", *lines]))
-    return {name: found[name] for name in expected}
 
 
-def listed(names: list[str], what: str, says: Callable[[str], str]) -> list[str]:
-    """Return a line for each of the first names, and the number of others."""
-    lines = [f"  {name}: {says(name)}" for name in names[:SHOWN]]
-    more = len(names) - SHOWN
+def listed(names: list[str], what: str, says: Callable[[str], str], most: int | None = SHOWN) -> list[str]:
+    """Return a line for each of the first names (of all, for None), and the number of others."""
+    most = len(names) if most is None else most
+    lines = [f"  {name}: {says(name)}" for name in names[:most]]
+    more = len(names) - most
     return [*lines, f"  … and {more:,} more {what}"] if more > 0 else lines

@@ -289,11 +289,12 @@ class Prelu(Operation):
         assert job.dy is not None
         x, dy = job.x[0].inner, job.dy.inner
         slope, part = self._work(job)
-        gradient, axes = job.gradients["weight"], axes_of(x)
-        shared = len(gradient) == 1
-        yield partial(np.minimum, x, job.constants.like(x, 0), out=part)
-        into = gradient.reshape(()) if shared else gradient
-        yield partial(np.einsum, f"{axes},{axes}->{'' if shared else 'c'}", dy, part, out=into)
+        if "weight" in job.gradients:
+            gradient, axes = job.gradients["weight"], axes_of(x)
+            shared = len(gradient) == 1
+            yield partial(np.minimum, x, job.constants.like(x, 0), out=part)
+            into = gradient.reshape(()) if shared else gradient
+            yield partial(np.einsum, f"{axes},{axes}->{'' if shared else 'c'}", dy, part, out=into)
         if job.dx[0] is None:
             return
         yield partial(np.copyto, slope, over_channels(job.weights["weight"], x))

@@ -95,10 +95,11 @@ class Convolution(Operation):
         """Yield the gradients of bias and weight, and dx."""
         assert job.dy is not None
         found, _, back = self._maps(job.n)
-        if "bias" in job.weights and not self.leaves_bias:
+        if "bias" in job.gradients:
             yield from channel_sums(job.dy.inner, job.gradients["bias"], job.work("sums"), job.constants)
-        image, positions = (job.dy, job.x[0]) if self.transposed else (job.x[0], job.dy)
-        yield from found.gradient(image, positions.inner, self._by_group(job.gradients["weight"]), job.work)
+        if "weight" in job.gradients:
+            image, positions = (job.dy, job.x[0]) if self.transposed else (job.x[0], job.dy)
+            yield from found.gradient(image, positions.inner, self._by_group(job.gradients["weight"]), job.work)
         if job.dx[0] is not None:
             target = Target(job.dx[0].inner, job.adds[0])
             weight = self._by_group(job.weights["weight"])

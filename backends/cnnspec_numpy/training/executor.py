@@ -60,16 +60,13 @@ class TrainingExecutor:
     chunks whose values stay in the cache. The result depends on the number of threads, in its rounding alone.
     """
 
-    def __init__(
-        self, graph: Graph, weights: Mapping[str, Array], trained: set[str], dtype: npt.DTypeLike, options: Options
-    ) -> None:
+    def __init__(self, graph: Graph, weights: Mapping[str, Array], dtype: npt.DTypeLike, options: Options) -> None:
         self.graph = graph
         self.weights = weights
-        self.trained = trained
         self.dtype = np.dtype(dtype)
         self.threads = options.threads or default_threads()
         self.divides = divides(graph)
-        self.exchanges = any(node.layer.needs_batch_statistics for node in graph.nodes)
+        self.exchanges = any(node.normalises_batch for node in graph.nodes)
         self.dropouts = [node for node in graph.nodes if class_of(node) is Dropout]
         self._plans: dict[tuple[Any, ...], TrainingPlan] = {}
         self._totals: list[Array] = []
@@ -152,7 +149,7 @@ class TrainingExecutor:
             if n not in found:
                 if key not in self._plans:
                     sync = partial(self._exchange.sync, shard, shards)
-                    arguments = (self.graph, self.weights, self.trained, losses, soft, n, batch, self.dtype, sync)
+                    arguments = (self.graph, self.weights, losses, soft, n, batch, self.dtype, sync)
                     self._plans[key] = TrainingPlan(*arguments)
                 found[n] = self._plans[key]
         while len(self._totals) < shards:

@@ -29,7 +29,7 @@ class Kernel(Operation):
             context: Context[Any] = Context(
                 self.node,
                 job.weights,
-                training=True,
+                training=not self.node.frozen,
                 seed=job.moment.seed,
                 step=job.moment.step,
                 first=job.moment.first,
@@ -59,6 +59,7 @@ class Kernel(Operation):
                     else:
                         into[...] = dx
             for key, gradient in gradients.items():
-                job.gradients[key][...] = gradient
+                if key in job.gradients:
+                    job.gradients[key][...] = gradient
 
         yield call

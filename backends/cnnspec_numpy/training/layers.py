@@ -38,9 +38,10 @@ class Dense(Operation):
         """Yield the two products and the sum."""
         assert job.dy is not None
         dy, x = job.dy.inner, job.x[0].inner
-        # Of one sample, the product is that of a column and a row.
-        yield partial(np.matmul if job.n > 1 else np.multiply, dy, x.T, out=job.gradients["weight"])
-        if "bias" in job.weights:
+        if "weight" in job.gradients:
+            # Of one sample, the product is that of a column and a row.
+            yield partial(np.matmul if job.n > 1 else np.multiply, dy, x.T, out=job.gradients["weight"])
+        if "bias" in job.gradients:
             yield partial(np.add.reduce, dy, axis=1, out=job.gradients["bias"])
         if job.dx[0] is not None:
             place = job.dx[0].inner
@@ -72,6 +73,11 @@ class Dropout(Operation):
     """Elements are kept by a mask that the plan is given for each step, and scaled by 1 / (1 − rate)."""
 
     in_place = True
+
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether elements are dropped at all."""
+        return not node.frozen
 
     def kept(self, n: int) -> dict[str, tuple[int, ...]]:
         """Return the factor of each element."""
@@ -119,7 +125,7 @@ class Scale(Operation):
         """Yield the sums of dy · x, and dy · factor."""
         assert job.dy is not None
         dy, axes = job.dy.inner, axes_of(job.dy.inner)
-        if "weight" in job.weights:
+        if "weight" in job.gradients:
             yield partial(np.einsum, f"{axes},{axes}->c", dy, job.x[0].inner, out=job.gradients["weight"])
         if job.dx[0] is None:
             return
@@ -145,7 +151,7 @@ class Shift(Operation):
         """Yield the sums of dy, and dy."""
         assert job.dy is not None
         dy = job.dy.inner
-        if "bias" in job.weights:
+        if "bias" in job.gradients:
             yield partial(np.einsum, f"{axes_of(dy)}->c", dy, out=job.gradients["bias"])
         if job.dx[0] is not None:
             yield put(dy, job.dx[0].inner, job.adds[0])

@@ -27,6 +27,11 @@ class BatchNorm(Operation):
     over the m numbers of a channel (Ioffe & Szegedy 2015, section 3). Sums are those over all shards.
     """
 
+    @classmethod
+    def applies(cls, node: Node) -> bool:
+        """Whether it normalises over the batch."""
+        return not node.frozen
+
     def kept(self, n: int) -> dict[str, tuple[int, ...]]:
         """Return the centred input, and 1 / √(variance + eps)."""
         shape = self.node.shape
@@ -98,6 +103,42 @@ class BatchNorm(Operation):
             yield put(result, dx, True)
 
 
+class FrozenBatchNorm(Operation):
+    """y = scale · x + shift for each channel, by the running statistics; dx = scale · dy."""
+
+    in_place = True
+
+    def kept(self, n: int) -> dict[str, tuple[int, ...]]:
+        """Return the factor of each channel, and what is added to it."""
+        return {"scale": self.node.shape[:1], "shift": self.node.shape[:1]}
+
+    def workspace(self, n: int) -> dict[str, int]:
+        """Return memory for dx where another reader has written its part."""
+        return {"part": n * math.prod(self.node.shape)}
+
+    def forward(self, job: Job) -> Iterator[Call]:
+        """Yield scale and shift, and the affine function."""
+        layer: Any = self.node.layer
+        x, y, scale, shift = job.x[0].inner, job.y.inner, job.kept["scale"], job.kept["shift"]
+
+        def prepare() -> None:
+            scale[:], shift[:] = layer.scale_and_shift(job.weights)
+
+        yield prepare
+        yield partial(np.multiply, x, over_channels(scale, y), out=y)
+        yield partial(np.add, y, over_channels(shift, y), out=y)
+
+    def backward(self, job: Job) -> Iterator[Call]:
+        """Yield dx."""
+        if job.dx[0] is None or job.dy is None:
+            return
+        dx = job.dx[0].inner
+        result = job.work("part").reshape(dx.shape) if job.adds[0] else dx
+        yield partial(np.multiply, job.dy.inner, over_channels(job.kept["scale"], dx), out=result)
+        if job.adds[0]:
+            yield put(result, dx, True)
+
+
 class OverSample(Operation):
     """Numbers of each sample normalised by their mean and variance: layer and group normalisation.
 
@@ -136,8 +177,9 @@ class OverSample(Operation):
         norm, dy, normal = self.norm, job.dy.inner, job.kept["normal"]
         axes = norm.plain
         of_parameters = "chw"[: job.weights["weight"].ndim]
-        yield partial(np.einsum, f"{axes},{axes}->{of_parameters}", dy, normal, out=job.gradients["weight"])
-        yield partial(np.einsum, f"{axes}->{of_parameters}", dy, out=job.gradients["bias"])
+        if job.gradients:
+            yield partial(np.einsum, f"{axes},{axes}->{of_parameters}", dy, normal, out=job.gradients["weight"])
+            yield partial(np.einsum, f"{axes}->{of_parameters}", dy, out=job.gradients["bias"])
         if job.dx[0] is None:
             return
         part = job.work("part").reshape(normal.shape)

@@ -54,7 +54,7 @@ class Job:
     weights: Mapping[str, Array]
     """The node's parameters, in their own layout."""
     gradients: Mapping[str, Array]
-    """Their gradients, to be written; those that several nodes write are added up by the plan."""
+    """The gradients of those that are trained, to be written; what several nodes write is added up by the plan."""
     constants: Constants
     sync: Sync
     batch: int

@@ -30,9 +30,7 @@ from cnnspec.graph.training import Loss
 def divides(graph: Graph) -> bool:
     """Whether shards of a batch can be computed apart: no kernel of a layer draws or normalises over the batch."""
     return not any(
-        (node.layer.stochastic or node.layer.needs_batch_statistics) and class_of(node) is Kernel
-        for node in graph.nodes
-        if node.inputs
+        (node.draws or node.normalises_batch) and class_of(node) is Kernel for node in graph.nodes if node.inputs
     )
 
 
@@ -43,7 +41,6 @@ class TrainingPlan:
         self,
         graph: Graph,
         weights: Mapping[str, Array],
-        trained: set[str],
         losses: Mapping[str, Loss],
         soft: Set[str],
         n: int,
@@ -63,7 +60,7 @@ class TrainingPlan:
         self._sync = sync
         self._constants = Constants(dtype)
         self._index = {node.name: i for i, node in enumerate(graph.nodes)}
-        self._needs = _with_gradient(graph, trained)
+        self._needs = _with_gradient(graph)
         self._readers: dict[str, list[int]] = {node.name: [] for node in graph.nodes}
         for i, node in enumerate(graph.nodes):
             for name in node.inputs:
@@ -97,7 +94,8 @@ class TrainingPlan:
             name = operation.node.inputs[0]
             before = self.operations[self._index[name]]
             alone = len(self._readers[name]) == 1 and name not in self.graph.outputs
-            if isinstance(before, Convolution) and alone and "bias" in before.node.arrays and name in self._needs:
+            has_bias = isinstance(before, Convolution) and "bias" in before.node.arrays and not before.node.frozen
+            if isinstance(before, Convolution) and has_bias and alone and name in self._needs:
                 before.leaves_bias = True
                 operation.bias = before.node.arrays["bias"]
 
@@ -114,11 +112,11 @@ class TrainingPlan:
             if operation is None:
                 continue
             back = 2 * length - i
-            if operation.keeps_output:
+            if operation.keeps_output and d is not None:
                 y.region.extend(back)
             for name in node.inputs:
                 x = self._values[name]
-                x.region.extend(back if operation.keeps_input else i)
+                x.region.extend(back if operation.keeps_input and d is not None else i)
                 x.region.extend(i)
                 dx = self._gradients.get(name)
                 if dx is not None and d is not None:
@@ -158,7 +156,9 @@ class TrainingPlan:
             self.gradients[name] = self.flat[offset : offset + p.size].reshape(p.shape)
             offset += p.size
         self.state = {
-            name: np.zeros(p.shape, self.dtype) for name, p in self.graph.parameters.items() if not p.trainable
+            name: np.zeros(p.shape, self.dtype)
+            for name, p in self.graph.parameters.items()
+            if not p.trainable and name not in self.graph.frozen_arrays
         }
         """The next values of running statistics and other state."""
         self._updated: set[str] = set()
@@ -308,10 +308,10 @@ class TrainingPlan:
         return self.value_bytes + self.workspace_bytes + kept * self.dtype.itemsize
 
 
-def _with_gradient(graph: Graph, trained: set[str]) -> set[str]:
+def _with_gradient(graph: Graph) -> frozenset[str]:
     """Return the nodes that need a gradient: those that depend on a parameter, and that the output depends on."""
     reached = set(graph.outputs)
     for node in reversed(graph.nodes):
         if node.name in reached:
             reached.update(node.inputs)
-    return trained & reached
+    return graph.depends_on_parameters & reached

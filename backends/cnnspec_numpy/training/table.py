@@ -7,7 +7,7 @@ from cnnspec_numpy.training.conv import Conv, ConvTranspose
 from cnnspec_numpy.training.kernel import Kernel
 from cnnspec_numpy.training.layers import Dense, Dropout, Flatten, Moved, Scale, Shift
 from cnnspec_numpy.training.merge import Add, Concat, Multiply
-from cnnspec_numpy.training.norm import BatchNorm, LocalResponseNorm, OverSample
+from cnnspec_numpy.training.norm import BatchNorm, FrozenBatchNorm, LocalResponseNorm, OverSample
 from cnnspec_numpy.training.operation import Operation
 from cnnspec_numpy.training.pool import AvgPool, GlobalAvgPool, HalvingMaxPool, MaxPool, WeightedSums
 from cnnspec_numpy.training.softmax import Softmax
@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[type[Operation], ...]] = {
     "dense": (Dense,),
     "scale": (Scale,),
     "shift": (Shift,),
-    "batch_norm": (BatchNorm,),
+    "batch_norm": (BatchNorm, FrozenBatchNorm),
     "layer_norm": (OverSample,),
     "group_norm": (OverSample,),
     "local_response_norm": (LocalResponseNorm,),
