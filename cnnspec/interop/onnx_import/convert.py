@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,9 @@ from cnnspec.interop.importer.conversion import FREE_BATCH, UNKNOWN, Converted, 
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
 from cnnspec.interop.onnx_import.call import Call, Convert
+from cnnspec.interop.onnx_import.constants import computed, of_one_sample
 from cnnspec.interop.onnx_import.patterns import Patterns, Recognised, gelu, layer_norm
 from cnnspec.interop.onnx_import.read import inputs_of, onnx_library
-
-MOST_ELEMENTS = 1 << 28
-"""The largest constant that is computed."""
 
 OPERATORS: dict[str, Convert] = {
     **functions.OPERATORS,
@@ -121,8 +121,9 @@ class _Conversion:
         """Return the operators that stand for several operations, by what they make."""
         constants = {name: value for name, value in self.env.items() if isinstance(value, np.ndarray)}
         for node in self.graph.node:
-            if node.op_type == "Constant" and (value := self._folded(node, [])) is not None:
-                constants[node.output[0]] = value[0]
+            if node.op_type == "Constant":
+                with suppress(Unsupported):
+                    (constants[node.output[0]],) = computed(node, [], self.opset)
         patterns = Patterns(self.graph.node, constants)
         rules = {"Erf": gelu, "ReduceMean": layer_norm}
         found = (rules[node.op_type](patterns, node) for node in self.graph.node if node.op_type in rules)
@@ -165,10 +166,7 @@ class _Conversion:
 
     def _result(self, call: Call, node: Any) -> Sequence[Operand]:
         if not any(isinstance(x, Value) for x in call.inputs):
-            folded = self._folded(node, [x for x in call.inputs if not isinstance(x, Value)])
-            if folded is None:
-                raise Unsupported("it is computed from constants alone, and cannot be computed beforehand")
-            return folded
+            return computed(node, [x for x in call.inputs if not isinstance(x, Value)], self.opset)
         if call.op == "Shape":
             start, end = call.get("start", 0), call.get("end", None)
             return [np.array(call.value().shape, np.int64)[start:end]]
@@ -179,7 +177,8 @@ class _Conversion:
         if call.op not in OPERATORS:
             raise Unsupported("no layer stands for it")
         try:
-            result = OPERATORS[call.op](self.network, call)
+            inputs = tuple(of_one_sample(x) if isinstance(x, np.ndarray) else x for x in call.inputs)
+            result = OPERATORS[call.op](self.network, replace(call, inputs=inputs))
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
             # Of a model whose attributes or constants are not what the operator takes.
             first = str(error).strip().splitlines()
@@ -193,34 +192,6 @@ class _Conversion:
         if isinstance(value, list) and value and isinstance(value[0], bytes):
             return [text.decode("utf-8", "replace") for text in value]
         return value
-
-    def _folded(self, node: Any, given: Sequence[Array | None]) -> list[Array] | None:
-        """Return the results of an operation of constants."""
-        from onnx.reference import ReferenceEvaluator
-
-        if node.op_type in ("ConstantOfShape", "Expand", "Tile", "Range") and given:
-            sizes = [x for x in given if x is not None and x.dtype.kind == "i"]
-            if any(float(np.prod(x.astype(float))) > MOST_ELEMENTS for x in sizes):
-                return None
-        graph = self.onnx.helper.make_graph(
-            [node],
-            "constant",
-            [
-                self.onnx.helper.make_tensor_value_info(
-                    name, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), x.shape
-                )
-                for name, x in zip(node.input, given, strict=False)
-                if x is not None
-            ],
-            [self.onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name],
-        )
-        try:
-            opsets = [self.onnx.helper.make_opsetid("", self.opset)]
-            evaluator = ReferenceEvaluator(self.onnx.helper.make_model(graph, opset_imports=opsets))
-            feeds = {name: x for name, x in zip(node.input, given, strict=False) if name}
-            return [np.asarray(result) for result in evaluator.run(None, feeds)]
-        except Exception:  # whatever the operation lacks, it is reported as an operation without counterpart
-            return None
 
     def result(self) -> Converted:
         """Return the network and its outputs."""
