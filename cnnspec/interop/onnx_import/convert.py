@@ -17,7 +17,7 @@ from cnnspec.interop.importer.network import Network, Operand, Unsupported, Valu
 from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
 from cnnspec.interop.onnx_import.call import Call, Convert
 from cnnspec.interop.onnx_import.constants import computed, of_one_sample
-from cnnspec.interop.onnx_import.patterns import Patterns, Recognised, gelu, layer_norm
+from cnnspec.interop.onnx_import.patterns import RULES, Patterns, Recognised
 from cnnspec.interop.onnx_import.read import inputs_of, onnx_library
 
 OPERATORS: dict[str, Convert] = {
@@ -38,14 +38,24 @@ def convert(model: Any, name: str, sizes: dict[str, Sequence[int]] | None = None
     Operations that have no counterpart are in `missing`; where there are any, `outputs` are those tensors that could
     be computed and that an operation without counterpart reads, or that are outputs of the model.
     """
-    conversion = _Conversion(model, name, sizes or {}, batched)
-    conversion.run()
-    return conversion.result()
+    as_written: set[str] = set()
+    while True:
+        conversion = _Conversion(model, name, sizes or {}, batched, frozenset(as_written))
+        conversion.run()
+        if not conversion.unfit:
+            return conversion.result()
+        as_written |= conversion.unfit
 
 
 class _Conversion:
-    def __init__(self, model: Any, name: str, sizes: dict[str, Sequence[int]], batched: bool) -> None:
+    def __init__(
+        self, model: Any, name: str, sizes: dict[str, Sequence[int]], batched: bool, as_written: frozenset[str]
+    ) -> None:
         self.batched = batched
+        self.as_written = as_written
+        """What is made by several operations that are not to be taken as one."""
+        self.unfit: set[str] = set()
+        """What is made by several operations that were taken as one layer, which does not fit."""
         self.onnx = onnx_library()
         self.graph = model.graph
         self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
@@ -125,9 +135,8 @@ class _Conversion:
                 with suppress(Unsupported):
                     (constants[node.output[0]],) = computed(node, [], self.opset)
         patterns = Patterns(self.graph.node, constants)
-        rules = {"Erf": gelu, "ReduceMean": layer_norm}
-        found = (rules[node.op_type](patterns, node) for node in self.graph.node if node.op_type in rules)
-        return {one.output: one for one in found if one is not None}
+        found = (rule(patterns, node) for node in self.graph.node for rule in RULES.get(node.op_type, ()))
+        return {one.output: one for one in found if one is not None and one.output not in self.as_written}
 
     def _needed(self, recognised: dict[str, Recognised]) -> list[Any]:
         """Return the operations that an output depends on, where those that are recognised read their inputs alone."""
@@ -159,6 +168,7 @@ class _Conversion:
                 )
         except Unsupported as error:
             self.missing.append(Missing(name, op, str(error)))
+            self.unfit |= {outputs[0]} if known is not None else set()
             self.ends |= {read: x for read, x in zip(names, given, strict=True) if isinstance(x, Value)}
             results = [UNKNOWN] * len(outputs)
         for output, result in zip(outputs, results, strict=False):
