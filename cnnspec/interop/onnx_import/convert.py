@@ -17,7 +17,7 @@ from cnnspec.interop.importer.network import Network, Operand, Unsupported, Valu
 from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
 from cnnspec.interop.onnx_import.call import Call, Convert
 from cnnspec.interop.onnx_import.constants import computed, of_one_sample
-from cnnspec.interop.onnx_import.patterns import RULES, Patterns, Recognised
+from cnnspec.interop.onnx_import.patterns import Patterns, Recognised, recognised
 from cnnspec.interop.onnx_import.read import inputs_of, onnx_library
 
 OPERATORS: dict[str, Convert] = {
@@ -119,13 +119,13 @@ class _Conversion:
 
     def run(self) -> None:
         """Convert the operations that an output depends on, in their order."""
-        recognised = self._recognised()
-        needed = self._needed(recognised)
+        known = self._recognised()
+        needed = self._needed(known)
         self.readers = Counter(info.name for info in self.graph.output)
         for node in needed:
             self.readers.update(node.input)
         for node in needed:
-            self._convert(node, recognised.get(node.output[0]))
+            self._convert(node, known.get(node.output[0]))
 
     def _recognised(self) -> dict[str, Recognised]:
         """Return the operators that stand for several operations, by what they make."""
@@ -135,17 +135,17 @@ class _Conversion:
                 with suppress(Unsupported):
                     (constants[node.output[0]],) = computed(node, [], self.opset)
         patterns = Patterns(self.graph.node, constants)
-        found = (rule(patterns, node) for node in self.graph.node for rule in RULES.get(node.op_type, ()))
-        return {one.output: one for one in found if one is not None and one.output not in self.as_written}
+        found = (one for node in self.graph.node for one in recognised(patterns, node))
+        return {one.output: one for one in found if one.output not in self.as_written}
 
-    def _needed(self, recognised: dict[str, Recognised]) -> list[Any]:
+    def _needed(self, known: dict[str, Recognised]) -> list[Any]:
         """Return the operations that an output depends on, where those that are recognised read their inputs alone."""
         wanted = {info.name for info in self.graph.output}
         needed = []
         for node in reversed(self.graph.node):
             if wanted & set(node.output):
                 needed.append(node)
-                one = recognised.get(node.output[0])
+                one = known.get(node.output[0])
                 wanted.update(one.inputs if one else node.input)
         return needed[::-1]
 

@@ -190,3 +190,18 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "ReduceSum": (rms_norm,),
 }
 """What is looked for at an operation, by its operator."""
+
+
+def recognised(found: Patterns, node: Any) -> list[Recognised]:
+    """Return the operators that stand for several operations, of which this is the one that is looked at."""
+    every = []
+    for rule in RULES.get(node.op_type, ()):
+        try:
+            every.append(rule(found, node))
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # of a model that is not valid: the operations by themselves say so
+            continue
+    return [one for one in every if one is not None]

@@ -217,7 +217,7 @@ class TestModelsThatAreNotValid:
         ["Conv<strides = [0, 1]>(x, w)", "Conv<pads = [1, 1, 1]>(x, w)", "Conv(x, u)", "Transpose<perm = [0, 9]>(x)",
          "Concat<axis = 1>(x, nothing)", "MaxPool(x)", "Slice(x, w, w)", "Gemm(w, x)", "Resize(x)",
          "Split<axis = 7>(x)", "Reshape(x, w)", "BatchNormalization(x, w, w, w, w)", "Pad(x, w)",
-         "Squeeze<axes = [9]>(x)"],
+         "Squeeze<axes = [9]>(x)", "MaxPool()", "ReduceMean()"],
     )  # fmt: skip
     def test_an_operation_that_is_not_valid(self, tmp_path: Path, node: str) -> None:
         text = f"agraph (float[n, 4, 6, 6] x) => (y) {{ y = {node} }}"
