@@ -10,6 +10,7 @@ import click
 
 from cnnspec import atomic
 from cnnspec.cli.common import ShapeType, error_line, format_option, painter, print_json, print_lines
+from cnnspec.cli.execution import memory_option
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.interop.imported import ImportedNetwork
 from cnnspec.interop.importer.finish import identifier
@@ -31,6 +32,7 @@ from cnnspec.weights import files
 @click.option("--names", type=click.Choice(["module", "kind"]), default="module", help="What layers are called after.")
 @click.option("--partial", is_flag=True, help="Leave out operations without counterpart, and what depends on them.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the outputs with those of MODEL.")
+@memory_option
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @format_option
 @click.pass_context
@@ -45,6 +47,7 @@ def command(
     names: str,
     partial: bool,
     no_verify: bool,
+    memory_limit: int | None,
     force: bool,
     output_format: str,
 ) -> None:
@@ -64,7 +67,7 @@ def command(
     if taken := [str(path) for path in (target, beside) if path.exists() and not force]:
         raise click.UsageError(f"{' and '.join(taken)} exist{'s' * (len(taken) == 1)}: `--force` overwrites")
     if is_module:
-        found = _from_module(model, shapes, weights, name, names == "module", partial, not no_verify)
+        found = _from_module(model, shapes, weights, name, names == "module", partial, not no_verify, memory_limit)
     else:
         found = import_onnx(
             model,
@@ -73,6 +76,7 @@ def command(
             batched=not unbatched,
             partial=partial,
             verify=not no_verify,
+            memory_limit=memory_limit,
         )
     for operation in found.missing:
         error_line(f"left out: {operation}")
@@ -131,6 +135,7 @@ def _from_module(
     module_names: bool,
     partial: bool,
     verify: bool,
+    memory_limit: int | None,
 ) -> ImportedNetwork:
     if not texts:
         raise click.UsageError("--input gives the shape of a sample, as in `--input 3x224x224`; one for each argument")
@@ -147,6 +152,7 @@ def _from_module(
         partial=partial,
         verify=verify,
         source=model,
+        memory_limit=memory_limit,
     )
 
 

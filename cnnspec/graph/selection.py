@@ -40,3 +40,8 @@ def proposal(pattern: str, names: Iterable[str]) -> str:
     top = list(dict.fromkeys(name.split(".")[0] for name in names))
     more = f" and {len(top) - MOST_NAMES} more" if len(top) > MOST_NAMES else ""
     return f"the names begin with {', '.join(f'`{name}`' for name in top[:MOST_NAMES])}{more}"
+
+
+def layer_of(array: str) -> str:
+    """Return the layer that an array belongs to: `a.b` for `a.b.weight`; a name without a dot is the layer's own."""
+    return array.rpartition(".")[0] or array

@@ -92,7 +92,7 @@ FORMS = {
     "ceil": "kernel: 2, rounding: ceil",
     "ceil_overhang": "kernel: 3, stride: [2, 4], rounding: ceil",
     "ceil_padding": "kernel: 3, stride: [2, 3], padding: 1, rounding: ceil",
-    "ceil_dropped": "kernel: 2, stride: [3, 5], padding: {each_side: 1}, rounding: ceil",
+    "ceil_dropped": "kernel: 2, stride: [7, 3], padding: {each_side: 1}, rounding: ceil",
 }
 
 POOL = [

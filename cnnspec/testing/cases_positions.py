@@ -50,6 +50,8 @@ POOL = [
         one="lp_pool: {kernel: 3, stride: 2, p: 1}",
         three="lp_pool: {kernel: [2, 3], p: 3, padding: same}",
         ceil="lp_pool: {kernel: 2, p: 4, rounding: ceil}",
+        ceil_overhang="lp_pool: {kernel: 3, stride: [2, 4], rounding: ceil}",
+        ceil_dropped="lp_pool: {kernel: 2, stride: [7, 3], padding: {each_side: 1}, rounding: ceil}",
         dilated="lp_pool: {kernel: [3, 2], dilation: [2, 3], stride: 2, padding: {each_side: 1}}",
     ),
     *rows("lp_pool", SEQUENCE, sequence="lp_pool: {kernel: 3, p: 3}"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from cnnspec.graph.selection import prefixes
+from cnnspec.graph.selection import layer_of, prefixes
 from cnnspec.layers import Shape
 from cnnspec.weights.match import SHOWN
 from cnnspec.weights.naming import ROLES
@@ -47,17 +47,18 @@ class Module:
 def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[dict[str, str], list[str]]:
     """Return the found name for each expected one, in the order expected, and the faults, one or more lines each.
 
-    Equal names are assigned to each other. All others are grouped into layers by their prefix; layers of one shape are
-    assigned in their order, provided that both sides have the same number of them and no evidence contradicts the
-    order. Shapes are one but for axes of size one, and for a convolution over the whole input that is a dense layer in
-    the spec. The assignment is complete when there are no faults.
+    Equal names are assigned to each other, and so are a tensor of no known role and the only array of the layer that is
+    called so, `block.gamma` and `block.gamma.weight`. All others are grouped into layers by their prefix; layers of one
+    shape are assigned in their order, provided that both sides have the same number of them and no evidence contradicts
+    the order. Shapes are one but for axes of size one, and for a convolution over the whole input that is a dense layer
+    in the spec. The assignment is complete when there are no faults.
     """
     same = [name for name in expected if name in found]
     wrong = [name for name in same if _squeezed(expected[name]) != _squeezed(found[name])]
     faults = _listed([f"{n}: {_by(found[n])} in the file, {_by(expected[n])} in the spec" for n in wrong])
-    mapping = {name: name for name in same}
+    mapping = _standing_alone(expected, found) | {name: name for name in same}
     targets = _modules({name: shape for name, shape in expected.items() if name not in mapping})
-    sources = _modules({name: shape for name, shape in found.items() if name not in mapping})
+    sources = _modules({name: shape for name, shape in found.items() if name not in mapping.values()})
     groups = _groups(sources, targets)
     equal = [(theirs, ours) for theirs, ours in groups if len(theirs) == len(ours)]
     unordered = _unordered(sources, targets, equal)
@@ -80,6 +81,16 @@ def align(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> tuple[di
         for source, target in zip(theirs, ours, strict=True):
             mapping.update((target.names[role], source.names[role]) for role in target.names)
     return {name: mapping[name] for name in expected}, []
+
+
+def _standing_alone(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> dict[str, str]:
+    """Return the tensors that are called as the layer whose only array they are, by the names of these arrays."""
+    counts = Counter(layer_of(name) for name in expected)
+    return {
+        name: layer
+        for name, shape in expected.items()
+        if counts[layer := layer_of(name)] == 1 and layer in found and _squeezed(found[layer]) == _squeezed(shape)
+    }
 
 
 Group = tuple[list[Module], list[Module]]

@@ -92,7 +92,14 @@ def convert(
         notes = [note for note in notes if note != _BY_NAME]
         notes.append(f"the names are those of {known.name}, and the layers are taken in its order")
     pairs = tuple(
-        Pair(sources[new], name, kept[sources[new]].shape, expected[name], new != sources[new], new == name)
+        Pair(
+            sources[new],
+            name,
+            kept[sources[new]].shape,
+            expected[name],
+            new != sources[new],
+            new in (name, selection.layer_of(name)),
+        )
         for name, new in mapping.items()
     )
     arrays = {pair.name: kept[pair.source].reshape(pair.shape) for pair in pairs}

@@ -11,7 +11,7 @@ from cnnspec.arrays import Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.finetuning import with_arrays
 from cnnspec.graph.graph import Graph
-from cnnspec.graph.selection import matching, proposal, selected
+from cnnspec.graph.selection import layer_of, matching, proposal, selected
 from cnnspec.weights import match, naming
 from cnnspec.weights.initial import initial
 
@@ -57,11 +57,6 @@ def started(graph: Graph, given: Mapping[str, npt.ArrayLike], replace: Sequence[
     if anew:
         arrays |= {name: array for name, array in initial(graph, seed).items() if name in anew}
     return Start({name: arrays[name] for name in graph.parameters}, [n for n in layers if n in chosen], ignored)
-
-
-def layer_of(array: str) -> str:
-    """Return the layer of an array: `conv1` of `conv1.weight`."""
-    return array.rpartition(".")[0] or array
 
 
 def _help(

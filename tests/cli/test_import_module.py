@@ -52,6 +52,14 @@ def test_a_module_is_written_as_a_spec_with_weights(folder: Path) -> None:
     assert cnnspec("run", "net.yaml", "--weights", "net.safetensors").startswith("0:")
 
 
+def test_a_comparison_that_takes_more_memory_than_the_limit_is_an_error(folder: Path) -> None:
+    arguments = ("import", "import_nets.py:Net", "--input", "1x8x8", "--memory-limit")
+    said = cnnspec(*arguments, "1KiB")
+    assert said.startswith("1: ")
+    assert "the limit is 1.0 kB. Raise it with --memory-limit" in said
+    assert not (folder / "net.yaml").exists()
+
+
 def test_a_state_dict_is_loaded_first_and_one_that_does_not_fit_is_an_error(folder: Path) -> None:
     state = {"features.0.weight": torch.ones(4, 1, 3, 3), "features.0.bias": torch.zeros(4)}
     torch.save(state | {"head.weight": torch.ones(5, 64), "head.bias": torch.zeros(5)}, folder / "net.pth")

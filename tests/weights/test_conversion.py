@@ -441,6 +441,32 @@ def test_equal_names_belong_together_whatever_the_order(tmp_path):
     assert all(pair.by_name for pair in found.pairs)
 
 
+ALONE = """
+input: [3]
+layers: [dense: {name: fc, units: 3}, scale: {name: gamma}, shift: {name: beta}, scale: {name: delta}]
+"""
+
+
+def test_a_tensor_that_stands_alone_is_the_only_array_of_the_layer_called_so(tmp_path):
+    graph = package.loads(ALONE).graph
+    shapes = {"delta": (1, 3), "beta": (3, 1, 1), "fc.bias": (3,), "fc.weight": (3, 3), "gamma": (3,)}
+    arrays = draw(shapes)
+    save_file(arrays, tmp_path / "w.safetensors")
+    found = conversion.convert(graph, tmp_path / "w.safetensors")
+    sources = {"gamma.weight": "gamma", "beta.bias": "beta", "delta.weight": "delta"}
+    assert {pair.name: pair.source for pair in found.pairs if pair.source != pair.name} == sources
+    assert all((found.arrays[name] == arrays[source].ravel()).all() for name, source in sources.items())
+    assert found.notes == ()  # the order does not count
+
+
+def test_the_name_of_an_array_is_before_that_of_its_layer(tmp_path):
+    graph = package.loads(ALONE).graph
+    arrays = draw({name: p.shape for name, p in graph.parameters.items()} | {"gamma": (3,)})
+    save_file(arrays, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"gamma \(weight 3\) is in the file, and has no counterpart"):
+        conversion.convert(graph, tmp_path / "w.safetensors")
+
+
 def test_renames_and_ignores(tmp_path):
     graph = package.loads("cnnspec: 1\ninput: [3]\nlayers: [dense: 3, dense: 3]").graph
     arrays = draw(shapes_of((f"net.{name}", "", linear(3, 3)) for name in ("a", "b", "c", "bc")))

@@ -20,7 +20,7 @@ from cnnspec.interop.importer.operations import (
     shifted,
     turned,
 )
-from cnnspec.interop.importer.windows import recounted
+from cnnspec.interop.importer.windows import averaged, recounted
 from cnnspec.layers import activation, function, merge
 
 
@@ -138,6 +138,8 @@ def matrix_product(net: Network, a: Operand, b: Operand) -> Value:
             return y.seen(y.view.without(len(y.shape) - 1))
         return product(net, a, turned(net, b))
     if isinstance(b, Value) and not isinstance(a, Value):
+        if (pool := averaged(net, a, b)) is not None:
+            return pool
         # W · x is x · Wᵀ, with the last two axes of x exchanged before and after.
         order = [*range(len(b.shape) - 2), len(b.shape) - 1, len(b.shape) - 2]
         y = product(net, b.seen(b.view.transposed(order)), a)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnspec.arrays import Array
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 from cnnspec.interop.importer.operations import joined, padding, shifted
 from cnnspec.interop.importer.view import BATCH
@@ -75,6 +76,8 @@ def joined_with_constants(net: Network, parts: Sequence[Operand], axis: int) -> 
     Constants, such as class tokens, are added to a border of zeros: 0 + c and x + 0 are exact.
     """
     values = [part for part in parts if isinstance(part, Value)]
+    if any(value.view.holds_batch(axis) for value in values):
+        raise Unsupported("it is along the batch")
     if len(values) == len(parts):
         return joined(net, values, axis)
     places = [i for i, part in enumerate(parts) if isinstance(part, Value)]
@@ -84,12 +87,23 @@ def joined_with_constants(net: Network, parts: Sequence[Operand], axis: int) -> 
     sizes = [part.shape[axis] for part in parts]
     before, after = sum(sizes[: places[0]]), sum(sizes[places[-1] + 1 :])
     sides = [(before, after) if i == axis else (0, 0) for i in range(len(whole.shape))]
-    shape = [1 if whole.view.axes[i] == (BATCH,) else n for i, n in enumerate(whole.shape)]
+    batch = whole.view.axes.index((BATCH,)) if (BATCH,) in whole.view.axes else None
+    shape = [1 if i == batch else n for i, n in enumerate(whole.shape)]
     arrays = []
     for part in parts:
-        constant = np.zeros((), np.float32) if isinstance(part, Value) else part
+        constant = np.zeros((), np.float32) if isinstance(part, Value) else _of_one_sample(part, batch)
         arrays.append(np.broadcast_to(constant, [part.shape[i] if i == axis else n for i, n in enumerate(shape)]))
     return shifted(net, bordered(net, whole, sides, "constant", 0.0), np.concatenate(arrays, axis))
+
+
+def _of_one_sample(constant: Array, batch: int | None) -> Array:
+    """Return a constant, which has to be the same for all samples, without those behind the first."""
+    if batch is None:
+        return constant
+    first = constant.take([0], batch)
+    if not (constant == first).all():
+        raise Unsupported("its constant differs by sample")
+    return first
 
 
 def bordered(net: Network, x: Value, sides: list[tuple[int, int]], mode: Any, value: float) -> Value:

@@ -11,8 +11,8 @@ from cnnspec.interop.importer.draft import Draft, Step
 from cnnspec.interop.importer.operations import padding
 from cnnspec.layers import Layer
 from cnnspec.layers.activation import HardSigmoid, HardSwish, Mish, Silu
-from cnnspec.layers.axes import along_axes, padding_along
-from cnnspec.layers.pool import GlobalAvgPool, GlobalMaxPool
+from cnnspec.layers.axes import along_axes, padding_along, short_form
+from cnnspec.layers.pool import AdaptiveAvgPool, GlobalAvgPool, GlobalMaxPool
 
 
 def simplified(draft: Draft) -> Draft:
@@ -41,6 +41,17 @@ def _flattened_pool(draft: Draft, step: Step) -> None:
         return
     if getattr(before.layer, "size", None) in (1, (1, 1), (1, 1, 1)):
         step.layer, step.inputs = pools[before.layer.kind], before.inputs
+        del draft.steps[before.name]
+
+
+def _pools(draft: Draft, step: Step) -> None:
+    """The means of windows along one axis, and then along another, are those of the windows along both."""
+    before = draft.steps[step.inputs[0]]
+    if {step.layer.kind, before.layer.kind} != {"adaptive_avg_pool"} or draft.readers()[before.name] > 1:
+        return
+    first, between, last = (draft.shapes[name][1:] for name in (before.inputs[0], before.name, step.name))
+    if all(a == b or b == c for a, b, c in zip(first, between, last, strict=True)):
+        step.layer, step.inputs = AdaptiveAvgPool(size=short_form(last)), before.inputs
         del draft.steps[before.name]
 
 
@@ -172,6 +183,7 @@ def _clipped_shift(draft: Draft, step: Step) -> str | None:
 Rule = Callable[[Draft, Step], None]
 RULES: tuple[Rule, ...] = (
     same_layers,
+    _pools,
     _flattened_pool,
     _bias,
     _padded,

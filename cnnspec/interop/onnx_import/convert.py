@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,9 @@ from cnnspec.interop.importer.conversion import FREE_BATCH, UNKNOWN, Converted, 
 from cnnspec.interop.importer.network import Network, Operand, Unsupported, Value
 from cnnspec.interop.onnx_import import functions, norms, resizing, shapes, windows
 from cnnspec.interop.onnx_import.call import Call, Convert
-from cnnspec.interop.onnx_import.patterns import Patterns, Recognised, gelu, layer_norm
+from cnnspec.interop.onnx_import.constants import computed, of_one_sample
+from cnnspec.interop.onnx_import.patterns import Patterns, Recognised, recognised
 from cnnspec.interop.onnx_import.read import inputs_of, onnx_library
-
-MOST_ELEMENTS = 1 << 28
-"""The largest constant that is computed."""
 
 OPERATORS: dict[str, Convert] = {
     **functions.OPERATORS,
@@ -38,14 +38,24 @@ def convert(model: Any, name: str, sizes: dict[str, Sequence[int]] | None = None
     Operations that have no counterpart are in `missing`; where there are any, `outputs` are those tensors that could
     be computed and that an operation without counterpart reads, or that are outputs of the model.
     """
-    conversion = _Conversion(model, name, sizes or {}, batched)
-    conversion.run()
-    return conversion.result()
+    as_written: set[str] = set()
+    while True:
+        conversion = _Conversion(model, name, sizes or {}, batched, frozenset(as_written))
+        conversion.run()
+        if not conversion.unfit:
+            return conversion.result()
+        as_written |= conversion.unfit
 
 
 class _Conversion:
-    def __init__(self, model: Any, name: str, sizes: dict[str, Sequence[int]], batched: bool) -> None:
+    def __init__(
+        self, model: Any, name: str, sizes: dict[str, Sequence[int]], batched: bool, as_written: frozenset[str]
+    ) -> None:
         self.batched = batched
+        self.as_written = as_written
+        """What is made by several operations that are not to be taken as one."""
+        self.unfit: set[str] = set()
+        """What is made by several operations that were taken as one layer, which does not fit."""
         self.onnx = onnx_library()
         self.graph = model.graph
         self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
@@ -109,33 +119,33 @@ class _Conversion:
 
     def run(self) -> None:
         """Convert the operations that an output depends on, in their order."""
-        recognised = self._recognised()
-        needed = self._needed(recognised)
+        known = self._recognised()
+        needed = self._needed(known)
         self.readers = Counter(info.name for info in self.graph.output)
         for node in needed:
             self.readers.update(node.input)
         for node in needed:
-            self._convert(node, recognised.get(node.output[0]))
+            self._convert(node, known.get(node.output[0]))
 
     def _recognised(self) -> dict[str, Recognised]:
         """Return the operators that stand for several operations, by what they make."""
         constants = {name: value for name, value in self.env.items() if isinstance(value, np.ndarray)}
         for node in self.graph.node:
-            if node.op_type == "Constant" and (value := self._folded(node, [])) is not None:
-                constants[node.output[0]] = value[0]
+            if node.op_type == "Constant":
+                with suppress(Unsupported):
+                    (constants[node.output[0]],) = computed(node, [], self.opset)
         patterns = Patterns(self.graph.node, constants)
-        rules = {"Erf": gelu, "ReduceMean": layer_norm}
-        found = (rules[node.op_type](patterns, node) for node in self.graph.node if node.op_type in rules)
-        return {one.output: one for one in found if one is not None}
+        found = (one for node in self.graph.node for one in recognised(patterns, node))
+        return {one.output: one for one in found if one.output not in self.as_written}
 
-    def _needed(self, recognised: dict[str, Recognised]) -> list[Any]:
+    def _needed(self, known: dict[str, Recognised]) -> list[Any]:
         """Return the operations that an output depends on, where those that are recognised read their inputs alone."""
         wanted = {info.name for info in self.graph.output}
         needed = []
         for node in reversed(self.graph.node):
             if wanted & set(node.output):
                 needed.append(node)
-                one = recognised.get(node.output[0])
+                one = known.get(node.output[0])
                 wanted.update(one.inputs if one else node.input)
         return needed[::-1]
 
@@ -158,6 +168,7 @@ class _Conversion:
                 )
         except Unsupported as error:
             self.missing.append(Missing(name, op, str(error)))
+            self.unfit |= {outputs[0]} if known is not None else set()
             self.ends |= {read: x for read, x in zip(names, given, strict=True) if isinstance(x, Value)}
             results = [UNKNOWN] * len(outputs)
         for output, result in zip(outputs, results, strict=False):
@@ -165,10 +176,7 @@ class _Conversion:
 
     def _result(self, call: Call, node: Any) -> Sequence[Operand]:
         if not any(isinstance(x, Value) for x in call.inputs):
-            folded = self._folded(node, [x for x in call.inputs if not isinstance(x, Value)])
-            if folded is None:
-                raise Unsupported("it is computed from constants alone, and cannot be computed beforehand")
-            return folded
+            return computed(node, [x for x in call.inputs if not isinstance(x, Value)], self.opset)
         if call.op == "Shape":
             start, end = call.get("start", 0), call.get("end", None)
             return [np.array(call.value().shape, np.int64)[start:end]]
@@ -179,7 +187,8 @@ class _Conversion:
         if call.op not in OPERATORS:
             raise Unsupported("no layer stands for it")
         try:
-            result = OPERATORS[call.op](self.network, call)
+            inputs = tuple(of_one_sample(x) if isinstance(x, np.ndarray) else x for x in call.inputs)
+            result = OPERATORS[call.op](self.network, replace(call, inputs=inputs))
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
             # Of a model whose attributes or constants are not what the operator takes.
             first = str(error).strip().splitlines()
@@ -193,34 +202,6 @@ class _Conversion:
         if isinstance(value, list) and value and isinstance(value[0], bytes):
             return [text.decode("utf-8", "replace") for text in value]
         return value
-
-    def _folded(self, node: Any, given: Sequence[Array | None]) -> list[Array] | None:
-        """Return the results of an operation of constants."""
-        from onnx.reference import ReferenceEvaluator
-
-        if node.op_type in ("ConstantOfShape", "Expand", "Tile", "Range") and given:
-            sizes = [x for x in given if x is not None and x.dtype.kind == "i"]
-            if any(float(np.prod(x.astype(float))) > MOST_ELEMENTS for x in sizes):
-                return None
-        graph = self.onnx.helper.make_graph(
-            [node],
-            "constant",
-            [
-                self.onnx.helper.make_tensor_value_info(
-                    name, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), x.shape
-                )
-                for name, x in zip(node.input, given, strict=False)
-                if x is not None
-            ],
-            [self.onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name],
-        )
-        try:
-            opsets = [self.onnx.helper.make_opsetid("", self.opset)]
-            evaluator = ReferenceEvaluator(self.onnx.helper.make_model(graph, opset_imports=opsets))
-            feeds = {name: x for name, x in zip(node.input, given, strict=False) if name}
-            return [np.asarray(result) for result in evaluator.run(None, feeds)]
-        except Exception:  # whatever the operation lacks, it is reported as an operation without counterpart
-            return None
 
     def result(self) -> Converted:
         """Return the network and its outputs."""

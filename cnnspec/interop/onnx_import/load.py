@@ -30,6 +30,7 @@ def import_onnx(
     batched: bool = True,
     partial: bool = False,
     verify: bool = True,
+    memory_limit: int | None = None,
 ) -> ImportedNetwork:
     """Return the network of an ONNX file, with its weights.
 
@@ -37,7 +38,8 @@ def import_onnx(
     each tensor is the batch, unless the model is not `batched`: then it computes one sample. Operations without
     counterpart are an ImportingError that lists all of them; of a `partial` import, they are left out, and the outputs
     are the tensors that they read. With `verify`, the outputs are compared with those of ONNX Runtime (or of ONNX's
-    reference evaluator) on random inputs, and an ImportingError says where they differ.
+    reference evaluator) on random inputs, and an ImportingError says where they differ; a MemoryLimitError where that
+    takes more than `memory_limit` bytes (see `build`).
     """
     model = read(path)
     found = convert(model, name or identifier(Path(path).stem, "model"), dict(sizes or {}), batched=batched)
@@ -45,15 +47,23 @@ def import_onnx(
     spec, arrays = finished(found.network, found.outputs, str(path))
     measured = None
     if verify and not found.missing:
-        measured = compared(path, model, spec.graph, arrays, batched)
+        measured = compared(path, model, spec.graph, arrays, batched, memory_limit)
     return ImportedNetwork(spec, arrays, len(model.graph.node), tuple(found.missing), measured)
 
 
-def compared(path: str | Path, model: Any, graph: Graph, arrays: Arrays, batched: bool = True) -> Difference:
+def compared(
+    path: str | Path,
+    model: Any,
+    graph: Graph,
+    arrays: Arrays,
+    batched: bool = True,
+    memory_limit: int | None = None,
+) -> Difference:
     """Return the difference of a network's outputs from those of its model; raise ImportingError above the tolerance.
 
     The inputs are random, one sample where the model has a batch of its own size, else two.
     """
+    own = build(graph, weights=arrays, memory_limit=memory_limit)
     given = inputs_of(model)
     dims = given[0].type.tensor_type.shape.dim
     n = (dims[0].dim_value or 2) if batched and len(dims) else 1
@@ -64,7 +74,7 @@ def compared(path: str | Path, model: Any, graph: Graph, arrays: Arrays, batched
     expected = _evaluated(path, feeds)
     if not batched:
         expected = [y[None] for y in expected]
-    actual = build(graph, weights=arrays).run(inputs)
+    actual = own.run(inputs)
     return accepted(str(path), largest(dict(zip(actual, expected, strict=True)), actual))
 
 

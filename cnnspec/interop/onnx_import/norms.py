@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cnnspec.arrays import Array
@@ -52,6 +54,8 @@ def _over_axes(net: Network, call: Call) -> list[Value]:
     x = call.value()
     rank = len(x.shape)
     axes = sorted(place(axis, rank) for axis in call.get("axes", None) or range(call.axis(default=-1), rank))
+    if call.get("count", None) not in (None, math.prod(x.shape[axis] for axis in axes)):
+        raise Unsupported(f"its sum is divided by {call.get('count', None):g}, and is no mean")
     defaults = {"weight": 1.0, "bias": 0.0} if call.op == "LayerNormalization" else {"weight": 1.0}
     given = {
         key: _along(call.constant(1 + i, key) if call.has(1 + i) else np.full(1, default, np.float32), x.shape, axes)

@@ -10,8 +10,7 @@ import numpy as np
 
 from cnnspec.interop.importer.arithmetic import decimal
 from cnnspec.interop.importer.network import Network, Unsupported, Value
-from cnnspec.interop.importer.operations import joined
-from cnnspec.interop.importer.parts import bordered, cut, filled, picked
+from cnnspec.interop.importer.parts import bordered, cut, filled, joined_with_constants, picked
 from cnnspec.interop.onnx_import.call import Call, Convert, place
 from cnnspec.layers.dropout import Dropout
 from cnnspec.layers.geometry import centred
@@ -76,10 +75,9 @@ def _unsqueeze(net: Network, call: Call) -> Value:
 
 
 def _concat(net: Network, call: Call) -> Value:
-    axis = call.axis()
-    if call.value().view.holds_batch(axis):
-        raise Unsupported("it is along the batch")
-    return joined(net, call.values(), axis)
+    parts = [part for part in call.inputs if part is not None and part.shape != (0,)]
+    axis = place(int(call.get("axis", 1)), len(parts[0].shape))
+    return joined_with_constants(net, parts, axis)
 
 
 def _slice(net: Network, call: Call) -> Value:

@@ -6,10 +6,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cnnspec.arrays import Arrays
 from cnnspec.errors import WeightsError
 from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.selection import layer_of
 from cnnspec.interop.comparison import TOLERANCE
 from cnnspec.interop.torch_import.load import ModuleOutputs, from_torch
+from cnnspec.layers import Shape
 from cnnspec.weights.conversion import Conversion, Pair
 
 MOST_ATTEMPTS = 10_000
@@ -33,16 +36,18 @@ def assigned(graph: Graph, module: Any, source: str) -> Conversion:
     shapes = [graph.by_name[name].shape for name in graph.inputs]
     found = from_torch(module, shapes, verify=False, source=source)
     outputs = ModuleOutputs(module, graph, source)
+    state = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     differences = []
     for pairs in itertools.islice(_pairings(graph, found.spec.graph), MOST_COMPARED):
-        rows = _rows(graph, found.spec.graph, pairs)
-        arrays = {row.name: found.arrays[row.source].reshape(row.shape) for row in rows}
+        taken = _taken(graph, found.spec.graph, pairs)
+        arrays = {name: found.arrays[source].reshape(graph.parameters[name].shape) for name, source in taken.items()}
         if missing := [name for name in graph.parameters if name not in arrays]:
             raise WeightsError(f"`{source}` has nothing for {', '.join(missing[:10])}{' …' * (len(missing) > 10)}")
         difference = outputs.difference(graph, arrays).difference
         if difference.relative <= TOLERANCE:
             note = f"assigned by what each layer reads; the outputs differ by {difference}"
-            return Conversion({name: arrays[name] for name in graph.parameters}, tuple(rows), (note,))
+            rows = tuple(_row(graph, name, taken[name], found.arrays, state) for name in graph.parameters)
+            return Conversion({name: arrays[name] for name in graph.parameters}, rows, (note,))
         differences.append(difference)
     closest = min(differences, key=lambda difference: difference.relative)
     raise WeightsError(
@@ -51,15 +56,21 @@ def assigned(graph: Graph, module: Any, source: str) -> Conversion:
     )
 
 
-def _rows(graph: Graph, other: Graph, pairs: Mapping[str, str]) -> list[Pair]:
-    """Return which array of the other graph each array of a graph is, in the order of the graph."""
-    rows: dict[str, Pair] = {}
+def _taken(graph: Graph, other: Graph, pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return which array of the other graph each array of a graph is."""
+    found: dict[str, str] = {}
     for name, partner in pairs.items():
-        node, theirs = graph.by_name[name], other.by_name[partner]
-        for key, array in node.arrays.items():
-            taken, shape = theirs.arrays[key], node.parameters[key].shape
-            rows[array] = Pair(taken, array, theirs.parameters[key].shape, shape, renamed=False, by_name=taken == array)
-    return [rows[name] for name in graph.parameters if name in rows]
+        theirs = other.by_name[partner].arrays
+        found |= {array: theirs[key] for key, array in graph.by_name[name].arrays.items()}
+    return found
+
+
+def _row(graph: Graph, name: str, taken: str, arrays: Arrays, state: Mapping[str, Shape]) -> Pair:
+    """Return what an array is taken from: a tensor of the module, which may stand alone, or what it computes."""
+    source = next((tensor for tensor in (taken, layer_of(taken)) if tensor in state), taken)
+    shape = state.get(source, arrays[taken].shape)
+    by_name = source in (name, layer_of(name))
+    return Pair(source, name, shape, graph.parameters[name].shape, renamed=False, by_name=by_name)
 
 
 def _pairings(graph: Graph, other: Graph) -> Iterator[dict[str, str]]:

@@ -49,6 +49,7 @@ def from_torch(
     verify: bool = True,
     module_names: bool = True,
     source: str | None = None,
+    memory_limit: int | None = None,
 ) -> ImportedNetwork:
     """Return the network of a PyTorch module in evaluation mode, with its weights.
 
@@ -56,9 +57,9 @@ def from_torch(
     argument. The module is traced by `torch.export`; the batch is free. Layers with weights have the names of their
     modules, so that a state_dict fits by name. Operations without counterpart are an ImportingError that lists all of
     them; of a `partial` import, they are left out, and the outputs are the tensors that they read. With `verify`, the
-    outputs are compared on random inputs, and an ImportingError says where they differ. Without
-    `module_names`, layers are called by kind and ordinal, so that more of them can be one block. `source` is what
-    messages call the module, by default its class.
+    outputs are compared on random inputs, and an ImportingError says where they differ; a MemoryLimitError where that
+    takes more than `memory_limit` bytes (see `build`). Without `module_names`, layers are called by kind and ordinal,
+    so that more of them can be one block. `source` is what messages call the module, by default its class.
     """
     require("torch", extra="torch")
     import torch
@@ -78,7 +79,7 @@ def from_torch(
     spec, arrays = finished(found.network, found.outputs, source)
     measured, varies = None, True
     if verify and not found.missing:
-        measured, varies = difference_from(module, spec.graph, arrays, source)
+        measured, varies = difference_from(module, spec.graph, arrays, source, memory_limit)
         accepted(source, measured)
     return ImportedNetwork(spec, arrays, len(program.nodes), tuple(found.missing), measured, module_names, varies)
 
@@ -139,7 +140,9 @@ def _largest(array: Array) -> float:
     return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
 
 
-def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array], source: str) -> Measured:
+def difference_from(
+    module: Any, graph: Graph, arrays: Mapping[str, Array], source: str, memory_limit: int | None = None
+) -> Measured:
     """Return the difference of a network's outputs from a module's.
 
     Both compute in float64, and the difference is relative to how far the outputs of two random samples lie apart:
@@ -147,7 +150,7 @@ def difference_from(module: Any, graph: Graph, arrays: Mapping[str, Array], sour
     compute in float64 computes in its own data type, and the difference is relative to the largest number. Raises
     ImportingError where the module cannot be run.
     """
-    return ModuleOutputs(module, graph, source).difference(graph, arrays)
+    return ModuleOutputs(module, graph, source).difference(graph, arrays, memory_limit)
 
 
 class ModuleOutputs:
@@ -173,11 +176,11 @@ class ModuleOutputs:
                     "it nevertheless"
                 ) from error
 
-    def difference(self, graph: Graph, arrays: Mapping[str, Array]) -> Measured:
+    def difference(self, graph: Graph, arrays: Mapping[str, Array], memory_limit: int | None = None) -> Measured:
         """Return the difference of a network's outputs from these."""
         weights = {name: array.astype(self.dtype) for name, array in arrays.items()}
         inputs = {name: x.astype(self.dtype) for name, x in self.inputs.items()}
-        actual = build(graph, weights=weights, dtype=self.dtype).run(inputs)
+        actual = build(graph, weights=weights, dtype=self.dtype, memory_limit=memory_limit).run(inputs)
         found, varies = [], False
         for wanted, y in zip(self.outputs, actual.values(), strict=True):
             absolute = difference(wanted, y).absolute

@@ -75,11 +75,7 @@ def _expand(net: Network, call: Call) -> Value:
 
 def _concat(net: Network, call: Call) -> Value:
     given = [x for x in call.get("tensors") if x.shape != (0,)]
-    rank = len(given[0].shape)
-    axis = int(call.get("dim")) % rank
-    if any(isinstance(x, Value) and x.view.holds_batch(axis) for x in given):
-        raise Unsupported("it is along the batch")
-    return joined_with_constants(net, given, axis)
+    return joined_with_constants(net, given, int(call.get("dim")) % len(given[0].shape))
 
 
 def _stack(net: Network, call: Call) -> Value:

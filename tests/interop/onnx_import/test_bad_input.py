@@ -159,6 +159,14 @@ class TestFilesThatAreWritten:
         y = cnnspec.build(graph, weights=tmp_path / "net.safetensors").predict(np.ones((1, 4, 6, 6), np.float32))
         np.testing.assert_array_equal(y, np.full((1, 3, 4, 4), 36.0))
 
+    def test_a_comparison_that_takes_more_memory_than_the_limit_is_an_error(self, tmp_path: Path) -> None:
+        path = save(tmp_path, SMALL, w=WEIGHT)
+        found = run(path, "--memory-limit", "100B")
+        assert found.exit_code == 1
+        assert "Raise it with --memory-limit" in found.stderr
+        assert not path.with_suffix(".yaml").exists()
+        assert run(path, "--memory-limit", "100B", "--no-verify").exit_code == 0
+
     def test_a_file_that_exists_stays_unless_forced(self, tmp_path: Path) -> None:
         path = save(tmp_path, SMALL, w=WEIGHT)
         (tmp_path / "model.yaml").write_text("mine")
@@ -217,7 +225,7 @@ class TestModelsThatAreNotValid:
         ["Conv<strides = [0, 1]>(x, w)", "Conv<pads = [1, 1, 1]>(x, w)", "Conv(x, u)", "Transpose<perm = [0, 9]>(x)",
          "Concat<axis = 1>(x, nothing)", "MaxPool(x)", "Slice(x, w, w)", "Gemm(w, x)", "Resize(x)",
          "Split<axis = 7>(x)", "Reshape(x, w)", "BatchNormalization(x, w, w, w, w)", "Pad(x, w)",
-         "Squeeze<axes = [9]>(x)"],
+         "Squeeze<axes = [9]>(x)", "MaxPool()", "ReduceMean()"],
     )  # fmt: skip
     def test_an_operation_that_is_not_valid(self, tmp_path: Path, node: str) -> None:
         text = f"agraph (float[n, 4, 6, 6] x) => (y) {{ y = {node} }}"

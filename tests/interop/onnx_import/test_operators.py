@@ -23,14 +23,14 @@ onnx = pytest.importorskip("onnx")
 parser = onnx.parser
 
 
-def imported(tmp_path: Path, graph: Graph) -> ImportedNetwork:
+def imported(tmp_path: Path, graph: Graph, opset: int | None = None) -> ImportedNetwork:
     rng = np.random.default_rng(0)
     weights = {
         name: rng.uniform(0.3, 1.2, p.shape).astype(np.float32) if not p.trainable or p.fill is not None else array
         for (name, p), array in zip(graph.parameters.items(), initial(graph, 0, np.float32).values(), strict=True)
     }
     path = tmp_path / "model.onnx"
-    write(to_onnx(graph, weights), path)
+    write(to_onnx(graph, weights, opset=opset), path)
     return import_onnx(path)
 
 
@@ -40,20 +40,14 @@ IDENTITIES = {
     "crop-whole", "channel-shuffle-each", "reshape-same", "permute-same",
 }  # fmt: skip
 """Networks that compute nothing at inference, of which an ONNX model has no operation."""
-NOT_SAID = {
-    "avg-pool-dilated-ceil": "is broadcast",
-    **dict.fromkeys(("rms-norm-all", "rms-norm-positions", "rms-norm-outer"), "is broadcast"),
-    "max-pool-dilated-ceil": "filled with -inf",
-}
-"""Layers that ONNX has several operators for, of which one is no layer: factors by position, borders of -inf."""
 LAYERS = [case for case in CASES if not case.train]
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=[case.name for case in LAYERS])
 def test_a_network_of_the_conformance_table_comes_back(tmp_path: Path, case) -> None:
     graph = case.graph()
-    if case.name in IDENTITIES or case.name in NOT_SAID:
-        with pytest.raises(ImportingError, match=NOT_SAID.get(case.name, "no layers")):
+    if case.name in IDENTITIES:
+        with pytest.raises(ImportingError, match="no layers"):
             imported(tmp_path, graph)
         return
     found = imported(tmp_path, graph)
@@ -61,6 +55,22 @@ def test_a_network_of_the_conformance_table_comes_back(tmp_path: Path, case) -> 
     shapes = [[g.by_name[name].shape for name in g.outputs] for g in (found.spec.graph, graph)]
     assert shapes[0] == shapes[1]
     assert cnnspec.loads(compact(found.spec)).graph.parameters.keys() == found.arrays.keys()
+
+
+COMPOSED = [
+    case
+    for case in LAYERS
+    if case.kind in ("rms_norm", "max_pool", "avg_pool", "adaptive_avg_pool")
+    and case.name != "adaptive-avg-pool-same-size"
+]
+
+
+@pytest.mark.parametrize("opset", [None, 17])
+@pytest.mark.parametrize("case", COMPOSED, ids=[case.name for case in COMPOSED])
+def test_a_layer_that_is_written_as_several_operators_comes_back_as_one(tmp_path: Path, case, opset) -> None:
+    found = imported(tmp_path, case.graph(), opset)
+    assert kinds(found) == [case.kind]
+    assert found.difference is not None
 
 
 @pytest.mark.parametrize(
@@ -163,6 +173,58 @@ def test_a_norm_that_is_written_out_is_one_layer(
     found = import_onnx(model(tmp_path, NORM.format(axes=axes), w=numbers(*shape), b=numbers(*shape)))
     assert kinds(found) == ["layer_norm"]
     assert (found.spec.graph.output.layer.axes, found.spec.graph.output.layer.eps) == (named, 0.001)
+
+
+RMS = "agraph (float[n, 4, 6, 6] x) => (y) {{ {mean} e = Constant<value_float = 0.001>() p = Add(m, e) {rest} }}"
+SUM = "q = Mul(x, x) a = Constant<value_ints = [1]>() s = ReduceSum(q, a) "
+MEANS = {
+    "mean": "two = Constant<value_float = 2.0>() q = Pow(x, two) m = ReduceMean<axes = [1]>(q)",
+    "sum": f"{SUM} c = Constant<value_float = 4.0>() m = Div(s, c)",
+    "no mean": f"{SUM} c = Constant<value_float = 3.0>() m = Div(s, c)",
+}
+QUOTIENTS = {
+    "quotient": "r = Sqrt(p) d = Div(x, r) y = Mul(d, w)",
+    "reciprocal": "r = Sqrt(p) i = Reciprocal(r) d = Mul(x, i) y = Mul(w, d)",
+    "inverse": "r = Sqrt(p) one = Constant<value_float = 1.0>() i = Div(one, r) d = Mul(i, x) y = Mul(w, d)",
+    "by position": "r = Sqrt(p) d = Div(x, r) y = Mul(d, v)",
+}
+
+
+@pytest.mark.parametrize("quotient", QUOTIENTS)
+@pytest.mark.parametrize("mean", MEANS)
+def test_a_root_mean_square_that_is_written_out_is_one_layer(tmp_path: Path, mean: str, quotient: str) -> None:
+    text = RMS.format(mean=MEANS[mean], rest=QUOTIENTS[quotient])
+    path = model(tmp_path, text, w=numbers(4, 1, 1), v=numbers(6))
+    found = import_onnx(path)
+    if mean == "no mean" or quotient == "by position":
+        assert "rms_norm" not in kinds(found)
+    else:
+        assert kinds(found) == ["rms_norm"]
+        assert found.spec.graph.output.layer.eps == 0.001
+    assert found.difference is not None
+
+
+def test_a_matrix_of_other_means_is_no_pool(tmp_path: Path) -> None:
+    text = "agraph (float[n, 4, 6, 6] x) => (y) { y = MatMul(w, x) }"
+    means = np.kron(np.eye(2), np.full((1, 3), 1 / 3)).astype(np.float32)
+    assert kinds(import_onnx(model(tmp_path, text, w=means))) == ["adaptive_avg_pool"]
+    means[1, 3] = 0.5
+    assert "conv" in kinds(import_onnx(model(tmp_path, text, w=means)))
+
+
+@pytest.mark.parametrize(("pads", "ceil", "expected"), [(1, 0, ["max_pool"]), (1, 1, None), (2, 0, None)])
+def test_a_border_of_minus_infinity_is_the_padding_of_its_pool(tmp_path: Path, pads: int, ceil: int, expected) -> None:
+    text = (
+        "agraph (float[n, 4, 6, 6] x) => (y) { b = Pad(x, p, v) "
+        f"y = MaxPool<kernel_shape = [2, 2], strides = [2, 2], ceil_mode = {ceil}>(b) }}"
+    )
+    sides = np.array([0, 0, 0, 0, 0, 0, pads, pads])
+    path = model(tmp_path, text, p=sides, v=np.array(-np.inf, np.float32))
+    if expected is None:
+        with pytest.raises(ImportingError, match="filled with -inf"):
+            import_onnx(path)
+    else:
+        assert kinds(import_onnx(path)) == expected
 
 
 def test_a_part_of_a_function_that_is_an_output_too_is_computed(tmp_path: Path) -> None:

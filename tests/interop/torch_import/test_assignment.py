@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import cnnspec
 from cnnspec.errors import WeightsError
 from cnnspec.interop.torch_import.assignment import assigned
+from cnnspec.weights.conversion import convert
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -87,6 +89,33 @@ def test_branches_of_one_shape_are_told_apart_by_what_they_compute() -> None:
     spec = cnnspec.loads(f"name: twins\ninput: [3, 8, 8]\nlayers:\n  - add: {{x: [{conv}, relu], y: [{conv}]}}\n")
     found = assigned(spec.graph, Twins(), "Twins")
     assert {pair.name: pair.source for pair in found.pairs}["conv1.weight"] == "a.weight"
+
+
+class Scaled(nn.Module):
+    """Parameters that stand alone, two of one shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.randn(1, 4, 1, 1)), nn.Parameter(torch.randn(4, 1, 1))
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.after = nn.Parameter(torch.randn(4, 1, 1))
+
+    def forward(self, x: Any) -> Any:
+        return (self.conv(x) * self.after + self.beta) * self.gamma
+
+
+@pytest.mark.parametrize("by_module", [True, False])
+def test_parameters_that_stand_alone_fit_the_spec_that_was_imported(tmp_path: Path, by_module: bool) -> None:
+    torch.manual_seed(0)
+    module, spec = Scaled(), cnnspec.from_torch(Scaled(), (3, 6, 6)).spec
+    torch.save(module.state_dict(), tmp_path / "scaled.pth")
+    found = assigned(spec.graph, module, "Scaled") if by_module else convert(spec.graph, tmp_path / "scaled.pth")
+    x = torch.randn(2, 3, 6, 6)
+    y = cnnspec.build(spec, weights=found.arrays).predict(x.numpy())
+    np.testing.assert_allclose(y, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+    sources = {pair.name: (pair.source, pair.source_shape) for pair in found.pairs if pair.source != pair.name}
+    wanted = {"after.weight": ("after", (4, 1, 1)), "beta.bias": ("beta", (4, 1, 1))}
+    assert sources == wanted | {"gamma.weight": ("gamma", (1, 4, 1, 1))}
 
 
 def test_a_network_that_computes_something_else_is_told() -> None:

@@ -30,7 +30,8 @@ UNFOLDED = {
     "avg-pool-padding-odd", "avg-pool-padding-four-sides", "avg-pool-same", "avg-pool-same-upper",
     "avg-pool-same-lower", "avg-pool-ceil-padding", "avg-pool-padding-four-sides-uncounted",
     "avg-pool-same-uncounted", "avg-pool-ceil-padding-uncounted", "resize-volume-cubic", "lp-pool-plain",
-    "lp-pool-one", "lp-pool-three", "lp-pool-ceil", "lp-pool-dilated", "lp-pool-sequence", "lp-pool-volume",
+    "lp-pool-one", "lp-pool-three", "lp-pool-ceil", "lp-pool-ceil-overhang", "lp-pool-ceil-dropped",
+    "lp-pool-dilated", "lp-pool-sequence", "lp-pool-volume",
     "avg-pool-sequence-padding-odd", "avg-pool-volume-padding-odd", "avg-pool-volume-uncounted",
     "avg-pool-dilated-padding", "avg-pool-dilated-ceil", "avg-pool-dilated-uncounted", "avg-pool-dilated",
 }  # fmt: skip
