@@ -5,34 +5,33 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
-from cnnspec.cli.common import console, format_option, given_options, packed, params_option, parse_values, show
-from cnnspec.cli.execution import data_options, execution_options, weights_option
-from cnnspec.cli.metrics import (
-    MOST_CLASSES,
-    as_data,
-    by_output,
-    class_names,
-    epoch_line,
-    metric_text,
-    print_classes,
-    summary,
-    value_text,
+from cnnspec.cli.common import (
+    format_option,
+    given_options,
+    packed,
+    painter,
+    params_option,
+    parse_values,
+    print_lines,
+    show,
 )
+from cnnspec.cli.execution import data_options, execution_options, weights_option
+from cnnspec.cli.training_output import Bar, JsonProgress, print_end, print_result
 from cnnspec.data.options import DataOptions
-from cnnspec.graph.costs import trainable
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
-from cnnspec.training.recorded import BEST, LAST
-from cnnspec.training.run import Run, resume_run, settings_for, start_run
-from cnnspec.training.trainer import Interrupted, Result, StepInfo
+from cnnspec.training.repeats import repeated, spread
+from cnnspec.training.run import Run, new_folder, resume_run, settings_for, start_run
+from cnnspec.training.trainer import Interrupted, Result
+from cnnspec.view.table import table_lines
 
 
 def _settings(
@@ -96,6 +95,8 @@ training_options = packed(
 @click.option(
     "--resume", type=click.Path(path_type=Path, file_okay=False), metavar="RUN", help="Continue the run in this folder."
 )
+@click.option("--runs", type=click.IntRange(2), help="Train that often, with seeds one after the other.")
+@click.option("--log", "logs", multiple=True, metavar="LOG", help="Also write a log: csv or tensorboard.")
 @weights_option
 @execution_options
 @params_option
@@ -106,6 +107,8 @@ def command(
     training: tuple[dict[str, Any], float | None],
     out: Path | None,
     resume: Path | None,
+    runs: int | None,
+    logs: tuple[str, ...],
     weights: str | None,
     execution: Execution,
     params: dict[str, Any],
@@ -117,6 +120,9 @@ def command(
     finishes the step and writes a checkpoint; `cnnspec train --resume RUN` continues from there, to the same weights
     as without the interruption. With --format json, each epoch is a line, and the result
     the last one.
+
+    --runs trains several times into folders seed-N of the run's folder, and prints the mean and the deviation of each
+    metric; the same command continues where it was interrupted.
     """
     given, learning_rate = training
     if resume is not None:
@@ -124,7 +130,7 @@ def command(
             raise click.UsageError("a resumed run has its own spec: give --resume RUN without a SPEC")
         if ignored := [option for option in given_options() if option not in _WITH_RESUME]:
             raise click.UsageError(f"a resumed run has its own settings: leave out {', '.join(ignored)}")
-        opened = resume_run(resume, data, epochs=given.get("epochs"))
+        opened: AbstractContextManager[Run] = resume_run(resume, data, epochs=given.get("epochs"), logs=logs)
     elif spec is None:
         raise click.UsageError("give a SPEC to train, or a run to --resume")
     else:
@@ -136,15 +142,51 @@ def command(
             given["data"] = data.source
         loaded = load_spec(spec, params, data.resize)
         settings = settings_for(loaded, given, learning_rate)
-        opened = start_run(loaded, settings, execution, data, weights=weights, folder=out)
+
+        def start(seed: int, folder: Path | None) -> AbstractContextManager[Run]:
+            seeded = settings.model_copy(update={"seed": seed})
+            return start_run(loaded, seeded, execution, data, weights=weights, folder=folder, logs=logs)
+
+        if runs is not None:
+            folder = out or new_folder(None, loaded.name)
+            opened_runs = repeated(folder, settings.seed, runs, start, lambda _, own: resume_run(own, data, logs=logs))
+            _train_repeatedly(opened_runs, folder, output_format)
+            return
+        opened = start(settings.seed, out)
     with _stop_on_interrupt() as stop, opened as run:
         _train(run, stop, output_format)
 
 
-def _train(run: Run, stop: Callable[[], bool], output_format: str) -> None:
+def _train_repeatedly(runs: Iterable[AbstractContextManager[Run]], folder: Path, output_format: str) -> None:
+    """Train each run, and print the mean and the deviation of its metrics."""
+    results, prints = [], True
+    with _stop_on_interrupt() as stop:
+        for opened in runs:
+            with opened as run:
+                results.append(_train(run, stop, output_format))
+                prints = run.trainer.model.process == 0
+    found = spread(results)
+    if not prints:
+        return
+    if output_format == "json":
+        values = {name: {"mean": s.mean, "deviation": s.deviation, "runs": s.values} for name, s in found.items()}
+        click.echo(json.dumps({"runs": values}))
+        return
+    columns = {
+        "metric": list(found),
+        "mean": [f"{s.mean:.4f}" for s in found.values()],
+        "deviation": [f"{s.deviation:.4f}" for s in found.values()],
+        "least": [f"{min(s.values):.4f}" for s in found.values()],
+        "most": [f"{max(s.values):.4f}" for s in found.values()],
+    }
+    click.echo(f"\n{len(results)} runs in {folder}:\n")
+    print_lines(table_lines(columns, painter(sys.stdout), left=("metric",)))
+
+
+def _train(run: Run, stop: Callable[[], bool], output_format: str) -> Result:
     """Train with progress on the terminal, or a JSON line for each epoch; only the first process prints."""
     prints = run.trainer.model.process == 0
-    progress = _Json() if output_format == "json" else _Bar(run)
+    progress = JsonProgress() if output_format == "json" else Bar(run)
     if prints:
         if output_format == "text":
             show(run.spec.warnings, sys.stderr)
@@ -162,10 +204,11 @@ def _train(run: Run, stop: Callable[[], bool], output_format: str) -> None:
             )
         sys.exit(130)
     if prints:
-        (_print_end if output_format == "text" else _print_result)(run, result)
+        (print_end if output_format == "text" else print_result)(run, result)
+    return result
 
 
-_WITH_RESUME = ("--resume", "--epochs", "--data", "--data-dir", "--no-download", "--workers", "--format")
+_WITH_RESUME = ("--resume", "--epochs", "--data", "--data-dir", "--no-download", "--workers", "--format", "--log")
 
 
 @contextmanager
@@ -185,119 +228,3 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Json:
-    """Prints the record of each epoch as a line."""
-
-    def attach(self, run: Run) -> None:
-        run.trainer.on_epoch = lambda record: click.echo(json.dumps(record))
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-
-class _Bar:
-    """A progress bar on a terminal, and a line for each epoch everywhere."""
-
-    def __init__(self, run: Run) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.out = console()
-        self.run = run
-        self.bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=self.out,
-            transient=True,
-            disable=not self.out.is_terminal,
-        )
-        self.task = self.bar.add_task("", total=run.trainer.steps, epoch="", text="")
-        self.seconds = 0.0
-
-    def attach(self, run: Run) -> None:
-        trainer = run.trainer
-        click.echo(_headline(run))
-        for note in run.notes:
-            click.echo(f"note: {note}")
-        for record in trainer.result.epochs:
-            click.echo(epoch_line(record, trainer.metrics, trainer.monitor))
-        trainer.on_step, trainer.on_epoch = self.step, self.epoch
-
-    def __enter__(self) -> None:
-        self.bar.start()
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()
-
-    def step(self, info: StepInfo) -> None:
-        text = f"loss {info.mean_loss:.4f}"
-        if not self.run.trainer.several:
-            main = next(iter(self.run.trainer.metrics.values())).main
-            text += f", {metric_text(main, info.metrics[main])}"
-        if info.seconds > 0:
-            text += f", {info.samples / info.seconds:,.0f} samples/s"
-        epoch = f"{info.epoch}/{self.run.trainer.settings.epochs}"
-        self.bar.update(self.task, completed=info.step, total=info.steps, epoch=epoch, text=text)
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        trainer = self.run.trainer
-        self.bar.console.print(epoch_line(record, trainer.metrics, trainer.monitor), soft_wrap=True)
-
-
-def _headline(run: Run) -> str:
-    trainer = run.trainer
-    s, model = trainer.settings, trainer.model
-    processes = f" in {model.processes} processes" if model.processes > 1 else ""
-    held_out = f", {trainer.validation.n:,} held out" if trainer.validation is not None else ""
-    total, trained = (trainable(graph.nodes) for graph in (run.spec.graph, model.graph))
-    parameters = f", {trained:,} of {total:,} parameters trained" if trained < total else ""
-    return (
-        f"{run.spec.name} on {trainer.dataset.name}: {trainer.train.n:,} samples{held_out}, {s.epochs} epochs of "
-        f"{trainer.steps} steps of {s.batch}{parameters}; "
-        f"{s.optimizer.kind}, learning rate {s.optimizer.learning_rate:g}; {run.execution}{processes}; {trainer.folder}"
-    )
-
-
-def _print_end(run: Run, result: Result) -> None:
-    """Print why training ended, the metrics on the test data, and where the weights are."""
-    trainer = run.trainer
-    if result.stopped_early:
-        epochs = trainer.progress.stopping.epochs
-        waited = f"{epochs} epoch{'s' if epochs > 1 else ''}"
-        ended = f"after epoch {trainer.progress.epoch}"
-        click.echo(f"stopped early {ended}: `{trainer.monitor.key}` has not improved for {waited}")
-    chosen = trainer.settings.chooses_best
-    if (test := result.test) is not None:
-        which = f"epoch {result.best_epoch}, the best" if chosen else "the last epoch"
-        click.echo(f"test: {summary(test)} on {test.samples:,} samples ({which})")
-        for name, one in by_output(run.spec, test).items():
-            if test.outputs:
-                click.echo(f"test, {name}: {summary(one)}")
-            if 0 < len(one.per_class()) <= MOST_CLASSES:
-                click.echo()
-                print_classes(class_names(run.spec, trainer.dataset, name, one), one)
-                click.echo()
-    elif chosen and 0 < result.best_epoch <= len(result.epochs):
-        value = trainer.monitor.value(result.epochs[result.best_epoch - 1])
-        click.echo(
-            f"best: epoch {result.best_epoch}, {trainer.monitor.key} {value_text(trainer.monitor.metric, value)}"
-        )
-    if trainer.folder is not None:
-        click.echo(f"weights: {trainer.folder / (BEST if chosen else LAST)}")
-
-
-def _print_result(run: Run, result: Result) -> None:
-    """Print the result as a line of JSON."""
-    trainer = run.trainer
-    found: dict[str, Any] = {"best_epoch": result.best_epoch, "monitor": trainer.monitor.key}
-    found["stopped_early"] = result.stopped_early
-    if trainer.folder is not None:
-        found["weights"] = str(trainer.folder / (BEST if trainer.settings.chooses_best else LAST))
-    if result.test is not None:
-        found["test"] = as_data(run.spec, trainer.dataset, result.test)
-    click.echo(json.dumps({"result": found}))

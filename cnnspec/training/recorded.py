@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Recorded:
     """The directory that holds the named datasets."""
     skip_broken: bool = False
     """Whether samples with a broken file were left out."""
+    logs: tuple[str, ...] = ()
+    """The logs that it writes."""
 
     def data_with(self, data: DataOptions) -> DataOptions:
         """Return the options of the run's data, with the given ones in place of its own."""
@@ -61,10 +63,10 @@ def is_run(path: object) -> bool:
     return isinstance(path, str | Path) and (Path(path) / SETTINGS).is_file()
 
 
-def write_run(folder: Path, spec: Spec, execution: Execution, data: DataOptions) -> None:
+def write_run(folder: Path, spec: Spec, execution: Execution, data: DataOptions, logs: Sequence[str] = ()) -> None:
     """Write the spec as it is run, and the options."""
     source = str(data.folder) if data.folder else None
-    record = asdict(execution) | {"data_dir": source, "skip_broken": data.skip_broken}
+    record = asdict(execution) | {"data_dir": source, "skip_broken": data.skip_broken, "logs": list(logs)}
     atomic.write(folder / SPEC, render(spec).encode())
     atomic.write(folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
 
@@ -73,8 +75,8 @@ def read_run(folder: Path) -> Recorded:
     """Return what a run was started with; raise DataError where its options cannot be read."""
     try:
         record = json.loads((folder / SETTINGS).read_text("utf-8"))
-        source, skip_broken = record.pop("data_dir"), record.pop("skip_broken", False)
+        source, skip_broken, logs = record.pop("data_dir"), record.pop("skip_broken", False), record.pop("logs", [])
         execution = Execution(**record)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(f"{folder / SETTINGS} is not what a run writes there: {error}") from error
-    return Recorded(folder, load(folder / SPEC), execution, Path(source) if source else None, skip_broken)
+    return Recorded(folder, load(folder / SPEC), execution, Path(source) if source else None, skip_broken, tuple(logs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ from cnnspec.runtime.memory import check_memory, check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation, evaluate_split
+from cnnspec.training.events import Callback
+from cnnspec.training.logs import expect_known
 from cnnspec.training.recorded import LAST, SETTINGS, is_run, read_run, write_run
 from cnnspec.training.trainer import Result, Trainer
 from cnnspec.version import __version__
@@ -71,6 +73,7 @@ def start_run(
     folder: Path | None = None,
     keep: bool = True,
     workers: int = DataOptions.workers,
+    logs: Sequence[str] = (),
 ) -> Iterator[Run]:
     """Yield a new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`).
 
@@ -78,6 +81,7 @@ def start_run(
     The processes that a launcher started beside this one are joined, and left at the end. `workers` are those of a
     dataset that is open; options have their own.
     """
+    expect_known(logs)
     execution = replace(execution, seed=settings.seed)
     if weights is not None:
         settings = settings.model_copy(update={"start": None if isinstance(weights, Mapping) else str(weights)})
@@ -96,10 +100,12 @@ def start_run(
             **{"backend": execution.backend, "dtype": execution.dtype},
         }
         trainer = Trainer(model, dataset, settings, _only_input(spec), loader=loader, metadata=metadata)
+        trainer.name, trainer.logs = spec.name, tuple(logs)
+        trainer.metadata |= trainer.identity
         if keep:
-            trainer.folder = model.gather(_new_folder(folder, spec.name) if model.process == 0 else None)[0]
+            trainer.folder = model.gather(new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
-            write_run(trainer.folder, spec, execution, options)
+            write_run(trainer.folder, spec, execution, options, logs)
         yield Run(spec, trainer, execution, (*dataset.notes, *notes, *remarks))
 
 
@@ -136,7 +142,9 @@ def _with_settings(spec: Spec, settings: Train) -> tuple[Spec, list[str]]:
 
 
 @contextmanager
-def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) -> Iterator[Run]:
+def resume_run(
+    folder: Path, data: DataOptions, *, epochs: int | None = None, logs: Sequence[str] = ()
+) -> Iterator[Run]:
     """Yield a run as it was when its last checkpoint was written; `epochs` lets it continue for longer."""
     if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
         raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
@@ -151,6 +159,7 @@ def resume_run(folder: Path, data: DataOptions, *, epochs: int | None = None) ->
         model = prepare(spec, own)
         metadata = {key: value for key, value in weight_files.metadata(folder / LAST).items() if key != "progress"}
         trainer = Trainer(model, dataset, settings, _only_input(spec), folder, loader, metadata=metadata)
+        trainer.name, trainer.logs = spec.name, tuple(logs) or found.logs
         trainer.resume()
         yield Run(spec, trainer, execution, dataset.notes)
 
@@ -176,7 +185,7 @@ def _opened(data: Dataset | DataOptions, spec: Spec, what: str) -> Dataset:
     return open_dataset(source, spec, data_dir=data.folder, download=data.download, skip_broken=data.skip_broken)
 
 
-def _new_folder(folder: Path | None, name: str) -> Path:
+def new_folder(folder: Path | None, name: str) -> Path:
     """Return the folder that was named, which must be new or empty, or the first free one below `runs`."""
     if folder is None:
         safe = "".join(ch if ch.isalnum() or ch in "-_." else "-" for ch in name) or "network"
@@ -208,12 +217,15 @@ def train(
     memory_limit: int | None = Execution.memory_limit,
     learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
+    callbacks: Iterable[Callback] = (),
+    logs: Sequence[str] = (),
     **settings: Any,
 ) -> tuple[Model, Result]:
     """Train a spec, and return the model and the result of the training.
 
     `data` is what `--data` takes, or a Dataset; `settings` are those of `train:` (epochs, batch, optimizer, …) in
-    place of the spec's. With a `folder` it writes metrics and checkpoints there.
+    place of the spec's. With a `folder` it writes metrics, `logs` (`csv`, `tensorboard`) and checkpoints there. Each
+    callback is called with the events of `cnnspec.training.events`, as they happen.
     """
     loaded = load_spec(spec, params, resize)
     given = settings | ({"data": data} if isinstance(data, str) else {})
@@ -229,8 +241,10 @@ def train(
         folder=_path(folder),
         keep=folder is not None,
         workers=workers,
+        logs=logs,
     )
     with opened as run:
+        run.trainer.callbacks += callbacks
         return run.trainer.model, run.trainer.run()
 
 

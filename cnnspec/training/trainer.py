@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,23 @@ from typing import Any
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Loader, augmentation_of, epoch_order, held_out, mixing_of, steps_of
-from cnnspec.errors import TrainingError
+from cnnspec.errors import TrainingError, WeightsError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Plateau, Train
 from cnnspec.runtime.model import Model
 from cnnspec.training import checkpoint
 from cnnspec.training.checkpoint import Progress
 from cnnspec.training.evaluation import Evaluation, evaluate_split
+from cnnspec.training.events import (
+    Callback,
+    CheckpointWritten,
+    EpochFinished,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+)
+from cnnspec.training.logs import open_logs
 from cnnspec.training.metrics import Values, added, metrics_of
 from cnnspec.training.monitor import monitor_of
 from cnnspec.training.recorded import BEST, LAST, METRICS
@@ -30,34 +40,6 @@ CHECKPOINT_SECONDS = 60.0
 
 class Interrupted(Exception):
     """Raised when training was asked to stop, after its checkpoint was written."""
-
-
-@dataclass(frozen=True)
-class StepInfo:
-    """Progress after a step, for `Trainer.on_step`."""
-
-    epoch: int
-    """Counted from 1."""
-    step: int
-    """Completed steps of the epoch."""
-    steps: int
-    """Number of steps in an epoch."""
-    loss: float
-    """Loss of this step's batch."""
-    mean_loss: float
-    """Mean loss of the epoch so far."""
-    metrics: Values
-    """The metrics of the epoch so far, with each sample's output from before its step; those of several outputs as
-    `output.metric`."""
-    samples: int
-    """Samples of this epoch that this process was given, so far."""
-    seconds: float
-    """Time for these samples, in seconds."""
-
-    @property
-    def accuracy(self) -> float | None:
-        """Accuracy of the epoch so far; None where the network has several outputs, or no classes."""
-        return self.metrics.get("accuracy")
 
 
 @dataclass
@@ -91,8 +73,12 @@ class Trainer:
     """Preprocessing of the input, which augmentation needs; None where there are several."""
     folder: Path | None = None
     loader: Loader = field(default_factory=Loader)
-    on_step: Callable[[StepInfo], None] = lambda info: None
-    on_epoch: Callable[[dict[str, Any]], None] = lambda record: None
+    name: str = ""
+    """The name of the network, for callbacks."""
+    callbacks: list[Callback] = field(default_factory=list)
+    """Called with each event, in every process."""
+    logs: Sequence[str] = ()
+    """Logs in the folder beside metrics.jsonl: `csv`, `tensorboard`."""
     should_stop: Callable[[], bool] = lambda: False
     metadata: dict[str, str] = field(default_factory=dict)
     """Metadata of the checkpoints."""
@@ -121,8 +107,18 @@ class Trainer:
         self.model.begin_training(self.settings, self.steps)
 
     def resume(self) -> None:
-        """Restore the last checkpoint of the folder; metrics that are later than it are dropped."""
+        """Restore the last checkpoint of the folder; metrics that are later than it are dropped.
+
+        Raises TrainingError where the data or the number of processes is another one.
+        """
         assert self.folder is not None
+        for key, value in self.identity.items():
+            before = self.metadata.get(key, value)
+            if before != value:
+                raise TrainingError(
+                    f"{self.folder} was trained on {before} {key}, and is to be resumed on {value}: that would be "
+                    f"another run; resume it on {before}, or start a new one from its weights (`--start`)"
+                )
         self.progress = checkpoint.load(self.folder / LAST, self.model)
         metrics = self.folder / METRICS
         lines = metrics.read_text("utf-8").splitlines() if metrics.exists() else []
@@ -133,16 +129,38 @@ class Trainer:
 
     def run(self) -> Result:
         """Train until the last epoch; raise Interrupted, after writing a checkpoint, when asked to stop."""
-        if self.progress.epoch == 0 and self.progress.batch == 0:
-            self.save(LAST)  # so that even an interruption in the first step can be resumed
-        while self.progress.epoch < self.settings.epochs and not self.is_over:
-            self.epoch()
+        writes = self.folder is not None and self.model.process == 0
+        logs = open_logs(self.logs, self.folder, self.result.epochs) if writes and self.folder is not None else []
+        p = self.progress
+        self.emit(RunStarted(self.name, self.settings, p.epoch, self.steps, self.train.n, self.folder))
+        try:
+            if p.epoch == 0 and p.batch == 0:
+                self.save(LAST)  # so that even an interruption in the first step can be resumed
+            while p.epoch < self.settings.epochs and not self.is_over:
+                best = self.epoch()
+                for log in logs:
+                    log.write(self.result.epochs)
+                self.emit(EpochFinished(self.result.epochs[-1], best))
+        finally:
+            for log in logs:
+                log.close()
         self.result.stopped_early = self.progress.epoch < self.settings.epochs
         self.result.best_epoch = self.progress.best_epoch
         self.load_best()
         if self.dataset.test is not None:
             self.result.test = evaluate_split(self.model, self.dataset.test, self.losses, loader=self.loader)
+        self.emit(RunFinished(self.result.best_epoch, self.result.stopped_early))
         return self.result
+
+    def emit(self, event: Event) -> None:
+        """Call every callback with an event."""
+        for callback in self.callbacks:
+            callback(event)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must be the same when a run is resumed, beside its network and settings."""
+        return {"samples": str(self.train.n), "processes": str(self.model.processes)}
 
     @property
     def is_over(self) -> bool:
@@ -163,8 +181,8 @@ class Trainer:
                 averages = self.model.state()
             self.model.load(averages)
 
-    def epoch(self) -> None:
-        """Train the rest of the current epoch."""
+    def epoch(self) -> bool:
+        """Train the rest of the current epoch; return whether it is the best so far."""
         p = self.progress
         began = saved = started = time.perf_counter()
         samples = 0
@@ -184,7 +202,7 @@ class Trainer:
             samples += n
             mean = p.loss / p.samples
             found = self.metrics_so_far()
-            self.on_step(StepInfo(p.epoch + 1, p.batch, self.steps, loss, mean, found, samples, now - started))
+            self.emit(StepFinished(p.epoch + 1, p.batch, self.steps, loss, mean, found, samples, now - started))
             if any(self.model.gather(self.should_stop())):
                 p.seconds += now - began
                 self.save(LAST)
@@ -193,7 +211,7 @@ class Trainer:
                 p.seconds, began = p.seconds + now - began, now
                 self.save(LAST)
                 saved = now
-        self.end_of_epoch(time.perf_counter() - began)
+        return self.end_of_epoch(time.perf_counter() - began)
 
     def count(self, target: Array | Arrays) -> None:
         """Add the outputs of a step to the metrics of the epoch."""
@@ -213,8 +231,11 @@ class Trainer:
             for key, value in metric.brief(self.progress.sums[name]).items()
         }
 
-    def end_of_epoch(self, seconds: float) -> None:
-        """Evaluate on the validation or test data, and write the record of the epoch and the checkpoints."""
+    def end_of_epoch(self, seconds: float) -> bool:
+        """Evaluate on the validation or test data, and write the record of the epoch and the checkpoints.
+
+        Returns whether the epoch is the best so far.
+        """
         p = self.progress
         p.seconds += seconds
         record = self.record_of_training()
@@ -245,7 +266,7 @@ class Trainer:
                 with self.model.averaged():
                     self.best = self.model.state()
         self.save(LAST)
-        self.on_epoch(record)
+        return better
 
     def record_of_training(self) -> dict[str, Any]:
         """Return what is known of an epoch from its steps."""
@@ -291,9 +312,18 @@ class Trainer:
             yield x, target, step.samples
 
     def save(self, name: str) -> None:
-        """Write a checkpoint to the folder, if there is one."""
-        if self.folder is not None and self.model.process == 0:
-            checkpoint.save(self.folder / name, self.model, self.progress, self.metadata)
+        """Write a checkpoint to the folder, if there is one; raise TrainingError where it cannot be written."""
+        if self.folder is None or self.model.process != 0:
+            return
+        path = self.folder / name
+        try:
+            checkpoint.save(path, self.model, self.progress, self.metadata)
+        except WeightsError as error:
+            remedy = f"make room and continue with `cnnspec train --resume {self.folder}`"
+            raise TrainingError(
+                f"{error}; the checkpoint before is whole: {remedy}" if path.exists() else str(error)
+            ) from error
+        self.emit(CheckpointWritten(path))
 
 
 def _named(split: str, found: Evaluation) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from cnnspec.graph.training import Dice, Train
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.backend import available
 from cnnspec.runtime.options import Execution
+from cnnspec.training.events import EpochFinished
 from cnnspec.training.metrics import metrics_of
 from cnnspec.training.monitor import Patience, monitor_of
 from cnnspec.training.run import Run, resume_run, settings_for, start_run
@@ -208,7 +209,9 @@ def test_the_moving_average_is_what_is_evaluated_and_kept(
     given = {key: value for key, value in given.items() if value is not None}
     trainer = started(given, tmp_path / "run", backend).trainer
     plain: list[Any] = []
-    trainer.on_epoch = lambda record: plain.append(trainer.model.state())
+    trainer.callbacks.append(
+        lambda event: plain.append(trainer.model.state()) if isinstance(event, EpochFinished) else None
+    )
     result = trainer.run()
     for name in ("best", "last"):
         _, _, found = cnnspec.evaluate(
