@@ -1,6 +1,6 @@
 """Draws a segmentation dataset: shapes on a noisy background, 48×48, grey, with the class of each pixel as a mask.
 
-    python benchmarks/draw_masks.py FOLDER --train 400 --test 100
+    python benchmarks/draw_masks.py FOLDER --train 1200 --test 200
 
 Classes: 0 background, 1 circle, 2 square, 3 triangle. The same pictures come out each time.
 """
@@ -21,7 +21,7 @@ def sample(rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
     """Return an image with one to three shapes, and its mask."""
     image, mask = Image.new("L", (SIZE, SIZE), int(rng.integers(40, 110))), Image.new("L", (SIZE, SIZE), 0)
     for _ in range(rng.integers(1, 4)):
-        kind, radius = int(rng.integers(1, 4)), float(rng.uniform(5, 10))
+        kind, radius = int(rng.integers(1, 4)), float(rng.uniform(6, 11))
         x, y = rng.uniform(radius, SIZE - radius, 2)
         turn = rng.uniform(0, 2 * math.pi)
         corners = {1: 40, 2: 4, 3: 3}[kind]
@@ -37,8 +37,8 @@ def main() -> None:
     """Draw the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--train", type=int, default=400)
-    parser.add_argument("--test", type=int, default=100)
+    parser.add_argument("--train", type=int, default=1200)
+    parser.add_argument("--test", type=int, default=200)
     arguments = parser.parse_args()
     for i, part in enumerate(("train", "test")):
         rng = np.random.default_rng(i)
