@@ -18,12 +18,15 @@ SIZE = 48
 
 
 def sample(rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
-    """Return an image with one to three shapes, and its mask."""
+    """Return an image with one to three shapes that do not overlap, and its mask."""
     image, mask = Image.new("L", (SIZE, SIZE), int(rng.integers(40, 110))), Image.new("L", (SIZE, SIZE), 0)
+    taken: list[tuple[float, float, float]] = []
     for _ in range(rng.integers(1, 4)):
-        kind, radius = int(rng.integers(1, 4)), float(rng.uniform(6, 11))
-        x, y = rng.uniform(radius, SIZE - radius, 2)
-        turn = rng.uniform(0, 2 * math.pi)
+        kind, radius, turn = int(rng.integers(1, 4)), float(rng.uniform(6, 11)), rng.uniform(0, 2 * math.pi)
+        x, y = map(float, rng.uniform(radius, SIZE - radius, 2))
+        if any(math.hypot(x - u, y - v) < radius + r + 1 for u, v, r in taken):
+            continue
+        taken.append((x, y, radius))
         corners = {1: 40, 2: 4, 3: 3}[kind]
         angles = [turn + 2 * math.pi * i / corners for i in range(corners)]
         points = [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]

@@ -36,8 +36,9 @@ layers:
 WAYS: dict[str, tuple[str, str, list[str]]] = {
     "recipe": (
         IMAGES,
-        "{data: data.npz, optimizer: {lamb: {weight_decay: 0.1, decays: weights}}, schedule: {one_cycle: 0.3}, clip: 1, "
-        "batch: 8, accumulate: 3, ema: 0.9, mixup: 0.3, cutmix: 1, loss: {cross_entropy: {label_smoothing: 0.1, "
+        "{data: data.npz, optimizer: {lamb: {weight_decay: 0.1, decays: weights}}, schedule: {one_cycle: 0.3}, "
+        "clip: 1, batch: 8, accumulate: 3, ema: 0.9, mixup: 0.3, cutmix: 1, "
+        "loss: {cross_entropy: {label_smoothing: 0.1, "
         "class_weights: [1, 2, 1, 1]}}, augment: [rotate: 20, erase: 0.5, one_of: [blur, noise: 5]]}",
         [],
     ),
