@@ -66,7 +66,8 @@ class TrainingExecutor:
         self.dtype = np.dtype(dtype)
         self.threads = options.threads or default_threads()
         self.divides = divides(graph)
-        self.exchanges = any(node.normalises_batch for node in graph.nodes)
+        # Also where all such layers are frozen: long rows are faster than chunks in the cache then.
+        self.exchanges = any(node.layer.needs_batch_statistics for node in graph.nodes)
         self.dropouts = [node for node in graph.nodes if class_of(node) is Dropout]
         self._plans: dict[tuple[Any, ...], TrainingPlan] = {}
         self._totals: list[Array] = []
