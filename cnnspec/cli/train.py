@@ -26,12 +26,14 @@ from cnnspec.cli.common import (
 from cnnspec.cli.execution import data_options, execution_options, weights_option
 from cnnspec.cli.training_output import Bar, JsonProgress, print_end, print_result
 from cnnspec.data.options import DataOptions
+from cnnspec.graph.training import LOSSES, OPTIMIZERS, SCHEDULES
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
 from cnnspec.training.repeats import repeated, spread
 from cnnspec.training.run import Run, new_folder, resume_run, settings_for, start_run
 from cnnspec.training.trainer import Interrupted, Result
 from cnnspec.view.table import table_lines
+from cnnspec.wording import one_of
 
 
 def _settings(
@@ -45,6 +47,7 @@ def _settings(
     monitor: str | None,
     early_stopping: int | None,
     learning_rate: float | None,
+    further: tuple[str, ...],
     start: str | None,
     replace: tuple[str, ...],
     freeze: tuple[str, ...],
@@ -59,7 +62,13 @@ def _settings(
     for name, text in written.items():
         if text is not None:
             given[name] = parse_values(f"--{name}", (f"{name}={text}",), mappings=True)[name]
-    return {name: value for name, value in given.items() if value is not None}, learning_rate
+    found = {name: value for name, value in given.items() if value is not None}
+    for text in further:
+        for name, value in parse_values("--setting", (text,), mappings=True).items():
+            if name in found:
+                raise click.UsageError(f"the setting `{name}` is given twice")
+            found[name] = value
+    return found, learning_rate
 
 
 training_options = packed(
@@ -67,14 +76,21 @@ training_options = packed(
     _settings,
     click.option("--epochs", type=click.IntRange(1), help="Number of epochs."),
     click.option("--batch", type=click.IntRange(1), help="Samples in a batch."),
-    click.option("--loss", metavar="LOSS", help="cross_entropy or mean_squared_error, written as in a spec."),
+    click.option("--loss", metavar="LOSS", help=f"{one_of([*LOSSES])}, as in a spec: `{{huber: 0.5}}`."),
     click.option("--augment", metavar="TRANSFORMS", help="Augmentation, as in a spec: `[shift: 2, flip: horizontal]`."),
-    click.option("--optimizer", metavar="OPTIMIZER", help="sgd, adam or adamw, as in a spec: `{adam: 0.001}`."),
+    click.option("--optimizer", metavar="OPTIMIZER", help=f"{one_of([*OPTIMIZERS])}, as in a spec: `{{adam: 0.001}}`."),
     click.option("--learning-rate", "--lr", type=float, help="Learning rate of the optimizer."),
-    click.option("--schedule", metavar="SCHEDULE", help="constant, step or cosine, as in a spec: `{cosine: 0.1}`."),
+    click.option("--schedule", metavar="SCHEDULE", help=f"{one_of([*SCHEDULES])}, as in a spec: `{{cosine: 0.1}}`."),
     click.option("--validation", type=float, help="Fraction of the training data to hold out."),
     click.option("--monitor", metavar="METRIC", help="What chooses the best epoch: validation_loss, …"),
     click.option("--early-stopping", type=click.IntRange(1), help="Epochs without improvement after which to end."),
+    click.option(
+        "--setting",
+        "further",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Any other setting of `train:`, as in a spec: clip=1, ema=0.999, accumulate=4, mixup=0.2.",
+    ),
     click.option("--start", metavar="FILE", help="Weights to start from by name, as --weights takes them."),
     click.option("--replace", multiple=True, metavar="LAYERS", help="Layers that begin anew in place of --start's."),
     click.option(

@@ -166,3 +166,15 @@ def test_another_network_is_not_resumed(cnnspec: Cnnspec) -> None:
 def test_no_log_without_a_folder() -> None:
     with pytest.raises(TrainingError, match="there is no log `xml`"):
         api.train("net.yaml", logs=["xml"])
+
+
+def test_settings_without_an_option_of_their_own(cnnspec: Cnnspec) -> None:
+    arguments = ["train", "net.yaml", "--out", "run", "--epochs", "1", "--setting", "clip={value: 0.5}"]
+    assert cnnspec(*arguments, "--setting", "ema=0.9").exit_code == 0
+    train = api.load("run/spec.yaml").train
+    assert train is not None
+    assert (train.clip.value, train.ema) == (0.5, 0.9)
+    twice = cnnspec("train", "net.yaml", "--epochs", "1", "--setting", "epochs=2")
+    assert "the setting `epochs` is given twice" in twice.stderr
+    unknown = cnnspec("train", "net.yaml", "--setting", "emma=1")
+    assert "did you mean `ema`?" in unknown.stderr
