@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from cnnspec.runtime.model import Model
     from cnnspec.testing.verification import verify
     from cnnspec.training.evaluation import Evaluation
+    from cnnspec.training.evaluator import evaluate
     from cnnspec.training.prediction import Prediction, predict
-    from cnnspec.training.run import evaluate, train
+    from cnnspec.training.run import train
     from cnnspec.training.trainer import Result
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
@@ -61,7 +62,7 @@ _HOMES = {
     "build": "runtime.build",
     "to_torch": "runtime.build",
     "train": "training.run",
-    "evaluate": "training.run",
+    "evaluate": "training.evaluator",
     "predict": "training.prediction",
     "Prediction": "training.prediction",
     "verify": "testing.verification",

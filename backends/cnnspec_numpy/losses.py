@@ -9,6 +9,8 @@ import numpy as np
 
 from cnnspec.arrays import Array
 from cnnspec.graph.training import L1, BinaryCrossEntropy, CrossEntropy, Dice, Huber, MeanSquaredError
+from cnnspec_numpy.kernels.activation import logistic
+from cnnspec_numpy.kernels.base import along_channels
 
 
 def cross_entropy(loss: CrossEntropy, y: Array, target: Array) -> tuple[float, Array]:
@@ -41,7 +43,7 @@ def _coefficients(loss: CrossEntropy, y: Array, target: Array) -> Array:
         at = np.where(counts > 0, target, 0)[:, None]
         np.put_along_axis(a, at, np.take_along_axis(a, at, 1) + (1 - epsilon) * counts[:, None], 1)
     if loss.class_weights:
-        a *= _by_channel(loss.class_weights, y)
+        a *= along_channels(np.asarray(loss.class_weights, y.dtype), y)
     return a
 
 
@@ -51,7 +53,7 @@ def dice(loss: Dice, y: Array, target: Array) -> tuple[float, Array]:
     With I = Σ p·t and S = Σ p + Σ t + s, the derivative by p is −2·t / S + (2·I + s) / S².
     """
     single = y.shape[1] == 1
-    p = _sigmoid(y) if single else _softmax(y)
+    p = logistic(y) if single else _softmax(y)
     counts = None if loss.ignore is None or target.dtype.kind == "f" else (target != loss.ignore)[:, None]
     if single:
         t = (target == 1)[:, None].astype(y.dtype)
@@ -83,10 +85,10 @@ def binary_cross_entropy(loss: BinaryCrossEntropy, y: Array, target: Array) -> t
 
     The gradient is (1 − t)·σ(y) − w·t·σ(−y).
     """
-    positive = _by_channel(loss.positive_weight, y) * target
+    positive = along_channels(np.asarray(loss.positive_weight, y.dtype), y) * target
     negative = 1 - target
     total = positive * np.logaddexp(0, -y) + negative * np.logaddexp(0, y)
-    p = _sigmoid(y)
+    p = logistic(y)
     return float(total.sum(dtype=np.float64)), negative * p - positive * (1 - p)
 
 
@@ -114,20 +116,6 @@ def _softmax(y: Array) -> Array:
     p: Array = np.exp(y - y.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     return p
-
-
-def _sigmoid(y: Array) -> Array:
-    """Return 1 / (1 + e⁻ʸ), by tanh, which does not overflow."""
-    half = np.multiply(y, 0.5)
-    np.tanh(half, out=half)
-    half += 1
-    half *= 0.5
-    return half
-
-
-def _by_channel(values: tuple[float, ...], y: Array) -> Array:
-    """Return numbers for each channel, in the form that broadcasts to y [n, c, ...]."""
-    return np.asarray(values, y.dtype).reshape(-1, *[1] * (y.ndim - 2))
 
 
 LOSSES: dict[str, Callable[[Any, Array, Array], tuple[float, Array]]] = {

@@ -104,12 +104,8 @@ def lamb(
     settings: Lamb, w: Array, g: Array, rate: float, t: int, work: list[Array], mean: Array, square: Array
 ) -> None:
     """Update w, which is a single array, by LAMB."""
-    part, direction = work
-    _update_moments(settings, g, part, mean, square)
-    np.sqrt(square, out=direction)
-    direction /= math.sqrt(1 - settings.beta2**t)
-    direction += settings.eps
-    np.divide(mean, direction, out=direction)
+    direction, part = work
+    _adam_direction(settings, g, t, work, mean, square)
     direction /= 1 - settings.beta1**t
     _add_decay(settings, w, direction, part)
     norm, length = (math.sqrt(float(np.dot(array, array))) for array in (w, direction))
@@ -126,17 +122,15 @@ def _add_decay(settings: Optimizer, w: Array, g: Array, work: Array) -> None:
 def _adam_step(
     settings: Adam, w: Array, g: Array, rate: float, t: int, work: list[Array], mean: Array, square: Array
 ) -> None:
+    direction, _ = work
+    _adam_direction(settings, g, t, work, mean, square)
+    direction *= rate / (1 - settings.beta1**t)
+    w -= direction
+
+
+def _adam_direction(settings: Adam, g: Array, t: int, work: list[Array], mean: Array, square: Array) -> None:
+    """Update both moving averages, and write mean / (√(square / (1 − beta2ᵗ)) + eps) to the first workspace."""
     part, denominator = work
-    _update_moments(settings, g, part, mean, square)
-    np.sqrt(square, out=denominator)
-    denominator /= math.sqrt(1 - settings.beta2**t)
-    denominator += settings.eps
-    np.divide(mean, denominator, out=part)
-    part *= rate / (1 - settings.beta1**t)
-    w -= part
-
-
-def _update_moments(settings: Adam, g: Array, part: Array, mean: Array, square: Array) -> None:
     np.subtract(g, mean, out=part)
     part *= 1 - settings.beta1
     mean += part
@@ -144,6 +138,10 @@ def _update_moments(settings: Adam, g: Array, part: Array, mean: Array, square: 
     np.multiply(g, 1 - settings.beta2, out=part)
     part *= g
     square += part
+    np.sqrt(square, out=denominator)
+    denominator /= math.sqrt(1 - settings.beta2**t)
+    denominator += settings.eps
+    np.divide(mean, denominator, out=part)
 
 
 UPDATES: dict[str, Callable[..., None]] = {

@@ -16,8 +16,8 @@ from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation
+from cnnspec.training.evaluator import evaluate_run, evaluate_spec
 from cnnspec.training.recorded import is_run
-from cnnspec.training.run import evaluate_run, evaluate_spec
 
 _FIELDS = {
     "--backend": "backend",

@@ -256,8 +256,8 @@ class _Binder:
             part: MaskTarget(
                 pictures,
                 self.spec.input,
-                classes=max(2, loss.classes(shape)),
-                ignore=getattr(loss, "ignore", None),
+                classes=loss.classes(shape),
+                ignore=loss.ignored,
                 binary=shape[0] == 1,
                 numbers=loss.targets == "labels",
             )

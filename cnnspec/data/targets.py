@@ -96,10 +96,9 @@ def _classes(y: Array, name: str, loss: Loss, shape: Shape, whole: str) -> Array
         )
     y = y.astype(np.uint8) if y.dtype.kind == "b" else y
     count = loss.classes(shape)
-    ignored: int | None = getattr(loss, "ignore", None)
     wrong = (y < 0) | (y >= count)
-    if ignored is not None:
-        wrong &= y != ignored
+    if loss.ignored is not None:
+        wrong &= y != loss.ignored
     if wrong.any():
         first = np.unravel_index(int(wrong.argmax()), wrong.shape)
         where = f"sample {first[0]:,}" + (f" at {list(map(int, first[1:]))}" if wanted else "")

@@ -65,8 +65,7 @@ def _checked_target(target: Array, loss: Loss, shape: Shape, n: int, dtype: npt.
     if target.shape != wanted or target.dtype.kind not in "iu":
         counted = f"{n} class indices" if len(wanted) == 1 else f"class indices {list(wanted)}"
         raise InputError(f"the target is {target.dtype} {list(target.shape)}, not {counted}")
-    ignored: int | None = getattr(loss, "ignore", None)
-    counts = target if ignored is None else target[target != ignored]
+    counts = target if loss.ignored is None else target[target != loss.ignored]
     if counts.size and not 0 <= int(counts.min()) <= int(counts.max()) < loss.classes(shape):
         raise InputError(
             f"the target has classes {counts.min()} to {counts.max()}; the network has {loss.classes(shape)}"

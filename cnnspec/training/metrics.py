@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.graph.training import Loss
+from cnnspec.graph.training import Loss, Task
 from cnnspec.layers import Shape
 from cnnspec.runtime.step import is_soft, normalizer
 from cnnspec.training import losses
@@ -60,7 +60,7 @@ class Metrics(ABC):
     (`_counts`) and for the others (`_details`).
     """
 
-    task: ClassVar[str]
+    task: ClassVar[Task]
     main: ClassVar[str]
     """The metric that stands beside the loss during training."""
 
@@ -215,7 +215,7 @@ class Segmentation(Metrics):
 
     @property
     def _classes(self) -> int:
-        return max(2, self.loss.classes(self.shape))
+        return self.loss.classes(self.shape)
 
 
 class MultiLabel(Metrics):
@@ -283,11 +283,8 @@ class Regression(Metrics):
 
 def metrics_of(loss: Loss, shape: Shape) -> Metrics:
     """Return the metrics of an output of that shape with its loss, of no batch yet."""
-    if loss.targets == "numbers":
-        return Regression(loss, shape)
-    if len(shape) > 1 and (loss.targets == "classes" or shape[0] == 1):
-        return Segmentation(loss, shape)
-    return Classification(loss, shape) if loss.targets == "classes" else MultiLabel(loss, shape)
+    of_task = {cls.task: cls for cls in (Classification, Segmentation, MultiLabel, Regression)}
+    return of_task[loss.task(shape)](loss, shape)
 
 
 def _classes(loss: Loss, target: Array) -> Array:
@@ -299,8 +296,7 @@ def _counting(loss: Loss, target: Array) -> Array:
     """Return which elements count: those that have a class, and not the ignored one."""
     if is_soft(loss, target):
         return np.asarray(target.any(axis=1))
-    ignored: int | None = getattr(loss, "ignore", None)
-    return np.ones(target.shape, bool) if ignored is None else np.asarray(target != ignored)
+    return np.ones(target.shape, bool) if loss.ignored is None else np.asarray(target != loss.ignored)
 
 
 def _fraction(part: Any, whole: Any) -> float | None:

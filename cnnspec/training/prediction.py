@@ -180,11 +180,15 @@ def meaning(spec: Spec, output: str) -> Meaning:
         if is_map:
             return "mask" if named else "numbers"
         return "classes" if node.shape[0] > 1 else "numbers"
-    if loss.targets == "numbers":
-        return "image" if len(node.shape) == 3 and node.shape[0] in (1, 3) else "numbers"
-    if loss.targets == "labels":
-        return "mask" if is_map and node.shape[0] == 1 else "labels" if not is_map else "numbers"
-    return "mask" if is_map else "classes"
+    match loss.task(node.shape):
+        case "classification":
+            return "classes"
+        case "segmentation":
+            return "mask"
+        case "multi-label":
+            return "numbers" if is_map else "labels"
+        case "regression":
+            return "image" if len(node.shape) == 3 and node.shape[0] in (1, 3) else "numbers"
 
 
 def class_names(spec: Spec, output: str) -> tuple[str, ...]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import colorsys
-import csv
 import io
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path, PurePath
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -21,9 +20,11 @@ from cnnspec.errors import InputError
 from cnnspec.graph.spec import Spec
 from cnnspec.training import prediction
 from cnnspec.training.prediction import Prediction, meaning
+from cnnspec.training.prediction_text import Form, Records, Table
 
 Sample = tuple[str, Array]
 """The source of a sample, and its numbers."""
+_BLOCK = 1 << 16
 FORMATS = ("csv", "jsonl", "npy", "png")
 
 
@@ -78,129 +79,28 @@ def writer(spec: Spec, kind: str, path: Path | None, stream: IO[str], *, top: in
     return Lines(lines, path, stream, resume)
 
 
-class Form(ABC):
-    """The text of a prediction."""
-
-    def __init__(self, spec: Spec, top: int) -> None:
-        self.spec = spec
-        self.top = top
-        self.meanings = {name: meaning(spec, name) for name in spec.graph.output_names}
-
-    def head(self) -> str:
-        """Return the lines before the first prediction."""
-        return ""
-
-    @abstractmethod
-    def text(self, one: Prediction) -> str:
-        """Return the line of a prediction, with its end."""
-
-    @abstractmethod
-    def source(self, line: str) -> str:
-        """Return the source of the prediction that a line holds."""
-
-    def ranked(self, name: str, y: Array) -> list[tuple[int, str, float]]:
-        """Return the most probable classes of a vector: (index, name, probability)."""
-        found, _ = prediction.probabilities(self.spec.graph.output_nodes[name], y)
-        names = prediction.class_names(self.spec, name)
-        return [(int(i), names[i], float(found[i])) for i in np.argsort(-found, kind="stable")[: self.top]]
-
-    def labels(self, name: str, y: Array) -> dict[str, float]:
-        """Return the probability of each label by name."""
-        found = prediction.label_probabilities(self.spec.graph.output_nodes[name], y)
-        return dict(zip(prediction.class_names(self.spec, name), map(float, found), strict=True))
-
-
-class Table(Form):
-    """CSV with a header: `file,class,probability,…`, `file,<label>,…,labels` or `file,<number>,…`."""
-
-    def __init__(self, spec: Spec, top: int) -> None:
-        super().__init__(spec, top)
-        for name, found in self.meanings.items():
-            if len(spec.graph.output_nodes[name].shape) > 1:
-                remedy = "masks and images go to PNGs (-o FOLDER)" if found in ("mask", "image") else "use -o FILE.npy"
-                raise InputError(f"a map is no row of a table, and `{name}` is one: {remedy}")
-
-    def head(self) -> str:
-        """Return the names of the columns."""
-        columns = ["file"]
-        for name, found in self.meanings.items():
-            if found == "classes":
-                count = min(self.top, self.spec.graph.output_nodes[name].shape[0])
-                own = [f"{key}{'' if i == 0 else i + 1}" for i in range(count) for key in ("class", "probability")]
-            else:
-                own = list(prediction.class_names(self.spec, name))
-                own += ["labels"] if found == "labels" else []
-                own = ["value"] if own == ["0"] else own
-            columns += own if len(self.meanings) == 1 else [f"{name}.{key}" for key in own]
-        return _row(columns)
-
-    def text(self, one: Prediction) -> str:
-        """Return the row of a prediction."""
-        cells: list[Any] = [one.source]
-        for name, found in self.meanings.items():
-            y = one.outputs[name]
-            if found == "classes":
-                cells += [cell for _, label, p in self.ranked(name, y) for cell in (label, f"{p:.6g}")]
-            elif found == "labels":
-                of_each = self.labels(name, y)
-                cells += [f"{p:.6g}" for p in of_each.values()]
-                cells.append(";".join(label for label, p in of_each.items() if p > 0.5))
-            else:
-                cells += [f"{number:.9g}" for number in y]
-        return _row(cells)
-
-    def source(self, line: str) -> str:
-        """Return the first cell."""
-        return next(csv.reader([line]))[0]
-
-
-def _row(cells: list[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
-
-
-class Records(Form):
-    """JSON lines: `{"file": …, "top": […]}`, `{"labels": …}` or `{"output": …}`; by name under `outputs` of several."""
-
-    def text(self, one: Prediction) -> str:
-        """Return the object of a prediction."""
-        found = {name: self._of(name, y) for name, y in one.outputs.items()}
-        own = next(iter(found.values())) if len(found) == 1 else {"outputs": found}
-        return json.dumps({"file": one.source} | own, ensure_ascii=False) + "\n"
-
-    def _of(self, name: str, y: Array) -> dict[str, Any]:
-        if self.meanings[name] == "classes":
-            ranked = self.ranked(name, y)
-            return {"top": [{"class": label, "index": i, "probability": p} for i, label, p in ranked]}
-        if self.meanings[name] == "labels":
-            return {"labels": self.labels(name, y)}
-        if self.meanings[name] == "mask":
-            return {"mask": prediction.mask(self.spec.graph.output_nodes[name], y).tolist()}
-        return {"output": y.tolist()}
-
-    def source(self, line: str) -> str:
-        """Return the file."""
-        return str(json.loads(line)["file"])
-
-
 class Lines(Writer):
     """Lines of text."""
 
     def __init__(self, form: Form, path: Path | None, stream: IO[str], resume: bool) -> None:
         self.form = form
         self.path = path
-        self.kept = _whole_lines(path) if path is not None and resume and path.exists() else []
         self.head = form.head()
-        if self.kept and self.head and self.kept[0] != self.head:
+        self.continued = path is not None and resume and path.exists() and _cut_incomplete_line(path) > 0
+        if self.continued and self.head and next(self._lines(), "") != self.head:
             raise InputError(f"`{path}` has other columns than these predictions: it cannot be continued")
-        self.file = stream if path is None else path.open("a" if self.kept else "w", encoding="utf-8", newline="")
-        if not self.kept:
+        self.file = stream if path is None else path.open("a" if self.continued else "w", encoding="utf-8", newline="")
+        if not self.continued:
             self.file.write(self.head)
+
+    def _lines(self) -> Iterator[str]:
+        assert self.path is not None
+        with self.path.open(encoding="utf-8", newline="") as file:
+            yield from file
 
     def done(self) -> Iterator[str | None]:
         """Yield the source of each line that was there."""
-        for line in self.kept[1 if self.head else 0 :]:
+        for line in islice(self._lines(), 1 if self.head else 0, None) if self.continued else ():
             try:
                 yield self.form.source(line)
             except (ValueError, KeyError, TypeError, StopIteration) as error:
@@ -217,15 +117,20 @@ class Lines(Writer):
             self.file.close()
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """Return the lines of a file, of which an incomplete last one is cut off."""
-    with path.open("r+", encoding="utf-8", newline="") as file:
-        lines = file.read().splitlines(keepends=True)
-        if lines and not lines[-1].endswith("\n"):
-            lines.pop()
-            file.seek(0)
-            file.truncate(len("".join(lines).encode()))
-    return lines
+def _cut_incomplete_line(path: Path) -> int:
+    """Cut off a last line without its end; return the bytes that are left."""
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                file.truncate(start + found + 1)
+                return start + found + 1
+            end = start
+        file.truncate(0)
+        return 0
 
 
 class Numbers(Writer):

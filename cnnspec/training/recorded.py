@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import ndiff
 from pathlib import Path
 from typing import Any
 
 from cnnspec import atomic
 from cnnspec.data import DataError
 from cnnspec.data.options import DataOptions
+from cnnspec.errors import TrainingError
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Train
 from cnnspec.language.load import load
@@ -18,6 +20,8 @@ from cnnspec.language.render import render
 from cnnspec.runtime.options import Execution
 
 SPEC, SETTINGS = "spec.yaml", "run.json"
+MOST_CHANGES = 12
+"""Lines that a message shows."""
 LAST, BEST, METRICS = "last.safetensors", "best.safetensors", "metrics.jsonl"
 
 
@@ -63,12 +67,27 @@ def is_run(path: object) -> bool:
     return isinstance(path, str | Path) and (Path(path) / SETTINGS).is_file()
 
 
-def write_run(folder: Path, spec: Spec, execution: Execution, data: DataOptions, logs: Sequence[str] = ()) -> None:
-    """Write the spec as it is run, and the options."""
+def write_run(folder: Path, spec: Spec, execution: Execution, data: DataOptions, logs: Sequence[str] = ()) -> str:
+    """Write the spec as it is run, and the options; return the text of the spec."""
     source = str(data.folder) if data.folder else None
     record = asdict(execution) | {"data_dir": source, "skip_broken": data.skip_broken, "logs": list(logs)}
-    atomic.write(folder / SPEC, render(spec).encode())
+    text = render(spec)
+    atomic.write(folder / SPEC, text.encode())
     atomic.write(folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
+    return text
+
+
+def expect_same_spec(folder: Path, metadata: Mapping[str, str]) -> None:
+    """Raise TrainingError, with the lines that differ, where the spec is not the one of the checkpoint's metadata."""
+    before, now = metadata.get("spec_text"), (folder / SPEC).read_text("utf-8")
+    if before is None or before == now:
+        return
+    changes = [line for line in ndiff(before.splitlines(), now.splitlines()) if line[0] in "+-"]
+    raise TrainingError(
+        f"{folder / SPEC} has changed since the run began, and would be another run (- was trained, + is there now):\n"
+        + "\n".join(f"  {line}" for line in changes[:MOST_CHANGES])
+        + f"\nundo that, or start a new run from the weights (`--start {folder / LAST}`)"
+    )
 
 
 def read_run(folder: Path) -> Recorded:

@@ -1,4 +1,4 @@
-"""Runs: the training of a spec in a folder from which it can be resumed, and the evaluation of weights."""
+"""Runs: the training of a spec in a folder from which it can be resumed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnspec.data import DataError, Dataset, Loader, Split, held_out, open_dataset
+from cnnspec.data import DataError, Dataset, Loader, open_dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source
 from cnnspec.graph.finetuning import frozen, norms_behind_frozen
@@ -21,13 +21,12 @@ from cnnspec.language.load import load_spec
 from cnnspec.language.train import train_settings
 from cnnspec.runtime import backend as backends
 from cnnspec.runtime.build import Weights, itemsize, prepare, read
-from cnnspec.runtime.memory import check_memory, check_training_memory
+from cnnspec.runtime.memory import check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
-from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.training.events import Callback
 from cnnspec.training.logs import expect_known
-from cnnspec.training.recorded import LAST, SETTINGS, is_run, read_run, write_run
+from cnnspec.training.recorded import LAST, SETTINGS, expect_same_spec, read_run, write_run
 from cnnspec.training.trainer import Result, Trainer
 from cnnspec.version import __version__
 from cnnspec.weights import files as weight_files
@@ -87,25 +86,25 @@ def start_run(
         settings = settings.model_copy(update={"start": None if isinstance(weights, Mapping) else str(weights)})
     graph = frozen(spec.graph, settings)
     spec, notes = _with_settings(spec, settings)
-    dataset = _opened(data, spec, "train")
+    dataset = opened_data(data, spec, "train")
     check_training_memory(
         graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
     )
     options = data if isinstance(data, DataOptions) else DataOptions(workers=workers)
-    with _distributed(execution) as own, Loader(options.workers) as loader:
+    with distributed(execution) as own, Loader(options.workers) as loader:
         begun, remarks = _begun(graph, settings, weights)
         model = prepare(spec, own, begun)
         metadata = {
             **{"cnnspec": __version__, "spec": spec.name, "seed": str(settings.seed)},
             **{"backend": execution.backend, "dtype": execution.dtype},
         }
-        trainer = Trainer(model, dataset, settings, _only_input(spec), loader=loader, metadata=metadata)
-        trainer.name, trainer.logs = spec.name, tuple(logs)
-        trainer.metadata |= trainer.identity
+        trainer = Trainer(
+            model, dataset, settings, _only_input(spec), None, loader, spec.name, logs=logs, metadata=metadata
+        )
         if keep:
             trainer.folder = model.gather(new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
-            write_run(trainer.folder, spec, execution, options, logs)
+            trainer.metadata["spec_text"] = write_run(trainer.folder, spec, execution, options, logs)
         yield Run(spec, trainer, execution, (*dataset.notes, *notes, *remarks))
 
 
@@ -154,18 +153,28 @@ def resume_run(
     if epochs is not None:
         settings = settings.model_copy(update={"epochs": epochs})
     data = found.data_with(data)
-    dataset = _opened(data, spec, "train")
-    with _distributed(execution) as own, Loader(data.workers) as loader:
+    dataset = opened_data(data, spec, "train")
+    with distributed(execution) as own, Loader(data.workers) as loader:
         model = prepare(spec, own)
         metadata = {key: value for key, value in weight_files.metadata(folder / LAST).items() if key != "progress"}
-        trainer = Trainer(model, dataset, settings, _only_input(spec), folder, loader, metadata=metadata)
-        trainer.name, trainer.logs = spec.name, tuple(logs) or found.logs
+        expect_same_spec(folder, metadata)
+        trainer = Trainer(
+            model,
+            dataset,
+            settings,
+            _only_input(spec),
+            folder,
+            loader,
+            spec.name,
+            logs=logs or found.logs,
+            metadata=metadata,
+        )
         trainer.resume()
         yield Run(spec, trainer, execution, dataset.notes)
 
 
 @contextmanager
-def _distributed(execution: Execution) -> Iterator[Execution]:
+def distributed(execution: Execution) -> Iterator[Execution]:
     """Join the processes of a launcher, if there is one; yields the execution on this process's own device."""
     with backends.find(execution.backend).distributed(execution.device) as device:
         yield replace(execution, device=device)
@@ -175,7 +184,7 @@ def _only_input(spec: Spec) -> Input | None:
     return spec.input if len(spec.inputs) == 1 else None
 
 
-def _opened(data: Dataset | DataOptions, spec: Spec, what: str) -> Dataset:
+def opened_data(data: Dataset | DataOptions, spec: Spec, what: str) -> Dataset:
     """Return the dataset, opened where it is not yet: the one that is named, or that of the spec's `train:`."""
     if isinstance(data, Dataset):
         return data
@@ -236,9 +245,9 @@ def train(
         execution,
         data
         if isinstance(data, Dataset)
-        else DataOptions(data, _path(data_dir), resize, download, skip_broken, workers),
+        else DataOptions(data, path_of(data_dir), resize, download, skip_broken, workers),
         weights=weights,
-        folder=_path(folder),
+        folder=path_of(folder),
         keep=folder is not None,
         workers=workers,
         logs=logs,
@@ -248,103 +257,6 @@ def train(
         return run.trainer.model, run.trainer.run()
 
 
-def evaluate(
-    spec: str | Path | Source | Spec,
-    data: str | Dataset | None = None,
-    *,
-    weights: Weights = None,
-    backend: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    batch: int = 256,
-    split: str = "test",
-    data_dir: str | Path | None = None,
-    resize: bool = DataOptions.resize,
-    download: bool = DataOptions.download,
-    skip_broken: bool = DataOptions.skip_broken,
-    workers: int = DataOptions.workers,
-    params: Mapping[str, Any] | None = None,
-    seed: int | None = None,
-    memory_limit: int | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> tuple[Spec, Dataset, Evaluation]:
-    """Evaluate weights on a split, `test`, `validation` or `train`; return the spec, the dataset and the evaluation.
-
-    `spec` may be the folder of a run: its spec, best weights, data and options are used where none are given.
-    """
-    named = DataOptions(None, _path(data_dir), resize, download, skip_broken, workers)
-    source = data if isinstance(data, Dataset) else replace(named, source=data)
-    fields = {
-        **{"backend": backend, "device": device, "dtype": dtype},
-        **{"seed": seed, "memory_limit": memory_limit, "options": options},
-    }
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
-    if isinstance(spec, str | Path) and is_run(spec):
-        return evaluate_run(Path(spec), given, source, weights=weights, batch=batch, split=split, workers=workers)
-    loaded = load_spec(spec, params, resize)
-    return evaluate_spec(loaded, Execution(**given), source, weights=weights, batch=batch, split=split, workers=workers)
-
-
-def evaluate_run(
-    folder: Path,
-    given: Mapping[str, Any],
-    data: Dataset | DataOptions,
-    *,
-    weights: Weights,
-    batch: int,
-    split: str,
-    workers: int = DataOptions.workers,
-) -> tuple[Spec, Dataset, Evaluation]:
-    """Evaluate the result of a run, or other weights of its network; `given` are fields of its Execution to replace."""
-    found = read_run(folder)
-    spec = found.spec
-    if isinstance(data, DataOptions):
-        spec = spec.resizing() if data.resize else spec
-        data = found.data_with(data)
-    weights = found.weights if weights is None else weights
-    execution = found.execution_with(given)
-    return evaluate_spec(spec, execution, data, weights=weights, batch=batch, split=split, workers=workers)
-
-
-def evaluate_spec(
-    spec: Spec,
-    execution: Execution,
-    data: Dataset | DataOptions,
-    *,
-    weights: Weights,
-    batch: int,
-    split: str,
-    workers: int = DataOptions.workers,
-) -> tuple[Spec, Dataset, Evaluation]:
-    """Evaluate as `evaluate` does, with the options in objects; `workers` are those of a dataset that is open."""
-    dataset = _opened(data, spec, "evaluate")
-    chosen = _part(dataset, spec, split)
-    check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
-    workers = data.workers if isinstance(data, DataOptions) else workers
-    with _distributed(execution) as own, Loader(workers) as loader:
-        model = prepare(spec, own, weights)
-        return spec, dataset, evaluate_split(model, chosen, spec.losses, batch, loader=loader)
-
-
-def _part(dataset: Dataset, spec: Spec, name: str) -> Split:
-    """Return a part of a dataset by name, as training with the spec's settings divides it."""
-    settings = spec.train or Train()
-    if name == "test":
-        if dataset.test is None:
-            other = ", or on what is held out of it (`validation`)" if settings.validation else ""
-            raise DataError(
-                f"{dataset.name} has no test data: evaluate on the training data instead (split `train`){other}"
-            )
-        return dataset.test
-    rest, validation = held_out(dataset, settings.validation, settings.seed)
-    if name == "train":
-        return rest
-    if validation is None:
-        raise DataError(
-            f"`{spec.name}` holds no validation data out of {dataset.name}: its `train:` has no `validation`"
-        )
-    return validation
-
-
-def _path(path: str | Path | None) -> Path | None:
+def path_of(path: str | Path | None) -> Path | None:
+    """Return a path as an object, None where there is none."""
     return None if path is None else Path(path)

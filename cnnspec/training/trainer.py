@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
@@ -36,6 +37,8 @@ from cnnspec.training.recorded import BEST, LAST, METRICS
 from cnnspec.weights import files as weights
 
 CHECKPOINT_SECONDS = 60.0
+_IDENTITY = {"samples": "{} samples", "processes": "{} processes", "labels": "labels with the checksum {}"}
+"""What is the same for all of a run, in words."""
 
 
 class Interrupted(Exception):
@@ -116,8 +119,9 @@ class Trainer:
             before = self.metadata.get(key, value)
             if before != value:
                 raise TrainingError(
-                    f"{self.folder} was trained on {before} {key}, and is to be resumed on {value}: that would be "
-                    f"another run; resume it on {before}, or start a new one from its weights (`--start`)"
+                    f"{self.folder} was trained on {_IDENTITY[key].format(before)}, and is to be resumed on "
+                    f"{_IDENTITY[key].format(value)}: that would be another run; start a new one from its weights "
+                    "(`--start`)"
                 )
         self.progress = checkpoint.load(self.folder / LAST, self.model)
         metrics = self.folder / METRICS
@@ -129,8 +133,9 @@ class Trainer:
 
     def run(self) -> Result:
         """Train until the last epoch; raise Interrupted, after writing a checkpoint, when asked to stop."""
-        writes = self.folder is not None and self.model.process == 0
-        logs = open_logs(self.logs, self.folder, self.result.epochs) if writes and self.folder is not None else []
+        logs = []
+        if self.folder is not None and self.model.process == 0:
+            logs = open_logs(self.logs, self.folder, self.result.epochs)
         p = self.progress
         self.emit(RunStarted(self.name, self.settings, p.epoch, self.steps, self.train.n, self.folder))
         try:
@@ -160,7 +165,9 @@ class Trainer:
     @property
     def identity(self) -> dict[str, str]:
         """What must be the same when a run is resumed, beside its network and settings."""
-        return {"samples": str(self.train.n), "processes": str(self.model.processes)}
+        found = {"samples": str(self.train.n), "processes": str(self.model.processes)}
+        strata = self.train.strata
+        return found if strata is None else found | {"labels": f"{crc32(strata.tobytes()):08x}"}
 
     @property
     def is_over(self) -> bool:
@@ -317,7 +324,7 @@ class Trainer:
             return
         path = self.folder / name
         try:
-            checkpoint.save(path, self.model, self.progress, self.metadata)
+            checkpoint.save(path, self.model, self.progress, self.metadata | self.identity)
         except WeightsError as error:
             remedy = f"make room and continue with `cnnspec train --resume {self.folder}`"
             raise TrainingError(

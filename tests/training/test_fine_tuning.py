@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import Result
+from kills import trained_with_kills
 from numpy.testing import assert_array_equal
 
 import cnnspec
@@ -150,25 +149,9 @@ def command(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
 
 def test_a_killed_run_resumes_without_the_file_it_started_from(folder: Path) -> None:
     cnnspec.train("tuned.yaml", epochs=40, folder="a", data="data.npz")
-    process = command("train", "tuned.yaml", "--epochs", 40, "--out", "b", cwd=folder)
-    kills = 0
-    for _ in range(20):
-        deadline = time.monotonic() + 60
-        while not Path("b/last.safetensors").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        Path("old.safetensors").unlink(missing_ok=True)
-        try:
-            process.wait(timeout=1.1 if kills else 0.1)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += 1
-        _, errors = process.communicate()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, errors
-        process = command("train", "--resume", "b", cwd=folder)
-    else:
-        process.communicate()
-    assert kills
-    assert process.returncode == 0
+    start = Path("old.safetensors")
+    trained_with_kills(
+        ["tuned.yaml", "--epochs", 40], Path("b"), kills=4, on_start=lambda: start.unlink(missing_ok=True)
+    )
+    assert not start.exists()
     assert_equal_runs("a", "b")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from kills import command, trained_with_kills
 from PIL import Image
 
 from cnnspec.weights import files
@@ -82,16 +79,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.fromarray(mask).save(f"masks/masks/{i}.png")
 
 
-def command(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "cnnspec", *arguments],
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return all arrays of the last checkpoint, and the records of the epochs without their times."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -105,28 +92,14 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(way: str) -> None:
     network, train, options = WAYS[way]
     random.seed(way)
     Path("net.yaml").write_text(f"name: net\n{network}train: {train}\n")
-    whole = command("train", "net.yaml", "--epochs", "25", "--out", "whole", *options)
+    arguments = ["net.yaml", "--epochs", "25", *options]
+    whole = command("train", *arguments, "--out", "whole")
     _, errors = whole.communicate(timeout=300)
     assert whole.returncode == 0, errors
-
-    process = command("train", "net.yaml", "--epochs", "25", "--out", "killed", *options)
-    kills, last = 0, Path("killed/last.safetensors")
-    for _ in range(KILLS):
-        deadline = time.monotonic() + 60
-        while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        try:
-            process.wait(timeout=random.uniform(0.1, 2.0) if kills else 0.01)
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
-        workers = ["--workers", "0"] if "--workers" in options and kills % 2 else []
-        process = command("train", "--resume", "killed", *workers)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert kills
+    workers = "--workers" in options
+    trained_with_kills(
+        arguments, Path("killed"), kills=KILLS, resume=lambda kill: ["--workers", "0"] if workers and kill % 2 else []
+    )
     (expected, epochs), (found, resumed) = outcome(Path("whole")), outcome(Path("killed"))
     assert found.keys() == expected.keys()
     for name, array in expected.items():

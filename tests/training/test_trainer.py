@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kills import command, trained_with_kills
 
 import cnnspec
 from cnnspec.data import DataError
@@ -154,53 +155,22 @@ def _equal_runs(a: Path, b: Path) -> None:
     assert metrics[0] == metrics[1]
 
 
-def _command(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "cnnspec", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_a_killed_run_resumes(spec: Path, data: Path, tmp_path: Path) -> None:
     """Kill -9 at random moments, over and over: what is left is whole, and ends where an undisturbed run ends."""
     random.seed(1)
     started(spec, {"data": str(data), "epochs": 30}, folder=tmp_path / "a").trainer.run()
-    process = _command("train", spec, "--data", data, "--epochs", 30, "--out", tmp_path / "b", cwd=tmp_path)
-    kills = 0
-    last = tmp_path / "b" / "last.safetensors"
-    for _ in range(30):
-        deadline = time.monotonic() + 60
-        while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        try:
-            process.wait(timeout=random.uniform(0.05, 1.2))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += 1
-        _, errors = process.communicate()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, errors
-        process = _command("train", "--resume", tmp_path / "b", cwd=tmp_path)
-    else:
-        process.communicate()
-        resumed_run(tmp_path / "b").trainer.run()
-    assert kills
+    trained_with_kills([spec, "--data", data, "--epochs", 30], tmp_path / "b", kills=30)
     _equal_runs(tmp_path / "a", tmp_path / "b")
 
 
-def test_interrupting_writes_a_checkpoint(spec: Path, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_writes_a_checkpoint(number: int, spec: Path, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = _command("train", spec, "--data", data, "--epochs", 10_000, "--out", run, cwd=tmp_path)
+    process = command("train", spec, "--data", data, "--epochs", 10_000, "--out", run, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not (run / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert f"cnnspec train --resume {run}" in errors
@@ -245,7 +215,7 @@ def test_evaluation(spec: Path, data: Path) -> None:
 def test_two_processes_are_one(spec: Path, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     arguments = ["train", spec, "--data", data, "--backend", "torch", "--dtype", "float64", "--format", "json"]
-    one = _command(*arguments, "--out", tmp_path / "one", cwd=tmp_path)
+    one = command(*arguments, "--out", tmp_path / "one", cwd=tmp_path)
     two = subprocess.Popen(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
@@ -271,6 +241,10 @@ def test_two_processes_are_one(spec: Path, data: Path, tmp_path: Path) -> None:
     left, right = (weights.read(tmp_path / name / "last.safetensors") for name in ("one", "two"))
     for name, value in left.items():
         np.testing.assert_allclose(value, right[name], rtol=1e-8, atol=1e-10)
+    resumed = command("train", "--resume", tmp_path / "two", "--epochs", 5)
+    _, errors = resumed.communicate(timeout=60)
+    assert resumed.returncode == 1
+    assert "was trained on 2 processes, and is to be resumed on 1 processes" in errors
 
 
 def test_the_rate_in_the_record_is_the_one_that_was_used(spec: Path, data: Path) -> None:

@@ -107,8 +107,8 @@ def _interval(size: int, fraction: float, centre: int) -> slice:
 def _probabilities(target: Array, output: Output) -> Array:
     """Return 1 for the class of each sample, and 0 for all others: [n] -> [n, c]; an ignored class has no number."""
     found: Array = (target[:, None] == np.arange(output.loss.classes(output.shape))).astype(np.float64)
-    if (ignored := getattr(output.loss, "ignore", None)) is not None:
-        found[target == ignored] = 0
+    if output.loss.ignored is not None:
+        found[target == output.loss.ignored] = 0
     return found
 
 

@@ -181,8 +181,7 @@ def _maps(losses: Mapping[str, Loss], graph: Graph, shape: Shape) -> dict[str, M
         output = graph.output_nodes[name].shape
         if output[1:] == shape[1:] and len(shape) > 1:
             classes = loss.targets == "classes"
-            ignored: int | None = getattr(loss, "ignore", None)
-            found[name] = Map(float(ignored or 0), smooth=not classes, channels=not classes)
+            found[name] = Map(float(loss.ignored or 0), smooth=not classes, channels=not classes)
     return found
 
 

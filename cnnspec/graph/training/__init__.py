@@ -27,6 +27,7 @@ from cnnspec.graph.training.losses import (
     Huber,
     Loss,
     MeanSquaredError,
+    Task,
 )
 from cnnspec.graph.training.optimizers import OPTIMIZERS, Adam, AdamW, Lamb, Lion, Optimizer, RmsProp, Sgd
 from cnnspec.graph.training.schedules import (
@@ -83,6 +84,7 @@ __all__ = [
     "Sgd",
     "Shift",
     "Step",
+    "Task",
     "Train",
     "Transform",
 ]  # fmt: skip

@@ -15,6 +15,8 @@ from cnnspec.layers import Shape
 from cnnspec.layers.fields import Fraction01, Natural, Positive
 from cnnspec.wording import format_shape
 
+Task = Literal["classification", "segmentation", "multi-label", "regression"]
+
 
 class Loss(Choice):
     """The function that training minimises."""
@@ -43,8 +45,21 @@ class Loss(Choice):
         return shape[1:] if self.targets == "classes" else shape
 
     def classes(self, shape: Shape) -> int:
-        """Return the number of classes that an output of that shape tells apart."""
-        return shape[0]
+        """Return the number of classes that an output of that shape tells apart: 2 by one channel."""
+        return max(2, shape[0])
+
+    def task(self, shape: Shape) -> Task:
+        """Return what training an output of that shape with this loss is."""
+        if self.targets == "numbers":
+            return "regression"
+        if len(shape) > 1 and (self.targets == "classes" or shape[0] == 1):
+            return "segmentation"
+        return "classification" if self.targets == "classes" else "multi-label"
+
+    @property
+    def ignored(self) -> int | None:
+        """The class whose samples or positions do not count, if there is one."""
+        return None
 
 
 def _output(shape: Shape, name: str) -> str:
@@ -70,6 +85,11 @@ class CrossEntropy(Loss):
     """Weight of each class, for classes that are rare; all are 1 by default."""
     ignore: Natural | None = None
     """The class whose samples or positions do not count: 255 in many masks."""
+
+    @property
+    def ignored(self) -> int | None:
+        """The value of `ignore`."""
+        return self.ignore
 
     def misfit(self, shape: Shape, name: str = "") -> str:
         """Return "" for scores of two classes or more: a vector, or a map of more than one position."""
@@ -112,6 +132,11 @@ class Dice(Loss):
     ignore: Natural | None = None
     """The class whose positions do not count: 255 in many masks."""
 
+    @property
+    def ignored(self) -> int | None:
+        """The value of `ignore`."""
+        return self.ignore
+
     def misfit(self, shape: Shape, name: str = "") -> str:
         """Return "" for a map of scores."""
         if len(shape) < 2:
@@ -121,10 +146,6 @@ class Dice(Loss):
     def remedy(self, shape: Shape) -> str:
         """Return what makes maps of the output, or which loss takes it as it is."""
         return "end it with a `conv` that has a channel for each class, or use `cross_entropy`"
-
-    def classes(self, shape: Shape) -> int:
-        """Return the number of channels, or 2 for one."""
-        return max(2, shape[0])
 
 
 class BinaryCrossEntropy(Loss):
