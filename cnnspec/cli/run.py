@@ -72,7 +72,9 @@ def command(
     params: dict[str, Any],
     output_format: str,
 ) -> None:
-    """Run the network of SPEC on FILEs (or on seeded random numbers), layer by layer, and show the outputs.
+    """Run the network of SPEC on FILEs (or on seeded random numbers), and show the outputs and each layer.
+
+    The outputs are computed as the options of the backend say, and shapes and times by a second run, layer by layer.
 
     Files of a network with several inputs are given by name, as left=one.png right=two.npy, or as one .npz file with an
     array for each.
@@ -90,10 +92,9 @@ def command(
     if plan:
         _print_plan(loaded, model, data.n, execution, output_format)
         return
-    if profile:
-        model.predict(data.x)  # the first run includes one-time work
+    y = model.predict(data.x)
     recorder = LayerRecorder(loaded.graph, trace)
-    y = model.run_with_hook(data.x, recorder.record)
+    model.run_with_hook(data.x, recorder.record)
     outputs: Arrays = y if isinstance(y, dict) else {loaded.graph.output_names[0]: y}
     if output:
         _write(output, *outputs.values(), names=outputs)
