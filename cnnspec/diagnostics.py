@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from cnnspec.errors import CnnspecError
 from cnnspec.wording import TAB, cells
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 PAGES = Path(__file__).parent / "codes.md"
 _SECTION = re.compile(r"^## ([a-z-]+)\n\n\*([^\n]+)\*\n\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -49,6 +49,11 @@ class Source:
         # The line breaks of libyaml; str.splitlines also breaks at form feeds and others.
         return _LINE_BREAK.split(self.text)
 
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """Where each line begins in the text, in characters from 0."""
+        return [0, *(found.end() for found in _LINE_BREAK.finditer(self.text))]
+
 
 class Span(NamedTuple):
     """A range of a text; lines and columns count from 1, the end column is the one after the last."""
@@ -62,6 +67,18 @@ class Span(NamedTuple):
     def __str__(self) -> str:
         return f"{self.source.name}:{self.line}:{self.column}"
 
+    @property
+    def range(self) -> tuple[int, int]:
+        """Where it begins and ends in the text, in characters from 0."""
+        starts = self.source.line_starts
+        return starts[self.line - 1] + self.column - 1, starts[self.end_line - 1] + self.end_column - 1
+
+    @property
+    def text(self) -> str:
+        """The text of the range."""
+        first, end = self.range
+        return self.source.text[first:end]
+
 
 class Label(NamedTuple):
     """A message at a range of the text."""
@@ -70,9 +87,47 @@ class Label(NamedTuple):
     text: str = ""
 
 
+class Edit(NamedTuple):
+    """A range of a text and what replaces it; an empty range is an insertion."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change of the text that removes a diagnostic; a report holds only those that the checker has tried."""
+
+    title: str
+    """What it does, in the imperative: set `padding: same` on `enc1`."""
+    edits: tuple[Edit, ...]
+    certain: bool = False
+    """Whether it cannot change what the author means, so that `check --fix` may apply it."""
+    cause: Label | None = None
+    """The place where the fault begins if this fix is right, and why, where that is not the diagnostic's own place."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `check --format json` prints."""
+        return {
+            "title": self.title,
+            "certain": self.certain,
+            "edits": [
+                {
+                    "file": span.source.name,
+                    "line": span.line,
+                    "column": span.column,
+                    "end_line": span.end_line,
+                    "end_column": span.end_column,
+                    "text": text,
+                }
+                for span, text in self.edits
+            ],
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One error or warning: its code, its message, its place, the places that explain it, and help."""
+    """One error, warning or note: its code, its message, its place, the places that explain it, fixes and help."""
 
     code: str
     message: str
@@ -81,6 +136,9 @@ class Diagnostic:
     others: tuple[Label, ...] = ()
     notes: tuple[str, ...] = ()
     help: str = ""
+    """Advice that is no change of the text."""
+    fixes: tuple[Fix, ...] = ()
+    """Changes of the text that remove it, the most likely first."""
 
     def to_dict(self) -> dict[str, Any]:
         """The form that `check --format json` prints."""
@@ -94,6 +152,7 @@ class Diagnostic:
             "label": self.label.text or None,
             "notes": list(self.notes),
             "help": self.help or None,
+            "fixes": [fix.to_dict() for fix in self.fixes],
         }
 
 
@@ -140,11 +199,12 @@ def format_diagnostic(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
     if any(label.span.source.text for label in labels):
         out.append(bar)
         out += _snippets(labels, gutter, d.severity, paint)
-        if d.notes or d.help:
+        if d.notes or d.fixes or d.help:
             out.append(bar)
     equals = " " * (gutter + 1) + paint("= ", "frame")
     indent = "\n" + " " * (gutter + 3)
     out += [equals + note.replace("\n", indent) for note in d.notes]
+    out += [equals + paint("fix: ", "note") + fix.title for fix in d.fixes]
     if d.help:
         out.append(equals + paint("help: ", "note") + d.help.replace("\n", indent))
     return "\n".join(line.rstrip() for line in out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.diagnostics import Diagnostic, Source, any_errors, in_order
 from cnnspec.graph.build import GraphBuilder
@@ -22,39 +22,54 @@ from cnnspec.layers.input import INPUT
 from cnnspec.wording import a_noun, format_shape, names
 
 
+class Built(NamedTuple):
+    """What a text is: its name, the spec (None where it has errors), and every diagnostic, sorted by place."""
+
+    name: str
+    spec: Spec | None
+    diagnostics: list[Diagnostic]
+    layers: int
+    """How many layers were placed."""
+
+
 def build(
     source: Source,
     opener: Opener,
     *,
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
-) -> tuple[str, Spec | None, list[Diagnostic]]:
-    """Return the spec's name, the spec (None where it has errors) and every diagnostic, sorted by place.
+    fixes: bool = True,
+) -> Built:
+    """Build the spec of a text.
 
     `params` and `input_shape` replace the spec's own; what its author expects of the spec as written, and its
-    examples, are not checked then.
+    examples, are not checked then. With `fixes`, the diagnostics propose some, which are not tried yet.
     """
-    collector = DiagnosticCollector()
+    collector = DiagnosticCollector(proposes_fixes=fixes)
     document = spec = None
+    layers = 0
     try:
         document = read_document(source, collector, params or {}, opener)
         if document is not None:
-            spec = _expand(document, input_shape, as_written=not params and input_shape is None)
+            builder = GraphBuilder(document.name, init=document.init)
+            try:
+                spec = _expand(document, builder, input_shape, as_written=not params and input_shape is None)
+            finally:
+                layers = len(builder.nodes)
     except TooManyDiagnostics:
         pass
     found = in_order(collector.all(), source)
     name = document.name if document is not None else source.name
     if spec is None or any_errors(found):
-        return name, None, found
-    return name, replace(spec, warnings=tuple(found)), found
+        return Built(name, None, found, layers)
+    return Built(name, replace(spec, warnings=tuple(found)), found, layers)
 
 
-def _expand(document: Document, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
+def _expand(document: Document, builder: GraphBuilder, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
     """Expand a document and check the whole; None where an error leaves out layers."""
     inputs = document.inputs if input_shape is None else _with_shape(document, input_shape)
     if inputs is None:
         return None
-    builder = GraphBuilder(document.name, init=document.init)
     expansion = Expansion(document, builder, check_expected=as_written)
     outputs = expansion.network(inputs)
     nodes = expansion.placer.nodes

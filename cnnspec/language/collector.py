@@ -18,6 +18,8 @@ class DiagnosticCollector:
     """The diagnostics of one check; one that is found again at the same place is kept once."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    proposes_fixes: bool = True
+    """Whether fixes are looked for: not while one is being tried."""
     suppressed_codes: set[str] = field(default_factory=set)
     """Codes that are not reported any more, since an earlier error explains them."""
     _index: dict[tuple[str, Span], int] = field(default_factory=dict)

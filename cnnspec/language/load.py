@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.language.build import build
 from cnnspec.language.files import open_base, read_spec
+from cnnspec.language.fixes import with_tried_fixes
 from cnnspec.layers import Shape
 from cnnspec.layers.geometry import MOST_SIZES
 
@@ -33,12 +35,18 @@ class Report:
 
 
 def check(
-    spec: str | Path | Source, *, params: Mapping[str, Any] | None = None, input_shape: Shape | None = None
+    spec: str | Path | Source,
+    *,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    fixes: bool = True,
 ) -> Report:
     """Check a spec without running anything; never raises for an invalid spec or an unreadable file.
 
     `spec` is a path, the name of a bundled spec, or a `Source(name, text)`; `params` override the spec's,
-    `input_shape` (channels, height, width; one or three spatial axes likewise) its input.
+    `input_shape` (channels, height, width; one or three spatial axes likewise) its input. With `fixes`, changes of the
+    text that remove a diagnostic are looked for, and each is tried, which takes several times as long where there are
+    diagnostics.
     """
     if input_shape is not None:
         input_shape = _shape(input_shape)
@@ -47,8 +55,26 @@ def check(
     except SpecError as error:
         return Report(str(spec), None, error.diagnostics)
     with _collector_paused():
-        name, found, diagnostics = build(text, open_base, params=params, input_shape=input_shape)
-    return Report(name, found, tuple(diagnostics))
+        built = build(text, open_base, params=params, input_shape=input_shape, fixes=fixes)
+        found, diagnostics = built.spec, tuple(built.diagnostics)
+        if any(d.fixes for d in diagnostics):
+            recheck = partial(_recheck, text, params, input_shape)
+            diagnostics = tuple(with_tried_fixes(diagnostics, built.layers, recheck))
+            found = found and replace(found, warnings=diagnostics)
+    return Report(built.name, found, diagnostics)
+
+
+def _recheck(
+    text: Source, params: Mapping[str, Any] | None, input_shape: Shape | None, edited: Mapping[str, Source]
+) -> list[Diagnostic]:
+    """Return the diagnostics of a spec with some of its texts edited."""
+
+    def open_edited(name: str, extending: Source) -> Source:
+        base = open_base(name, extending)
+        return edited.get(base.name, base)
+
+    changed = edited.get(text.name, text)
+    return build(changed, open_edited, params=params, input_shape=input_shape, fixes=False).diagnostics
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from cnnspec.diagnostics import Diagnostic, Label, Severity, Span
+from cnnspec.diagnostics import Diagnostic, Fix, Label, Severity, Span
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.expressions import (
     ARRIVING,
@@ -71,13 +71,38 @@ class Scope:
         *others: Label,
         notes: Iterable[str] = (),
         help: str = "",
+        fixes: Iterable[Fix] = (),
     ) -> None:
-        """Report an error at a place; `others` are further places that explain it."""
-        self._report("error", code, message, span, label, others, notes, help)
+        """Report an error at a place; `others` are further places that explain it, `fixes` may remove it."""
+        self._report("error", code, message, span, label, others, notes, help, fixes)
 
-    def warning(self, code: str, message: str, span: Span, label: str = "", *others: Label, help: str = "") -> None:
-        """Report a warning at a place; `others` are further places that explain it."""
-        self._report("warning", code, message, span, label, others, (), help)
+    def warning(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        label: str = "",
+        *others: Label,
+        notes: Iterable[str] = (),
+        help: str = "",
+        fixes: Iterable[Fix] = (),
+    ) -> None:
+        """Report a warning at a place; `others` are further places that explain it, `fixes` may remove it."""
+        self._report("warning", code, message, span, label, others, notes, help, fixes)
+
+    def note(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        label: str = "",
+        *others: Label,
+        notes: Iterable[str] = (),
+        help: str = "",
+        fixes: Iterable[Fix] = (),
+    ) -> None:
+        """Report a note at a place; `others` are further places that explain it, `fixes` may remove it."""
+        self._report("note", code, message, span, label, others, notes, help, fixes)
 
     def _report(
         self,
@@ -89,9 +114,11 @@ class Scope:
         others: Iterable[Label],
         notes: Iterable[str],
         help: str,
+        fixes: Iterable[Fix],
     ) -> None:
         places = (*others, *self.stack)
-        found = Diagnostic(code, message, Label(span, label), severity, places, tuple(notes), help)
+        candidates = tuple(fixes) if self.collector.proposes_fixes else ()
+        found = Diagnostic(code, message, Label(span, label), severity, places, tuple(notes), help, candidates)
         self.collector.add(found, self.stack)
 
     def replace(self, **changes: Any) -> Scope:

@@ -140,6 +140,8 @@ class _Parser:
         self.anchors: dict[str, tuple[YamlNode, int, int]] = {}
         """The nodes that aliases may name, with how many values they hold and how deep they are nested."""
         self.open_anchors: set[str] = set()
+        self.end = Span(source, 1, 1, 1, 1)
+        """The place of the last scalar, alias or bracket that was read."""
         self.nodes = 0
         self.deepest = 0
 
@@ -169,7 +171,8 @@ class _Parser:
         if anchor is not None:
             self.open_anchors.add(anchor)
         if isinstance(event, yaml.ScalarEvent):
-            node = YamlNode(self.scalar(event), self.span(event))
+            self.end = self.span(event)
+            node = YamlNode(self.scalar(event), self.end)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self.sequence(event, depth)
         else:
@@ -187,6 +190,7 @@ class _Parser:
         if name not in self.anchors:
             message = f"{quoted('*' + name)} names nothing: there is no {quoted('&' + name)} before it"
             self.stop("yaml-syntax", message, event, "text that begins with `*` is quoted")
+        self.end = self.span(event)
         node, size, height = self.anchors[name]
         self.count(size, event)
         self.descend(depth + height, event)
@@ -214,7 +218,7 @@ class _Parser:
         items = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.append(self.node(event, depth + 1))
-        return YamlNode(tuple(items), self.span(start, event))
+        return YamlNode(tuple(items), self.collection_span(start, event))
 
     def mapping(self, start: Any, depth: int) -> YamlNode:
         values: dict[str, YamlNode] = {}
@@ -247,7 +251,7 @@ class _Parser:
         if merged is not None:
             keys = {**merged.keys, **keys}
             values = {**dict(merged.items()), **values}
-        return YamlNode(values, self.span(start, event), keys)
+        return YamlNode(values, self.collection_span(start, event), keys)
 
     def scalar(self, event: Any) -> Plain:
         text: str = event.value
@@ -261,8 +265,9 @@ class _Parser:
             raise _Stop
         return resolve(text)
 
-    def span(self, first: Any, last: Any = None) -> Span:
-        start, end, lines = first.start_mark, (last or first).end_mark, self.source.lines
+    def span(self, event: Any) -> Span:
+        """Return the place of a scalar or of an event."""
+        start, end, lines = event.start_mark, event.end_mark, self.source.lines
         if start.line == len(lines):  # libyaml counts one more at the end of a text that ends in no line break
             at = len(lines[-1]) + 1
             return Span(self.source, len(lines), at, len(lines), at)
@@ -272,6 +277,13 @@ class _Parser:
                 line -= 1
             return Span(self.source, start.line + 1, start.column + 1, line, len(lines[line - 1]) + 1)
         return Span(self.source, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+    def collection_span(self, start: Any, end: Any) -> Span:
+        """Return the place of a list or a mapping; one without brackets ends where the last value in it does."""
+        first = self.span(start)
+        if start.flow_style:
+            self.end = self.span(end)
+        return first._replace(end_line=self.end.end_line, end_column=self.end.end_column)
 
     def say(self, code: str, message: str, event: Any, remedy: str = "", label: str = "") -> None:
         self.diagnostics.append(_at(code, message, self.span(event), remedy, label))

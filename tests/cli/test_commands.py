@@ -138,7 +138,15 @@ class TestCheck:
         assert (fault["file"], fault["line"], fault["column"]) == ("net.yaml", 3, 33)
         assert fault["message"] == "`conv1` window does not fit its input"
         assert fault["help"].startswith("a kernel of at most 4")
-        assert {"label", "notes"} == set(fault) - {"code", "severity", "file", "line", "column", "message", "help"}
+        assert {"label", "notes", "fixes"} == set(fault) - {
+            "code",
+            "severity",
+            "file",
+            "line",
+            "column",
+            "message",
+            "help",
+        }
 
     def test_several_specs(self, cnnspec: Cnnspec, spec: Callable[..., str]) -> None:
         faulty = spec(FAULTY)

@@ -211,4 +211,5 @@ def test_to_dict_is_what_the_json_holds():
         "label": None,
         "notes": [],
         "help": "did you mean `relu`?",
+        "fixes": [],
     }

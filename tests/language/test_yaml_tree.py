@@ -119,8 +119,9 @@ def test_line_endings_and_wide_characters_move_nothing(loader, end):
 def test_a_block_ends_where_its_text_ends(loader):
     root = tree("a:\n  - x\n  - y\n\n# note\nb: 1\n")
     span = root.get("a").span
-    assert (span.line, span.end_line) == (2, 5)
-    assert tree("a:\n  b: |\n    text\n").get("a").span.end_line == 3
+    assert (span.line, span.end_line, span.end_column) == (2, 3, 6)
+    assert tree("a:\n  b:\n    - x\n  c: 1\n").get("a").get("b").span.end_line == 3
+    assert tree("a:\n  b: |\n    text\n    # text\n").get("a").span.end_line == 4
 
 
 @pytest.mark.parametrize("text", ["a:", "a: ", "---", "- ", "a:\n  -", "a: 1\n---", "a: |", "a: ["])

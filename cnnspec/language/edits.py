@@ -1,0 +1,96 @@
+"""Changes of a spec's text as edits: keys, values and fields, with the layout around them kept to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cnnspec.diagnostics import Edit, Source, Span
+from cnnspec.language.entry import Entry
+from cnnspec.language.yaml_tree import YamlNode
+
+
+def apply(source: Source, edits: Iterable[Edit]) -> Source:
+    """Return a text with the edits that concern it made; of edits that overlap, only the first is."""
+    here = sorted((*edit.span.range, edit.text) for edit in edits if edit.span.source == source)
+    parts, done = [], 0
+    for start, end, replacement in here:
+        if start >= done:
+            parts += [source.text[done:start], replacement]
+            done = end
+    return Source(source.name, "".join(parts) + source.text[done:])
+
+
+def with_field(entry: Entry, main: str | None, field: str, value: str) -> Edit | None:
+    """Return the edit that sets a field of an entry to a value; None where a reference holds its fields.
+
+    `main` is the field that stands for a configuration that is no mapping.
+    """
+    config = entry.config
+    if config is None or config.value is None:
+        return Edit(entry.span, f"{entry.span.text}: {{{field}: {value}}}") if config is None else None
+    if not config.is_mapping:
+        if main is None or config.span == entry.span:
+            return None
+        if main == field:
+            return Edit(config.span, value)
+        return Edit(config.span, f"{{{main}: {config.span.text}, {field}: {value}}}")
+    if field in config.keys:
+        return _over(config, field, value)
+    return _added(config, f"{field}: {value}")
+
+
+def _over(mapping: YamlNode, key: str, value: str) -> Edit | None:
+    """Return the edit that replaces the value of a key; None where the text does not hold it itself."""
+    span = mapping.at((key,))
+    return None if span == mapping.keys[key] or span == mapping.span else Edit(span, value)
+
+
+def _added(mapping: YamlNode, pair: str) -> Edit | None:
+    """Return the edit that adds a key and its value to a mapping; None where a reference stands for the mapping."""
+    span = mapping.span
+    if any(key == span for key in mapping.keys.values()):
+        return None
+    if span.text.startswith("{"):
+        inner = span.text[1:-1]
+        if not inner.strip():
+            return Edit(span, f"{{{pair}}}")
+        ends = [mapping.at((key,)) for key in mapping.keys]
+        last = max(ends, key=lambda end: (end.end_line, end.end_column))
+        return Edit(_end(last), f", {pair}")
+    if not mapping.keys:
+        return None
+    indent = " " * (min(key.column for key in mapping.keys.values()) - 1)
+    line = span.source.lines[span.end_line - 1]
+    behind = Span(span.source, span.end_line, len(line) + 1, span.end_line, len(line) + 1)  # a comment, too
+    return Edit(behind, f"\n{indent}{pair}")
+
+
+def _end(span: Span) -> Span:
+    """Return the empty range behind a span."""
+    return span._replace(line=span.end_line, column=span.end_column)
+
+
+def without_key(mapping: YamlNode, key: str) -> Edit | None:
+    """Return the edit that takes a key and its value out of a mapping; None where that cannot be done in place."""
+    span, value = mapping.keys[key], mapping.at((key,))
+    if span in (mapping.span, value):
+        return None
+    whole = span._replace(end_line=value.end_line, end_column=value.end_column)
+    source = span.source
+    if mapping.span.text.startswith("{"):
+        others = [place for name, place in mapping.keys.items() if name != key]
+        later = [place for place in others if (place.line, place.column) > (span.line, span.column)]
+        if later:  # up to the next key
+            following = min(later, key=lambda place: (place.line, place.column))
+            return Edit(span._replace(end_line=following.line, end_column=following.column), "")
+        if not others:
+            return Edit(mapping.span, "{}")
+        earlier = [mapping.at((name,)) for name in mapping.keys if name != key]
+        before = max(earlier, key=lambda place: (place.end_line, place.end_column))
+        return Edit(Span(source, before.end_line, before.end_column, whole.end_line, whole.end_column), "")
+    if len(mapping.keys) == 1 or source.lines[span.line - 1][: span.column - 1].strip():
+        return None
+    if whole.end_line < len(source.lines):
+        return Edit(Span(source, span.line, 1, whole.end_line + 1, 1), "")
+    before_it = source.lines[span.line - 2]
+    return Edit(Span(source, span.line - 1, len(before_it) + 1, whole.end_line, whole.end_column), "")

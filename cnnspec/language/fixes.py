@@ -1,0 +1,65 @@
+"""Try fixes: a fix is shown only where the checker finds that the edited spec is without the fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from cnnspec.diagnostics import Diagnostic, Fix, Source, any_errors
+from cnnspec.language.edits import apply
+
+SHOWN = 3
+"""The most fixes of one diagnostic."""
+MAX_TRIALS = 100
+MAX_LAYERS = 20_000
+"""How many fixes are tried in one check, and how many layers in all."""
+
+Recheck = Callable[[dict[str, Source]], list[Diagnostic]]
+"""Checks a spec with some of its texts replaced, by name; without looking for fixes."""
+
+
+def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Recheck) -> list[Diagnostic]:
+    """Return the diagnostics with those of their fixes that help.
+
+    A fix helps where the diagnostic is gone from the edited spec and no error is new. One that is certain may uncover
+    further errors, which the fault hid. `layers` is the size of the network, which a trial takes time for.
+    """
+    budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
+    before = _faults(diagnostics)
+    found = []
+    for diagnostic in diagnostics:
+        kept: list[Fix] = []
+        for fix in diagnostic.fixes:
+            if len(kept) == SHOWN or not budget:
+                break
+            budget -= 1
+            if _helps(fix, diagnostic, before, recheck):
+                kept.append(fix)
+        causes = tuple(fix.cause for fix in kept[:1] if fix.cause is not None)
+        found.append(replace(diagnostic, fixes=tuple(kept), others=(*causes, *diagnostic.others)))
+    return found
+
+
+def _helps(fix: Fix, diagnostic: Diagnostic, before: Counter[tuple[str, str]], recheck: Recheck) -> bool:
+    after = recheck(edited(fix))
+    left = _faults(after)
+    if left[_fault(diagnostic)] >= before[_fault(diagnostic)]:
+        return False
+    return fix.certain or not any_errors(d for d in after if left[_fault(d)] > before[_fault(d)])
+
+
+def edited(*fixes: Fix) -> dict[str, Source]:
+    """Return the texts that fixes change, by name."""
+    edits = [edit for fix in fixes for edit in fix.edits]
+    sources = {edit.span.source.name: edit.span.source for edit in edits}
+    return {name: apply(source, edits) for name, source in sources.items()}
+
+
+def _faults(diagnostics: Iterable[Diagnostic]) -> Counter[tuple[str, str]]:
+    return Counter(map(_fault, diagnostics))
+
+
+def _fault(diagnostic: Diagnostic) -> tuple[str, str]:
+    """Return what stays the same of a diagnostic where edits move its place."""
+    return diagnostic.code, diagnostic.message
