@@ -29,6 +29,8 @@ COMMANDS = {
     "init": "Write a commented starter spec.",
     "explain": "Explain the code of a diagnostic.",
     "layers": "List the layers, or document one.",
+    "schema": "Print the JSON Schema of specs, for editors.",
+    "lsp": "Run the language server, for editors.",
     "specs": "List the bundled specs.",
     "backends": "List the backends, their devices and data types.",
 }

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import sys
 import textwrap
 from typing import Any
 
 import click
-from pydantic import BaseModel
 
 from cnnspec.cli.common import error_line, format_option, print_json, text_width
 from cnnspec.layers import Layer, find, known_kinds
+from cnnspec.layers.reference import documentation, headline, reference
 from cnnspec.wording import nearest
 
 
@@ -42,56 +40,8 @@ def command(kind: str | None, output_format: str) -> None:
             click.echo("\n".join(wrapped))
 
 
-def headline(cls: type[Layer]) -> str:
-    """Return the first sentence of the layer's documentation."""
-    return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-
-
-def reference(cls: type[Layer]) -> dict[str, Any]:
-    """Return the layer's documentation as data: its fields with their types, defaults and descriptions."""
-    schema = cls.model_json_schema()
-    defaults = cls.model_construct().model_dump(mode="json", warnings=False)
-    meanings = field_docs(cls)
-    fields = {}
-    for name in sorted(cls.field_names(), key=lambda name: not cls.model_fields[name].is_required()):
-        field = cls.model_fields[name]
-        part = {k: v for k, v in schema["properties"][name].items() if k not in ("title", "default")}
-        fields[name] = {
-            "about": meanings.get(name, ""),
-            "required": field.is_required(),
-            "default": None if field.is_required() else defaults[name],
-            "schema": part,
-        }
-    return {
-        "kind": cls.kind,
-        "about": inspect.cleandoc(cls.__doc__ or ""),
-        "main": cls.main,
-        "merges": cls.arity is None,
-        "fields": fields,
-    }
-
-
-def field_docs(cls: type[BaseModel]) -> dict[str, str]:
-    """Return the docstring of each field, of the class and its bases."""
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if not issubclass(base, BaseModel) or base in (BaseModel, Layer):
-            continue
-        (tree,) = ast.parse(inspect.getsource(base)).body
-        assert isinstance(tree, ast.ClassDef)
-        for before, after in zip(tree.body, tree.body[1:], strict=False):
-            if (
-                isinstance(before, ast.AnnAssign)
-                and isinstance(after, ast.Expr)
-                and isinstance(after.value, ast.Constant)
-            ):
-                assert isinstance(before.target, ast.Name)
-                found[before.target.id] = str(after.value.value)
-    return found
-
-
 def _page(cls: type[Layer]) -> str:
-    lines = [cls.kind, "", inspect.cleandoc(cls.__doc__ or ""), ""]
+    lines = [cls.kind, "", documentation(cls), ""]
     entries = reference(cls)["fields"]
     if cls.arity is None:
         lines += [

@@ -1,0 +1,5 @@
+"""The language server."""
+
+
+def serve() -> None:
+    """Serve."""
