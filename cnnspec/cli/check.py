@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
+from cnnspec.cli.check_output import Output, counted, output_options
 from cnnspec.cli.common import (
     ShapeType,
-    format_option,
     painter,
     params_option,
-    print_json,
     print_lines,
     show,
     text_width,
@@ -30,7 +29,7 @@ from cnnspec.layers import Shape
 @click.option("--explain", is_flag=True, help="Print the formulas of each layer with their numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
 @params_option
-@format_option
+@output_options
 def command(
     specs: tuple[str, ...],
     input_shape: Shape | None,
@@ -38,28 +37,29 @@ def command(
     explain: bool,
     quiet: bool,
     params: dict[str, Any],
-    output_format: str,
+    output: Output,
 ) -> None:
-    """Check SPEC: compute every shape, and show the cost of each layer. Nothing is run, no framework is imported."""
-    reports = [check(spec, params=params, input_shape=input_shape) for spec in specs]
-    if output_format == "json":
-        from cnnspec.view.report import to_dict
+    """Check SPEC: compute every shape, and show the cost of each layer. Nothing is run, no framework is imported.
 
-        found = [to_dict(report, batch) for report in reports]
-        print_json(found[0] if len(found) == 1 else found)
-    else:
+    A directory stands for every spec below it, a quoted pattern such as "nets/**/*.yaml" for every one that matches.
+    """
+    found = output.find(specs)
+    if output.has_tables(found, quiet=quiet, explain=explain):
+        reports = [check(spec, params=params, input_shape=input_shape) for spec in found.specs]
         for report in reports:
-            _print(report, batch, explain, quiet)
-        if len(reports) > 1 and not quiet:
-            faulty = sum(not report.ok for report in reports)
-            click.echo(f"{len(reports)} specs: {len(reports) - faulty} valid, {faulty} with errors")
-    sys.exit(0 if all(report.ok for report in reports) else 1)
+            _print(report, batch, explain)
+        if len(reports) > 1:
+            click.echo(counted(reports))
+        sys.exit(0 if all(report.ok for report in reports) else 1)
+    from cnnspec.language.project.checking import Settings
+
+    checked = output.check(found, Settings(params, input_shape, output.details(batch)))
+    output.write(checked, as_list=len(checked) > 1 or found.has_directories, quiet=quiet)
+    sys.exit(0 if all(result.ok for result in checked) else 1)
 
 
-def _print(report: Report, batch: int, explain: bool, quiet: bool) -> None:
+def _print(report: Report, batch: int, explain: bool) -> None:
     show(report.diagnostics)
-    if quiet:
-        return
     paint = painter(sys.stdout)
     name = paint(report.name, "bold")
     if report.spec is None:
