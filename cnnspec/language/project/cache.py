@@ -85,14 +85,14 @@ class Cache:
             return
         now = int(time.time())
         entries = _read(self.file) | {key: {**entry, "used": now} for key, entry in self.used.items()}
-        texts = {key: json.dumps(entry, ensure_ascii=False) for key, entry in entries.items()}
-        room, kept = MAX_BYTES, []
-        for key in sorted(texts, key=lambda key: -_used(entries[key])):
-            room -= len(texts[key])
+        room, lines = MAX_BYTES, []
+        for key in sorted(entries, key=lambda key: -_used(entries[key])):
+            line = f"{json.dumps(key)}: {json.dumps(entries[key], ensure_ascii=False)}".encode("utf-8", "surrogatepass")
+            room -= len(line) + 2
             if room < 0:
                 break
-            kept.append(f"{json.dumps(key)}: {texts[key]}")
-        body = ("{" + ",\n".join(kept) + "}").encode("utf-8", "surrogatepass")
+            lines.append(line)
+        body = b"{" + b",\n".join(lines) + b"}"
         with contextlib.suppress(OSError):  # without a place for it, there is no cache
             self.file.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(self.file, sha256(body).hexdigest().encode() + b"\n" + body)
