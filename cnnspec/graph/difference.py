@@ -119,7 +119,7 @@ def compare(before: Spec | None, after: Spec | None, batch: int = 1) -> Differen
     a, b = (_placed(spec, summary) for spec, summary in zip((before, after), summaries, strict=True))
     pairs = align([p.node for p in a], [p.node for p in b])
     moved = _moved(a, b, pairs)
-    matching = _Matching(before, after, a, b, [*pairs, *moved])
+    matching = _Matching(before, after, a, b, pairs, moved)
     layers = tuple(change for change in _in_order(a, b, pairs, moved, matching) if change.kind is not None)
     settings = dict(_settings(before, after, matching)) if before and after else {}
     return Difference(before, after, layers, settings, _totals(summaries))
@@ -176,18 +176,25 @@ def _unique(side: Sequence[Placed], indices: set[int], key: Any) -> dict[Any, in
 
 
 class _Matching:
-    """Which names of the second network stand for those of the first."""
+    """Which names of the second network stand for those of the first; layers that have moved connect nothing."""
 
     def __init__(
-        self, before: Spec | None, after: Spec | None, a: Sequence[Placed], b: Sequence[Placed], pairs: Iterable[Pair]
+        self,
+        before: Spec | None,
+        after: Spec | None,
+        a: Sequence[Placed],
+        b: Sequence[Placed],
+        pairs: Iterable[Pair],
+        moved: Iterable[Pair],
     ) -> None:
         self.graphs = (before.graph if before else None, after.graph if after else None)
-        self.name_of = {a[i].node.name: b[j].node.name for i, j in pairs}
+        self.in_place = {a[i].node.name: b[j].node.name for i, j in pairs}
         inputs, others = (graph.inputs if graph else () for graph in self.graphs)
         for i, name in enumerate(inputs):
             if name in others or i < len(others):
-                self.name_of[name] = name if name in others else others[i]
-        self.matched = {*self.name_of.values()}
+                self.in_place[name] = name if name in others else others[i]
+        self.name_of = self.in_place | {a[i].node.name: b[j].node.name for i, j in moved}
+        self.matched = {*self.in_place.values()}
         self._origins: tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]] = ({}, {})
 
     def reads(self, before: Node, after: Node) -> Change | None:
@@ -197,14 +204,22 @@ class _Matching:
             return None
         return Change(before.inputs, after.inputs)
 
+    def share(self, before: Node, after: Node) -> Change | None:
+        """Return the layers whose weights a layer uses, where these are others."""
+        old, new = (
+            graph.shares.get(node.name) if graph else None
+            for graph, node in zip(self.graphs, (before, after), strict=True)
+        )
+        return None if (self.name_of.get(old, old) if old else None) == new else Change(old, new)
+
     def origins(self, side: int, name: str) -> frozenset[str]:
-        """Return the nearest layers before, itself included, that both networks have, by their names in the second."""
+        """Return the nearest layers before, itself included, that stay in place, by their names in the second."""
         graph, known = self.graphs[side], self._origins[side]
         assert graph is not None
         waiting = [name]
         while waiting:
             here = waiting[-1]
-            common = self.name_of.get(here) if side == 0 else here if here in self.matched else None
+            common = self.in_place.get(here) if side == 0 else here if here in self.matched else None
             inputs = graph.by_name[here].inputs
             missing = [] if common is not None else [other for other in inputs if other not in known]
             if missing:
@@ -231,22 +246,13 @@ def _in_order(
         if i is None:
             yield LayerChange(None, placed)
         else:
-            fields = changed_fields(a[i].node, placed.node) | _connections(a[i].node, placed.node, matching)
+            fields = changed_fields(a[i].node, placed.node)
+            if j in before_of and (reads := matching.reads(a[i].node, placed.node)) is not None:
+                fields["reads"] = reads
+            if (share := matching.share(a[i].node, placed.node)) is not None:
+                fields["share"] = share
             yield LayerChange(a[i], placed, fields, moved=j in moved_from)
     yield from (LayerChange(a[i], None) for i in range(done, len(a)) if i in left_a)
-
-
-def _connections(before: Node, after: Node, matching: _Matching) -> dict[str, Change]:
-    found = {}
-    if (reads := matching.reads(before, after)) is not None:
-        found["reads"] = reads
-    shares = [
-        graph.shares.get(node.name) if graph else None
-        for graph, node in zip(matching.graphs, (before, after), strict=True)
-    ]
-    if (matching.name_of.get(shares[0], shares[0]) if shares[0] else None) != shares[1]:
-        found["share"] = Change(*shares)
-    return found
 
 
 _WINDOW_FIELDS = {"kernel", "stride", "padding", "dilation"}
@@ -288,19 +294,19 @@ def _mean_the_same(before: Any, after: Any, rank: int) -> bool:
 def _settings(before: Spec, after: Spec, matching: _Matching) -> Iterator[tuple[str, Change]]:
     several = not (before.graph.has_one_of_each and after.graph.has_one_of_each)
     old, new = (dict(_flat(spec, several)) for spec in (before, after))
-    old |= {f"outputs.{name}": matching.name_of.get(node, node) for name, node in _outputs(before.graph).items()}
-    new |= {f"outputs.{name}": node for name, node in _outputs(after.graph).items()}
+    if not (_ends_in_output(before.graph) and _ends_in_output(after.graph)):
+        nodes = {name: node.name for name, node in before.graph.output_nodes.items()}
+        old |= {f"outputs.{name}": matching.name_of.get(node, node) for name, node in nodes.items()}
+        new |= {f"outputs.{name}": node.name for name, node in after.graph.output_nodes.items()}
     for name in (*old, *(name for name in new if name not in old)):
         change = Change(old.get(name), new.get(name))
         if change.before != change.after:
             yield name, change
 
 
-def _outputs(graph: Graph) -> dict[str, str]:
-    """Return the layers that are outputs by name; nothing where the last layer is the only one, without a name."""
-    if graph.outputs == (graph.nodes[-1].name,) and not graph.aliases:
-        return {}
-    return {name: node.name for name, node in graph.output_nodes.items()}
+def _ends_in_output(graph: Graph) -> bool:
+    """Return whether the last layer is the only output, as where a spec names none."""
+    return graph.outputs == (graph.nodes[-1].name,) and not graph.aliases
 
 
 def _flat(spec: Spec, several: bool) -> Iterator[tuple[str, Any]]:
