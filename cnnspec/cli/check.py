@@ -43,7 +43,7 @@ def command(
 
     A directory stands for every spec below it, a quoted pattern such as "nets/**/*.yaml" for every one that matches.
     """
-    found = output.find(specs)
+    found = output.find(specs, quiet=quiet)
     if output.has_tables(found, quiet=quiet, explain=explain):
         reports = [check(spec, params=params, input_shape=input_shape) for spec in found.specs]
         for report in reports:
@@ -54,7 +54,7 @@ def command(
     from cnnspec.language.project.checking import Settings
 
     checked = output.check(found, Settings(params, input_shape, output.details(batch)))
-    output.write(checked, as_list=len(checked) > 1 or found.has_directories, quiet=quiet)
+    output.write(checked, as_list=len(checked) != 1 or found.has_directories, quiet=quiet)
     sys.exit(0 if all(result.ok for result in checked) else 1)
 
 

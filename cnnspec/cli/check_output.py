@@ -32,12 +32,12 @@ class Output(NamedTuple):
     no_cache: bool
     specs_only: bool
 
-    def find(self, given: Sequence[str]) -> Found:
-        """Return the specs that the arguments name; say which files are none on standard error."""
+    def find(self, given: Sequence[str], *, quiet: bool) -> Found:
+        """Return the specs that the arguments name; say on standard error which files are none, unless `quiet`."""
         from cnnspec.language.project.discovery import find_specs
 
         found = find_specs(given, specs_only=self.specs_only)
-        if found.others:
+        if found.others and not quiet:
             *listed, last = found.others[:3]
             shown = names(found.others) if len(found.others) <= 3 else f"{names([*listed, last])} and others"
             count = f"{len(found.others)} YAML file{'s' * (len(found.others) != 1)}"
