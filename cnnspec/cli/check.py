@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from cnnspec.cli.common import (
-    ShapeType,
-    format_option,
-    painter,
-    params_option,
-    print_json,
-    print_lines,
-    show,
-    text_width,
-)
+from cnnspec.cli.check_options import CostOptions, cost_options, members_option
+from cnnspec.cli.common import ShapeType, painter, print_json, print_lines, show, text_width
 from cnnspec.diagnostics import Diagnostic
-from cnnspec.graph.costs import summarize
+from cnnspec.graph.budgets import over_budget
+from cnnspec.graph.costs import Summary
 from cnnspec.language.load import Report, check
 from cnnspec.layers import Shape
 
@@ -26,52 +21,161 @@ from cnnspec.layers import Shape
 @click.command("check")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")
 @click.option("--explain", is_flag=True, help="Print the formulas of each layer with their numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
-@params_option
-@format_option
+@cost_options
+@members_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "csv"]),
+    default="text",
+    show_default=True,
+    help="Format of the output; csv is a row for each network.",
+)
 def command(
     specs: tuple[str, ...],
     input_shape: Shape | None,
-    batch: int,
     explain: bool,
     quiet: bool,
-    params: dict[str, Any],
+    costs: CostOptions,
+    members: list[dict[str, Any]],
     output_format: str,
 ) -> None:
-    """Check SPEC: compute every shape, and show the cost of each layer. Nothing is run, no framework is imported."""
-    reports = [check(spec, params=params, input_shape=input_shape) for spec in specs]
-    if output_format == "json":
-        from cnnspec.view.report import to_dict
+    """Check SPEC: compute every shape, and show the cost of each layer. Nothing is run, no framework is imported.
 
-        found = [to_dict(report, batch) for report in reports]
+    With several values of a parameter (--set width=1,2,4), every combination is checked, and has a row of its own.
+    """
+    views = {"--explain": explain, "--per-block": costs.per_block, "--sizes": costs.sizes}
+    if output_format != "json":
+        _refuse([option for option, given in views.items() if given], output_format == "csv" or len(members) > 1)
+    checked = [
+        _limited(spec, params, check(spec, params=params, input_shape=input_shape), costs)
+        for spec in specs
+        for params in members
+    ]
+    reports = [report for _, report, _ in checked]
+    if output_format == "json":
+        found = [_to_dict(*each, costs, family=len(members) > 1) for each in checked]
         print_json(found[0] if len(found) == 1 else found)
+    elif output_format == "csv" or len(members) > 1:
+        _print_family(checked, costs, as_csv=output_format == "csv")
     else:
-        for report in reports:
-            _print(report, batch, explain, quiet)
+        for _, report, summary in checked:
+            _print(report, summary, costs, explain, quiet)
         if len(reports) > 1 and not quiet:
             faulty = sum(not report.ok for report in reports)
             click.echo(f"{len(reports)} specs: {len(reports) - faulty} valid, {faulty} with errors")
     sys.exit(0 if all(report.ok for report in reports) else 1)
 
 
-def _print(report: Report, batch: int, explain: bool, quiet: bool) -> None:
+def _refuse(views: list[str], family: bool) -> None:
+    """Refuse options that show other things of one network, or details of one where there is a row for each."""
+    if family and views:
+        raise click.UsageError(f"{views[0]} shows one network in detail: leave it out, or use --format json")
+    if len(views) > 1:
+        raise click.UsageError(f"{' and '.join(views)} show different things: give one of them, or use --format json")
+
+
+_Checked = tuple[dict[str, Any], Report, Summary | None]
+"""The parameters that were set, the report, and the costs where the spec has no errors."""
+
+
+def _limited(spec: str, params: dict[str, Any], report: Report, costs: CostOptions) -> _Checked:
+    """Return a report with the costs, and an error for each figure beyond its budget."""
+    if report.spec is None:
+        return params, report, None
+    summary = costs.summary(report.spec)
+    over = over_budget(report.spec.graph, summary, costs.budgets, costs.itemsize)
+    return params, replace(report, diagnostics=(*report.diagnostics, *over)) if over else report, summary
+
+
+def _to_dict(
+    params: dict[str, Any], report: Report, summary: Summary | None, costs: CostOptions, *, family: bool
+) -> dict[str, Any]:
+    from cnnspec.view.report import to_dict
+
+    found = to_dict(report, costs.batch, summary=summary)
+    if family:
+        found = {"spec": found.pop("spec"), "params": params, **found}
+    if report.spec is None or summary is None:
+        return found
+    if costs.per_block:
+        from cnnspec.view.costs import blocks_dict
+
+        found["blocks"] = blocks_dict(summary)
+    if costs.fit is not None:
+        from cnnspec.view.costs import fit
+
+        found["fit"] = fit(report.spec, costs.fit, costs.itemsize, costs.optimizer)._asdict()
+    if costs.sizes:
+        from cnnspec.view.sizes import sizes_dict
+
+        found["sizes"] = sizes_dict(report.spec.graph)
+    return found
+
+
+def _print_family(checked: Sequence[_Checked], costs: CostOptions, *, as_csv: bool) -> None:
+    from cnnspec.view.costs import Member, fit, member_lines, member_records
+
+    members = []
+    for params, report, summary in checked:
+        graph, fitting = None, None
+        if report.spec is not None:
+            graph = report.spec.graph
+            if costs.fit is not None:
+                fitting = fit(report.spec, costs.fit, costs.itemsize, costs.optimizer)
+        members.append(Member(report.name, params, graph, summary, _first_error(report), fitting))
+    if as_csv:
+        import csv
+
+        records = member_records(members)
+        writer = csv.DictWriter(sys.stdout, [*records[0]], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        return
+    print_lines([*member_lines(members, painter(sys.stdout)), ""])
+    faulty = sum(bool(member.error) for member in members)
+    click.echo(f"{len(members)} networks: {len(members) - faulty} valid, {faulty} with errors")
+
+
+def _first_error(report: Report) -> str:
+    return next((f"{d.code}: {d.message}" for d in report.diagnostics if d.severity == "error"), "")
+
+
+def _print(report: Report, summary: Summary | None, costs: CostOptions, explain: bool, quiet: bool) -> None:
     show(report.diagnostics)
     if quiet:
         return
     paint = painter(sys.stdout)
     name = paint(report.name, "bold")
-    if report.spec is None:
+    if report.spec is None or summary is None:
         print_lines([f"{name}: {_count(report.diagnostics, 'error')}", ""])
         return
     from cnnspec.view.table import explanation, network_lines, totals_lines
 
     graph, width = report.spec.graph, text_width()
-    summary = summarize(graph, batch, optimizer=report.spec.optimizer)
-    warnings = f", {_count(report.diagnostics, 'warning')}" if report.diagnostics else ""
-    body = explanation(graph, summary, paint) if explain else network_lines(graph, summary, width, paint)
-    print_lines([f"{name}: every shape fits{warnings}", "", *body, "", *totals_lines(summary, batch, width), ""])
+    counts = [_count(report.diagnostics, severity) for severity in ("error", "warning", "note")]
+    remarks = "".join(f", {count}" for count in counts if not count.startswith("0 "))
+    if costs.sizes:
+        from cnnspec.view.sizes import size_lines
+
+        print_lines([f"{name}: every shape fits{remarks}", "", *size_lines(graph, paint), ""])
+        return
+    if explain:
+        body = explanation(graph, summary, paint)
+    elif costs.per_block:
+        from cnnspec.view.costs import block_lines
+
+        body = block_lines(summary, paint)
+    else:
+        body = network_lines(graph, summary, width, paint)
+    totals = totals_lines(summary, costs.batch, width, costs.dtype)
+    if costs.fit is not None:
+        from cnnspec.view.costs import fit, fit_lines
+
+        totals += fit_lines(fit(report.spec, costs.fit, costs.itemsize, costs.optimizer), summary.optimizer)
+    print_lines([f"{name}: every shape fits{remarks}", "", *body, "", *totals, ""])
 
 
 def _count(diagnostics: tuple[Diagnostic, ...], severity: str) -> str:

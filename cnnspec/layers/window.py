@@ -150,3 +150,20 @@ def _split(padding: Padding, window: Window, *, cuts: bool) -> str:
         case Total():
             return f"p = {total} in all, {halves}" if total else "none"
     return f"p = {window.before} + {window.after} = {total} in all"
+
+
+def unread_at_the_end(layer: Layer, windows: Sequence[Window], sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return how many elements at the end of each axis no window reads: their number is not a whole number of strides.
+
+    What lies between the windows everywhere, as of a 1×1 window with a stride of 2, does not count, nor does what a
+    `crop` or a `slice` leaves out: nothing is returned for layers that have no padded window.
+    """
+    if not _pads_a_window(type(layer)) or hasattr(layer, "output_padding"):
+        return ()
+    return tuple(map(_unread, windows, sizes))
+
+
+def _unread(window: Window, n: int) -> int:
+    rest = n - 1 - window.element(window.out - 1, window.kernel - 1)
+    gap = max(0, window.stride - window.span)
+    return rest if rest > gap else 0
