@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from cnnspec.graph.graph import Graph, Node
@@ -45,6 +45,11 @@ class Outcome(NamedTuple):
     def keeps_weights(self) -> bool:
         """Whether every layer fits, with the weights of the network as it was."""
         return self.fault is None and self.reweighted is None
+
+    def along(self, axes: Collection[int]) -> Outcome:
+        """Return the outcome with what is not read along these spatial axes alone, counted from 0."""
+        counts = [(name, tuple(n if i in axes else 0 for i, n in enumerate(each))) for name, each in self.unread]
+        return self._replace(unread=tuple(Unread(name, each) for name, each in counts if any(each)))
 
     @property
     def reads_all(self) -> bool:

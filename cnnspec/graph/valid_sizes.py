@@ -133,7 +133,8 @@ class _Search:
         places, own = tuple(group), group[0].size
         period = min(MOST_PERIOD, math.lcm(*(self.periods[place.name] for place in group)))
         tried = self._try_all(places, period)
-        outcomes = self._outcomes[places]
+        axes = {place.axis for place in group}
+        outcomes = {n: outcome.along(axes) for n, outcome in self._outcomes[places].items()}
         first_block = tried[0]
 
         def holds(is_so: Callable[[Outcome], bool]) -> SizeSet:

@@ -13,7 +13,7 @@ from cnnspec.diagnostics import PAGES, Source, codes
 
 CODES = codes()
 
-PROSE_ONLY = {"unreadable-file", "not-text", "file-too-large", "endless-extends", "too-many-faults"}
+PROSE_ONLY = {"unreadable-file", "not-text", "file-too-large", "endless-extends", "too-many-faults", "over-budget"}
 """Codes about files, or that take a thousand faults to raise."""
 
 
