@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from cnnspec.cli.check_options import CostOptions, cost_options, members_option
 from cnnspec.cli.common import ShapeType, painter, print_json, print_lines, show, text_width
-from cnnspec.diagnostics import Diagnostic
+from cnnspec.diagnostics import Diagnostic, Source
 from cnnspec.graph.budgets import over_budget
 from cnnspec.graph.costs import Summary
+from cnnspec.language.files import read_file
 from cnnspec.language.load import Report, check
 from cnnspec.layers import Shape
+
+if TYPE_CHECKING:
+    from cnnspec.graph.valid_sizes import ValidSizes
 
 
 @click.command("check")
@@ -49,20 +53,16 @@ def command(
     views = {"--explain": explain, "--per-block": costs.per_block, "--sizes": costs.sizes}
     if output_format != "json":
         _refuse([option for option, given in views.items() if given], output_format == "csv" or len(members) > 1)
-    checked = [
-        _limited(spec, params, check(spec, params=params, input_shape=input_shape), costs)
-        for spec in specs
-        for params in members
-    ]
-    reports = [report for _, report, _ in checked]
+    checked = [_checked(spec, params, input_shape, costs) for spec in map(_once, specs) for params in members]
+    reports = [each.report for each in checked]
     if output_format == "json":
-        found = [_to_dict(*each, costs, family=len(members) > 1) for each in checked]
+        found = [_to_dict(each, costs, family=len(members) > 1) for each in checked]
         print_json(found[0] if len(found) == 1 else found)
     elif output_format == "csv" or len(members) > 1:
         _print_family(checked, costs, as_csv=output_format == "csv")
     else:
-        for _, report, summary in checked:
-            _print(report, summary, costs, explain, quiet)
+        for each in checked:
+            _print(each, costs, explain, quiet)
         if len(reports) > 1 and not quiet:
             faulty = sum(not report.ok for report in reports)
             click.echo(f"{len(reports)} specs: {len(reports) - faulty} valid, {faulty} with errors")
@@ -77,27 +77,47 @@ def _refuse(views: list[str], family: bool) -> None:
         raise click.UsageError(f"{' and '.join(views)} show different things: give one of them, or use --format json")
 
 
-_Checked = tuple[dict[str, Any], Report, Summary | None]
-"""The parameters that were set, the report, and the costs where the spec has no errors."""
+class _Checked(NamedTuple):
+    """A network: the spec as it was named, the parameters that were set, the report, and the costs if it is valid."""
+
+    spec: str | Source
+    params: dict[str, Any]
+    report: Report
+    summary: Summary | None
+
+    def sizes(self) -> list[ValidSizes]:
+        """Return the sizes of its inputs that the network accepts."""
+        from cnnspec.graph.valid_sizes import valid_sizes
+        from cnnspec.language.resized import resizing
+
+        assert self.report.spec is not None
+        graph = self.report.spec.graph
+        return valid_sizes(graph, resizing(graph, self.spec, self.params))
 
 
-def _limited(spec: str, params: dict[str, Any], report: Report, costs: CostOptions) -> _Checked:
-    """Return a report with the costs, and an error for each figure beyond its budget."""
+def _once(spec: str) -> str | Source:
+    """Return the text of standard input, which can be read once, and any other name as it is."""
+    return read_file(spec) if spec == "-" else spec
+
+
+def _checked(spec: str | Source, params: dict[str, Any], input_shape: Shape | None, costs: CostOptions) -> _Checked:
+    """Check a network and compute its costs; a figure beyond its budget is an error."""
+    report = check(spec, params=params, input_shape=input_shape)
     if report.spec is None:
-        return params, report, None
+        return _Checked(spec, params, report, None)
     summary = costs.summary(report.spec)
-    over = over_budget(report.spec.graph, summary, costs.budgets, costs.itemsize)
-    return params, replace(report, diagnostics=(*report.diagnostics, *over)) if over else report, summary
+    if over := over_budget(report.spec.graph, summary, costs.budgets, costs.itemsize):
+        report = replace(report, diagnostics=(*report.diagnostics, *over))
+    return _Checked(spec, params, report, summary)
 
 
-def _to_dict(
-    params: dict[str, Any], report: Report, summary: Summary | None, costs: CostOptions, *, family: bool
-) -> dict[str, Any]:
+def _to_dict(checked: _Checked, costs: CostOptions, *, family: bool) -> dict[str, Any]:
     from cnnspec.view.report import to_dict
 
+    report, summary = checked.report, checked.summary
     found = to_dict(report, costs.batch, summary=summary)
     if family:
-        found = {"spec": found.pop("spec"), "params": params, **found}
+        found = {"spec": found.pop("spec"), "params": checked.params, **found}
     if report.spec is None or summary is None:
         return found
     if costs.per_block:
@@ -111,7 +131,7 @@ def _to_dict(
     if costs.sizes:
         from cnnspec.view.sizes import sizes_dict
 
-        found["sizes"] = sizes_dict(report.spec.graph)
+        found["sizes"] = sizes_dict(checked.sizes())
     return found
 
 
@@ -119,7 +139,7 @@ def _print_family(checked: Sequence[_Checked], costs: CostOptions, *, as_csv: bo
     from cnnspec.view.costs import Member, fit, member_lines, member_records
 
     members = []
-    for params, report, summary in checked:
+    for _, params, report, summary in checked:
         graph, fitting = None, None
         if report.spec is not None:
             graph = report.spec.graph
@@ -143,7 +163,8 @@ def _first_error(report: Report) -> str:
     return next((f"{d.code}: {d.message}" for d in report.diagnostics if d.severity == "error"), "")
 
 
-def _print(report: Report, summary: Summary | None, costs: CostOptions, explain: bool, quiet: bool) -> None:
+def _print(checked: _Checked, costs: CostOptions, explain: bool, quiet: bool) -> None:
+    report, summary = checked.report, checked.summary
     show(report.diagnostics)
     if quiet:
         return
@@ -160,7 +181,7 @@ def _print(report: Report, summary: Summary | None, costs: CostOptions, explain:
     if costs.sizes:
         from cnnspec.view.sizes import size_lines
 
-        print_lines([f"{name}: every shape fits{remarks}", "", *size_lines(graph, paint), ""])
+        print_lines([f"{name}: every shape fits{remarks}", "", *size_lines(graph, checked.sizes(), paint), ""])
         return
     if explain:
         body = explanation(graph, summary, paint)

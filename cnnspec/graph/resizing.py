@@ -76,6 +76,11 @@ class Resizing:
         self.inferred = 0
         """How many layers were inferred or looked up so far."""
 
+    @property
+    def cost(self) -> int:
+        """How many layers are inferred or looked up for one outcome."""
+        return len(self.graph.nodes)
+
     def at(self, inputs: Mapping[str, Shape]) -> Outcome:
         """Return the outcome for inputs of these shapes, by name."""
         shapes: dict[str, Shape] = {}
@@ -115,6 +120,20 @@ class Resizing:
                 shapes = f"{format_shape(shape)}, and those of `{owner}` {format_shape(arrays[array])}"
                 return Fault(node.name, f"`{node.name}` shares its weights, which are {shapes}")
         return None
+
+
+def compared(graph: Graph, other: Graph) -> Outcome:
+    """Return the outcome for a graph whose layers all fit at another size, as they are in `other`."""
+    reweighted, unread = None, []
+    for node in other.nodes:
+        own = graph.by_name.get(node.name)
+        if own is not None:
+            shapes = tuple(parameter.shape for parameter in node.parameters.values())
+            reweighted = reweighted or _reweighted(own, shapes, node.in_shapes)
+        counts = unread_at_the_end(node.layer, node.windows, node.in_shapes[0][1:]) if node.inputs else ()
+        if any(counts):
+            unread.append(Unread(node.name, counts))
+    return Outcome(None, reweighted, tuple(unread))
 
 
 def _infer(node: Node, reads: tuple[Shape, ...]) -> _At | Fault:

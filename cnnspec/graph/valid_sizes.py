@@ -65,8 +65,10 @@ class ValidSizes:
     """The sizes that were tried."""
 
 
-def valid_sizes(graph: Graph) -> list[ValidSizes]:
+def valid_sizes(graph: Graph, resizing: Resizing | None = None) -> list[ValidSizes]:
     """Return the sizes that a network accepts along the spatial axes of its inputs.
+
+    `resizing` says what becomes of the network at other sizes; by default the shape rules of the graph.
 
     Axes that accept the same sizes independently of each other are one entry. Those that must change together, such as
     the heights of two inputs that are added, are one group. Nothing where no input has spatial axes.
@@ -78,7 +80,7 @@ def valid_sizes(graph: Graph) -> list[ValidSizes]:
     ]
     if not places:
         return []
-    search = _Search(graph, len(places))
+    search = _Search(graph, resizing or Resizing(graph), len(places))
     for groups in _groupings(places):
         found = [search.sizes(group) for group in groups]
         if len(groups) == 1 or search.independent(places, groups):
@@ -120,9 +122,9 @@ def _joined(found: Iterable[ValidSizes]) -> list[ValidSizes]:
 class _Search:
     """The trials over one graph; those of a group of axes are kept."""
 
-    def __init__(self, graph: Graph, groups: int) -> None:
+    def __init__(self, graph: Graph, resizing: Resizing, groups: int) -> None:
         self.graph = graph
-        self.resizing = Resizing(graph)
+        self.resizing = resizing
         self.shapes = {name: graph.by_name[name].shape for name in graph.inputs}
         self.periods = _periods(graph)
         self.work = MOST_WORK // (groups + 1)
@@ -178,7 +180,7 @@ class _Search:
         while n < own and not self._at(places, n).fits:
             n += 1
         end = n + 3 * period
-        nodes = len(self.graph.nodes)
+        nodes = self.resizing.cost
         last = max(end, own + 2 * period)
         left = self.work - (self.resizing.inferred - before)
         gap = (last - n) * nodes > left and end < own - period
@@ -205,7 +207,7 @@ class _Search:
         everything = tuple(places)
         own = everything[0].size
         reach = 2 * min(MOST_PERIOD, math.lcm(*(self.periods[place.name] for place in places)))
-        reach = min(reach, max(2, self.work // (2 * len(self.graph.nodes))))
+        reach = min(reach, max(2, self.work // (2 * self.resizing.cost)))
         lowest = 1 - min(place.size for place in places)
         for offset in range(max(lowest, -reach), reach + 1):
             each = [self._at(tuple(group), group[0].size + offset) for group in groups]

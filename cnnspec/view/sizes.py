@@ -9,15 +9,14 @@ from cnnspec.diagnostics import Paint
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.resizing import Outcome
 from cnnspec.graph.size_sets import SizeSet
-from cnnspec.graph.valid_sizes import Place, Reason, ValidSizes, valid_sizes
+from cnnspec.graph.valid_sizes import Place, Reason, ValidSizes
 from cnnspec.layers.geometry import AXES
 
 _ONE = {"depth": "plane", "height": "row", "width": "column", "length": "element"}
 
 
-def size_lines(graph: Graph, paint: Paint) -> list[str]:
+def size_lines(graph: Graph, found: Sequence[ValidSizes], paint: Paint) -> list[str]:
     """Return which sizes of its inputs the network accepts, and why no others, as text, a line each."""
-    found = valid_sizes(graph)
     if not found:
         return ["The network has no input with spatial axes, whose sizes could be others."]
     lines: list[str] = []
@@ -78,8 +77,8 @@ def _left_out(size: int, outcome: Outcome) -> str:
     return f"    at {size}, `{first.name}` does not read the last {' and '.join(counted)}{more}"
 
 
-def sizes_dict(graph: Graph) -> list[dict[str, Any]]:
-    """Return the sizes that the network accepts as plain values for JSON."""
+def sizes_dict(found: Sequence[ValidSizes]) -> list[dict[str, Any]]:
+    """Return the sizes that a network accepts as plain values for JSON."""
     return [
         {
             "axes": [[{"input": p.input, "axis": p.name, "size": p.size} for p in group] for group in entry.groups],
@@ -93,7 +92,7 @@ def sizes_dict(graph: Graph) -> list[dict[str, Any]]:
             ],
             "tried": [[block[0], block[-1]] for block in entry.tried],
         }
-        for entry in valid_sizes(graph)
+        for entry in found
     ]
 
 

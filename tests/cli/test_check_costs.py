@@ -194,6 +194,11 @@ class TestFamily:
         found = json.loads(cnnspec("check", family, "--set", "width=1,3", "--format", "json").stdout)
         assert [(each["params"], each["ok"]) for each in found] == [({"width": 1}, True), ({"width": 3}, True)]
 
+    def test_standard_input(self, cnnspec: Cnnspec) -> None:
+        result = cnnspec("check", "-", "--set", "width=1,2", input=FAMILY)
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[-1] == "2 networks: 2 valid, 0 with errors"
+
     def test_budgets_of_members(self, cnnspec: Cnnspec, family: str) -> None:
         # 2·10 + 19 = 39 and 4·10 + 37 = 77 parameters
         result = cnnspec("check", family, "--set", "width=2,4", "--budget", "parameters=50")

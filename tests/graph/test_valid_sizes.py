@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cnnspec
+from cnnspec.diagnostics import Source
 from cnnspec.graph.size_sets import SizeSet, pattern
 from cnnspec.graph.valid_sizes import ValidSizes, valid_sizes
+from cnnspec.language.resized import resizing
 
 
 def sizes_of(text: str) -> list[ValidSizes]:
@@ -107,6 +109,15 @@ class TestOneInput:
         text = image("[add: {main: [conv: {channels: 1, kernel: 5, name: a}], skip: [crop: {like: a}]}]")
         text = text.replace("crop: {like: a}", "from: input, crop: {like: a}")
         assert str(only(text).fitting) == "any from 5 up"
+
+    def test_sizes_in_expressions_are_computed_anew(self) -> None:
+        text = image("[max_pool: 2, reshape: [$in_height, 1, $in_width], conv: {channels: 3, kernel: 1}]")
+        graph = cnnspec.loads(text).graph
+        found = valid_sizes(graph, resizing(graph, Source("net.yaml", text), {}))
+        assert [(axes(e), str(e.keeping), str(e.fitting)) for e in found] == [
+            ([["height"]], "8, 9", "any from 2 up"),
+            ([["width"]], "any from 2 up", "any from 2 up"),
+        ]
 
     def test_numbers_in_the_spec_have_one_size(self) -> None:
         text = "input: [1, 2, 2]\nlayers: [flatten, dense: {units: 1, weight: [1, 2, 3, 4]}]\n"
