@@ -6,9 +6,10 @@ An activation takes `batch` times its size, in the number format of the run. Whi
 its output and every other activation that a later layer reads are alive, and nothing else is. Layers whose output
 shares the memory of the input (flatten; dropout at inference) take no buffer.
 Inference holds the weights and the activations at their peak, both in the format. Training holds the weights, the
-gradients and the optimizer's state in the format, in float32 at least (mixed precision), and the saved activations in
-the format; arrays that are frozen have neither gradient nor state, and what lies before the first layer that is
-trained is not saved.
+gradients and the optimizer's state in the format, in float32 at least, and the saved activations in the format; arrays
+that are frozen have neither gradient nor state, and what lies before the first layer that is trained is not saved. In a
+format of 16 bits (mixed precision, autocast), the backward pass also reads the weights of convolutions, dense layers
+and attention as they were cast to the format, which is a copy of them.
 """
 
 from __future__ import annotations
@@ -135,8 +136,16 @@ def training_bytes(graph: Graph, batch: int, itemsize: int, optimizer: Optimizer
     parameters = trainable(graph.nodes)
     state = sum(p.size for p in graph.parameters.values() if not p.trainable)
     numbers = parameters * (2 + len(optimizer.slots)) + state
+    copies = _cast(graph) if itemsize < TRAINED_BYTES else 0
     saved = sum(_bytes(node, batch, itemsize) for node in _saved(graph))
-    return max(itemsize, TRAINED_BYTES) * numbers + max(peak_activation_bytes(graph, batch, itemsize), saved)
+    weights = max(itemsize, TRAINED_BYTES) * numbers + itemsize * copies
+    return weights + max(peak_activation_bytes(graph, batch, itemsize), saved)
+
+
+def _cast(graph: Graph) -> int:
+    """Return how many numbers the arrays of layers with multiply-accumulates have."""
+    with_macs = [node for node in graph.nodes if node.arrays and node.layer.macs(node.in_shapes, node.shape)]
+    return sum(graph.parameters[name].size for name in {name for node in with_macs for name in node.arrays.values()})
 
 
 def _saved(graph: Graph) -> list[Node]:

@@ -179,7 +179,7 @@ def totals_lines(summary: Summary, batch: int, width: int | None, dtype: str = "
         + {
             "float32": "optimizer state and saved activations",
             "float64": "optimizer state and saved activations, in float64",
-        }.get(dtype, f"and optimizer state in float32, saved activations in {dtype}")
+        }.get(dtype, f"optimizer state in float32, copies of weights and saved activations in {dtype}")
         + (f"; {percent(summary.frozen / totals.parameters)} of the parameters are frozen" if summary.frozen else ""),
     }
     indent = max(map(len, lines)) + len(GAP)

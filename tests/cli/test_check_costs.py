@@ -43,8 +43,8 @@ class TestMemory:
     def test_half_precision_says_what_is_counted(self, cnnspec: Cnnspec) -> None:
         found = totals(cnnspec("check", "lenet", "--dtype", "bfloat16").stdout)
         assert found["inference"].endswith("weights and activations at the peak, in bfloat16")
-        assert found["training"].startswith("733.4 kB with adam")  # 4 · 4 · 44,426 + 2 · 11,282
-        assert found["training"].endswith("optimizer state in float32, saved activations in bfloat16")
+        assert found["training"].startswith("822.2 kB with adam")  # 4 · 4 · 44,426 + 2 · 44,426 + 2 · 11,282
+        assert found["training"].endswith("state in float32, copies of weights and saved activations in bfloat16")
 
     def test_the_optimizer_as_in_a_spec(self, cnnspec: Cnnspec) -> None:
         found = totals(cnnspec("check", "lenet", "--optimizer", "{sgd: {momentum: 0.9}}").stdout)

@@ -20,12 +20,18 @@ PEAK = 2 * 6 * 24 * 24  # the first convolution and its sigmoid
 
 
 class TestMemory:
-    @pytest.mark.parametrize(("width", "held"), [(8, 8), (4, 4), (2, 4)])
-    def test_training_holds_weights_in_float32_at_least(self, width: int, held: int) -> None:
+    @pytest.mark.parametrize(("width", "held", "copies"), [(8, 8, 0), (4, 4, 0), (2, 4, 2)])
+    def test_training_holds_weights_in_float32_at_least(self, width: int, held: int, copies: int) -> None:
+        """In 16 bits, autocast keeps a copy of the weights in the format for the backward pass."""
         graph = cnnspec.load("lenet").graph
-        with_adam = held * PARAMETERS * 4 + 3 * width * ACTIVATIONS  # weight, gradient, two averages
-        assert training_bytes(graph, 3, width, Adam()) == with_adam
-        assert training_bytes(graph, 3, width, Sgd()) == held * PARAMETERS * 2 + 3 * width * ACTIVATIONS
+        others = copies * PARAMETERS + 3 * width * ACTIVATIONS
+        assert training_bytes(graph, 3, width, Adam()) == held * PARAMETERS * 4 + others  # weight, gradient, averages
+        assert training_bytes(graph, 3, width, Sgd()) == held * PARAMETERS * 2 + others
+
+    def test_norms_are_not_cast(self) -> None:
+        graph = cnnspec.loads("input: [4]\nlayers: [dense: {units: 3, bias: false}, batch_norm]\n").graph
+        held = 4 * (2 * (12 + 6) + 6)  # weights and gradients, two statistics of 3
+        assert training_bytes(graph, 1, 2, Sgd()) == held + 2 * 12 + 2 * (4 + 3 + 3)
 
     @pytest.mark.parametrize("width", [8, 4, 2])
     def test_inference_is_weights_and_the_peak(self, width: int) -> None:
