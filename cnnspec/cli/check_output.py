@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,12 +14,13 @@ from cnnspec.cli.common import packed, show
 from cnnspec.wording import names
 
 if TYPE_CHECKING:
-    from cnnspec.language.project.checking import Checked, Details, Settings
+    from cnnspec.diagnostics import Source
+    from cnnspec.language.project.checking import Checked, Settings
     from cnnspec.language.project.discovery import Found
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMATS = ("text", "concise", "json", "github", "gitlab", "sarif", "junit")
+FORMATS = ("text", "concise", "json", "csv", "github", "gitlab", "sarif", "junit")
 
 
 class Output(NamedTuple):
@@ -44,31 +44,23 @@ class Output(NamedTuple):
             click.echo(f"left out {count} without the key `cnnspec` or `layers`: {shown}", err=True)
         return found
 
-    def has_tables(self, found: Found, *, quiet: bool, explain: bool) -> bool:
+    def has_tables(self, found: Found, *, quiet: bool, asked: bool) -> bool:
         """Return whether the network of each spec is printed: not of those in directories, unless it is asked for."""
         if self.file and self.format == "text":
             raise click.UsageError("--output takes another --format than text, such as sarif")
-        return self.format == "text" and not quiet and (explain or not found.has_directories)
+        return self.format == "text" and not quiet and (asked or not found.has_directories)
 
-    def check(self, found: Found, settings: Settings) -> list[Checked]:
+    def check(self, specs: Sequence[str | Source], settings: Settings) -> list[Checked]:
         """Check the specs; the results of several are remembered."""
-        if len(found.specs) == 1:
+        if len(specs) == 1:
             from cnnspec.language.project.checking import check_one
 
-            return [check_one(found.specs[0], settings).checked]
+            return [check_one(specs[0], settings).checked]
         from cnnspec.language.project.cache import Cache
         from cnnspec.language.project.many import check_all
 
         cache = None if self.no_cache else Cache(settings.key)
-        return check_all(found.specs, settings, jobs=self.jobs, cache=cache)
-
-    def details(self, batch: int) -> Details | None:
-        """Return what the format needs beside the diagnostics."""
-        if self.format != "json":
-            return None
-        from cnnspec.view.report import to_dict
-
-        return partial(to_dict, batch=batch)
+        return check_all(specs, settings, jobs=self.jobs, cache=cache)
 
     def write(self, checked: Sequence[Checked], *, as_list: bool, quiet: bool) -> None:
         """Print the results, or write them to the file; how many are valid goes to standard error beside a report."""
@@ -76,14 +68,19 @@ class Output(NamedTuple):
             from cnnspec.view.formats.places import unique
 
             show(unique(checked))
-        elif self.file is None:
-            click.echo(self._rendered(checked, as_list), nl=False)
+        else:
+            self.emit(self._rendered(checked, as_list))
+        if not quiet and (self.file or (as_list and self.format != "json")):
+            click.echo(counted(checked), err=self.format != "text")
+
+    def emit(self, text: str) -> None:
+        """Print a text, or write it to the file."""
+        if self.file is None:
+            click.echo(text, nl=False)
         else:
             from cnnspec import atomic
 
-            atomic.write(self.file, self._rendered(checked, as_list).encode("utf-8", "replace"))
-        if not quiet and (self.file or (as_list and self.format != "json")):
-            click.echo(counted(checked), err=self.format != "text")
+            atomic.write(self.file, text.encode("utf-8", "replace"))
 
     def _rendered(self, checked: Sequence[Checked], as_list: bool) -> str:
         if self.format == "json":
@@ -112,7 +109,7 @@ def output_options(command: F) -> F:
             type=click.Choice(FORMATS),
             default="text",
             show_default=True,
-            help="Format of the output; concise is a line for each diagnostic.",
+            help="Format of the output; concise is a line for each diagnostic, csv a row for each network.",
         ),
         click.option(
             "-o",

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "nesting-too-deep": "test_yaml_tree.py",
     "number-too-long": "test_yaml_tree.py",
     "too-many-faults": "test_diagnostics.py",
+    "over-budget": "../graph/test_budgets.py",
 }
 """Codes about files as a whole, or about texts that are too large to print: tested there."""
 

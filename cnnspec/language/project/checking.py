@@ -13,8 +13,10 @@ from cnnspec.language.files import open_base, read_spec
 from cnnspec.language.load import Report, check
 from cnnspec.layers import Shape
 
-Details = Callable[[Report], Any]
-"""Returns what is kept of a report beside its diagnostics, as JSON."""
+Refine = Callable[[Report], Report]
+"""Returns a report with further diagnostics, such as those of budgets."""
+Details = Callable[[Report, Source | None], Any]
+"""Returns what is kept of a report and its text (None where it cannot be read) beside the diagnostics, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,21 @@ class Settings:
 
     params: Mapping[str, Any]
     input_shape: Shape | None = None
+    refine: Refine | None = None
     details: Details | None = None
 
     @property
     def key(self) -> str:
         """The settings as text, for the cache."""
-        details = self.details
-        arguments = (details.args, sorted(details.keywords.items())) if isinstance(details, partial) else ()
-        function = details.func if isinstance(details, partial) else details
-        return repr((sorted(self.params.items()), self.input_shape, getattr(function, "__qualname__", None), arguments))
+        functions = (_described(self.refine), _described(self.details))
+        return repr((sorted(self.params.items()), self.input_shape, *functions))
+
+
+def _described(function: Callable[..., Any] | None) -> Any:
+    """Return what a function is and the arguments that are bound to it."""
+    if isinstance(function, partial):
+        return (_described(function.func), function.args, sorted(function.keywords.items()))
+    return getattr(function, "__qualname__", None)
 
 
 class Dependency(NamedTuple):
@@ -71,12 +79,18 @@ class Result(NamedTuple):
     dependencies: tuple[Dependency, ...] = ()
 
 
-def check_one(spec: str, settings: Settings) -> Result:
+def text_of(spec: str | Source) -> Source:
+    """Return the text of a spec; SpecError where it cannot be read."""
+    return spec if isinstance(spec, Source) else read_spec(spec)
+
+
+def check_one(spec: str | Source, settings: Settings) -> Result:
     """Check a spec, and note which other texts that took."""
     try:
-        source = read_spec(spec)
+        source = text_of(spec)
     except SpecError as error:
-        return Result(_without_network(spec, Report(spec, None, error.diagnostics), settings), None)
+        unread = Report(str(spec), None, error.diagnostics)
+        return Result(_without_network(str(spec), unread, None, settings), None)
     dependencies: dict[Dependency, None] = {}
 
     def opener(name: str, extending: Source) -> Source:
@@ -89,9 +103,12 @@ def check_one(spec: str, settings: Settings) -> Result:
         return base
 
     report = check(source, params=settings.params, input_shape=settings.input_shape, opener=opener)
-    return Result(_without_network(spec, report, settings), source, tuple(dependencies))
+    target = spec.name if isinstance(spec, Source) else spec
+    return Result(_without_network(target, report, source, settings), source, tuple(dependencies))
 
 
-def _without_network(spec: str, report: Report, settings: Settings) -> Checked:
-    details = settings.details(report) if settings.details else None
-    return Checked(spec, report.name, report.diagnostics, details)
+def _without_network(target: str, report: Report, source: Source | None, settings: Settings) -> Checked:
+    if settings.refine:
+        report = settings.refine(report)
+    details = settings.details(report, source) if settings.details else None
+    return Checked(target, report.name, report.diagnostics, details)

@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
+from cnnspec.cli.check_network import details as network_details
+from cnnspec.cli.check_options import CostOptions
+from cnnspec.diagnostics import Source
 from cnnspec.language.load import Report
 from cnnspec.language.project import cache as module
 from cnnspec.language.project import many
 from cnnspec.language.project.cache import Cache
-from cnnspec.language.project.checking import Checked, Result, Settings
+from cnnspec.language.project.checking import Checked, Details, Result, Settings
 from cnnspec.language.project.many import check_all
-from cnnspec.view.report import to_dict
 
 GOOD = "cnnspec: 1\ninput: [1, 8, 8]\nparams: {k: 3}\nlayers:\n  - conv: {channels: 2, kernel: $k}\n"
 BAD = GOOD.replace("[1, 8, 8]", "[1, 2, 2]")
@@ -53,6 +55,10 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(tmp_path, monkeypatch)
+
+
+def of_batch(batch: int) -> Details:
+    return partial(network_details, costs=CostOptions(batch), params={}, is_member=False)
 
 
 def write(name: str, text: str) -> None:
@@ -120,7 +126,7 @@ def test_details_are_those_of_their_options(project: Project) -> None:
     write("a.yaml", GOOD)
 
     def memory(batch: int) -> int:
-        (result,) = project("a.yaml", details=partial(to_dict, batch=batch))
+        (result,) = project("a.yaml", details=of_batch(batch))
         count: int = result.details["totals"]["peak_activation_bytes"]
         return count
 
@@ -226,7 +232,7 @@ def test_several_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     names = [f"{i}.yaml" for i in range(6)]
     for i, name in enumerate(names):
         write(name, GOOD if i % 2 else BAD)
-    settings = Settings({}, details=partial(to_dict, batch=2))
+    settings = Settings({}, details=of_batch(2))
     assert check_all(names, settings, jobs=2) == check_all(names, settings, jobs=1)
 
 
@@ -236,7 +242,7 @@ def test_what_cannot_be_read_is_looked_at_again(project: Project) -> None:
     assert project("a.yaml")[0].ok
 
 
-def details_of(report: Report) -> str:
+def details_of(report: Report, source: Source | None) -> str:
     """Details that are no partial function."""
     return report.name
 
