@@ -213,7 +213,9 @@ class Expansion:
         if layer is None:
             return self.placer.unknown_output(name.full, entry.span)
         arrays = self.sharing.of_layer(layer, name.full, entry)
-        output = self.placer.place(layer, name.full, entry, inputs, branches, arrays)
+        sizes = entry.get(LIKE) if layer.like is not None else None
+        liked = self.names.look_up(LIKE, sizes, entry.scope) if sizes is not None else None
+        output = self.placer.place(layer, name.full, entry, inputs, branches, arrays, liked.node if liked else None)
         if output.shape is not None:
             self.names.outputs[name.full] = output
         return output

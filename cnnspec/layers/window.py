@@ -1,4 +1,4 @@
-"""What layers with a sliding window share: the fault of one that does not fit, and the receptive field."""
+"""What layers with a sliding window share: the fault of one that does not fit, the receptive field, explanations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 
 from cnnspec.layers.axes import along_axes
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError
-from cnnspec.layers.geometry import AXES, Axis, Pads, Total, TransposedAxis, effective_kernel, split_total
+from cnnspec.layers.geometry import (
+    AXES,
+    Axis,
+    EachSide,
+    Padding,
+    Pads,
+    Total,
+    TransposedAxis,
+    Window,
+    effective_kernel,
+    split_total,
+)
 from cnnspec.wording import format_shape, noun
 
 
@@ -110,3 +121,49 @@ _WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left",
 @cache  # pydantic makes the look-up of fields slower than a whole shape rule
 def _pads_a_window(cls: type[Layer]) -> bool:
     return {"padding", "kernel"} <= cls.model_fields.keys()
+
+
+def explain_padding(layer: Layer, windows: Sequence[Window]) -> str:
+    """Return how the padding of a layer with a window comes about, "" for one without padding."""
+    if not _pads_a_window(type(layer)):
+        return ""
+    padding: Padding = getattr(layer, "padding")  # noqa: B009
+    shown = dict.fromkeys(_split(padding, window, cuts=hasattr(layer, "output_padding")) for window in windows)
+    return "; ".join(shown)
+
+
+def _split(padding: Padding, window: Window, *, cuts: bool) -> str:
+    total = window.before + window.after
+    halves = f"⌈p/2⌉ = {window.before} before and ⌊p/2⌋ = {window.after} after"
+    match padding:
+        case "valid":
+            return "none (`valid`)"
+        case "same" if cuts:
+            return f"`same`: k − s = {window.span} − {window.stride} is cut, so that out = n · s: p = {total}"
+        case "same":
+            return f"`same`: p = k − 1 = {total} in all, {halves}"
+        case "same_upper" | "same_lower":
+            odd = "after" if padding == "same_upper" else "before"
+            return f"`{padding}`: p = {total} in all, the least for ⌈n / s⌉ positions, an odd one {odd}"
+        case EachSide():
+            return f"{window.before} on each side: p = {total} in all"
+        case Total():
+            return f"p = {total} in all, {halves}" if total else "none"
+    return f"p = {window.before} + {window.after} = {total} in all"
+
+
+def unread_at_the_end(layer: Layer, windows: Sequence[Window], sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return how many elements at the end of each axis no window reads: their number is not a whole number of strides.
+
+    What lies between the windows everywhere, as of a 1×1 window with a stride of 2, does not count, nor does what a
+    `crop` or a `slice` leaves out: nothing is returned for layers that have no padded window.
+    """
+    if not _pads_a_window(type(layer)) or hasattr(layer, "output_padding"):
+        return ()
+    return tuple(map(_unread, windows, sizes))
+
+
+def _unread(window: Window, n: int) -> int:
+    rest = n - 1 - window.element(window.out - 1, window.kernel - 1)
+    gap = max(0, window.stride - window.span)
+    return rest if rest > gap else 0

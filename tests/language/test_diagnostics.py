@@ -27,6 +27,7 @@ ELSEWHERE = {
     "nesting-too-deep": "test_yaml_tree.py",
     "number-too-long": "test_yaml_tree.py",
     "too-many-faults": "test_diagnostics.py",
+    "over-budget": "../graph/test_budgets.py",
 }
 """Codes about files as a whole, or about texts that are too large to print: tested there."""
 
@@ -208,7 +209,10 @@ def test_to_dict_is_what_the_json_holds():
         "file": "spec.yaml",
         "line": 2,
         "column": 10,
+        "end_line": 2,
+        "end_column": 15,
         "label": None,
+        "others": [],
         "notes": [],
         "help": "did you mean `relu`?",
         "fixes": [],
