@@ -30,6 +30,8 @@ class Built(NamedTuple):
     diagnostics: list[Diagnostic]
     layers: int
     """How many layers were placed."""
+    expansion: Expansion | None = None
+    """The expansion, with what is known of a spec with errors, too; None where the text holds no spec."""
 
 
 def build(
@@ -46,14 +48,16 @@ def build(
     examples, are not checked then. With `fixes`, the diagnostics propose some, which are not tried yet.
     """
     collector = DiagnosticCollector(proposes_fixes=fixes)
-    document = spec = None
+    document = spec = expansion = None
     layers = 0
     try:
         document = read_document(source, collector, params or {}, opener)
         if document is not None:
             builder = GraphBuilder(document.name, init=document.init)
+            as_written = not params and input_shape is None
+            expansion = Expansion(document, builder, check_expected=as_written)
             try:
-                spec = _expand(document, builder, input_shape, as_written=not params and input_shape is None)
+                spec = _expand(expansion, input_shape, as_written=as_written)
             finally:
                 layers = len(builder.nodes)
     except TooManyDiagnostics:
@@ -61,16 +65,16 @@ def build(
     found = in_order(collector.all(), source)
     name = document.name if document is not None else source.name
     if spec is None or any_errors(found):
-        return Built(name, None, found, layers)
-    return Built(name, replace(spec, warnings=tuple(found)), found, layers)
+        return Built(name, None, found, layers, expansion)
+    return Built(name, replace(spec, warnings=tuple(found)), found, layers, expansion)
 
 
-def _expand(document: Document, builder: GraphBuilder, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
+def _expand(expansion: Expansion, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
     """Expand a document and check the whole; None where an error leaves out layers."""
+    document, builder = expansion.document, expansion.placer.builder
     inputs = document.inputs if input_shape is None else _with_shape(document, input_shape)
     if inputs is None:
         return None
-    expansion = Expansion(document, builder, check_expected=as_written)
     outputs = expansion.network(inputs)
     nodes = expansion.placer.nodes
     examples: tuple[Example, ...] = ()

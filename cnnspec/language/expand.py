@@ -56,6 +56,8 @@ class Expansion:
         self.sharing = Sharing(self.names, self.placer)
         self._check_expected = check_expected
         self._used_blocks: set[str] = set()
+        self.trace: list[tuple[Span, Output]] = []
+        """The items of lists (layers, uses of blocks, repeats) with their outputs, in the order of the expansion."""
 
     def network(self, inputs: Mapping[str, DeclaredInput]) -> dict[str, Output] | None:
         """Expand the whole network and return its outputs by name; None where it has no layers, or too many."""
@@ -93,6 +95,7 @@ class Expansion:
             if i == 1 and scope.begins_branch:
                 scope = scope.replace(begins_branch=False)
             current = self._item(item, self._at(scope, current), current)
+            self.trace.append((item.span, current))
         return current
 
     def _at(self, scope: Scope, current: Output) -> Scope:
