@@ -69,6 +69,11 @@ def schema_of(source: Source, kinds: Kinds, opener: Opener) -> Schema:
         raise SpecError(collector.all())
     root, _ = parse(source)
     assert root is not None
+    return schema_of_document(document, root, kinds)
+
+
+def schema_of_document(document: Document, root: YamlNode, kinds: Kinds) -> Schema:
+    """Return the JSON Schema of a spec by its declarations and the top level of its text."""
     found = Definitions(forms(), expression=expression({*_names(document, root)}))
     define_kinds(found, kinds)
     uses = {name: block_use(block) for name, block in document.blocks.items() if block is not None}

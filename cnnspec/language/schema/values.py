@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from cnnspec.layers import Layer
 from cnnspec.layers.fields import PaddingField, Size
 from cnnspec.layers.reference import default_values, field_docs, field_schemas
 
@@ -107,7 +108,7 @@ def fields_of(cls: type[BaseModel], replaced: Mapping[str, Schema] | None = None
         name: described(
             given.get(name) or with_references(schemas[name]), docs.get(name, "").replace("\n", " "), defaults.get(name)
         )
-        for name in cls.model_fields
+        for name in (cls.field_names() if issubclass(cls, Layer) else cls.model_fields)
     }
 
 
