@@ -23,7 +23,9 @@ from cnnspec.wording import format_shape
 
 What = Literal["kind", "block", "field", "word", "parameter", "layer", "file"]
 
-_REFERENCE = re.compile(r"\$(\w*)$|\$\([^$()]*?(\w*)$")
+_LAST_WORD = re.compile(r"\w*\Z")
+_EACH = re.compile(r"\beach:\s*\{([^}]*)|\bindex:\s*(\w+)")
+_EACH_NAME = re.compile(r"(\w+):\s")
 _LAYER_KEYS = ("from", "share", "like")
 _CHOSEN = ("freeze", "replace")
 
@@ -52,10 +54,22 @@ def completions(source: Source, known: Analysis | None, offset: int) -> list[Com
     if at is None:
         return []
     known = known.readable if known is not None else None
-    if (reference := _REFERENCE.search(source.text, max(0, offset - 200), offset)) is not None:
-        return list(_parameters(known, at, reference.start(1 if reference[1] is not None else 2)))
+    if (start := _reference_start(source.text[:offset])) is not None:
+        return list(_parameters(source, known, at, start))
     found = list(_names(source, known, at, offset)) if at.role != "key" else []
     return found or list(_by_schema(Fields(known.schema if known is not None else any_schema()), known, at))
+
+
+def _reference_start(text: str) -> int | None:
+    """Return where the name of a parameter begins that a text ends in, behind `$` or within `$(…`; None elsewhere."""
+    line = text[text.rfind("\n") + 1 :]
+    word = _LAST_WORD.search(line)
+    assert word is not None
+    before = line[: word.start()]
+    expression = before[before.rfind("$(") + 2 :] if "$(" in before else ")"
+    if before.endswith("$") or expression.count("(") >= expression.count(")"):
+        return len(text) - len(word[0])
+    return None
 
 
 # What the schema says
@@ -95,14 +109,15 @@ def _entry(name: str, key: Key, what: What, at: Context) -> Completion:
 # Parameters
 
 
-def _parameters(known: Analysis | None, at: Context, start: int) -> Iterator[Completion]:
+def _parameters(source: Source, known: Analysis | None, at: Context, start: int) -> Iterator[Completion]:
     document = known.document if known is not None else None
     found: dict[str, str] = {}
     block = document.blocks.get(at.path[1] or "") if document is not None and at.path[:1] == ("blocks",) else None
     if block is not None:
         found |= {name: f"{param.type or 'parameter'} of `{block.name}`" for name, param in block.params.items()}
-    if "repeat" in at.path and known is not None and known.root is not None:
-        found |= dict.fromkeys(_of_repeats(known.root), "of a repeat")
+    if "repeat" in at.path:
+        own = [] if known is None or known.root is None else [*_of_repeats(known.root)]
+        found |= dict.fromkeys([*own, *_of_open_repeats(source.text[:start])], "of a repeat")
     if document is not None:
         for name, value in document.scope.values.items():
             found.setdefault(name, flow(value) if value is not UNRESOLVED else "")
@@ -121,6 +136,12 @@ def _of_repeats(node: YamlNode) -> Iterator[str]:
         elif key == "index" and isinstance(item.value, str):
             yield item.value
         yield from _of_repeats(item)
+
+
+def _of_open_repeats(text: str) -> Iterator[str]:
+    """Yield the names that repeats bind in a text that need not be valid."""
+    for found in _EACH.finditer(text):
+        yield from [found[2]] if found[2] is not None else _EACH_NAME.findall(found[1])
 
 
 # Names of layers and of files

@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"|[\[\]{},]|:(?=\s|$)"
     r"|[^\s\[\]{},:#]+(?::[^\s\[\]{},]+)*"  # a word
 )
-_WORD = re.compile(r"[\w$.*/-]*$")
+_WORD = re.compile(r"[\w$.*/-]*\Z")
 
 
 @dataclass(frozen=True)

@@ -180,9 +180,11 @@ def _field(analysis: Analysis, found: Found) -> str:
     """Return the documentation of a key, and its default."""
     if not found.path or found.path[-1] is None:
         return documentation_of(found.node.value) if isinstance(found.node.value, str) else ""
-    fields = Fields(analysis.schema)
-    about, default = fields.about(found.path), fields.default(found.path)
+    path, fields = found.path, Fields(analysis.schema)
+    cls = find(path[-1] or "")
+    if not found.is_key and cls is not None and cls.main is not None:
+        path = (*path, cls.main)  # the value of a kind is that of its main field
+    about, default = fields.about(path), fields.default(path)
     if not about:
         return ""
-    title = f"**`{found.path[-1]}`**"
-    return f"{title}: {about}" + (f"\n\nDefault: `{flow(default)}`" if default is not None else "")
+    return f"**`{path[-1]}`**: {about}" + (f"\n\nDefault: `{flow(default)}`" if default is not None else "")
