@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import error_line, format_option, print_json, text_width
+from cnnspec.cli.completion import complete_kind
 from cnnspec.layers import Layer, find, known_kinds
 from cnnspec.layers.reference import documentation, headline, reference
 from cnnspec.wording import nearest
 
 
 @click.command("layers")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=complete_kind)
 @format_option
 def command(kind: str | None, output_format: str) -> None:
     """List the layers; with KIND, document one: what it does, its fields, an example."""

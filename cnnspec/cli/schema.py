@@ -6,9 +6,11 @@ import json
 
 import click
 
+from cnnspec.cli.completion import complete_spec
+
 
 @click.command("schema")
-@click.argument("spec", required=False)
+@click.argument("spec", required=False, shell_complete=complete_spec)
 def command(spec: str | None) -> None:
     """Print the JSON Schema of specs; with SPEC, of that one, which knows its blocks and parameters by name.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any
@@ -79,3 +80,13 @@ class Analysis:
 def any_schema() -> dict[str, Any]:
     """Return the JSON Schema of every spec."""
     return schema(known_kinds())
+
+
+_SIGN = re.compile(r"^(?:cnnspec:|layers:|# yaml-language-server: .*\bcnnspec\b)", re.MULTILINE)
+_EXTENDS = re.compile(r"^extends:", re.MULTILINE)
+_OTHER_KEY = re.compile(r"^(?:params|input|train|blocks):", re.MULTILINE)
+
+
+def is_spec(text: str) -> bool:
+    """Return whether a YAML text is a spec, by its top-level keys or its modeline: an editor opens others, too."""
+    return bool(_SIGN.search(text) or (_EXTENDS.search(text) and _OTHER_KEY.search(text)))

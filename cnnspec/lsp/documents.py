@@ -1,4 +1,7 @@
-"""The open documents and their analyses, which are made in the background, a moment after the last change."""
+"""The open documents and their analyses, which are made in the background, a moment after the last change.
+
+YAML texts that are no specs have none, and nothing is said of them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import dataclass, field
 from cnnspec.diagnostics import Source
 from cnnspec.language.document import Opener
 from cnnspec.language.files import open_base
-from cnnspec.lsp.analysis import Analysis
+from cnnspec.lsp.analysis import Analysis, is_spec
 
 DELAY = 0.2
 """Seconds without a change after which a text is analysed."""
@@ -82,6 +85,10 @@ class Documents:
     async def _analysed(self, document: OpenDocument, version: int, delay: float) -> Analysis | None:
         await asyncio.sleep(delay)
         if document.version != version:
+            return None
+        if not is_spec(document.source.text):
+            document.analysis = None
+            self._publish(document)
             return None
         source, earlier, opener = document.source, document.analysis, self._opener()
 

@@ -15,7 +15,7 @@ from pygls.uris import to_fs_path
 
 from cnnspec.lsp import convert
 from cnnspec.lsp.actions import actions
-from cnnspec.lsp.analysis import Analysis
+from cnnspec.lsp.analysis import Analysis, is_spec
 from cnnspec.lsp.completion import completions
 from cnnspec.lsp.definition import definition, references
 from cnnspec.lsp.documents import Documents, OpenDocument
@@ -112,7 +112,7 @@ def make_server() -> Server:
     async def completed(params: types.CompletionParams) -> types.CompletionList | None:
         uri = params.text_document.uri
         document = server.documents.by_uri.get(uri)
-        if document is None:
+        if document is None or not is_spec(document.source.text):
             return None
         source, known = document.source, document.analysis or await server.documents.analysis(uri)
         positions = positions_of(source.text, server.encoding)

@@ -193,6 +193,18 @@ def test_it_answers_while_a_large_spec_is_checked(editor: Editor) -> None:
     assert [hint["label"] for hint in last] == ["→ 4", "→ 5"]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "services: {web: {image: x}}\n", "extends: eslint:all\nrules: {}\n", "- a\n- b: [\n"]
+)
+def test_other_yaml_files_are_left_alone(editor: Editor, text: str) -> None:
+    editor.open("other.yaml", text)
+    assert editor.diagnostics("other.yaml") == []
+    assert editor.at("completion", "other.yaml", 0, 0) is None
+    assert editor.of("inlayHint", "other.yaml", range=lines_of(0, 9)) is None
+    editor.edit("other.yaml", "cnnspec: 1\n" + text)
+    assert editor.diagnostics("other.yaml") != []
+
+
 def test_without_pygls_it_says_what_to_install(tmp_path: Path) -> None:
     code = "import sys; sys.modules['pygls'] = None\nfrom cnnspec.cli import main; main(['lsp'])"
     found: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
