@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,12 +23,20 @@ def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the bundled specs that begin so; the shell adds files."""
+    """Return the bundled specs and the YAML files that begin so; the shell adds other files and folders.
+
+    The entry that asks the shell for files comes first: bash forgets the ones before it, and adds files where there are
+    no others.
+    """
     from click.shell_completion import CompletionItem
 
     from cnnspec import bundled
 
-    return [*_beginning(bundled.names(), incomplete), CompletionItem(incomplete, type="file")]
+    folder, slash, begin = incomplete.rpartition("/")
+    files = Path(f"{folder}{slash}").glob(f"{glob.escape(begin)}*.y*ml")
+    beside = sorted(f"{folder}{slash}{path.name}" for path in files)
+    names = _beginning([*beside, *bundled.names()], incomplete)
+    return [CompletionItem(incomplete, type="file"), *names]
 
 
 def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -43,7 +53,8 @@ def complete_subject(ctx: click.Context, param: click.Parameter, incomplete: str
     from cnnspec.diagnostics import codes
 
     found = [CompletionItem(code, help=page.summary) for code, page in codes().items() if code.startswith(incomplete)]
-    return found + complete_spec(ctx, param, incomplete)
+    files, *specs = complete_spec(ctx, param, incomplete)
+    return [files, *found, *specs]
 
 
 def complete_layer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

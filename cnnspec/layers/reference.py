@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
-from collections.abc import Iterator
+import sys
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
@@ -77,13 +77,24 @@ def field_docs(cls: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def _own_docs(cls: type[BaseModel]) -> Iterator[tuple[str, str]]:
+@cache
+def _own_docs(cls: type[BaseModel]) -> dict[str, str]:
+    body = _classes(cls.__module__).get(cls.__qualname__, [])
+    return {
+        before.target.id: str(after.value.value)
+        for before, after in pairwise(body)
+        if isinstance(before, ast.AnnAssign)
+        and isinstance(before.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+    }
+
+
+@cache
+def _classes(module: str) -> dict[str, list[ast.stmt]]:
+    """Return the bodies of a module's classes; {} for a module of another package whose source is not installed."""
     try:
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-    except (OSError, TypeError):  # a class of another package whose source is not installed
-        return
-    assert isinstance(tree, ast.ClassDef)
-    for before, after in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            assert isinstance(before.target, ast.Name)
-            yield before.target.id, str(after.value.value)
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError):
+        return {}
+    return {node.name: node.body for node in tree.body if isinstance(node, ast.ClassDef)}

@@ -68,7 +68,40 @@ def test_commands(completed) -> None:
 def test_specs_and_files(completed, command: str) -> None:
     found = completed(f"cnnspec {command} resnet1")
     assert values(found) == [name for name in bundled.names() if name.startswith("resnet1")]
-    assert ("file", "resnet1") in found, "the shell adds its files"
+    assert found[0] == ("file", "resnet1"), "the shell adds its files; bash forgets what is before that"
+
+
+def test_files_of_the_folder(completed, tmp_path: Path) -> None:
+    (tmp_path / "nets").mkdir()
+    for name in ("resnet1.yaml", "resnet1.txt", "nets/a.yml", "nets/[b].yaml"):
+        (tmp_path / name).write_text("")
+    assert values(completed("cnnspec check resnet1"))[:2] == ["resnet1.yaml", "resnet101"]
+    assert values(completed("cnnspec check nets/")) == ["nets/[b].yaml", "nets/a.yml"]
+    assert values(completed("cnnspec check nets/[b")) == ["nets/[b].yaml"]
+    assert values(completed("cnnspec check nowhere/")) == []
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("check alex", "alexnet"),
+        ("layers max_", "max_pool"),
+        ("ren", "render"),
+        ("explain kernel-", "kernel-too-large"),
+    ],
+)
+def test_in_bash(tmp_path: Path, line: str, found: str) -> None:
+    (tmp_path / "cnnspec").write_text(f'#!/bin/sh\nexec {sys.executable} -m cnnspec "$@"\n')
+    (tmp_path / "cnnspec").chmod(0o755)
+    script = (
+        'eval "$(_CNNSPEC_COMPLETE=bash_source cnnspec)"; '
+        f"COMP_WORDS=(cnnspec {line}); COMP_CWORD={line.count(' ') + 1}; "
+        'compopt() { :; }; _cnnspec_completion cnnspec; echo "${COMPREPLY[@]}"'
+    )
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert result.stdout.split() == [found], result.stderr
 
 
 @pytest.mark.parametrize("command", FIRST_WORDS)

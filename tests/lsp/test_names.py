@@ -172,3 +172,15 @@ def test_every_parameter_of_a_bundled_spec_can_be_found(name: str) -> None:
         start = text.find(f"${param}", text.index("layers:") if "layers:" in text else 0)
         following = text[start + 1 + len(param) : start + 2 + len(param)]
         assert start < 0 or following.isalnum() or following == "_" or start + 1 in known
+
+
+def test_a_name_that_means_something_else_is_refused() -> None:
+    """The text stays valid, and its network would be another one."""
+    text = """\
+params: {width: 8}
+input: [3, 8, 8]
+blocks: {unit: {params: {c: int}, layers: [conv: {channels: $c, kernel: 1}, conv: {channels: $width, kernel: 1}]}}
+layers: [unit: 4]
+"""
+    with pytest.raises(CannotRename, match="the name has a meaning already"):
+        rename(Analysis(Source("net.yaml", text)), text.index("c: int"), "width")
