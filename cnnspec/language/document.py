@@ -26,7 +26,7 @@ from cnnspec.wording import describe, names, one_of, quoted
 
 KEYS = (
     "cnnspec", "name", "extends", "input", "inputs", "outputs", "classes", "init", "params", "blocks", "layers",
-    "expect", "examples", "train",
+    "expect", "examples", "train", "lint",
 )  # fmt: skip
 VERSION = 1
 MAX_EXTENDS = 10
@@ -55,6 +55,10 @@ class Document:
     expect: Expect | None = None
     expect_node: YamlNode | None = None
     examples: YamlNode | None = None
+    levels: tuple[YamlNode, ...] = ()
+    """The top levels of the spec and those that it extends, nearest first."""
+    lint: YamlNode | None = None
+    """What the spec says about lints."""
     uses_arriving: bool = False
     """Whether a text may refer to `$in`."""
 
@@ -75,7 +79,7 @@ def read_document(
     values = read_params(scope, chain, overrides)
     scope = scope.replace(values=values)
     spec = chain[0]
-    document = Document(_name(scope, spec, source), scope)
+    document = Document(_name(scope, spec, source), scope, levels=tuple(chain))
     document.uses_arriving = any(mentions_arriving(level.span.source.text) for level in chain)
     _layers_and_input(document, chain, unknown)
     document.blocks = read_blocks(scope, chain)
@@ -244,9 +248,14 @@ def _train(document: Document, node: YamlNode, span: Span) -> None:
     document.train, document.train_node = read_train(document.scope, node), node
 
 
+def _lint(document: Document, node: YamlNode, span: Span) -> None:
+    document.lint = node
+
+
 _READERS: dict[str, Callable[[Document, YamlNode, Span], None]] = {
     "outputs": _outputs,
     "classes": _classes,
     "init": _init,
     "train": _train,
+    "lint": _lint,
 }

@@ -55,7 +55,7 @@ class Expansion:
         self.placer = LayerPlacer(builder, self.counter)
         self.sharing = Sharing(self.names, self.placer)
         self._check_expected = check_expected
-        self._used_blocks: set[str] = set()
+        self.used_blocks: set[str] = set()
 
     def network(self, inputs: Mapping[str, DeclaredInput]) -> dict[str, Output] | None:
         """Expand the whole network and return its outputs by name; None where it has no layers, or too many."""
@@ -78,7 +78,7 @@ class Expansion:
         """Expand the blocks that nothing uses, for the errors that need neither their parameters nor a shape."""
         scope = self.document.scope
         for name, block in self.document.blocks.items():
-            if block is not None and name not in self._used_blocks:
+            if block is not None and name not in self.used_blocks:
                 scope.collector.suppressed_codes.add("unknown-layer")
                 self.counter.count = 0
                 values = {**scope.values, **dict.fromkeys(block.params, UNRESOLVED)}
@@ -328,7 +328,7 @@ class Expansion:
             scope.error("recursive-block", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", span)
             return self.placer.unknown_output(current.node, span)
         self.counter.add(span, scope)
-        self._used_blocks.add(block.name)
+        self.used_blocks.add(block.name)
         values = arguments(block, entry)
         name = self.names.of_group(entry)
         inner = scope.replace(
