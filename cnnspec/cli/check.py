@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.check_network import Network, details, print_family, print_network, within_budgets
+from cnnspec.cli.check_network import Network, details, judged, print_family, print_network
 from cnnspec.cli.check_options import CostOptions, cost_options, members_option
 from cnnspec.cli.check_output import Output, counted, output_options
 from cnnspec.cli.common import ShapeType
@@ -47,7 +47,7 @@ def command(
     found = output.find(specs, quiet=quiet)
     texts = [_once(spec) for spec in found.specs]
     if has_rows or output.has_tables(found, quiet=quiet, asked=any(views.values())):
-        networks = [Network.check(spec, params, input_shape, costs) for spec in texts for params in members]
+        networks = [Network.check(spec, params, input_shape, costs, output) for spec in texts for params in members]
         if has_rows:
             print_family(networks, costs, output)
         else:
@@ -61,8 +61,8 @@ def command(
     by_member = []
     for params in members:
         kept = partial(details, costs=costs, params=params, is_member=is_family) if output.format == "json" else None
-        refine = partial(within_budgets, costs=costs) if costs.budgets else None
-        by_member.append(output.check(texts, Settings(params, input_shape, refine, kept)))
+        refine = partial(judged, costs=costs, strict=output.strict) if costs.budgets or output.strict else None
+        by_member.append(output.check(texts, Settings(params, input_shape, output.notes, refine, kept)))
     checked = [result for of_spec in zip(*by_member, strict=True) for result in of_spec]
     output.write(checked, as_list=len(checked) != 1 or found.has_directories, quiet=quiet)
     sys.exit(0 if all(result.ok for result in checked) else 1)

@@ -39,7 +39,10 @@ def unused_params(subject: Subject) -> None:
             for name, span in node.keys.items():
                 if name not in used:
                     document.scope.warning(
-                        "unused-param", f"nothing refers to the parameter `{name}`", span, help=f"`${name}` does"
+                        "unused-param",
+                        f"nothing refers to the parameter `{name}`",
+                        span,
+                        help=f"`${name}` refers to it",
                     )
     for block in document.blocks.values() if not _chooses_kinds(subject) else ():
         if block is None or not block.params or _is_overridden(subject, block.name):
@@ -49,12 +52,14 @@ def unused_params(subject: Subject) -> None:
             others = [p.default for n, p in block.params.items() if n != name and isinstance(p.default, YamlNode)]
             if name not in used and name not in referenced(*others):
                 message = f"nothing in the block `{block.name}` refers to its parameter `{name}`"
-                block.scope.warning("unused-param", message, param.span, help=f"`${name}` does")
+                block.scope.warning("unused-param", message, param.span, help=f"`${name}` refers to it")
 
 
 def _chooses_kinds(subject: Subject) -> bool:
     """Return whether a reference stands for the kind of a layer: blocks then wait to be chosen."""
-    return any(_keys(level) for level in subject.document.levels)
+    document = subject.document
+    named = {value for value in document.scope.values.values() if isinstance(value, str)}
+    return not named.isdisjoint(document.blocks) or any(_keys(level) for level in document.levels)
 
 
 def _is_overridden(subject: Subject, block: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec.diagnostics import Edit, Fix
+from cnnspec.diagnostics import Edit, Fix, Span
 from cnnspec.graph.settings import Input
 from cnnspec.language.lints.subject import Subject
 from cnnspec.wording import format_shape
@@ -21,11 +21,22 @@ def channels_last(subject: Subject) -> None:
         if len(shape) != 3 or shape[2] not in (1, 3, 4) or min(shape[:2]) < _FEWEST_PIXELS:
             continue
         first = [shape[2], *shape[:2]]
-        message = f"`{name}` is {format_shape(shape)}: {shape[0]} channels of {shape[1]}×{shape[2]}, channels first"
+        message = f"`{name}` of {format_shape(shape)} has {shape[0]} channels of {shape[1]}×{shape[2]} pixels"
+        span = _value(subject, name)
         fixes = []
-        if declared.span.text.replace(" ", "") == str(list(shape)).replace(" ", ""):
-            fixes = [Fix(f"set `{name}: {first}`", (Edit(declared.span, str(first)),))]
-        scope.warning("channels-last-input", message, declared.span, help=f"an image is `{first}`", fixes=fixes)
+        if span is not None and span.text.replace(" ", "") == str(list(shape)).replace(" ", ""):
+            fixes = [Fix(f"write `{name}: {first}`", (Edit(span, str(first)),))]
+        remedy = f"the channels come first: `{first}`"
+        scope.warning("channels-last-input", message, span or declared.span, help=remedy, fixes=fixes)
+
+
+def _value(subject: Subject, name: str) -> Span | None:
+    """Return the place of the value that declares an input."""
+    for level in subject.document.levels:
+        for path in (("input",), ("inputs", name)):
+            if (node := level.get(path[0])) is not None and (len(path) == 1 or name in node.keys):
+                return level.at(path)
+    return None
 
 
 def pixel_scale(subject: Subject) -> None:
