@@ -27,7 +27,7 @@ COMMANDS = {
     "bench": "Measure a spec on the backends, beside PyTorch and ONNX Runtime.",
     "render": "Print a spec with everything expanded.",
     "init": "Write a commented starter spec.",
-    "explain": "Explain the code of a diagnostic.",
+    "explain": "Explain the code of a diagnostic, or a layer of a spec.",
     "layers": "List the layers, or document one.",
     "specs": "List the bundled specs.",
     "backends": "List the backends, their devices and data types.",
