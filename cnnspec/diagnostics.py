@@ -79,6 +79,10 @@ class Span(NamedTuple):
         first, end = self.range
         return self.source.text[first:end]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `check --format json` prints."""
+        return {"file": self.source.name, **{name: value for name, value in self._asdict().items() if name != "source"}}
+
 
 class Label(NamedTuple):
     """A message at a range of the text."""
@@ -111,17 +115,7 @@ class Fix:
         return {
             "title": self.title,
             "certain": self.certain,
-            "edits": [
-                {
-                    "file": span.source.name,
-                    "line": span.line,
-                    "column": span.column,
-                    "end_line": span.end_line,
-                    "end_column": span.end_column,
-                    "text": text,
-                }
-                for span, text in self.edits
-            ],
+            "edits": [{**span.to_dict(), "text": text} for span, text in self.edits],
         }
 
 
@@ -146,10 +140,9 @@ class Diagnostic:
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
-            "file": self.label.span.source.name,
-            "line": self.label.span.line,
-            "column": self.label.span.column,
+            **self.label.span.to_dict(),
             "label": self.label.text or None,
+            "others": [{**other.span.to_dict(), "label": other.text or None} for other in self.others],
             "notes": list(self.notes),
             "help": self.help or None,
             "fixes": [fix.to_dict() for fix in self.fixes],

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "Write the network of a spec in another format, such as ONNX.",
     "verify": "Compare the backends on a spec, layer by layer.",
     "bench": "Measure a spec on the backends, beside PyTorch and ONNX Runtime.",
+    "diff": "Compare two specs by meaning: layers, shapes, costs and settings.",
     "render": "Print a spec with everything expanded.",
     "init": "Write a commented starter spec.",
     "explain": "Explain the code of a diagnostic, or a layer of a spec.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,27 +20,20 @@ from cnnspec.cli.common import (
     print_lines,
     show,
 )
-from cnnspec.diagnostics import Source, codes
+from cnnspec.diagnostics import codes
 from cnnspec.graph.costs import DTYPES
 from cnnspec.graph.graph import Graph
 from cnnspec.language.load import check
 from cnnspec.layers import Shape
 from cnnspec.wording import nearest
 
-_INVALID = re.compile(r"^```yaml\n(# error\n.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIRST_LAYERS = 5
-
-
-def invalid_example(code: str) -> Source | None:
-    """Return the invalid spec on the page of a code; None where no single text can raise it."""
-    found = _INVALID.search(codes()[code].text)
-    # A name that is no file's: whether `extends` finds its base must not depend on the working directory.
-    return Source("<example>", found[1]) if found else None
 
 
 @click.command("explain")
 @click.argument("subject", required=False, metavar="[CODE|SPEC]")
 @click.argument("layer", required=False)
+@click.option("--all", "everything", is_flag=True, help="Print the pages of all codes as one Markdown document.")
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")
 @click.option("--dtype", type=click.Choice([*DTYPES]), default="float32", show_default=True, help="Number format.")
@@ -50,6 +42,7 @@ def invalid_example(code: str) -> Source | None:
 def command(
     subject: str | None,
     layer: str | None,
+    everything: bool,
     input_shape: Shape | None,
     batch: int,
     dtype: str,
@@ -62,6 +55,13 @@ def command(
     the numbers. The layers of blocks have their full names, as `cnnspec check` lists them: `stage2.conv1`. Without
     arguments, the codes are listed.
     """
+    if everything:
+        from cnnspec.view.code_pages import all_pages
+
+        if subject is not None:
+            raise click.UsageError("--all prints the pages of all codes: leave out what is to be explained")
+        click.echo(all_pages(), nl=False)
+        return
     if layer is not None and subject is not None:
         _explain_layer(subject, layer, input_shape, batch, dtype, params, output_format)
         return
@@ -85,6 +85,8 @@ def _explain_code(code: str | None) -> None:
         hint = f"; did you mean `{near}`?" if near else "; `cnnspec explain` lists them"
         error_line(f"no diagnostic has the code `{code}`{hint}")
         sys.exit(1)
+    from cnnspec.view.code_pages import invalid_example
+
     page = codes()[code]
     click.echo(f"{code}: {page.summary}\n\n{page.text}")
     if spec := invalid_example(code):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -146,11 +148,15 @@ def _batches(member: Member) -> dict[str, int]:
     return {} if member.fit is None else {"inference": member.fit.inference, "training": member.fit.training}
 
 
-def member_records(members: Sequence[Member]) -> list[dict[str, Any]]:
-    """Return the members of a family as plain values, for CSV: numbers without units, sizes in bytes."""
+def member_csv(members: Sequence[Member]) -> str:
+    """Return the members of a family as CSV: numbers without units, sizes in bytes."""
     records = [_record(member) for member in members]
     keys = dict.fromkeys(key for record in records for key in record if key != "error")
-    return [{key: record.get(key, "") for key in (*keys, "error")} for record in records]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*keys, "error"], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
 
 
 def _record(member: Member) -> dict[str, Any]:

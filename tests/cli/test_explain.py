@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from conftest import Cnnspec
 
 import cnnspec as package
-from cnnspec.cli.explain import invalid_example
 from cnnspec.diagnostics import PAGES, Source, codes
+from cnnspec.view.code_pages import invalid_example
 
 CODES = codes()
 
@@ -78,3 +79,9 @@ def test_an_unknown_code(cnnspec: Cnnspec) -> None:
     assert result.exit_code == 1
     assert result.stderr == "error: no diagnostic has the code `need-vector`; did you mean `needs-vector`?\n"
     assert not result.stdout
+
+
+def test_the_pages_of_the_docs(cnnspec: Cnnspec) -> None:
+    """docs/diagnostics.md is what `cnnspec explain --all` prints; write it anew where this fails."""
+    pages = Path(__file__).parents[2] / "docs" / "diagnostics.md"
+    assert cnnspec("explain", "--all").stdout == pages.read_text(encoding="utf-8")
