@@ -11,7 +11,7 @@ import click
 
 from cnnspec.cli.check_options import CostOptions
 from cnnspec.cli.check_output import Output
-from cnnspec.cli.common import painter, print_lines, show, text_width
+from cnnspec.cli.common import fixable, painter, print_lines, show, text_width
 from cnnspec.diagnostics import Diagnostic, Source
 from cnnspec.graph.budgets import over_budget
 from cnnspec.graph.costs import Summary
@@ -125,7 +125,8 @@ def print_network(network: Network, costs: CostOptions, *, explain: bool) -> Non
     paint = painter(sys.stdout)
     name = paint(report.name, "bold")
     if report.spec is None or summary is None:
-        print_lines([f"{name}: {_count(report.diagnostics, 'error')}", ""])
+        errors = [_count(report.diagnostics, "error"), fixable(report.diagnostics)]
+        print_lines([f"{name}: {', '.join(filter(None, errors))}", ""])
         return
     from cnnspec.view.table import explanation, network_lines, totals_lines
 

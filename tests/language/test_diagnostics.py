@@ -216,5 +216,20 @@ def test_to_dict_is_what_the_json_holds():
         "others": [],
         "notes": [],
         "help": "did you mean `relu`?",
-        "fixes": [],
+        "fixes": [
+            {
+                "title": "replace `reluu` with `relu`",
+                "certain": False,
+                "edits": [
+                    {
+                        "file": "spec.yaml",
+                        "line": 2,
+                        "column": 10,
+                        "end_line": 2,
+                        "end_column": 15,
+                        "text": "relu",
+                    }
+                ],
+            }
+        ],
     }
