@@ -31,7 +31,7 @@ COMMANDS = {
     "diff": "Compare two specs by meaning: layers, shapes, costs and settings.",
     "render": "Print a spec with everything expanded.",
     "init": "Write a commented starter spec.",
-    "explain": "Explain the code of a diagnostic.",
+    "explain": "Explain the code of a diagnostic, or a layer of a spec.",
     "layers": "List the layers, or document one.",
     "schema": "Print the JSON Schema of specs, for editors.",
     "lsp": "Run the language server, for editors.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.check_network import Network, details, print_family, print_network, within_budgets
+from cnnspec.cli.check_network import Network, details, judged, print_family, print_network
 from cnnspec.cli.check_options import CostOptions, cost_options, members_option
 from cnnspec.cli.check_output import Output, counted, output_options
 from cnnspec.cli.common import ShapeType
@@ -23,6 +23,8 @@ from cnnspec.layers import Shape
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
 @click.option("--explain", is_flag=True, help="Print the formulas of each layer with their numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+@click.option("--fix", "fixes", is_flag=True, help="Apply the fixes that are certain to the files, and show them.")
+@click.option("--dry-run", is_flag=True, help="With --fix: show what would change, and write nothing.")
 @cost_options
 @members_option
 @output_options
@@ -31,6 +33,8 @@ def command(
     input_shape: Shape | None,
     explain: bool,
     quiet: bool,
+    fixes: bool,
+    dry_run: bool,
     costs: CostOptions,
     members: list[dict[str, Any]],
     output: Output,
@@ -46,9 +50,18 @@ def command(
     if output.format != "json":
         _refuse([option for option, given in views.items() if given], has_rows)
     found = output.find(specs, quiet=quiet)
+    if dry_run and not fixes:
+        raise click.UsageError("--dry-run belongs to --fix")
+    if fixes:
+        if is_family or output.format != "text" or input_shape is not None:
+            raise click.UsageError("--fix prints text, for one value of each parameter and the spec's own input")
+        from cnnspec.cli.check_fix import fix_files
+
+        fixed = fix_files(found.specs, members[0], dry_run=dry_run)
+        sys.exit(0 if all(report.ok for report in fixed) else 1)
     texts = [_once(spec) for spec in found.specs]
     if has_rows or output.has_tables(found, quiet=quiet, asked=any(views.values())):
-        networks = [Network.check(spec, params, input_shape, costs) for spec in texts for params in members]
+        networks = [Network.check(spec, params, input_shape, costs, output) for spec in texts for params in members]
         if has_rows:
             print_family(networks, costs, output)
         else:
@@ -62,8 +75,8 @@ def command(
     by_member = []
     for params in members:
         kept = partial(details, costs=costs, params=params, is_member=is_family) if output.format == "json" else None
-        refine = partial(within_budgets, costs=costs) if costs.budgets else None
-        by_member.append(output.check(texts, Settings(params, input_shape, refine, kept)))
+        refine = partial(judged, costs=costs, strict=output.strict) if costs.budgets or output.strict else None
+        by_member.append(output.check(texts, Settings(params, input_shape, output.notes, refine, kept)))
     checked = [result for of_spec in zip(*by_member, strict=True) for result in of_spec]
     output.write(checked, as_list=len(checked) != 1 or found.has_directories, quiet=quiet)
     sys.exit(0 if all(result.ok for result in checked) else 1)

@@ -11,7 +11,7 @@ import click
 
 from cnnspec.cli.check_options import CostOptions
 from cnnspec.cli.check_output import Output
-from cnnspec.cli.common import painter, print_lines, show, text_width
+from cnnspec.cli.common import fixable, painter, print_lines, show, text_width
 from cnnspec.diagnostics import Diagnostic, Source
 from cnnspec.graph.budgets import over_budget
 from cnnspec.graph.costs import Summary
@@ -37,16 +37,19 @@ class Network(NamedTuple):
 
     @classmethod
     def check(
-        cls, spec: str | Source, params: dict[str, Any], input_shape: Shape | None, costs: CostOptions
+        cls, spec: str | Source, params: dict[str, Any], input_shape: Shape | None, costs: CostOptions, output: Output
     ) -> Network:
         """Check a network and compute its costs; a figure beyond its budget is an error."""
-        report = check(spec, params=params, input_shape=input_shape)
+        report = check(spec, params=params, input_shape=input_shape, notes=output.notes)
         summary = None if report.spec is None else costs.summary(report.spec)
-        return cls(spec, params, within_budgets(report, costs, summary), summary)
+        return cls(spec, params, judged(report, costs, strict=output.strict, summary=summary), summary)
 
 
-def within_budgets(report: Report, costs: CostOptions, summary: Summary | None = None) -> Report:
-    """Return the report with an error for each figure of the network that is beyond its budget."""
+def judged(report: Report, costs: CostOptions, *, strict: bool, summary: Summary | None = None) -> Report:
+    """Return the report with an error for each figure beyond its budget; where `strict`, with warnings as errors."""
+    if strict:
+        stricter = (replace(d, severity="error") if d.severity == "warning" else d for d in report.diagnostics)
+        report = replace(report, diagnostics=tuple(stricter))
     if report.spec is None or not costs.budgets:
         return report
     summary = summary or costs.summary(report.spec)
@@ -122,7 +125,8 @@ def print_network(network: Network, costs: CostOptions, *, explain: bool) -> Non
     paint = painter(sys.stdout)
     name = paint(report.name, "bold")
     if report.spec is None or summary is None:
-        print_lines([f"{name}: {_count(report.diagnostics, 'error')}", ""])
+        errors = [_count(report.diagnostics, "error"), fixable(report.diagnostics)]
+        print_lines([f"{name}: {', '.join(filter(None, errors))}", ""])
         return
     from cnnspec.view.table import explanation, network_lines, totals_lines
 

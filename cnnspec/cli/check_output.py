@@ -31,6 +31,10 @@ class Output(NamedTuple):
     jobs: int | None
     no_cache: bool
     specs_only: bool
+    notes: bool
+    """Whether notes are shown beside errors and warnings."""
+    strict: bool
+    """Whether warnings are errors."""
 
     def find(self, given: Sequence[str], *, quiet: bool) -> Found:
         """Return the specs that the arguments name; say on standard error which files are none, unless `quiet`."""
@@ -100,9 +104,11 @@ def output_options(command: F) -> F:
     """Add the options, which the command gets as `output`."""
     return packed(
         "output",
-        lambda output_format, output_file, jobs, no_cache, specs_only: Output(
-            output_format, output_file, jobs, no_cache, specs_only
+        lambda output_format, output_file, jobs, no_cache, specs_only, notes, strict: Output(
+            output_format, output_file, jobs, no_cache, specs_only, notes, strict
         ),
+        click.option("--strict", is_flag=True, help="Take warnings as errors."),
+        click.option("--notes", is_flag=True, help="Show notes, too: what is worth knowing beside what may be wrong."),
         click.option(
             "--format",
             "output_format",

@@ -86,13 +86,13 @@ def _explain_code(code: str | None) -> None:
         hint = f"; did you mean `{near}`?" if near else "; `cnnspec explain` lists them"
         error_line(f"no diagnostic has the code `{code}`{hint}")
         sys.exit(1)
-    from cnnspec.view.code_pages import invalid_example
+    from cnnspec.view.code_pages import diagnostics_of_example
 
     page = codes()[code]
     click.echo(f"{code}: {page.summary}\n\n{page.text}")
-    if spec := invalid_example(code):
+    if found := diagnostics_of_example(code):
         click.echo()
-        show(check(spec).diagnostics)
+        show(found)
 
 
 def _is_spec(name: str) -> bool:

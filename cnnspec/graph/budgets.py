@@ -128,8 +128,8 @@ def _excess(graph: Graph, summary: Summary, budget: Budget, itemsize: int) -> Di
     figure = FIGURES[budget.figure]
     value = figure.of(graph, summary)
     if value is None:
-        message = f"`{graph.name}` has no receptive field, which has a budget"
-        return _at(graph, graph.outputs[0], message, "is no output of spatial axes", ())
+        message = f"the output of `{graph.name}` has no receptive field, which has a budget"
+        return _at(graph, graph.outputs[0], message, "reads no spatial axes, or mixes them with others", ())
     low, high = budget.least, budget.most
     if (low is None or value >= low) and (high is None or value <= high):
         return None

@@ -39,6 +39,8 @@ class Spec:
     """The default scheme that draws the initial weights."""
     examples: tuple[Example, ...] = ()
     train: Train | None = None
+    ignored: tuple[str, ...] = ()
+    """The codes of warnings and notes that the author silences for the whole spec."""
     warnings: tuple[Diagnostic, ...] = ()
 
     @property

@@ -35,6 +35,8 @@ class LayerPlacer:
         self.counter = counter
         self.consumed: set[str] = set()
         """The nodes whose output a layer reads."""
+        self.entries: dict[str, Entry] = {}
+        """What each layer is placed by."""
         self._complete = True
         self._trials = 0
 
@@ -70,6 +72,7 @@ class LayerPlacer:
         `like` is the node whose spatial sizes it takes over, if there is one.
         """
         self.counter.add(entry.span, entry.scope)
+        self.entries[name] = entry
         self.consumed.update(output.node for output in inputs)
         shapes = [output.shape for output in inputs if output.shape is not None]
         if len(shapes) < len(inputs):

@@ -41,6 +41,7 @@ def check(
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
     fixes: bool = True,
+    notes: bool = False,
     opener: Opener = open_base,
 ) -> Report:
     """Check a spec without running anything; never raises for an invalid spec or an unreadable file.
@@ -48,7 +49,8 @@ def check(
     `spec` is a path, the name of a bundled spec, or a `Source(name, text)`; `params` override the spec's,
     `input_shape` (channels, height, width; one or three spatial axes likewise) its input. With `fixes`, changes of the
     text that remove a diagnostic are looked for, and each is tried, which takes several times as long where there are
-    diagnostics. `opener` returns the text that a spec extends.
+    diagnostics. With `notes`, the report holds what is worth knowing, beside what may be wrong. `opener` returns the
+    text that a spec extends.
     """
     if input_shape is not None:
         input_shape = _shape(input_shape)
@@ -56,7 +58,7 @@ def check(
         text = spec if isinstance(spec, Source) else read_spec(spec)
     except SpecError as error:
         return Report(str(spec), None, error.diagnostics)
-    built = checked(text, opener, params=params, input_shape=input_shape, fixes=fixes)
+    built = checked(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)
     return Report(built.name, built.spec, tuple(built.diagnostics))
 
 
@@ -67,16 +69,17 @@ def checked(
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
     fixes: bool = True,
+    notes: bool = True,
 ) -> Built:
     """Return what a text is, with the fixes that help; `check` has the part of it that a user needs."""
     with _collector_paused():
-        built = build(text, opener, params=params, input_shape=input_shape, fixes=fixes)
+        built = build(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)
         if not any(d.fixes for d in built.diagnostics):
             return built
-        recheck = partial(_recheck, text, opener, params, input_shape)
+        recheck = partial(_recheck, text, opener, params, input_shape, notes)
         diagnostics = with_tried_fixes(built.diagnostics, built.layers, recheck)
-        spec = built.spec and replace(built.spec, warnings=tuple(diagnostics))
-        return built._replace(spec=spec, diagnostics=diagnostics)
+        warnings = tuple(d for d in diagnostics if d.severity == "warning")
+        return built._replace(spec=built.spec and replace(built.spec, warnings=warnings), diagnostics=diagnostics)
 
 
 def _recheck(
@@ -84,6 +87,7 @@ def _recheck(
     opener: Opener,
     params: Mapping[str, Any] | None,
     input_shape: Shape | None,
+    notes: bool,
     edited: Mapping[str, Source],
 ) -> list[Diagnostic]:
     """Return the diagnostics of a spec with some of its texts edited."""
@@ -93,7 +97,7 @@ def _recheck(
         return edited.get(base.name, base)
 
     changed = edited.get(text.name, text)
-    return build(changed, open_edited, params=params, input_shape=input_shape, fixes=False).diagnostics
+    return build(changed, open_edited, params=params, input_shape=input_shape, fixes=False, notes=notes).diagnostics
 
 
 @contextmanager

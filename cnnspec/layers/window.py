@@ -98,7 +98,7 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
         if not any(pads) or any(axis.out != axis.stride for axis in ones):
             return None  # that many on each side would not give n·s
         same = not any(added)
-    elif not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
+    elif not _is_half_a_kernel(axes) or _halves_evenly(layer, axes, rank):
         return None
     else:
         same = all(2 * p == k - 1 for k, p in axes)
@@ -113,6 +113,17 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
         + f"\nif this is meant, `padding: {{{explicit}}}` says so"
     )
     return message, remedy
+
+
+def _is_half_a_kernel(axes: Sequence[tuple[int, int]]) -> bool:
+    """Return whether kernels and paddings are those that frameworks with a padding for each side go with."""
+    return any(k >= 3 and p >= 1 for k, p in axes) and all(p <= k // 2 for k, p in axes)
+
+
+def _halves_evenly(layer: Layer, axes: Sequence[tuple[int, int]], rank: int) -> bool:
+    """Return whether the total is that which makes n/s of n along each axis: k − s, of an even kernel."""
+    strides = along_axes(getattr(layer, "stride", None) or 1, rank, "stride")
+    return all(s > 1 and k % 2 == 0 and p == k - s for (k, p), s in zip(axes, strides, strict=True))
 
 
 _WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left", "right", "front", "back")}

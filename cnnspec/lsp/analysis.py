@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any
@@ -29,7 +28,7 @@ class Analysis:
     def __init__(self, source: Source, opener: Opener = open_base, earlier: Analysis | None = None) -> None:
         self.source = source
         self.opener = opener
-        built = checked(source, opener)
+        built = checked(source, opener, notes=True)
         self.diagnostics: Sequence[Diagnostic] = built.diagnostics
         self.expansion: Expansion | None = built.expansion
         self._spec = built.spec
@@ -80,13 +79,3 @@ class Analysis:
 def any_schema() -> dict[str, Any]:
     """Return the JSON Schema of every spec."""
     return schema(known_kinds())
-
-
-_SIGN = re.compile(r"^(?:cnnspec:|layers:|# yaml-language-server: .*\bcnnspec\b)", re.MULTILINE)
-_EXTENDS = re.compile(r"^extends:", re.MULTILINE)
-_OTHER_KEY = re.compile(r"^(?:params|input|train|blocks):", re.MULTILINE)
-
-
-def is_spec(text: str) -> bool:
-    """Return whether a YAML text is a spec, by its top-level keys or its modeline: an editor opens others, too."""
-    return bool(_SIGN.search(text) or (_EXTENDS.search(text) and _OTHER_KEY.search(text)))

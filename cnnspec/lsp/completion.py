@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import Literal, NamedTuple
 
 from cnnspec import bundled
-from cnnspec.diagnostics import Source
+from cnnspec.diagnostics import Source, codes
 from cnnspec.language.expressions import ARRIVING, ARRIVING_SIZES, UNRESOLVED
 from cnnspec.language.render import flow
 from cnnspec.language.yaml_tree import YamlNode
@@ -151,6 +151,9 @@ def _names(source: Source, known: Analysis | None, at: Context, offset: int) -> 
     path = at.path
     if path == ("extends",):
         yield from _bases(source, at)
+    elif path[:2] == ("lint", "ignore"):
+        for code, page in codes().items():
+            yield Completion(code, "word", page.summary, "", code, at.start)
     elif path and path[-1] in _LAYER_KEYS and (path[0] in ("layers", "blocks")):
         yield from _layers(source, known, at, offset, path[-2] if path[-1] == "share" and len(path) > 1 else None)
     elif _is_choice(path):

@@ -41,8 +41,10 @@ _LISTED: Mapping[Listed, types.SymbolKind] = {
     "branch": types.SymbolKind.Array,
     "repeat": types.SymbolKind.Array,
 }
-UNNECESSARY = ("unused-", "unread-")
-"""How the codes of what can be left out begin, which editors show faded."""
+UNNECESSARY = frozenset(
+    {"unread-layer", "unread-input", "unused-param", "unused-block", "unused-ignore", "activation-twice"}
+)
+"""The codes of what can be left out, which editors show faded."""
 
 
 def as_range(found: Range) -> types.Range:
@@ -84,7 +86,7 @@ def diagnostic(found: Diagnostic, own: Source, uri: str, encoding: str) -> types
         code_description=types.CodeDescription(f"{PAGES.as_uri()}#{found.code}"),
         source="cnnspec",
         related_information=related or None,
-        tags=[types.DiagnosticTag.Unnecessary] if found.code.startswith(UNNECESSARY) else None,
+        tags=[types.DiagnosticTag.Unnecessary] if found.code in UNNECESSARY else None,
     )
 
 

@@ -6,15 +6,19 @@ YAML texts that are no specs have none, and nothing is said of them.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from cnnspec.bundled import MODELINE
 from cnnspec.diagnostics import Source
 from cnnspec.language.document import Opener
 from cnnspec.language.files import open_base
-from cnnspec.lsp.analysis import Analysis, is_spec
+from cnnspec.language.project.discovery import holds_spec
+from cnnspec.lsp.analysis import Analysis
 
+_MODELINE = re.compile(rf"^{re.escape(MODELINE)}.*cnnspec", re.MULTILINE)
 DELAY = 0.2
 """Seconds without a change after which a text is analysed."""
 
@@ -30,6 +34,11 @@ class OpenDocument:
     """Counts what makes another analysis necessary."""
     running: asyncio.Future[Analysis | None] | None = field(default=None, repr=False)
     """The analysis of the text as it is."""
+
+    @property
+    def is_spec(self) -> bool:
+        """Whether the text has a top-level key or a modeline of a spec: an editor opens other YAML files, too."""
+        return holds_spec(self.source.text.encode("utf-8", "replace")) or _MODELINE.search(self.source.text) is not None
 
 
 class Documents:
@@ -86,7 +95,7 @@ class Documents:
         await asyncio.sleep(delay)
         if document.version != version:
             return None
-        if not is_spec(document.source.text):
+        if not document.is_spec:
             document.analysis = None
             self._publish(document)
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from lsprotocol import types
@@ -14,8 +14,8 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from cnnspec.lsp import convert
-from cnnspec.lsp.actions import actions
-from cnnspec.lsp.analysis import Analysis, is_spec
+from cnnspec.lsp.actions import actions, all_certain
+from cnnspec.lsp.analysis import Analysis
 from cnnspec.lsp.completion import completions
 from cnnspec.lsp.definition import definition, references
 from cnnspec.lsp.documents import Documents, OpenDocument
@@ -30,6 +30,8 @@ Found = TypeVar("Found")
 
 TRIGGERS = (" ", "$", "(", "{", "[", ",", ":")
 """The characters after which an editor asks for proposals."""
+FIX_ALL = "source.fixAll.cnnspec"
+ACTION_KINDS = (types.CodeActionKind.QuickFix, FIX_ALL)
 REQUEST_FAILED = -32803
 """The code of the protocol for a request that is valid and cannot be fulfilled."""
 
@@ -112,7 +114,7 @@ def make_server() -> Server:
     async def completed(params: types.CompletionParams) -> types.CompletionList | None:
         uri = params.text_document.uri
         document = server.documents.by_uri.get(uri)
-        if document is None or not is_spec(document.source.text):
+        if document is None or not document.is_spec:
             return None
         source, known = document.source, document.analysis or await server.documents.analysis(uri)
         positions = positions_of(source.text, server.encoding)
@@ -187,29 +189,40 @@ def make_server() -> Server:
 
         return await server.answer(uri, _or_refused(compute))
 
-    @feature(
-        types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix])
-    )
+    @feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=[*ACTION_KINDS]))
     async def fixed(params: types.CodeActionParams) -> list[types.CodeAction] | None:
-        uri = params.text_document.uri
+        uri, only = params.text_document.uri, params.context.only or ACTION_KINDS
 
         def compute(analysis: Analysis) -> list[types.CodeAction]:
             start, end = (server.offset(analysis, place) for place in (params.range.start, params.range.end))
-            return [
+            found = [
                 types.CodeAction(
-                    found.fix.title,
+                    action.title,
                     kind=types.CodeActionKind.QuickFix,
-                    diagnostics=[convert.diagnostic(found.diagnostic, analysis.source, uri, server.encoding)],
-                    is_preferred=found.preferred,
-                    edit=edit,
+                    diagnostics=[convert.diagnostic(action.diagnostic, analysis.source, uri, server.encoding)],
+                    is_preferred=action.certain,
+                    edit=convert.workspace_edit(action.edits, analysis.source, uri, server.encoding),
                 )
-                for found in actions(analysis, start, end)
-                if (edit := convert.workspace_edit(found.fix.edits, analysis.source, uri, server.encoding)) is not None
+                for action in actions(analysis, start, end)
             ]
+            if certain := all_certain(analysis):
+                edit = convert.workspace_edit(certain, analysis.source, uri, server.encoding)
+                found.append(types.CodeAction("Apply every certain fix", kind=FIX_ALL, edit=edit))
+            return [action for action in found if action.edit is not None and _is_of(action.kind, only)]
 
         return await server.answer(uri, compute)
 
     return server
+
+
+def _is_of(kind: types.CodeActionKind | str | None, only: Sequence[types.CodeActionKind | str]) -> bool:
+    """Return whether a kind of action is one of those, or below one: `source.fixAll` is below `source`."""
+    text = _text(kind)
+    return any(text == _text(one) or text.startswith(f"{_text(one)}.") for one in only)
+
+
+def _text(kind: types.CodeActionKind | str | None) -> str:
+    return str(getattr(kind, "value", kind))
 
 
 def _or_refused(compute: Callable[[Analysis], Found]) -> Callable[[Analysis], Found]:

@@ -74,7 +74,10 @@ def block_lines(summary: Summary, paint: Paint) -> list[str]:
         "of all MACs": [percent(row.macs / totals.macs) if row.macs else "" for row in rows],
         "activations": [size_of(row.activation_bytes) for row in rows],
     }
-    return table_lines(columns, paint, left=("block",))
+    lines = table_lines(columns, paint, left=("block",))
+    if not any(row.is_block for row in rows):
+        lines += ["", "No layer is in a named block: `unit: {name: stage1}` and `repeat: {name: stage}` name some."]
+    return lines
 
 
 def blocks_dict(summary: Summary) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ input: [1, 8, 8]
 params: {width: 2, kernel: 3, act: relu, taps: [3, 3], deep: true}
 layers:
   - conv: {channels: $width, kernel: $kernel, activation: $act}
-  - conv: {channels: 1, kernel: $taps}
+  - conv: {channels: 1, kernel: $taps, bias: $deep}
 """
 
 

@@ -11,8 +11,9 @@ from conftest import ROOT
 
 from cnnspec.bundled import MODELINE
 from cnnspec.cli import COMMANDS
+from cnnspec.diagnostics import Source
 from cnnspec.language.schema.document import DIALECT
-from cnnspec.lsp.analysis import is_spec
+from cnnspec.lsp.documents import OpenDocument
 
 PAGE = (ROOT / "docs" / "editors.md").read_text("utf-8")
 
@@ -45,7 +46,7 @@ def test_brackets_of_lua_and_lisp() -> None:
 def test_the_modeline_makes_a_spec() -> None:
     (block,) = blocks("yaml")
     assert block.startswith(MODELINE)
-    assert is_spec(block.splitlines()[0] + "\n")
+    assert OpenDocument("", Source("x", block.splitlines()[0])).is_spec
 
 
 def test_what_it_names_is_there() -> None:

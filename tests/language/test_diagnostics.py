@@ -47,7 +47,8 @@ class Golden:
     def rendered(self, folder: Path) -> str:
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
-        report = cnnspec.check("spec.yaml", params=parse_values("--set", self.sets))
+        notes = self.file.stem == "lints"
+        report = cnnspec.check("spec.yaml", params=parse_values("--set", self.sets), notes=notes)
         return "\n\n".join(format_diagnostic(d) for d in report.diagnostics)
 
     def __str__(self) -> str:
@@ -105,7 +106,7 @@ def test_titles_are_unique():
 
 def test_every_code_is_shown():
     shown = {
-        code for golden in GOLDEN for code in re.findall(r"^(?:error|warning)\[([a-z-]+)\]", golden.expected, re.M)
+        code for golden in GOLDEN for code in re.findall(r"^(?:error|warning|note)\[([a-z-]+)\]", golden.expected, re.M)
     }
     assert shown <= set(codes())
     assert set(codes()) - shown == set(ELSEWHERE)
@@ -215,5 +216,20 @@ def test_to_dict_is_what_the_json_holds():
         "others": [],
         "notes": [],
         "help": "did you mean `relu`?",
-        "fixes": [],
+        "fixes": [
+            {
+                "title": "replace `reluu` with `relu`",
+                "certain": False,
+                "edits": [
+                    {
+                        "file": "spec.yaml",
+                        "line": 2,
+                        "column": 10,
+                        "end_line": 2,
+                        "end_column": 15,
+                        "text": "relu",
+                    }
+                ],
+            }
+        ],
     }

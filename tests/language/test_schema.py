@@ -173,6 +173,8 @@ FAULTS = {
     "an example without an output": SMALL + "examples: [{input: 0}]\n",
     "an unknown total": SMALL + "expect: {params: 3}\n",
     "no outputs": SMALL + "outputs: []\n",
+    "an unknown key of lint": SMALL + "lint: {skip: [unread-layer]}\n",
+    "a code that is no text": SMALL + "lint: {ignore: [3]}\n",
     "a class that is no text": SMALL + "classes: [true]\n",
 }  # fmt: skip
 OF_BLOCKS = {
@@ -213,6 +215,7 @@ FORMS = {
     "like": SMALL + "  - conv: {channels: 2, kernel: 3}\n  - resize: {like: conv1, mode: bilinear}\n",
     "a volume": "input: {channels: 3, depth: 4, height: 8, width: 8, scale: 1}\n"
     "layers: [conv: {channels: 1, kernel: [1, 3, 3]}]\n",
+    "lint": SMALL + "lint: {ignore: [unread-border, activation-twice]}\n",
     "outputs": SMALL + "  - relu\noutputs: {a: conv1, b: relu1}\nclasses: {a: [x, 1]}\ntrain: {losses: {a: dice}}\n",
     "training": SMALL + "train: {optimizer: {sgd: {momentum: 0.9}}, schedule: {step: 3}, clip: 1.0, augment: "
     "{shift: 0, flip: none, rotate: 10}, early_stopping: 3, epochs: 3, loss: l1}\n",

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import cnnspec
 from cnnspec import bundled
 from cnnspec.diagnostics import Diagnostic, Edit, Fix, Label, Source, Span
+from cnnspec.language.edits import apply
 from cnnspec.language.files import read_spec
-from cnnspec.lsp.actions import actions
+from cnnspec.lsp.actions import actions, all_certain
 from cnnspec.lsp.analysis import Analysis
 from cnnspec.lsp.hints import hints
 from cnnspec.lsp.hover import hover
@@ -182,11 +183,27 @@ def test_quick_fixes_are_those_of_the_diagnostics_at_the_place() -> None:
         Diagnostic("unknown-kind", "elsewhere", Label(elsewhere), fixes=(first,)),
     ]
     start, end = at.range
-    assert [(a.fix.title, a.preferred) for a in actions(found, start + 1, start + 1)] == [
+    assert [(a.title, a.certain) for a in actions(found, start + 1, start + 1)] == [
         ("first", True),
         ("second", False),
     ]
     assert [*actions(found, end + 1, end + 9)] == []
+
+
+def test_a_warning_can_be_ignored() -> None:
+    text = "input: [1, 8, 8]\nlayers:\n  - relu\n  - relu  # again\n"
+    found = analysis(text)
+    (warning,) = found.diagnostics
+    place = warning.label.span.range[0]
+    action = next(a for a in actions(found, place, place) if a.title == f"ignore `{warning.code}` in this line")
+    after = apply(found.source, action.edits)
+    assert after.text == text.replace("# again", f"# again  # cnnspec: ignore[{warning.code}]")
+    assert cnnspec.check(after).diagnostics == ()
+
+
+def test_every_certain_fix_at_once() -> None:
+    found = analysis(SPEC.replace("global_avg_pool", "GlobalAvgPool2d").replace("- dense: 10", "- Linear: 10"))
+    assert apply(found.source, all_certain(found)).text == SPEC
 
 
 class TestPositions:

@@ -40,6 +40,7 @@ class Settings:
 
     params: Mapping[str, Any]
     input_shape: Shape | None = None
+    notes: bool = False
     refine: Refine | None = None
     details: Details | None = None
 
@@ -47,7 +48,7 @@ class Settings:
     def key(self) -> str:
         """The settings as text, for the cache."""
         functions = (_described(self.refine), _described(self.details))
-        return repr((sorted(self.params.items()), self.input_shape, *functions))
+        return repr((sorted(self.params.items()), self.input_shape, self.notes, *functions))
 
 
 def _described(function: Callable[..., Any] | None) -> Any:
@@ -102,7 +103,9 @@ def check_one(spec: str | Source, settings: Settings) -> Result:
         dependencies[Dependency(name, extending.name, digest(base))] = None
         return base
 
-    report = check(source, params=settings.params, input_shape=settings.input_shape, opener=opener)
+    report = check(
+        source, params=settings.params, input_shape=settings.input_shape, notes=settings.notes, opener=opener
+    )
     target = spec.name if isinstance(spec, Source) else spec
     return Result(_without_network(target, report, source, settings), source, tuple(dependencies))
 

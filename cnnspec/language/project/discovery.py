@@ -75,6 +75,11 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 def is_spec(path: Path) -> bool:
     """Return whether a file has a top-level key of a spec; one that cannot be read counts, so that it is reported."""
     try:
-        return _TOP_LEVEL_KEY.search(path.read_bytes()) is not None
+        return holds_spec(path.read_bytes())
     except OSError:
         return True
+
+
+def holds_spec(data: bytes) -> bool:
+    """Return whether the text of a YAML file has a top-level key of a spec."""
+    return _TOP_LEVEL_KEY.search(data) is not None

@@ -125,6 +125,10 @@ def _document(found: Definitions, kinds: Kinds, layers: Schema, in_blocks: Schem
         "expect": described(mapping(fields_of(Expect)), headline(Expect)),
         "examples": described(listed(_example()), "Inputs and their outputs, which `cnnspec test` compares."),
         "train": described({"allOf": [ref("train")]}, headline(Train)),
+        "lint": described(
+            mapping({"ignore": described(either(listed(TEXT), TEXT), "The codes that are not reported.")}),
+            "Warnings and notes that are silenced.",
+        ),
     }
     return {
         "$schema": DIALECT,

@@ -88,6 +88,7 @@ def labels(tail: str) -> list[str]:
         ("train:\n  optimizer: |", ["sgd", "adam"], []),
         ("train:\n  optimizer: {adam: {|", ["learning_rate", "beta1"], ["momentum"]),
         ("train: {augment: [|", ["flip", "rotate"], ["relu"]),
+        ("lint: {ignore: [|", ["unread-layer"], ["conv"]),
         ("train: {freeze: [|", ["mid", "conv1"], []),
         ("examples:\n  - |", ["input", "output"], []),
         ("  - relu  # |", [], ["conv"]),
