@@ -62,7 +62,9 @@ class Documents:
 
     def changed(self, uri: str, text: str) -> None:
         """Take another text of a document, and analyse it and those that may extend it, a moment later."""
-        document = self.by_uri[uri]
+        document = self.by_uri.get(uri)
+        if document is None:
+            return
         document.source = Source(document.source.name, text)
         self._schedule(document, DELAY)
         self.refresh(besides=uri)

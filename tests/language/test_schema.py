@@ -26,6 +26,8 @@ from cnnspec.language.schema.document import schema, schema_of
 from cnnspec.language.schema.values import fields_of
 from cnnspec.language.yaml_tree import parse
 from cnnspec.layers import LAYERS
+from cnnspec.layers.base import Elementwise
+from cnnspec.layers.fields import Positive
 
 SCHEMA_OF_ALL = schema(LAYERS)
 VALIDATOR = Draft7Validator(SCHEMA_OF_ALL)
@@ -250,6 +252,28 @@ def test_descriptions_and_defaults_are_those_of_the_classes() -> None:
     assert "Cross-correlation" in conv["description"]
     assert stride["description"] == "Step of the window."
     assert stride["default"] == 1
+
+
+class Gain(Elementwise):
+    """y = gain·x."""
+
+    kind = "gain"
+    main = "factor"
+    monotone = False
+    linear = True
+    piecewise = False
+
+    factor: Positive
+    """Factor of x."""
+
+
+def test_layers_of_other_packages_are_part_of_it() -> None:
+    validator = Draft7Validator(schema({**LAYERS, "gain": Gain}))
+    properties = validator.schema["definitions"]["layer.gain"]["anyOf"][0]["properties"]
+    assert properties["factor"]["description"] == "Factor of x."
+    for end, valid in (("  - gain: 2\n", True), ("  - gain: {factor: 2, name: g}\n", True), ("  - gain: -1\n", False)):
+        assert validator.is_valid(plain(SMALL + end)) is valid
+    assert not VALIDATOR.is_valid(plain(SMALL + "  - gain: 2\n"))
 
 
 @cache

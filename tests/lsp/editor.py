@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class Editor:
                 self.logged.append(message["params"]["message"])
             elif "method" in message and "id" in message:
                 self.requests.append(message["method"])
-                self._send({"id": message["id"], "result": None})
+                with suppress(BrokenPipeError):  # the server may have ended meanwhile
+                    self._send({"id": message["id"], "result": None})
             elif "id" in message:
                 self.answers.put(message)
 
@@ -97,7 +99,8 @@ class Editor:
         self.reader.join()
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
-            stream.close()
+            with suppress(BrokenPipeError):
+                stream.close()
 
     # Documents
 
