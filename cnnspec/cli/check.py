@@ -53,7 +53,7 @@ def command(
         sys.exit(0 if all(report.ok for report in reports) else 1)
     from cnnspec.language.project.checking import Settings
 
-    checked = output.check(found, Settings(params, input_shape, output.details(batch)))
+    checked = output.check(found, Settings(params, input_shape, output.conclude(batch)))
     output.write(checked, as_list=len(checked) != 1 or found.has_directories, quiet=quiet)
     sys.exit(0 if all(result.ok for result in checked) else 1)
 

@@ -15,7 +15,9 @@ from cnnspec.cli.common import packed, show
 from cnnspec.wording import names
 
 if TYPE_CHECKING:
-    from cnnspec.language.project.checking import Checked, Details, Settings
+    from cnnspec.diagnostics import Diagnostic
+    from cnnspec.language.load import Report
+    from cnnspec.language.project.checking import Checked, Conclude, Settings
     from cnnspec.language.project.discovery import Found
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,13 +64,9 @@ class Output(NamedTuple):
         cache = None if self.no_cache else Cache(settings.key)
         return check_all(found.specs, settings, jobs=self.jobs, cache=cache)
 
-    def details(self, batch: int) -> Details | None:
-        """Return what the format needs beside the diagnostics."""
-        if self.format != "json":
-            return None
-        from cnnspec.view.report import to_dict
-
-        return partial(to_dict, batch=batch)
+    def conclude(self, batch: int) -> Conclude:
+        """Return what becomes of each report: its diagnostics, and its JSON if that is the format."""
+        return partial(_conclude, batch=batch, as_json=self.format == "json")
 
     def write(self, checked: Sequence[Checked], *, as_list: bool, quiet: bool) -> None:
         """Print the results, or write them to the file; how many are valid goes to standard error beside a report."""
@@ -91,6 +89,14 @@ class Output(NamedTuple):
             return json.dumps(entries if as_list else entries[0], ensure_ascii=False, indent=2) + "\n"
         text: str = import_module(f"cnnspec.view.formats.{self.format}").render(checked)
         return text
+
+
+def _conclude(report: Report, *, batch: int, as_json: bool) -> tuple[tuple[Diagnostic, ...], Any]:
+    if not as_json:
+        return report.diagnostics, None
+    from cnnspec.view.report import to_dict
+
+    return report.diagnostics, to_dict(report, batch)
 
 
 def counted(results: Sequence[Any]) -> str:

@@ -13,8 +13,13 @@ from cnnspec.language.files import open_base, read_spec
 from cnnspec.language.load import Report, check
 from cnnspec.layers import Shape
 
-Details = Callable[[Report], Any]
-"""Returns what is kept of a report beside its diagnostics, as JSON."""
+Conclude = Callable[[Report], tuple[tuple[Diagnostic, ...], Any]]
+"""Returns the diagnostics of a report, to which it may add some, and what is kept of the network, as JSON."""
+
+
+def diagnostics_alone(report: Report) -> tuple[tuple[Diagnostic, ...], Any]:
+    """Return the diagnostics of a report, and nothing of the network."""
+    return report.diagnostics, None
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,16 @@ class Settings:
 
     params: Mapping[str, Any]
     input_shape: Shape | None = None
-    details: Details | None = None
+    conclude: Conclude = diagnostics_alone
+    """A function of a module, or a `partial` of one whose arguments are told apart by their text."""
 
     @property
     def key(self) -> str:
         """The settings as text, for the cache."""
-        details = self.details
-        arguments = (details.args, sorted(details.keywords.items())) if isinstance(details, partial) else ()
-        function = details.func if isinstance(details, partial) else details
-        return repr((sorted(self.params.items()), self.input_shape, getattr(function, "__qualname__", None), arguments))
+        partly = self.conclude if isinstance(self.conclude, partial) else partial(self.conclude)
+        function = f"{partly.func.__module__}.{partly.func.__qualname__}"
+        arguments = (partly.args, sorted(partly.keywords.items()))
+        return repr((sorted(self.params.items()), self.input_shape, function, arguments))
 
 
 class Dependency(NamedTuple):
@@ -93,5 +99,5 @@ def check_one(spec: str, settings: Settings) -> Result:
 
 
 def _without_network(spec: str, report: Report, settings: Settings) -> Checked:
-    details = settings.details(report) if settings.details else None
-    return Checked(spec, report.name, report.diagnostics, details)
+    diagnostics, details = settings.conclude(report)
+    return Checked(spec, report.name, diagnostics, details)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cnnspec.diagnostics import Diagnostic
 from cnnspec.language.load import Report
 from cnnspec.language.project import cache as module
 from cnnspec.language.project import many
@@ -24,6 +25,10 @@ from cnnspec.view.report import to_dict
 
 GOOD = "cnnspec: 1\ninput: [1, 8, 8]\nparams: {k: 3}\nlayers:\n  - conv: {channels: 2, kernel: $k}\n"
 BAD = GOOD.replace("[1, 8, 8]", "[1, 2, 2]")
+
+
+def with_json(report: Report, *, batch: int) -> tuple[tuple[Diagnostic, ...], Any]:
+    return report.diagnostics, to_dict(report, batch)
 
 
 class Project:
@@ -120,7 +125,7 @@ def test_details_are_those_of_their_options(project: Project) -> None:
     write("a.yaml", GOOD)
 
     def memory(batch: int) -> int:
-        (result,) = project("a.yaml", details=partial(to_dict, batch=batch))
+        (result,) = project("a.yaml", conclude=partial(with_json, batch=batch))
         count: int = result.details["totals"]["peak_activation_bytes"]
         return count
 
@@ -226,7 +231,7 @@ def test_several_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     names = [f"{i}.yaml" for i in range(6)]
     for i, name in enumerate(names):
         write(name, GOOD if i % 2 else BAD)
-    settings = Settings({}, details=partial(to_dict, batch=2))
+    settings = Settings({}, conclude=partial(with_json, batch=2))
     assert check_all(names, settings, jobs=2) == check_all(names, settings, jobs=1)
 
 
@@ -236,13 +241,14 @@ def test_what_cannot_be_read_is_looked_at_again(project: Project) -> None:
     assert project("a.yaml")[0].ok
 
 
-def details_of(report: Report) -> str:
-    """Details that are no partial function."""
-    return report.name
+def only_its_name(report: Report) -> tuple[tuple[Diagnostic, ...], Any]:
+    return (), report.name
 
 
-def test_details_of_any_function(project: Project) -> None:
-    write("a.yaml", GOOD)
-    assert project("a.yaml", details=details_of)[0].details == "a"
-    assert project("a.yaml", details=details_of)[0].details == "a"
+def test_conclusions_of_any_function(project: Project) -> None:
+    write("a.yaml", BAD)
+    for _ in range(2):
+        (result,) = project("a.yaml", conclude=only_its_name)
+        assert (result.details, result.diagnostics) == ("a", ())
     assert project.checked == []
+    assert project("a.yaml")[0].diagnostics
