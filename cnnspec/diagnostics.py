@@ -107,6 +107,8 @@ class Fix:
     edits: tuple[Edit, ...]
     certain: bool = False
     """Whether it cannot change what the author means, so that `check --fix` may apply it."""
+    said: bool = False
+    """Whether the diagnostic's help says it already."""
     cause: Label | None = None
     """The place where the fault begins if this fix is right, and why, where that is not the diagnostic's own place."""
 
@@ -197,7 +199,7 @@ def format_diagnostic(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
     equals = " " * (gutter + 1) + paint("= ", "frame")
     indent = "\n" + " " * (gutter + 3)
     out += [equals + note.replace("\n", indent) for note in d.notes]
-    out += [equals + paint("fix: ", "note") + fix.title for fix in d.fixes]
+    out += [equals + paint("fix: ", "note") + fix.title for fix in d.fixes if not (fix.said and d.help)]
     if d.help:
         out.append(equals + paint("help: ", "note") + d.help.replace("\n", indent))
     return "\n".join(line.rstrip() for line in out)

@@ -28,7 +28,7 @@ COMMANDS = {
     "diff": "Compare two specs by meaning: layers, shapes, costs and settings.",
     "render": "Print a spec with everything expanded.",
     "init": "Write a commented starter spec.",
-    "explain": "Explain the code of a diagnostic.",
+    "explain": "Explain the code of a diagnostic, or a layer of a spec.",
     "layers": "List the layers, or document one.",
     "specs": "List the bundled specs.",
     "backends": "List the backends, their devices and data types.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,14 +14,13 @@ from cnnspec.cli.common import packed, show
 from cnnspec.wording import names
 
 if TYPE_CHECKING:
-    from cnnspec.diagnostics import Diagnostic
-    from cnnspec.language.load import Report
-    from cnnspec.language.project.checking import Checked, Conclude, Settings
+    from cnnspec.diagnostics import Source
+    from cnnspec.language.project.checking import Checked, Settings
     from cnnspec.language.project.discovery import Found
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMATS = ("text", "concise", "json", "github", "gitlab", "sarif", "junit")
+FORMATS = ("text", "concise", "json", "csv", "github", "gitlab", "sarif", "junit")
 
 
 class Output(NamedTuple):
@@ -33,6 +31,10 @@ class Output(NamedTuple):
     jobs: int | None
     no_cache: bool
     specs_only: bool
+    notes: bool
+    """Whether notes are shown beside errors and warnings."""
+    strict: bool
+    """Whether warnings are errors."""
 
     def find(self, given: Sequence[str], *, quiet: bool) -> Found:
         """Return the specs that the arguments name; say on standard error which files are none, unless `quiet`."""
@@ -46,27 +48,23 @@ class Output(NamedTuple):
             click.echo(f"left out {count} without the key `cnnspec` or `layers`: {shown}", err=True)
         return found
 
-    def has_tables(self, found: Found, *, quiet: bool, explain: bool) -> bool:
+    def has_tables(self, found: Found, *, quiet: bool, asked: bool) -> bool:
         """Return whether the network of each spec is printed: not of those in directories, unless it is asked for."""
         if self.file and self.format == "text":
             raise click.UsageError("--output takes another --format than text, such as sarif")
-        return self.format == "text" and not quiet and (explain or not found.has_directories)
+        return self.format == "text" and not quiet and (asked or not found.has_directories)
 
-    def check(self, found: Found, settings: Settings) -> list[Checked]:
+    def check(self, specs: Sequence[str | Source], settings: Settings) -> list[Checked]:
         """Check the specs; the results of several are remembered."""
-        if len(found.specs) == 1:
+        if len(specs) == 1:
             from cnnspec.language.project.checking import check_one
 
-            return [check_one(found.specs[0], settings).checked]
+            return [check_one(specs[0], settings).checked]
         from cnnspec.language.project.cache import Cache
         from cnnspec.language.project.many import check_all
 
         cache = None if self.no_cache else Cache(settings.key)
-        return check_all(found.specs, settings, jobs=self.jobs, cache=cache)
-
-    def conclude(self, batch: int) -> Conclude:
-        """Return what becomes of each report: its diagnostics, and its JSON if that is the format."""
-        return partial(_conclude, batch=batch, as_json=self.format == "json")
+        return check_all(specs, settings, jobs=self.jobs, cache=cache)
 
     def write(self, checked: Sequence[Checked], *, as_list: bool, quiet: bool) -> None:
         """Print the results, or write them to the file; how many are valid goes to standard error beside a report."""
@@ -74,14 +72,19 @@ class Output(NamedTuple):
             from cnnspec.view.formats.places import unique
 
             show(unique(checked))
-        elif self.file is None:
-            click.echo(self._rendered(checked, as_list), nl=False)
+        else:
+            self.emit(self._rendered(checked, as_list))
+        if not quiet and (self.file or (as_list and self.format != "json")):
+            click.echo(counted(checked), err=self.format != "text")
+
+    def emit(self, text: str) -> None:
+        """Print a text, or write it to the file."""
+        if self.file is None:
+            click.echo(text, nl=False)
         else:
             from cnnspec import atomic
 
-            atomic.write(self.file, self._rendered(checked, as_list).encode("utf-8", "replace"))
-        if not quiet and (self.file or (as_list and self.format != "json")):
-            click.echo(counted(checked), err=self.format != "text")
+            atomic.write(self.file, text.encode("utf-8", "replace"))
 
     def _rendered(self, checked: Sequence[Checked], as_list: bool) -> str:
         if self.format == "json":
@@ -89,14 +92,6 @@ class Output(NamedTuple):
             return json.dumps(entries if as_list else entries[0], ensure_ascii=False, indent=2) + "\n"
         text: str = import_module(f"cnnspec.view.formats.{self.format}").render(checked)
         return text
-
-
-def _conclude(report: Report, *, batch: int, as_json: bool) -> tuple[tuple[Diagnostic, ...], Any]:
-    if not as_json:
-        return report.diagnostics, None
-    from cnnspec.view.report import to_dict
-
-    return report.diagnostics, to_dict(report, batch)
 
 
 def counted(results: Sequence[Any]) -> str:
@@ -109,16 +104,18 @@ def output_options(command: F) -> F:
     """Add the options, which the command gets as `output`."""
     return packed(
         "output",
-        lambda output_format, output_file, jobs, no_cache, specs_only: Output(
-            output_format, output_file, jobs, no_cache, specs_only
+        lambda output_format, output_file, jobs, no_cache, specs_only, notes, strict: Output(
+            output_format, output_file, jobs, no_cache, specs_only, notes, strict
         ),
+        click.option("--strict", is_flag=True, help="Take warnings as errors."),
+        click.option("--notes", is_flag=True, help="Show notes, too: what is worth knowing beside what may be wrong."),
         click.option(
             "--format",
             "output_format",
             type=click.Choice(FORMATS),
             default="text",
             show_default=True,
-            help="Format of the output; concise is a line for each diagnostic.",
+            help="Format of the output; concise is a line for each diagnostic, csv a row for each network.",
         ),
         click.option(
             "-o",

@@ -121,7 +121,7 @@ class TestCheck:
         assert report["totals"].pop("training_bytes") > 3 * 177704
         assert report["totals"] == {
             "parameters": 44426, "macs": 281640, "flops": 563280, "parameter_bytes": 177704,
-            "peak_activation_bytes": 27648,
+            "peak_activation_bytes": 27648, "inference_bytes": 205352,
         }  # fmt: skip
 
     def test_json_of_a_vector_has_no_receptive_field(self, cnnspec: Cnnspec, spec: Callable[..., str]) -> None:

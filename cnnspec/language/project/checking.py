@@ -13,13 +13,10 @@ from cnnspec.language.files import open_base, read_spec
 from cnnspec.language.load import Report, check
 from cnnspec.layers import Shape
 
-Conclude = Callable[[Report], tuple[tuple[Diagnostic, ...], Any]]
-"""Returns the diagnostics of a report, to which it may add some, and what is kept of the network, as JSON."""
-
-
-def diagnostics_alone(report: Report) -> tuple[tuple[Diagnostic, ...], Any]:
-    """Return the diagnostics of a report, and nothing of the network."""
-    return report.diagnostics, None
+Refine = Callable[[Report], Report]
+"""Returns a report with further diagnostics, such as those of budgets."""
+Details = Callable[[Report, Source | None], Any]
+"""Returns what is kept of a report and its text (None where it cannot be read) beside the diagnostics, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +40,22 @@ class Settings:
 
     params: Mapping[str, Any]
     input_shape: Shape | None = None
-    conclude: Conclude = diagnostics_alone
-    """A function of a module, or a `partial` of one whose arguments are told apart by their text."""
+    notes: bool = False
+    refine: Refine | None = None
+    details: Details | None = None
 
     @property
     def key(self) -> str:
         """The settings as text, for the cache."""
-        partly = self.conclude if isinstance(self.conclude, partial) else partial(self.conclude)
-        function = f"{partly.func.__module__}.{partly.func.__qualname__}"
-        arguments = (partly.args, sorted(partly.keywords.items()))
-        return repr((sorted(self.params.items()), self.input_shape, function, arguments))
+        functions = (_described(self.refine), _described(self.details))
+        return repr((sorted(self.params.items()), self.input_shape, self.notes, *functions))
+
+
+def _described(function: Callable[..., Any] | None) -> Any:
+    """Return what a function is and the arguments that are bound to it."""
+    if isinstance(function, partial):
+        return (_described(function.func), function.args, sorted(function.keywords.items()))
+    return getattr(function, "__qualname__", None)
 
 
 class Dependency(NamedTuple):
@@ -77,12 +80,18 @@ class Result(NamedTuple):
     dependencies: tuple[Dependency, ...] = ()
 
 
-def check_one(spec: str, settings: Settings) -> Result:
+def text_of(spec: str | Source) -> Source:
+    """Return the text of a spec; SpecError where it cannot be read."""
+    return spec if isinstance(spec, Source) else read_spec(spec)
+
+
+def check_one(spec: str | Source, settings: Settings) -> Result:
     """Check a spec, and note which other texts that took."""
     try:
-        source = read_spec(spec)
+        source = text_of(spec)
     except SpecError as error:
-        return Result(_without_network(spec, Report(spec, None, error.diagnostics), settings), None)
+        unread = Report(str(spec), None, error.diagnostics)
+        return Result(_without_network(str(spec), unread, None, settings), None)
     dependencies: dict[Dependency, None] = {}
 
     def opener(name: str, extending: Source) -> Source:
@@ -94,10 +103,15 @@ def check_one(spec: str, settings: Settings) -> Result:
         dependencies[Dependency(name, extending.name, digest(base))] = None
         return base
 
-    report = check(source, params=settings.params, input_shape=settings.input_shape, opener=opener)
-    return Result(_without_network(spec, report, settings), source, tuple(dependencies))
+    report = check(
+        source, params=settings.params, input_shape=settings.input_shape, notes=settings.notes, opener=opener
+    )
+    target = spec.name if isinstance(spec, Source) else spec
+    return Result(_without_network(target, report, source, settings), source, tuple(dependencies))
 
 
-def _without_network(spec: str, report: Report, settings: Settings) -> Checked:
-    diagnostics, details = settings.conclude(report)
-    return Checked(spec, report.name, diagnostics, details)
+def _without_network(target: str, report: Report, source: Source | None, settings: Settings) -> Checked:
+    if settings.refine:
+        report = settings.refine(report)
+    details = settings.details(report, source) if settings.details else None
+    return Checked(target, report.name, report.diagnostics, details)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from cnnspec.diagnostics import Source
 from cnnspec.language.project.cache import Cache
 from cnnspec.language.project.checking import Checked, Result, Settings, check_one
 
@@ -15,7 +16,7 @@ LEAST_FOR_PROCESSES = 200
 
 
 def check_all(
-    specs: Sequence[str], settings: Settings, *, jobs: int | None = None, cache: Cache | None = None
+    specs: Sequence[str | Source], settings: Settings, *, jobs: int | None = None, cache: Cache | None = None
 ) -> list[Checked]:
     """Check specs, in their order; those that the cache has are not checked again.
 
@@ -35,7 +36,7 @@ def check_all(
     return [found[i] for i in range(len(specs))]
 
 
-def _checked(specs: Sequence[str], settings: Settings, jobs: int | None) -> list[Result]:
+def _checked(specs: Sequence[str | Source], settings: Settings, jobs: int | None) -> list[Result]:
     if jobs is None:
         jobs = _processors() if len(specs) >= LEAST_FOR_PROCESSES else 1
     check_it = partial(check_one, settings=settings)

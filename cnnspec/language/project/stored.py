@@ -24,6 +24,7 @@ def store(diagnostics: Iterable[Diagnostic]) -> list[Any]:
                     "title": fix.title,
                     "edits": [[_span(edit.span), edit.text] for edit in fix.edits],
                     "certain": fix.certain,
+                    "said": fix.said,
                     "cause": _label(fix.cause) if fix.cause else None,
                 }
                 for fix in d.fixes
@@ -47,7 +48,7 @@ def restore(stored: Iterable[Any], sources: Mapping[str, Source]) -> tuple[Diagn
     def fix(values: Any) -> Fix:
         edits = tuple(Edit(span(where), text) for where, text in values["edits"])
         cause = label(values["cause"]) if values["cause"] else None
-        return Fix(values["title"], edits, values["certain"], cause)
+        return Fix(values["title"], edits, values["certain"], values["said"], cause)
 
     return tuple(
         Diagnostic(

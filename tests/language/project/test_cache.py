@@ -14,21 +14,18 @@ from typing import Any
 
 import pytest
 
-from cnnspec.diagnostics import Diagnostic
+from cnnspec.cli.check_network import details as network_details
+from cnnspec.cli.check_options import CostOptions
+from cnnspec.diagnostics import Source
 from cnnspec.language.load import Report
 from cnnspec.language.project import cache as module
 from cnnspec.language.project import many
 from cnnspec.language.project.cache import Cache
-from cnnspec.language.project.checking import Checked, Result, Settings
+from cnnspec.language.project.checking import Checked, Details, Result, Settings
 from cnnspec.language.project.many import check_all
-from cnnspec.view.report import to_dict
 
 GOOD = "cnnspec: 1\ninput: [1, 8, 8]\nparams: {k: 3}\nlayers:\n  - conv: {channels: 2, kernel: $k}\n"
 BAD = GOOD.replace("[1, 8, 8]", "[1, 2, 2]")
-
-
-def with_json(report: Report, *, batch: int) -> tuple[tuple[Diagnostic, ...], Any]:
-    return report.diagnostics, to_dict(report, batch)
 
 
 class Project:
@@ -58,6 +55,10 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(tmp_path, monkeypatch)
+
+
+def of_batch(batch: int) -> Details:
+    return partial(network_details, costs=CostOptions(batch), params={}, is_member=False)
 
 
 def write(name: str, text: str) -> None:
@@ -125,7 +126,7 @@ def test_details_are_those_of_their_options(project: Project) -> None:
     write("a.yaml", GOOD)
 
     def memory(batch: int) -> int:
-        (result,) = project("a.yaml", conclude=partial(with_json, batch=batch))
+        (result,) = project("a.yaml", details=of_batch(batch))
         count: int = result.details["totals"]["peak_activation_bytes"]
         return count
 
@@ -231,7 +232,7 @@ def test_several_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     names = [f"{i}.yaml" for i in range(6)]
     for i, name in enumerate(names):
         write(name, GOOD if i % 2 else BAD)
-    settings = Settings({}, conclude=partial(with_json, batch=2))
+    settings = Settings({}, details=of_batch(2))
     assert check_all(names, settings, jobs=2) == check_all(names, settings, jobs=1)
 
 
@@ -241,14 +242,13 @@ def test_what_cannot_be_read_is_looked_at_again(project: Project) -> None:
     assert project("a.yaml")[0].ok
 
 
-def only_its_name(report: Report) -> tuple[tuple[Diagnostic, ...], Any]:
-    return (), report.name
+def details_of(report: Report, source: Source | None) -> str:
+    """Details that are no partial function."""
+    return report.name
 
 
-def test_conclusions_of_any_function(project: Project) -> None:
-    write("a.yaml", BAD)
-    for _ in range(2):
-        (result,) = project("a.yaml", conclude=only_its_name)
-        assert (result.details, result.diagnostics) == ("a", ())
+def test_details_of_any_function(project: Project) -> None:
+    write("a.yaml", GOOD)
+    assert project("a.yaml", details=details_of)[0].details == "a"
+    assert project("a.yaml", details=details_of)[0].details == "a"
     assert project.checked == []
-    assert project("a.yaml")[0].diagnostics
