@@ -84,6 +84,10 @@ def _expand(document: Document, builder: GraphBuilder, input_shape: Shape | None
             shapes = ({name: given.shape for name, given in inputs.items()}, {n: o.shape for n, o in outputs.items()})
             examples = read_examples(document, *shapes)
         check_losses(document, outputs, nodes)
+    if expansion.placer.faults:
+        from cnnspec.language.causes.find import explain  # which a spec without faults need not load
+
+        explain(document, expansion.placer, expansion.names, inputs)
     expansion.unused_blocks()
     settings = {name: given.settings for name, given in inputs.items() if given.settings is not None}
     if outputs is None or nodes is None or len(settings) < max(1, len(inputs)):
@@ -101,7 +105,7 @@ def _with_shape(document: Document, shape: Shape) -> dict[str, DeclaredInput] | 
         message = f"an input of {format_shape(shape)} is given, and the spec has {names(list(document.inputs))}"
         scope.error("not-allowed-here", message, first.span, help="the shapes of several inputs stand in the spec")
         return None
-    ((name, (own, span)),) = document.inputs.items()
+    ((name, (own, span, _)),) = document.inputs.items()
     if own is None or len(own.shape) == len(shape):
         replaced = own.model_copy(update={"shape": shape}) if own else Input(shape=shape)
         return {name: DeclaredInput(replaced, span)}

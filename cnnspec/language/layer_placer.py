@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Node
+from cnnspec.language.causes.fault import Fault, Placed
 from cnnspec.language.entry import Entry
 from cnnspec.language.inputs import flow_of
 from cnnspec.language.limits import LayerCounter
@@ -20,6 +21,11 @@ LIKE = "like"
 """The key that names a layer whose spatial sizes are taken."""
 SHARE = "share"
 """The key that names the layer whose weights a layer uses."""
+EXPLAINED = {
+    "shapes-differ", "kernel-too-large", "size-too-large", "cut-to-nothing", "needs-vector", "needs-image",
+    "groups-do-not-divide", "sizes-do-not-match", "invalid-value",
+}  # fmt: skip
+"""The codes of layers that do not fit, for which causes are looked for."""
 MAX_TRIALS = 10_000
 """How many layers may be tried for larger inputs, in all."""
 
@@ -35,6 +41,10 @@ class LayerPlacer:
         self.counter = counter
         self.consumed: set[str] = set()
         """The nodes whose output a layer reads."""
+        self.placed: dict[str, Placed] = {}
+        """Every layer as the text has it, whether or not it fits."""
+        self.faults: list[Fault] = []
+        """The shapes that do not fit, in the order in which they were found."""
         self._complete = True
         self._trials = 0
 
@@ -66,6 +76,7 @@ class LayerPlacer:
     ) -> Output:
         """Place a layer that reads `inputs` and return its output; report an error where it does not fit them."""
         self.counter.add(entry.span, entry.scope)
+        self.placed[name] = Placed(layer, entry)
         self.consumed.update(output.node for output in inputs)
         shapes = [output.shape for output in inputs if output.shape is not None]
         if len(shapes) < len(inputs):
@@ -75,7 +86,7 @@ class LayerPlacer:
         try:
             node = self.builder.infer(name, layer, reads, shapes, branches=branches, arrays=arrays, span=entry.span)
         except ShapeError as error:
-            self._report(error, layer, name, entry, inputs, arrays or {})
+            self._report(error, layer, name, entry, inputs, branches, arrays or {})
             return self.unknown_output(name, entry.span, layer.fixed_shape)
         _warn_of_padding(layer, entry, len(node.windows))
         if self.builder.accepts(node):
@@ -89,6 +100,7 @@ class LayerPlacer:
         name: str,
         entry: Entry,
         inputs: Sequence[Output],
+        branches: tuple[str, ...],
         arrays: Mapping[str, str],
     ) -> None:
         """Report a ShapeError: at the field that causes it, with the layers that make the inputs, and with remedies."""
@@ -115,6 +127,11 @@ class LayerPlacer:
             larger = smallest_input(self.builder.nodes, layer, [output.node for output in inputs])
             if larger:
                 remedies.append(f"an input of at least {format_shape(larger[1:])}")
+        if error.code in EXPLAINED:
+            reads = tuple(output.node for output in inputs)
+            self.faults.append(
+                Fault(error.code, span, reads, len(self.builder.nodes), name, branches, error.input_index)
+            )
         message = error.message.replace("{name}", name)
         entry.scope.error(error.code, message, span, label, *others, notes=notes, help=alternatives(remedies))
 
