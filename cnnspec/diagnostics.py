@@ -105,6 +105,8 @@ class Fix:
     """Whether it cannot change what the author means, so that `check --fix` may apply it."""
     cause: Label | None = None
     """The place where the fault begins if this fix is right, and why, where that is not the diagnostic's own place."""
+    is_fallback: bool = False
+    """Whether it is shown only where no fix before it helps."""
 
     def to_dict(self) -> dict[str, Any]:
         """The form that `check --format json` prints."""

@@ -80,7 +80,7 @@ def _expand(document: Document, builder: GraphBuilder, input_shape: Shape | None
             check_chosen_layers(document, nodes)
             check_layers(document, nodes, expansion.placer.consumed | {output.node for output in outputs.values()})
         if as_written:
-            check_totals(document, outputs, nodes)
+            check_totals(document, outputs, nodes, expansion.placer.faults)
             shapes = ({name: given.shape for name, given in inputs.items()}, {n: o.shape for n, o in outputs.items()})
             examples = read_examples(document, *shapes)
         check_losses(document, outputs, nodes)

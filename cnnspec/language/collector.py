@@ -45,12 +45,16 @@ class DiagnosticCollector:
             self._other_uses.setdefault(index, {})[stack[0].span] = None
 
     def explain(self, code: str, span: Span, notes: Sequence[str], fixes: tuple[Fix, ...]) -> None:
-        """Add notes and fixes to the diagnostic of that code at that place, if there is one; the notes come first."""
+        """Add notes and fixes to the diagnostic of that code at that place, if there is one; the notes come first.
+
+        What two shapes differ in is left out where notes show how they came about.
+        """
         index = self._index.get((code, span))
         if index is not None:
             found = self.diagnostics[index]
             proposed = (*fixes, *found.fixes) if self.proposes_fixes else ()
-            self.diagnostics[index] = replace(found, notes=(*notes, *found.notes), fixes=proposed)
+            own = found.notes[-1:] if notes and code == "shapes-differ" else found.notes
+            self.diagnostics[index] = replace(found, notes=(*notes, *own), fixes=proposed)
 
     def all(self) -> list[Diagnostic]:
         """Return the diagnostics; those inside a block have a note that lists its other uses."""

@@ -9,10 +9,9 @@ from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Node
 from cnnspec.language.causes.fault import Fault, Placed
 from cnnspec.language.entry import Entry
-from cnnspec.language.inputs import flow_of
 from cnnspec.language.limits import LayerCounter
 from cnnspec.language.names import Output
-from cnnspec.language.remedies import alternatives, as_image, channels_last, smallest_input
+from cnnspec.language.remedies import alternatives, smallest_input
 from cnnspec.layers import Layer, Shape, ShapeError
 from cnnspec.layers.window import looks_per_side
 from cnnspec.wording import format_shape
@@ -111,16 +110,10 @@ class LayerPlacer:
             owners = [self.builder.owner(array) for array in arrays.values()]
             others += [Label(node.span, "has these weights") for node in owners[:1] if node and node.span]
         if error.code == "needs-image" and inputs[0].is_input:
-            given, features = inputs[0].node, (inputs[0].shape or ())[0]
-            remedies = [
-                f"`{given}: {as_image(inputs[0].shape)}`",
-                f"`{given}: {flow_of((1, features))}` for a sequence",
-            ]
+            remedies = []
         if layer.arity is None and error.input_index is not None:
             notes.append(label)
             span, label = others.pop(error.input_index)
-        if error.larger_input and (first := channels_last(self.builder.nodes)):
-            remedies.insert(0, first)
         like = error.field is not None and error.field == layer.like and entry.get(LIKE) is not None
         if error.larger_input and not like and self._trials < MAX_TRIALS:
             self._trials += len(self.builder.nodes)

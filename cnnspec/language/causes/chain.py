@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from cnnspec.graph.graph import Node
 from cnnspec.language.causes.network import Network, ancestors
 from cnnspec.layers import Shape
+from cnnspec.layers.merge import Merge
 from cnnspec.wording import format_shape
 
 MOST_STEPS = 6
@@ -43,13 +44,21 @@ def spatial_text(shape: Shape) -> str:
     return str(sizes[0]) if sizes and len(set(sizes)) == 1 else format_shape(sizes)
 
 
-def shown_by(shapes: Sequence[Shape], joins_channels: bool) -> tuple[Callable[[Shape], str], str]:
+def clash(network: Network) -> tuple[bool, bool]:
+    """Return whether the channels of a merge's branches do not fit, and whether their spatial sizes do not."""
+    layer, shapes = network.layer, network.shapes
+    if len({len(shape) for shape in shapes}) > 1:
+        return True, True
+    broadcasts = isinstance(layer, Merge) and layer.broadcasts
+    columns = [{*sizes} - ({1} if broadcasts else set()) for sizes in zip(*shapes, strict=True)]
+    channels = len(columns[0]) > 1 and not (layer is not None and layer.joins_channels)
+    return channels, any(len(column) > 1 for column in columns[1:])
+
+
+def shown_by(network: Network) -> tuple[Callable[[Shape], str], str]:
     """Return how the shapes of chains are shown, by what differs at their ends, and a unit behind them."""
-    if len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) == 1:
-        return format_shape, ""
-    channels = not joins_channels and len({shape[0] for shape in shapes}) > 1
-    spatial = len({shape[1:] for shape in shapes}) > 1
-    if channels and spatial:
+    channels, spatial = clash(network)
+    if channels == spatial or len(network.shapes[0]) == 1:
         return format_shape, ""
     return ((lambda shape: str(shape[0])), " channels") if channels else (spatial_text, "")
 
@@ -70,7 +79,7 @@ def steps(nodes: Sequence[Node], shown: Callable[[Shape], str]) -> str:
 
 def notes(network: Network) -> list[str]:
     """Return the chains of sizes of a fault's branches and where these parted, or the chain that leads to a layer."""
-    fault, shapes = network.fault, network.shapes
+    fault = network.fault
     if len(fault.reads) < 2:
         way = path(network, None, fault.reads[0])
         if not way or len(way[0].shape) < 2:
@@ -81,11 +90,24 @@ def notes(network: Network) -> list[str]:
     start = parting(network)
     if start is None:
         return []
-    layer = network.layer
-    shown, unit = shown_by(shapes, layer is not None and layer.joins_channels)
+    shown, unit = shown_by(network)
     found = []
     for branch, name in zip(fault.branches, fault.reads, strict=True):
         found.append(f"{branch}: {steps(path(network, start, name), shown)}{unit}")
     if start.inputs and any(name != start.name for name in fault.reads):
         found.append(f"the branches part behind `{start.name}`, {format_shape(start.shape)}")
     return found
+
+
+def difference(network: Network, i: int, j: int) -> Node | None:
+    """Return the last layer of two branches that changes what differs at their ends; None where none does."""
+    reads, start = network.fault.reads, parting(network)
+    channels, spatial = clash(network)
+    for end in (reads[i], reads[j]):
+        for node in reversed(path(network, start, end)[1:]):
+            before, after = node.in_shapes[0], node.shape
+            if len(before) != len(after) or (spatial and before[1:] != after[1:]):
+                return node
+            if channels and before[0] != after[0]:
+                return node
+    return None

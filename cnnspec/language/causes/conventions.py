@@ -41,7 +41,7 @@ class Conventions:
         """Return the first layer of an entry that fits, if there is one."""
         return next((self._nodes[name] for name in one.names if name in self._nodes), None)
 
-    def preserving(self, without: Written) -> float:
+    def preserving(self, without: Written | None) -> float:
         """Return how many of the other windows of stride 1 keep the size, from 0 to 1; a half where there is none."""
         kept = [
             node.shape[1:] == node.in_shapes[0][1:]

@@ -27,8 +27,8 @@ class Fault:
     """The place of the diagnostic, which with the code tells it from all others."""
     reads: tuple[str, ...]
     """The nodes whose shapes do not fit, or are not as expected."""
-    before: int = 0
-    """How many nodes were placed before it."""
+    before: int | None = None
+    """How many nodes were placed before it; None for all."""
     name: str = ""
     """The layer that does not fit; "" for an expectation."""
     branches: tuple[str, ...] = ()

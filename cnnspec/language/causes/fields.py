@@ -70,6 +70,7 @@ def changed(network: Network, one: Written, field: str, new: Value | None) -> di
     """Return the layers of an entry with another value in a field; none where it changes nothing, or is not valid."""
     found: dict[str, Layer] = {}
     for name in one.names:
+        network.left -= 1
         layer, entry = network.placed[name]
         if new is None:
             content = type(layer).model_fields[field].default
@@ -117,10 +118,23 @@ def turned(node: Node, new: Layer | None = None) -> str:
 
 def padded(network: Network, one: Written) -> Candidate | None:
     """Return `padding: same` on an entry whose window makes sizes smaller for want of it; None for any other."""
-    node = next((network.by_name[name] for name in one.names if name in network.by_name), None)
-    if node is None or not slides(node) or node.shape[1:] == node.in_shapes[0][1:]:
+    layer: Any = network.placed[one.names[0]].layer
+    if not isinstance(layer, Conv | Pool) or layer.padding != "valid" or layer.kernel == 1:
+        return None
+    if layer.stride not in (1, (1, 1)):
         return None
     return candidate(network, Proposal(1.0, one, "padding", value(one, "same")))
+
+
+def each_side(network: Network, one: Written) -> Candidate | None:
+    """Return the padding of an entry on each side, where it looks as if that were meant; None for any other."""
+    layer: Any = network.placed[one.names[0]].layer
+    node = network.by_name.get(one.names[0])
+    if not looks_per_side(layer, len(node.windows) if node is not None else 2) or not isinstance(layer.padding, Total):
+        return None
+    sizes = layer.padding.sizes
+    content = {"each_side": sizes if isinstance(sizes, int) else [*sizes]}
+    return candidate(network, Proposal(0.5, one, "padding", value(one, content)))
 
 
 def listed(titles: list[str]) -> str:
@@ -178,9 +192,6 @@ def _paddings(layer: Any, node: Node | None, one: Written, rules: Conventions) -
             base += 0.6
         if node is not None and slides(node) and node.shape[1:] == node.in_shapes[0][1:]:
             base += 0.8
-    if looks_per_side(layer, len(node.windows) if node is not None else 2) and isinstance(layer.padding, Total):
-        sizes = layer.padding.sizes
-        yield Proposal(0.5, one, "padding", value(one, {"each_side": sizes if isinstance(sizes, int) else [*sizes]}))
     for i, known in enumerate(rules.values(one.kind, "padding", one)):
         yield Proposal(base + 0.05 * i, one, "padding", known)
     yield Proposal(base + 0.2, one, "padding", value(one, "same"))

@@ -20,6 +20,10 @@ from cnnspec.layers.merge import Merge
 
 MOST_FAULTS = 10
 """How many faults of one check are explained."""
+FALLBACK = 1.5
+"""The score from which on a candidate is shown only where no better one helps."""
+MOST_ENTRIES = 60
+"""How many entries on the way to a fault are looked at."""
 MOST_CANDIDATES = 8
 """How many fixes of one fault are handed on, to be tried."""
 
@@ -42,7 +46,8 @@ def explain(document: Document, placer: LayerPlacer, names: Names, declared: Map
         before = {node.name: node.shape for node in placer.builder.nodes[: fault.before]}
         network = Network(fault, placed, written, rules, places, nodes, likes, before, names)
         fixes = tuple(_fixes(network, dict(declared))) if collector.proposes_fixes else ()
-        collector.explain(fault.code, fault.span, chain.notes(network), (*fixes, *fault.last_resort))
+        last = tuple(replace(fix, is_fallback=True) for fix in fault.last_resort)
+        collector.explain(fault.code, fault.span, chain.notes(network), (*fixes, *last))
 
 
 def _likes(placer: LayerPlacer, names: Names) -> dict[str, str]:
@@ -60,15 +65,16 @@ def _fixes(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Fix
     """Yield the most likely of the candidates that make the shapes fit."""
     found = 0
     seen: set[object] = set()
-    for candidate in sorted(_candidates(network, declared), key=lambda candidate: candidate.score):
+    for one in sorted(_candidates(network, declared), key=lambda one: one.score):
         if found == MOST_CANDIDATES or network.left <= 0:
             return
-        key = _key(candidate)
-        if key in seen or not network.fits(candidate.change):
+        candidate = fields.candidate(network, one) if isinstance(one, fields.Proposal) else one
+        if candidate is None or (key := _key(candidate)) in seen or not network.fits(candidate.change):
             continue
         seen.add(key)
         found += 1
-        yield Fix(candidate.title, candidate.edits, cause=candidate.cause)
+        is_fallback = candidate.score >= FALLBACK
+        yield Fix(candidate.title, candidate.edits, cause=candidate.cause, is_fallback=is_fallback)
 
 
 def _key(candidate: Candidate) -> object:
@@ -82,23 +88,20 @@ def _appended(candidate: Candidate) -> object:
     return tuple((i, repr(layers)) for i, layers in candidate.change.appended.items())
 
 
-def _candidates(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Candidate]:
+def _candidates(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Candidate | fields.Proposal]:
+    """Yield what may be meant, in no order; proposals are not candidates yet, since most of them are never tried."""
     way = _way(network)
-    proposals = [
-        proposal._replace(score=proposal.score + _distance(network, one, way))
-        for one in way
-        for proposal in fields.window_proposals(network, one, network.rules, _ratio(network))
-    ]
-    proposals += _of_channels(network)
+    for one in way:
+        for proposal in fields.window_proposals(network, one, network.rules, _ratio(network)):
+            yield proposal._replace(score=proposal.score + _distance(one, way))
+    yield from _of_channels(network)
     own = _own(network)
     if own is not None:
-        proposals += _of_layer(network, own)
-    found = [fields.candidate(network, proposal) for proposal in proposals]
-    yield from (candidate for candidate in found if candidate is not None)
-    yield from _together(network, way)
+        yield from _of_layer(network, own)
+    yield from _together(network, way if own is None else [own, *way])
     for candidate in structure.removals(network, way):
         one = next(one for one in way if set(one.names) == candidate.change.removed)
-        yield replace(candidate, score=candidate.score + _distance(network, one, way))
+        yield replace(candidate, score=candidate.score + _distance(one, way))
     if network.fault.branches:
         yield from structure.appended(network, network.rules)
         yield from structure.other_sources(network)
@@ -116,10 +119,10 @@ def _way(network: Network) -> list[Written]:
             common = {node.name for node in ancestors(nodes, [start.name], {})}
             nodes = [node for node in nodes if node.name not in common]
     spans = [network.placed[node.name].entry.span for node in reversed(nodes) if node.name in network.placed]
-    return [network.written[span] for span in dict.fromkeys(spans)]
+    return [network.written[span] for span in dict.fromkeys(spans)][:MOST_ENTRIES]
 
 
-def _distance(network: Network, one: Written, way: list[Written]) -> float:
+def _distance(one: Written, way: list[Written]) -> float:
     """Return a penalty for a layer far from the fault."""
     return min(0.3, 0.015 * way.index(one))
 
@@ -163,20 +166,34 @@ def _of_layer(network: Network, own: Written) -> list[fields.Proposal]:
 
 
 def _together(network: Network, way: list[Written]) -> Iterator[Candidate]:
-    """Yield padding on all layers of a branch, or of the whole way, whose windows make the sizes smaller."""
+    """Yield padding on all layers of a branch, of the whole way or of the spec whose windows make sizes smaller."""
     lists = [way]
     if len(network.fault.reads) > 1:
         start = chain.parting(network)
         for name in network.fault.reads:
-            way_names = {node.name for node in chain.path(network, start, name)}
-            lists.append([one for one in way if not way_names.isdisjoint(one.names)])
-    for ones in lists:
-        single = [fields.padded(network, one) for one in ones]
-        parts = [part for part in single if part is not None]
-        if len(parts) > 1:
-            layers = {name: layer for part in parts for name, layer in part.change.layers.items()}
-            edits = tuple(edit for part in parts for edit in part.edits)
-            titles = [one.title for one, part in zip(ones, single, strict=True) if part is not None][::-1]
-            title = f"set `padding: same` on {fields.listed(titles)}"
-            score = (1.1 if network.rules.preserving(ones[0]) >= 0.5 else 1.4) + 0.05 * len(parts)
-            yield Candidate(score, title, edits, Change(layers), parts[-1].cause)
+            names = {node.name for node in chain.path(network, start, name)}
+            lists.append([one for one in way if not names.isdisjoint(one.names)])
+    everywhere = [*network.written.values()]
+    kept = network.rules.preserving(None)
+    for ones in (*lists, everywhere):
+        base = 1.0 if kept >= 0.5 else 1.35
+        yield from _all(network, ones, [fields.padded(network, one) for one in ones], "`padding: same`", base)
+    for ones in (*lists, everywhere):
+        found = [fields.each_side(network, one) for one in ones]
+        yield from (one for one in found if one is not None)
+        yield from _all(network, ones, found, "the padding on each side", 0.5)
+
+
+def _all(
+    network: Network, ones: list[Written], found: list[Candidate | None], what: str, score: float
+) -> Iterator[Candidate]:
+    """Yield several candidates as one."""
+    parts = [part for part in found if part is not None]
+    if len(parts) < 2:
+        return
+    layers = {name: layer for part in parts for name, layer in part.change.layers.items()}
+    edits = tuple(edit for part in parts for edit in part.edits)
+    titles = [one.title for one, part in zip(ones, found, strict=True) if part is not None]
+    causes = [part.cause for part in parts if part.cause is not None]
+    title = f"set {what} on {fields.listed(titles)}"
+    yield Candidate(score + 0.03 * len(parts), title, edits, Change(layers), causes[0] if causes else None)

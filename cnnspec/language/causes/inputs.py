@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from cnnspec.diagnostics import Edit, Label, Span
@@ -36,6 +37,12 @@ def _shapes(network: Network, node: Node) -> Iterator[tuple[float, Shape, Label 
     shape = node.shape
     if len(shape) == 3 and shape[-1] in (1, 3) and min(shape[:2]) > 3:
         yield 0.3, (shape[-1], *shape[:2]), Label(node.span, "has its channels last") if node.span else None
+    if network.fault.code == "needs-image" and len(shape) == 1:
+        for channels in (1, 3):
+            side = math.isqrt(shape[0] // channels)
+            if side > 1 and shape[0] == channels * side * side:
+                yield 0.8, (channels, side, side), None
+        yield 1.6, (1, shape[0]), None
     if len(shape) < 2:
         return
     rounded = [n for n in network.nodes if rounds_down(n)]

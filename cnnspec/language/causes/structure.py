@@ -8,14 +8,15 @@ from typing import Any
 from cnnspec.diagnostics import Edit, Label
 from cnnspec.language.causes import places
 from cnnspec.language.causes.candidate import Candidate
-from cnnspec.language.causes.chain import path
+from cnnspec.language.causes.chain import clash, difference, path
 from cnnspec.language.causes.conventions import Conventions
-from cnnspec.language.causes.fields import cause
+from cnnspec.language.causes.fields import cause, turned
 from cnnspec.language.causes.network import Change, Network
 from cnnspec.language.causes.written import Written
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, Shape, find
 from cnnspec.layers.conv import Conv
+from cnnspec.layers.merge import Add, Matmul
 from cnnspec.layers.pool import Pool
 from cnnspec.wording import format_shape
 
@@ -59,10 +60,14 @@ def appended(network: Network, rules: Conventions) -> Iterator[Candidate]:
                 if edit is None:
                     continue
                 shown = " and ".join(f"`{item}`" for item in texts)
-                last = network.by_name[fault.reads[i]]
-                label = Label(last.span, f"is {format_shape(last.shape)}") if last.span and last.inputs else None
                 title = f"add {shown} at the end of `{branch}`"
-                yield Candidate(score, title, (edit,), Change(appended={i: layers}), label)
+                yield Candidate(score, title, (edit,), Change(appended={i: layers}), _at_difference(network, i, j))
+
+
+def _at_difference(network: Network, i: int, j: int) -> Label | None:
+    """Return a label at the layer that makes two branches differ."""
+    node = difference(network, j, i)
+    return Label(node.span, turned(node)) if node is not None and node.span is not None else None
 
 
 def _behind(items: YamlNode | None, texts: tuple[str, ...]) -> Edit | None:
@@ -82,12 +87,18 @@ def _alike(network: Network, rules: Conventions, i: int, j: int, joins_channels:
         yield 1.6, (f"dense: {b[0]}",), (_layer("dense", units=b[0]),)
         return
     is_identity = not network.elements(i)
-    channels = a[0] if joins_channels else b[0]
+    is_sum = isinstance(network.layer, Add)
+    channels = b[0] if clash(network)[0] else a[0]
+    if isinstance(network.layer, Matmul):
+        if i == 1 and len(a) == 3 and b[-1] == a[-1]:
+            axes = "[channels, width, height]"
+            yield 1.0, (f"permute: {axes}",), (_layer("permute", axes=["channels", "width", "height"]),)
+        return
     steps = {-(-n // m) for n, m in zip(a[1:], b[1:], strict=True)}
     step = min(steps)
     if len(steps) == 1 and all(-(-n // step) == m for n, m in zip(a[1:], b[1:], strict=True)):
         if channels != a[0] or (step > 1 and not joins_channels):
-            score = (0.95 if is_identity else 1.9) + (0.0 if channels != a[0] else 0.6)
+            score = (0.95 if is_identity and is_sum else 1.9) + (0.0 if channels != a[0] else 0.6)
             fields, made = _projection(network, j, channels, step)
             yield score, (f"conv: {fields}",), (made,)
         elif step > 1:
@@ -108,7 +119,7 @@ def _alike(network: Network, rules: Conventions, i: int, j: int, joins_channels:
                 (_layer("upsample", scale=factor),),
             )
     if a[1:] != b[1:] and all(n >= m for n, m in zip(a[1:], b[1:], strict=True)):
-        score = 0.8 if rules.has("crop") else 1.6
+        score = 0.8 if rules.has("crop") else 1.3 if rules.preserving(None) < 0.5 else 1.8
         yield score, (f"crop: {_like(network, j, b)}",), (_layer("crop", size=b[1:]),)
 
 
