@@ -39,7 +39,7 @@ COMMANDS = {
     "check lenet": ["-m", "cnnspec", "check", "lenet.yaml"],
     "check resnet50": ["-m", "cnnspec", "check", "resnet50.yaml"],
 }
-LENGTHS = (1000, 2000, 4000, 8000)
+LENGTHS = (1_000, 2_000, 5_000, 10_000)
 
 
 class Cost(NamedTuple):

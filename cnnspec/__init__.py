@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cnnspec.interop.onnx_import.load import import_onnx
     from cnnspec.interop.torch_export import export_torch
     from cnnspec.interop.torch_import.load import from_torch
+    from cnnspec.language.fixing import fix
     from cnnspec.language.load import Report, check, load, loads
     from cnnspec.language.render import render
     from cnnspec.runtime.build import build, to_torch
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Report": "language.load",
     "check": "language.load",
+    "fix": "language.fixing",
     "load": "language.load",
     "loads": "language.load",
     "BackendError": "errors",
@@ -86,11 +88,43 @@ _HOMES = {
 }
 
 __all__ = [
-    "BackendError", "DataError", "Dataset", "Diagnostic", "Evaluation", "ExportError", "Exported", "Graph",
-    "ImportedNetwork", "ImportingError", "InputError", "MemoryLimitError", "Model", "Prediction", "Report", "Result",
-    "Source", "Spec", "SpecError", "Train", "TrainingError", "WeightsError", "build", "check", "evaluate",
-    "export_onnx", "export_torch", "from_torch", "import_onnx", "load", "loads", "predict", "render", "to_torch",
-    "train", "verify",
+    "BackendError",
+    "DataError",
+    "Dataset",
+    "Diagnostic",
+    "Evaluation",
+    "ExportError",
+    "Exported",
+    "Graph",
+    "ImportedNetwork",
+    "ImportingError",
+    "InputError",
+    "MemoryLimitError",
+    "Model",
+    "Prediction",
+    "Report",
+    "Result",
+    "Source",
+    "Spec",
+    "SpecError",
+    "Train",
+    "TrainingError",
+    "WeightsError",
+    "build",
+    "check",
+    "evaluate",
+    "export_onnx",
+    "export_torch",
+    "fix",
+    "from_torch",
+    "import_onnx",
+    "load",
+    "loads",
+    "predict",
+    "render",
+    "to_torch",
+    "train",
+    "verify",
 ]  # fmt: skip
 
 

@@ -79,6 +79,10 @@ class Span(NamedTuple):
         first, end = self.range
         return self.source.text[first:end]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `check --format json` prints."""
+        return {"file": self.source.name, **{name: value for name, value in self._asdict().items() if name != "source"}}
+
 
 class Label(NamedTuple):
     """A message at a range of the text."""
@@ -103,6 +107,8 @@ class Fix:
     edits: tuple[Edit, ...]
     certain: bool = False
     """Whether it cannot change what the author means, so that `check --fix` may apply it."""
+    said: bool = False
+    """Whether the diagnostic's help says it already."""
     cause: Label | None = None
     """The place where the fault begins if this fix is right, and why, where that is not the diagnostic's own place."""
     is_fallback: bool = False
@@ -113,17 +119,7 @@ class Fix:
         return {
             "title": self.title,
             "certain": self.certain,
-            "edits": [
-                {
-                    "file": span.source.name,
-                    "line": span.line,
-                    "column": span.column,
-                    "end_line": span.end_line,
-                    "end_column": span.end_column,
-                    "text": text,
-                }
-                for span, text in self.edits
-            ],
+            "edits": [{**span.to_dict(), "text": text} for span, text in self.edits],
         }
 
 
@@ -148,10 +144,9 @@ class Diagnostic:
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
-            "file": self.label.span.source.name,
-            "line": self.label.span.line,
-            "column": self.label.span.column,
+            **self.label.span.to_dict(),
             "label": self.label.text or None,
+            "others": [{**other.span.to_dict(), "label": other.text or None} for other in self.others],
             "notes": list(self.notes),
             "help": self.help or None,
             "fixes": [fix.to_dict() for fix in self.fixes],
@@ -206,7 +201,7 @@ def format_diagnostic(diagnostic: Diagnostic, paint: Paint = _plain) -> str:
     equals = " " * (gutter + 1) + paint("= ", "frame")
     indent = "\n" + " " * (gutter + 3)
     out += [equals + note.replace("\n", indent) for note in d.notes]
-    out += [equals + paint("fix: ", "note") + fix.title for fix in d.fixes]
+    out += [equals + paint("fix: ", "note") + fix.title for fix in d.fixes if not (fix.said and d.help)]
     if d.help:
         out.append(equals + paint("help: ", "note") + d.help.replace("\n", indent))
     return "\n".join(line.rstrip() for line in out)

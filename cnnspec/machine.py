@@ -27,7 +27,12 @@ def describe_machine() -> dict[str, str]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloads and timings: `cnnspec` in the user's cache ($XDG_CACHE_HOME where it is set)."""
+    """Return the folder of downloads, timings and results of checks: $CNNSPEC_CACHE, or `cnnspec` in the user's cache.
+
+    The user's cache is $XDG_CACHE_HOME where that is set.
+    """
+    if folder := os.environ.get("CNNSPEC_CACHE"):
+        return Path(folder)
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "cnnspec"
     if sys.platform == "win32":

@@ -91,6 +91,11 @@ def yaml11_hint(value: Any) -> str:
     return f"`{meant}`: in YAML 1.2 `{value}` is text" if meant else ""
 
 
+def a_count(n: float, what: str) -> str:
+    """Return a number of things: 1 epoch, 2 epochs."""
+    return f"{n:g} {what}{'s' * (n != 1)}"
+
+
 def one_of(words: Sequence[str]) -> str:
     """Return alternatives: a, b or c."""
     *most, last = words

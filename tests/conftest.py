@@ -29,7 +29,7 @@ Cnnspec = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output must not depend on the terminal that the tests happen to run in."""
-    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CNNSPEC_MEMORY_LIMIT"):
+    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CNNSPEC_MEMORY_LIMIT", "CNNSPEC_CACHE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -37,8 +37,10 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def cnnspec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cnnspec:
     """Runs a command in an empty working directory and fails on anything but a clean exit."""
     from cnnspec.cli import main
+    from cnnspec.language.project import cache
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cache, "FOLDER", str(tmp_path.with_name(f"{tmp_path.name}-checks")))
 
     def run(*args: str | Path, **extra: Any) -> Result:
         result = CliRunner().invoke(main, [str(arg) for arg in args], prog_name="cnnspec", **extra)

@@ -3,77 +3,92 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import click
 
-from cnnspec.cli.common import (
-    ShapeType,
-    format_option,
-    painter,
-    params_option,
-    print_json,
-    print_lines,
-    show,
-    text_width,
-)
-from cnnspec.diagnostics import Diagnostic
-from cnnspec.graph.costs import summarize
-from cnnspec.language.load import Report, check
+from cnnspec.cli.check_network import Network, details, judged, print_family, print_network
+from cnnspec.cli.check_options import CostOptions, cost_options, members_option
+from cnnspec.cli.check_output import Output, counted, output_options
+from cnnspec.cli.common import ShapeType
+from cnnspec.diagnostics import Source
+from cnnspec.language.files import read_file
 from cnnspec.layers import Shape
 
 
 @click.command("check")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")
 @click.option("--explain", is_flag=True, help="Print the formulas of each layer with their numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
-@params_option
-@format_option
+@click.option("--fix", "fixes", is_flag=True, help="Apply the fixes that are certain to the files, and show them.")
+@click.option("--dry-run", is_flag=True, help="With --fix: show what would change, and write nothing.")
+@cost_options
+@members_option
+@output_options
 def command(
     specs: tuple[str, ...],
     input_shape: Shape | None,
-    batch: int,
     explain: bool,
     quiet: bool,
-    params: dict[str, Any],
-    output_format: str,
+    fixes: bool,
+    dry_run: bool,
+    costs: CostOptions,
+    members: list[dict[str, Any]],
+    output: Output,
 ) -> None:
-    """Check SPEC: compute every shape, and show the cost of each layer. Nothing is run, no framework is imported."""
-    reports = [check(spec, params=params, input_shape=input_shape) for spec in specs]
-    if output_format == "json":
-        from cnnspec.view.report import to_dict
+    """Check SPEC: compute every shape, and show the cost of each layer. Nothing is run, no framework is imported.
 
-        found = [to_dict(report, batch) for report in reports]
-        print_json(found[0] if len(found) == 1 else found)
-    else:
-        for report in reports:
-            _print(report, batch, explain, quiet)
-        if len(reports) > 1 and not quiet:
-            faulty = sum(not report.ok for report in reports)
-            click.echo(f"{len(reports)} specs: {len(reports) - faulty} valid, {faulty} with errors")
-    sys.exit(0 if all(report.ok for report in reports) else 1)
+    A directory stands for every spec below it, a quoted pattern such as "nets/**/*.yaml" for every one that matches.
+    With several values of a parameter (--set width=1,2,4), every combination is checked, and has a row of its own.
+    """
+    is_family = len(members) > 1
+    has_rows = output.format == "csv" or (is_family and output.format == "text")
+    views = {"--explain": explain, "--per-block": costs.per_block, "--sizes": costs.sizes}
+    if output.format != "json":
+        _refuse([option for option, given in views.items() if given], has_rows)
+    found = output.find(specs, quiet=quiet)
+    if dry_run and not fixes:
+        raise click.UsageError("--dry-run belongs to --fix")
+    if fixes:
+        if is_family or output.format != "text" or input_shape is not None:
+            raise click.UsageError("--fix prints text, for one value of each parameter and the spec's own input")
+        from cnnspec.cli.check_fix import fix_files
+
+        fixed = fix_files(found.specs, members[0], dry_run=dry_run)
+        sys.exit(0 if all(report.ok for report in fixed) else 1)
+    texts = [_once(spec) for spec in found.specs]
+    if has_rows or output.has_tables(found, quiet=quiet, asked=any(views.values())):
+        networks = [Network.check(spec, params, input_shape, costs, output) for spec in texts for params in members]
+        if has_rows:
+            print_family(networks, costs, output)
+        else:
+            for network in networks:
+                print_network(network, costs, explain=explain)
+            if len(networks) > 1:
+                click.echo(counted(networks))
+        sys.exit(0 if all(network.ok for network in networks) else 1)
+    from cnnspec.language.project.checking import Settings
+
+    by_member = []
+    for params in members:
+        kept = partial(details, costs=costs, params=params, is_member=is_family) if output.format == "json" else None
+        refine = partial(judged, costs=costs, strict=output.strict) if costs.budgets or output.strict else None
+        by_member.append(output.check(texts, Settings(params, input_shape, output.notes, refine, kept)))
+    checked = [result for of_spec in zip(*by_member, strict=True) for result in of_spec]
+    output.write(checked, as_list=len(checked) != 1 or found.has_directories, quiet=quiet)
+    sys.exit(0 if all(result.ok for result in checked) else 1)
 
 
-def _print(report: Report, batch: int, explain: bool, quiet: bool) -> None:
-    show(report.diagnostics)
-    if quiet:
-        return
-    paint = painter(sys.stdout)
-    name = paint(report.name, "bold")
-    if report.spec is None:
-        print_lines([f"{name}: {_count(report.diagnostics, 'error')}", ""])
-        return
-    from cnnspec.view.table import explanation, network_lines, totals_lines
-
-    graph, width = report.spec.graph, text_width()
-    summary = summarize(graph, batch, optimizer=report.spec.optimizer)
-    warnings = f", {_count(report.diagnostics, 'warning')}" if report.diagnostics else ""
-    body = explanation(graph, summary, paint) if explain else network_lines(graph, summary, width, paint)
-    print_lines([f"{name}: every shape fits{warnings}", "", *body, "", *totals_lines(summary, batch, width), ""])
+def _refuse(views: list[str], has_rows: bool) -> None:
+    """Refuse options that show other things of one network, or details of one where there is a row for each."""
+    if has_rows and views:
+        raise click.UsageError(f"{views[0]} shows one network in detail: leave it out, or use --format json")
+    if len(views) > 1:
+        raise click.UsageError(f"{' and '.join(views)} show different things: give one of them, or use --format json")
 
 
-def _count(diagnostics: tuple[Diagnostic, ...], severity: str) -> str:
-    count = sum(d.severity == severity for d in diagnostics)
-    return f"{count} {severity}{'s' * (count != 1)}"
+def _once(spec: str) -> str | Source:
+    """Return the text of standard input, which can be read once, and any other name as it is."""
+    return read_file(spec) if spec == "-" else spec

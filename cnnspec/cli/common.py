@@ -74,6 +74,12 @@ def show(diagnostics: Iterable[Diagnostic], stream: IO[str] | None = None) -> No
         click.echo(format_diagnostic(diagnostic, paint) + "\n", file=out, color=colourful(out))
 
 
+def fixable(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return how many fixes `check --fix` can apply, as a sentence; "" where there is none."""
+    count = sum(bool(d.fixes) and d.fixes[0].certain for d in diagnostics)
+    return f"--fix applies {count} fix{'es' * (count != 1)}" if count else ""
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines on standard output, with their colours where it has any."""
     click.echo("\n".join(lines), color=colourful(sys.stdout))

@@ -38,13 +38,8 @@ def command(kind: str | None, output_format: str) -> None:
         indent = max(map(len, known_kinds())) + 2
         width = max(text_width() or 1000, indent + 20)
         for name, cls in known_kinds().items():
-            wrapped = textwrap.wrap(f"{name:<{indent}}{headline(cls)}", width, subsequent_indent=" " * indent)
+            wrapped = textwrap.wrap(f"{name:<{indent}}{cls.headline()}", width, subsequent_indent=" " * indent)
             click.echo("\n".join(wrapped))
-
-
-def headline(cls: type[Layer]) -> str:
-    """Return the first sentence of the layer's documentation."""
-    return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
 def reference(cls: type[Layer]) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class GraphBuilder:
         *,
         branches: tuple[str, ...] = (),
         arrays: Mapping[str, str] | None = None,
+        like: str | None = None,
         span: Span | None = None,
     ) -> Node:
         """Return the node that `add` would add for inputs of these shapes, and add nothing.
@@ -84,7 +85,7 @@ class GraphBuilder:
                 parameters[key] = parameter._replace(scheme=self.init)
         names.update(arrays or {})
         place = (name, layer, tuple(inputs), tuple(in_shapes))
-        return Node(*place, inferred.shape, inferred.windows, parameters, names, branches, span)
+        return Node(*place, inferred.shape, inferred.windows, parameters, names, branches, span, like)
 
     def find(self, name: str) -> Node | None:
         """Return the node of that name, if it is in the graph."""

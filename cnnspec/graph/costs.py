@@ -5,6 +5,11 @@ bias; FLOPs are 2 × MACs.
 An activation takes `batch` times its size, in the number format of the run. While a layer runs, its inputs,
 its output and every other activation that a later layer reads are alive, and nothing else is. Layers whose output
 shares the memory of the input (flatten; dropout at inference) take no buffer.
+Inference holds the weights and the activations at their peak, both in the format. Training holds the weights, the
+gradients and the optimizer's state in the format, in float32 at least, and the saved activations in the format; arrays
+that are frozen have neither gradient nor state, and what lies before the first layer that is trained is not saved. In a
+format of 16 bits (mixed precision, autocast), the backward pass also reads the weights of convolutions, dense layers
+and attention as they were cast to the format, which is a copy of them.
 """
 
 from __future__ import annotations
@@ -20,6 +25,11 @@ from cnnspec.graph.training import Adam, Optimizer
 from cnnspec.layers import Shape
 from cnnspec.layers.base import Fields
 from cnnspec.layers.geometry import Pads, ReceptiveField
+
+DTYPES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""The bytes of a number in each format."""
+TRAINED_BYTES = 4
+"""The least bytes of a number of the weights, gradients and optimizer state in training."""
 
 
 class Row(NamedTuple):
@@ -51,6 +61,11 @@ class Totals(NamedTuple):
     peak_activation_bytes: int
     training_bytes: int
 
+    @property
+    def inference_bytes(self) -> int:
+        """The memory of the weights and of the activations at their peak."""
+        return self.parameter_bytes + self.peak_activation_bytes
+
 
 class Summary(NamedTuple):
     """The table of a network, its totals, and the layer kinds sorted by parameters, largest first."""
@@ -63,10 +78,21 @@ class Summary(NamedTuple):
     """The number of elements that are saved but not trained (running statistics)."""
     optimizer: str
     """The optimizer whose state is counted in the training memory."""
+    frozen: int = 0
+    """The number of parameters that training leaves as they are."""
 
 
-def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimizer | None = None) -> Summary:
-    """Return the table and the totals of a graph for a batch of samples, with `itemsize` bytes for each number."""
+def summarize(
+    graph: Graph,
+    batch: int = 1,
+    itemsize: int = 4,
+    optimizer: Optimizer | None = None,
+    trained: Graph | None = None,
+) -> Summary:
+    """Return the table and the totals of a graph for a batch of samples, with `itemsize` bytes for each number.
+
+    `trained` is the graph with its frozen layers marked, which the memory of training is that of.
+    """
     fields = receptive_fields(graph)
     rows = []
     counted: set[str] = set()
@@ -94,10 +120,32 @@ def summarize(graph: Graph, batch: int = 1, itemsize: int = 4, optimizer: Optimi
     state = sum(p.size for p in graph.parameters.values() if not p.trainable)
     optimizer = optimizer or Adam()
     peak = peak_activation_bytes(graph, batch, itemsize)
-    saved = max(peak, sum(_bytes(node, batch, itemsize) for node in _saved(graph)))
-    training = itemsize * (parameters * (2 + len(optimizer.slots)) + state) + saved
+    training = training_bytes(trained or graph, batch, itemsize, optimizer)
     totals = Totals(parameters, total_macs, 2 * total_macs, itemsize * (parameters + state), peak, training)
-    return Summary(tuple(rows), totals, _by_kind(rows), state, optimizer.kind)
+    frozen = parameters - trainable(trained.nodes) if trained else 0
+    return Summary(tuple(rows), totals, _by_kind(rows), state, optimizer.kind, frozen)
+
+
+def inference_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> int:
+    """Return the memory of inference: the weights, and the activations at their peak."""
+    return itemsize * sum(p.size for p in graph.parameters.values()) + peak_activation_bytes(graph, batch, itemsize)
+
+
+def training_bytes(graph: Graph, batch: int, itemsize: int, optimizer: Optimizer) -> int:
+    """Return the memory of a training step: weights, gradients, optimizer state and saved activations."""
+    parameters = trainable(graph.nodes)
+    state = sum(p.size for p in graph.parameters.values() if not p.trainable)
+    numbers = parameters * (2 + len(optimizer.slots)) + state
+    copies = _cast(graph) if itemsize < TRAINED_BYTES else 0
+    saved = sum(_bytes(node, batch, itemsize) for node in _saved(graph))
+    weights = max(itemsize, TRAINED_BYTES) * numbers + itemsize * copies
+    return weights + max(peak_activation_bytes(graph, batch, itemsize), saved)
+
+
+def _cast(graph: Graph) -> int:
+    """Return how many numbers the arrays of layers with multiply-accumulates have."""
+    with_macs = [node for node in graph.nodes if node.arrays and node.layer.macs(node.in_shapes, node.shape)]
+    return sum(graph.parameters[name].size for name in {name for node in with_macs for name in node.arrays.values()})
 
 
 def _saved(graph: Graph) -> list[Node]:
@@ -128,27 +176,33 @@ def _by_kind(rows: list[Row]) -> tuple[tuple[str, int, int], ...]:
 
 def peak_activation_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> int:
     """Return the most bytes that activations take at one time, each freed as soon as its last reader has run."""
+    return max(live_bytes(graph, batch, itemsize), default=0)
+
+
+def live_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> list[int]:
+    """Return the bytes that activations take while each node runs, in the order of the nodes."""
     owner = buffers(graph)
-    live = peak = 0
+    live, found = 0, []
     for node, released in zip(graph.nodes, buffers_released_after(graph), strict=True):
         if owner[node.name] == node.name:
             live += _bytes(node, batch, itemsize)
-        peak = max(peak, live)
+        found.append(live)
         live -= sum(_bytes(graph.by_name[name], batch, itemsize) for name in released)
-    return peak
+    return found
 
 
-def receptive_fields(graph: Graph) -> dict[str, Fields]:
+def receptive_fields(graph: Graph, read: Callable[[ReceptiveField], ReceptiveField] | None = None) -> dict[str, Fields]:
     """Return the receptive field of each node along each axis; nothing where the input is a vector.
 
-    Nothing, either, where inputs with different numbers of axes meet.
+    Nothing, either, where inputs with different numbers of axes meet. A node is given `read` of the fields that it
+    reads, where that is given.
     """
     fields: dict[str, Fields] = {}
     for node in graph.nodes:
         if not node.inputs:
             fields[node.name] = tuple(ReceptiveField.of(n) for n in node.shape[1:])
             continue
-        seen, *others = [fields[name] for name in node.inputs]
+        seen, *others = [fields[name] if read is None else tuple(map(read, fields[name])) for name in node.inputs]
         if len({len(axes) for axes in (seen, *others)}) > 1:
             seen = ()
         elif others:

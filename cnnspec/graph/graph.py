@@ -29,6 +29,8 @@ class Node:
     branches: tuple[str, ...] = ()
     """The author's names of the branches of a merge, in the order of the inputs."""
     span: Span | None = None
+    like: str | None = field(default=None, compare=False)
+    """The node whose spatial sizes were written as its layer's (`crop: {like: name}`), which other inputs change."""
     frozen: bool = False
     """Whether it computes in training as at inference, and keeps its arrays as they are."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cnnspec.diagnostics import Diagnostic, Span
+from cnnspec.graph.finetuning import frozen
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Loss, Optimizer, Train
@@ -38,6 +39,8 @@ class Spec:
     """The default scheme that draws the initial weights."""
     examples: tuple[Example, ...] = ()
     train: Train | None = None
+    ignored: tuple[str, ...] = ()
+    """The codes of warnings and notes that the author silences for the whole spec."""
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
@@ -65,6 +68,11 @@ class Spec:
     def optimizer(self) -> Optimizer | None:
         """The optimizer of the `train:` section, if there is one."""
         return self.train.optimizer if self.train else None
+
+    @property
+    def trained_graph(self) -> Graph:
+        """The graph with the layers of `freeze` marked as frozen."""
+        return frozen(self.graph, self.train) if self.train and self.train.freeze else self.graph
 
     def resizing(self) -> Spec:
         """Return the spec with inputs that stretch images of another size, as `--resize` asks for."""

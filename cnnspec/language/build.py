@@ -16,7 +16,10 @@ from cnnspec.language.collector import DiagnosticCollector, TooManyDiagnostics
 from cnnspec.language.document import Document, Opener, read_document
 from cnnspec.language.examples import read_examples
 from cnnspec.language.expand import Expansion
+from cnnspec.language.ignore import ignored_codes, not_ignored
 from cnnspec.language.inputs import DeclaredInput
+from cnnspec.language.lints.run import lint
+from cnnspec.language.lints.subject import Subject
 from cnnspec.layers import Shape
 from cnnspec.layers.input import INPUT
 from cnnspec.wording import a_noun, format_shape, names
@@ -39,38 +42,42 @@ def build(
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
     fixes: bool = True,
+    notes: bool = False,
 ) -> Built:
-    """Build the spec of a text.
+    """Build the spec of a text; with `notes`, the diagnostics hold what is worth knowing, too.
 
     `params` and `input_shape` replace the spec's own; what its author expects of the spec as written, and its
     examples, are not checked then. With `fixes`, the diagnostics propose some, which are not tried yet.
     """
     collector = DiagnosticCollector(proposes_fixes=fixes)
     document = spec = None
-    layers = 0
+    layers, as_written = 0, not params and input_shape is None
     try:
         document = read_document(source, collector, params or {}, opener)
         if document is not None:
             builder = GraphBuilder(document.name, init=document.init)
+            expansion = Expansion(document, builder, check_expected=as_written)
             try:
-                spec = _expand(document, builder, input_shape, as_written=not params and input_shape is None)
+                spec = _expand(document, expansion, input_shape, as_written=as_written)
             finally:
                 layers = len(builder.nodes)
+            if spec is not None and not any_errors(collector.diagnostics):
+                lint(Subject(document, spec, expansion.placer.placed, expansion.used_blocks), notes=notes)
     except TooManyDiagnostics:
         pass
-    found = in_order(collector.all(), source)
+    found = in_order(not_ignored(collector.all(), document, notes=notes), source)
     name = document.name if document is not None else source.name
     if spec is None or any_errors(found):
         return Built(name, None, found, layers)
-    return Built(name, replace(spec, warnings=tuple(found)), found, layers)
+    warnings = tuple(d for d in found if d.severity == "warning")
+    return Built(name, replace(spec, warnings=warnings), found, layers)
 
 
-def _expand(document: Document, builder: GraphBuilder, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
+def _expand(document: Document, expansion: Expansion, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
     """Expand a document and check the whole; None where an error leaves out layers."""
     inputs = document.inputs if input_shape is None else _with_shape(document, input_shape)
     if inputs is None:
         return None
-    expansion = Expansion(document, builder, check_expected=as_written)
     outputs = expansion.network(inputs)
     nodes = expansion.placer.nodes
     examples: tuple[Example, ...] = ()
@@ -92,8 +99,10 @@ def _expand(document: Document, builder: GraphBuilder, input_shape: Shape | None
     settings = {name: given.settings for name, given in inputs.items() if given.settings is not None}
     if outputs is None or nodes is None or len(settings) < max(1, len(inputs)):
         return None
-    graph = builder.graph({name: output.node for name, output in outputs.items()})
-    return Spec(document.name, graph, settings, classes, document.init, examples, document.train)
+    graph = expansion.placer.builder.graph({name: output.node for name, output in outputs.items()})
+    return Spec(
+        document.name, graph, settings, classes, document.init, examples, document.train, ignored_codes(document)
+    )
 
 
 def _with_shape(document: Document, shape: Shape) -> dict[str, DeclaredInput] | None:

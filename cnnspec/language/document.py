@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, get_args
 
 from cnnspec.diagnostics import Label, Source, Span, SpecError
@@ -17,16 +18,19 @@ from cnnspec.language.expressions import mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, UnknownKeys, read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput, read_inputs
 from cnnspec.language.params import read_params
+from cnnspec.language.repairs import for_word
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
+from cnnspec.language.yaml_repairs import with_dashes
 from cnnspec.language.yaml_tree import YamlNode, parse
+from cnnspec.layers import known_kinds
 from cnnspec.layers.base import DEFAULT_SCHEME
 from cnnspec.layers.conv import Scheme
 from cnnspec.wording import describe, names, one_of, quoted
 
 KEYS = (
     "cnnspec", "name", "extends", "input", "inputs", "outputs", "classes", "init", "params", "blocks", "layers",
-    "expect", "examples", "train",
+    "expect", "examples", "train", "lint",
 )  # fmt: skip
 VERSION = 1
 MAX_EXTENDS = 10
@@ -55,8 +59,17 @@ class Document:
     expect: Expect | None = None
     expect_node: YamlNode | None = None
     examples: YamlNode | None = None
+    levels: tuple[YamlNode, ...] = ()
+    """The top levels of the spec and those that it extends, nearest first."""
+    lint: YamlNode | None = None
+    """What the spec says about lints."""
     uses_arriving: bool = False
     """Whether a text may refer to `$in`."""
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """What an entry of a list may be."""
+        return (*known_kinds(), *self.blocks, "repeat")
 
 
 Opener = Callable[[str, Source], Source]
@@ -75,7 +88,7 @@ def read_document(
     values = read_params(scope, chain, overrides)
     scope = scope.replace(values=values)
     spec = chain[0]
-    document = Document(_name(scope, spec, source), scope)
+    document = Document(_name(scope, spec, source), scope, levels=tuple(chain))
     document.uses_arriving = any(mentions_arriving(level.span.source.text) for level in chain)
     _layers_and_input(document, chain, unknown)
     document.blocks = read_blocks(scope, chain)
@@ -204,7 +217,8 @@ def _layers_and_input(document: Document, chain: list[YamlNode], unknown: Unknow
             shown = "an empty list" if node.value == () else describe(node.plain())
             message = f"`layers` takes a list of layers, not {shown}"
             remedy = "a network has at least one layer" if node.value == () else "begin each layer with `- `"
-            scope.error("wrong-type", message, holder.keys["layers"], help=remedy)
+            fixes = [with_dashes(node.span)] if node.is_mapping and not node.span.text.startswith("{") else []
+            scope.error("wrong-type", message, holder.keys["layers"], help=remedy, fixes=fixes)
         else:
             document.layers = node
             if holder is not chain[0]:
@@ -237,11 +251,21 @@ def _init(document: Document, node: YamlNode, span: Span) -> None:
         document.init = str(node.value)
         return
     message = f"`init` takes {one_of(schemes)}, not {describe(node.plain())}"
-    document.scope.error("invalid-value", message, node.span, help=suggestion(node.value, schemes))
+    document.scope.error(
+        "invalid-value",
+        message,
+        node.span,
+        help=suggestion(node.value, schemes),
+        fixes=for_word(node.value, node.span, schemes),
+    )
 
 
 def _train(document: Document, node: YamlNode, span: Span) -> None:
     document.train, document.train_node = read_train(document.scope, node), node
+
+
+def _lint(document: Document, node: YamlNode, span: Span) -> None:
+    document.lint = node
 
 
 _READERS: dict[str, Callable[[Document, YamlNode, Span], None]] = {
@@ -249,4 +273,5 @@ _READERS: dict[str, Callable[[Document, YamlNode, Span], None]] = {
     "classes": _classes,
     "init": _init,
     "train": _train,
+    "lint": _lint,
 }

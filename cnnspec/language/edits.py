@@ -11,7 +11,8 @@ from cnnspec.language.yaml_tree import YamlNode
 
 def apply(source: Source, edits: Iterable[Edit]) -> Source:
     """Return a text with the edits that concern it made; of edits that overlap, only the first is."""
-    here = sorted((*edit.span.range, edit.text) for edit in edits if edit.span.source == source)
+    ending = "\r\n" if "\r\n" in source.text else "\n"
+    here = sorted((*edit.span.range, edit.text.replace("\n", ending)) for edit in edits if edit.span.source == source)
     parts, done = [], 0
     for start, end, replacement in here:
         if start >= done:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from cnnspec.diagnostics import Span
 from cnnspec.language.expressions import has_reference
+from cnnspec.language.repairs import for_keys
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import describe, quoted
@@ -43,8 +45,11 @@ class Entry(NamedTuple):
             return self
 
 
-def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
-    """Return the entry that a node holds; report an error and return None for anything else."""
+def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] = ()) -> Entry | None:
+    """Return the entry that a node holds; report an error and return None for anything else.
+
+    `kinds` are those that are known, for fixes.
+    """
     if isinstance(node.value, str):
         kind, span, config = node.value, node.span, None
     elif node.is_mapping and len(node.keys) == 1:
@@ -59,7 +64,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str) -> Entry | None:
         message = f"{what} is one kind, and here are {len(node.keys)} keys"
         remedy = f"if {quoted(inner)} belongs to {quoted(kind)}, indent it further or write "
         remedy += quoted(f"{kind}: {{{', '.join(fields)}}}")
-        scope.error("wrong-type", message, span, f"beside {quoted(first)}", help=remedy)
+        fixes = for_keys(node, kinds)
+        scope.error("wrong-type", message, span, f"beside {quoted(first)}", help=remedy, fixes=fixes)
         return None
     else:
         found = describe(node.plain()) if not node.is_mapping else "an empty mapping"

@@ -21,6 +21,7 @@ from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
+from cnnspec.language.repairs import as_list, for_word
 from cnnspec.language.repeat import (
     REPEAT_KEYS,
     first_number,
@@ -55,7 +56,7 @@ class Expansion:
         self.placer = LayerPlacer(builder, self.counter)
         self.sharing = Sharing(self.names, self.placer)
         self._check_expected = check_expected
-        self._used_blocks: set[str] = set()
+        self.used_blocks: set[str] = set()
 
     def network(self, inputs: Mapping[str, DeclaredInput]) -> dict[str, Output] | None:
         """Expand the whole network and return its outputs by name; None where it has no layers, or too many."""
@@ -78,7 +79,7 @@ class Expansion:
         """Expand the blocks that nothing uses, for the errors that need neither their parameters nor a shape."""
         scope = self.document.scope
         for name, block in self.document.blocks.items():
-            if block is not None and name not in self._used_blocks:
+            if block is not None and name not in self.used_blocks:
                 scope.collector.suppressed_codes.add("unknown-layer")
                 self.counter.count = 0
                 values = {**scope.values, **dict.fromkeys(block.params, UNRESOLVED)}
@@ -103,7 +104,7 @@ class Expansion:
 
     def _item(self, item: YamlNode, scope: Scope, current: Output) -> Output:
         """Expand one item of a list: a layer, a merge, a block or a repeat."""
-        entry = read_entry(scope, item, "a layer")
+        entry = read_entry(scope, item, "a layer", self.document.kinds)
         if entry is None:
             for kind, span in [found for found in item.keys.items() if found[0] not in COMMON_KEYS][:1]:
                 config = item.get(kind) if "name" not in item.keys else item
@@ -142,10 +143,11 @@ class Expansion:
         """Report a kind that does not exist, with a suggestion."""
         from cnnspec.language.suggestions import suggest
 
-        known = [*known_kinds(), *self.document.blocks, "repeat", "from"]
+        known = [*self.document.kinds, "from"]
         remedy = suggestion(entry.kind, known, "`cnnspec layers` lists the kinds")
         message = f"no layer or block is called {quoted(entry.kind)}"
-        entry.scope.error("unknown-kind", message, entry.span, help=remedy)
+        fixes = for_word(entry.kind, entry.span, known)
+        entry.scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
         certain = find(suggest(entry.kind, known, certain=True) or "")
         if certain is not None and certain.arity is not None:
             self._read_layer(certain, Entry(certain.kind, entry.span, entry.config, entry.scope))
@@ -196,7 +198,8 @@ class Expansion:
         if cls is None or not fits:
             known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
             remedy = suggestion(entry.kind, known, f"it takes {', '.join(known)}")
-            scope.error("unknown-kind", f"`{key}` takes no {quoted(entry.kind)}", entry.span, help=remedy)
+            message, fixes = f"`{key}` takes no {quoted(entry.kind)}", for_word(entry.kind, entry.span, known)
+            scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
             return self.placer.unknown_output(current.node, entry.span)
         entry = entry.with_fields()
         name = self.names.of_layer(entry)
@@ -213,7 +216,9 @@ class Expansion:
         if layer is None:
             return self.placer.unknown_output(name.full, entry.span)
         arrays = self.sharing.of_layer(layer, name.full, entry)
-        output = self.placer.place(layer, name.full, entry, inputs, branches, arrays)
+        sizes = entry.get(LIKE) if layer.like is not None else None
+        liked = self.names.look_up(LIKE, sizes, entry.scope) if sizes is not None else None
+        output = self.placer.place(layer, name.full, entry, inputs, branches, arrays, liked.node if liked else None)
         if output.shape is not None:
             self.names.outputs[name.full] = output
         return output
@@ -260,7 +265,7 @@ class Expansion:
         if not item.is_list:
             remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
             message = f"the branch {quoted(key)} is a list of layers, not {describe(item.plain())}"
-            scope.error("wrong-type", message, span, help=remedy)
+            scope.error("wrong-type", message, span, help=remedy, fixes=as_list(item))
             return self.placer.unknown_output(current.node, span)
         items = item.elements()
         source = items[0].get("from") if items and len(items[0].keys) == 1 else None
@@ -326,7 +331,7 @@ class Expansion:
             scope.error("recursive-block", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", span)
             return self.placer.unknown_output(current.node, span)
         self.counter.add(span, scope)
-        self._used_blocks.add(block.name)
+        self.used_blocks.add(block.name)
         values = arguments(block, entry)
         name = self.names.of_group(entry)
         inner = scope.replace(

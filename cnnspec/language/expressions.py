@@ -61,6 +61,11 @@ def mentions_arriving(text: str) -> bool:
     return _ARRIVING.search(text) is not None
 
 
+def mentions_arriving_sizes(text: str) -> bool:
+    """Return whether a text may refer to a spatial size that arrives, as `$in_height` does."""
+    return any(f"{ARRIVING}_{axis}" in text for axis in ARRIVING_SIZES.values())
+
+
 def arriving(shape: Shape | None) -> Values:
     """Return the values of `$in` and of the sizes, where this shape arrives; UNRESOLVED where an error hides it."""
     if shape is None:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from cnnspec.graph.settings import Choice
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import has_reference
+from cnnspec.language.repairs import for_value, for_word
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode, resolve
 from cnnspec.wording import describe, names, one_of, quoted, yaml11_hint
@@ -56,7 +57,8 @@ def unknown_keys(
             unclear = unclear or suggested is None
             likely |= {suggested} if suggested else set()
             remedy = advice(key, known, f"it takes {names(tuple(dict.fromkeys((*required, *known))))}")
-            scope.error("unknown-key", f"{owner} has no {quoted(key)}", span, help=remedy)
+            fixes = for_word(key, span, known) if suggested not in node.keys else []
+            scope.error("unknown-key", f"{owner} has no {quoted(key)}", span, help=remedy, fixes=fixes)
     return UnknownKeys(frozenset(likely), unclear)
 
 
@@ -152,7 +154,17 @@ def _report(entry: Entry, found: dict[str, Any], mapping: bool) -> None:
     label = f"is {describe(value)}" if computed else ""
     if not remedy and code == "wrong-type":
         remedy = _as_number(value, computed)
-    entry.scope.error(code, f"`{name}` {message}", span, label, help=remedy)
+    fixes = [] if computed else for_value(value, span, entry.scope.values)
+    known = _known_words(found, context)
+    fixes += for_word(value if code != "unknown-key" else inner[-1], span, known) if known and not computed else []
+    entry.scope.error(code, f"`{name}` {message}", span, label, help=remedy, fixes=fixes)
+
+
+def _known_words(found: dict[str, Any], context: dict[str, Any]) -> list[str]:
+    """Return the words that would be valid where one of pydantic's errors is."""
+    if found["type"] == "literal_error":
+        return str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+    return list(context.get("known") or ())
 
 
 def _as_number(value: Any, computed: bool) -> str:
@@ -205,7 +217,7 @@ def _wording(found: dict[str, Any], context: dict[str, Any]) -> tuple[str, str, 
             return "invalid-value", f"takes less than {context['lt']:g}, not {value}", ""
         case "literal_error":
             options = str(context["expected"]).replace("'", "")
-            known = options.replace(" or ", ", ").split(", ")
+            known = _known_words(found, context)
             return "invalid-value", f"takes {options}, not {value}", suggestion(found["input"], known)
     return "invalid-value", f"does not take {value}: {found['msg']}", ""
 
@@ -228,7 +240,8 @@ def read_choice(scope: Scope, options: Mapping[str, type[Choice]], node: YamlNod
     from cnnspec.language.suggestions import suggest
 
     message = f"`{what}` takes {one_of(list(options))}, not {quoted(entry.kind)}"
-    scope.error("invalid-value", message, entry.span, help=suggestion(entry.kind, options))
+    fixes = for_word(entry.kind, entry.span, options)
+    scope.error("invalid-value", message, entry.span, help=suggestion(entry.kind, options), fixes=fixes)
     certain = suggest(entry.kind, options, certain=True)
     if certain is not None:
         read_model(options[certain], Entry(certain, entry.span, entry.config, scope), main=options[certain].main)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from cnnspec.diagnostics import Diagnostic, Fix, Source, any_errors
+from cnnspec.diagnostics import Diagnostic, Fix, Source
 from cnnspec.language.edits import apply
 
 SHOWN = 3
@@ -23,7 +23,8 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     """Return the diagnostics with those of their fixes that help.
 
     A fix helps where the diagnostic is gone from the edited spec and no error is new. One that is certain may uncover
-    further errors, which the fault hid. `layers` is the size of the network, which a trial takes time for.
+    further errors, which the fault hid, at other places. `layers` is the size of the network, which the time of a trial
+    depends on.
     """
     budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
     before = _faults(diagnostics)
@@ -48,7 +49,13 @@ def _helps(fix: Fix, diagnostic: Diagnostic, before: Counter[tuple[str, str]], r
     left = _faults(after)
     if left[_fault(diagnostic)] >= before[_fault(diagnostic)]:
         return False
-    return fix.certain or not any_errors(d for d in after if left[_fault(d)] > before[_fault(d)])
+    new = [d for d in after if d.severity == "error" and left[_fault(d)] > before[_fault(d)]]
+    return not new or (fix.certain and not any(_begins(d) == _begins(diagnostic) for d in new))
+
+
+def _begins(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    span = diagnostic.label.span
+    return span.source.name, span.line, span.column
 
 
 def edited(*fixes: Fix) -> dict[str, Source]:

@@ -13,6 +13,7 @@ from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_model
 from cnnspec.language.names import NAME_RULE, is_name
 from cnnspec.language.remedies import alternatives
+from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
@@ -95,7 +96,9 @@ def _refuse_list(entry: Entry, node: YamlNode, shape: Shape) -> None:
     if len(shape) == 4:
         remedy = f"`{list(shape[1:])}`: the batch is never written; `{by_name}` for {a_noun(shape)}"
     message = f"`{field}` takes [channels, height, width] or [features], not a list of {len(shape)}"
-    entry.scope.error("wrong-type", message, written.span, help=remedy)
+    sizes = list(shape[1:] if len(shape) == 4 else (1, *shape))
+    fixes = [replaced(written.span, str(sizes))] if "\n" not in written.span.text and len(shape) in (2, 4) else []
+    entry.scope.error("wrong-type", message, written.span, help=remedy, fixes=fixes)
 
 
 def flow_of(shape: Shape) -> str:

@@ -72,8 +72,12 @@ class LayerPlacer:
         inputs: Sequence[Output],
         branches: tuple[str, ...] = (),
         arrays: Mapping[str, str] | None = None,
+        like: str | None = None,
     ) -> Output:
-        """Place a layer that reads `inputs` and return its output; report an error where it does not fit them."""
+        """Place a layer that reads `inputs` and return its output; report an error where it does not fit them.
+
+        `like` is the node whose spatial sizes it takes over, if there is one.
+        """
         self.counter.add(entry.span, entry.scope)
         self.placed[name] = Placed(layer, entry)
         self.consumed.update(output.node for output in inputs)
@@ -83,7 +87,9 @@ class LayerPlacer:
             return self.unknown_output(name, entry.span, layer.fixed_shape)
         reads = [output.node for output in inputs]
         try:
-            node = self.builder.infer(name, layer, reads, shapes, branches=branches, arrays=arrays, span=entry.span)
+            node = self.builder.infer(
+                name, layer, reads, shapes, branches=branches, arrays=arrays, like=like, span=entry.span
+            )
         except ShapeError as error:
             self._report(error, layer, name, entry, inputs, branches, arrays or {})
             return self.unknown_output(name, entry.span, layer.fixed_shape)

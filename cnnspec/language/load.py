@@ -14,6 +14,7 @@ from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.language.build import build
+from cnnspec.language.document import Opener
 from cnnspec.language.files import open_base, read_spec
 from cnnspec.language.fixes import with_tried_fixes
 from cnnspec.layers import Shape
@@ -40,13 +41,16 @@ def check(
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
     fixes: bool = True,
+    notes: bool = False,
+    opener: Opener = open_base,
 ) -> Report:
     """Check a spec without running anything; never raises for an invalid spec or an unreadable file.
 
     `spec` is a path, the name of a bundled spec, or a `Source(name, text)`; `params` override the spec's,
     `input_shape` (channels, height, width; one or three spatial axes likewise) its input. With `fixes`, changes of the
     text that remove a diagnostic are looked for, and each is tried, which takes several times as long where there are
-    diagnostics.
+    diagnostics. With `notes`, the report holds what is worth knowing, beside what may be wrong. `opener` returns the
+    text that a spec extends.
     """
     if input_shape is not None:
         input_shape = _shape(input_shape)
@@ -55,26 +59,31 @@ def check(
     except SpecError as error:
         return Report(str(spec), None, error.diagnostics)
     with _collector_paused():
-        built = build(text, open_base, params=params, input_shape=input_shape, fixes=fixes)
+        built = build(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)
         found, diagnostics = built.spec, tuple(built.diagnostics)
         if any(d.fixes for d in diagnostics):
-            recheck = partial(_recheck, text, params, input_shape)
+            recheck = partial(_recheck, text, opener, params, input_shape, notes)
             diagnostics = tuple(with_tried_fixes(diagnostics, built.layers, recheck))
-            found = found and replace(found, warnings=diagnostics)
+            found = found and replace(found, warnings=tuple(d for d in diagnostics if d.severity == "warning"))
     return Report(built.name, found, diagnostics)
 
 
 def _recheck(
-    text: Source, params: Mapping[str, Any] | None, input_shape: Shape | None, edited: Mapping[str, Source]
+    text: Source,
+    opener: Opener,
+    params: Mapping[str, Any] | None,
+    input_shape: Shape | None,
+    notes: bool,
+    edited: Mapping[str, Source],
 ) -> list[Diagnostic]:
     """Return the diagnostics of a spec with some of its texts edited."""
 
     def open_edited(name: str, extending: Source) -> Source:
-        base = open_base(name, extending)
+        base = opener(name, extending)
         return edited.get(base.name, base)
 
     changed = edited.get(text.name, text)
-    return build(changed, open_edited, params=params, input_shape=input_shape, fixes=False).diagnostics
+    return build(changed, open_edited, params=params, input_shape=input_shape, fixes=False, notes=notes).diagnostics
 
 
 @contextmanager

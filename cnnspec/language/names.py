@@ -9,11 +9,12 @@ from typing import NamedTuple
 from cnnspec.diagnostics import Label, Span
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import ARRIVING
+from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.layers.input import INPUT
-from cnnspec.wording import describe, nearest, quoted
+from cnnspec.wording import describe, format_shape, nearest, quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -217,6 +218,16 @@ class Names:
                 message = f"{quoted(name)} comes later, and `{key}` reaches back only"
                 scope.error("unknown-layer", message, span, "", Label(later.span, "stands here"))
             else:
-                near = nearest(name, self.outputs)
-                remedy = f"did you mean `{near}`?" if near else ""
-                scope.error("unknown-layer", f"no layer is called {quoted(name)}", span, help=remedy)
+                self._report_unknown(name, span, scope)
+
+    def _report_unknown(self, name: str, span: Span, scope: Scope) -> None:
+        """Report a name that no layer has: the layers of that name in blocks may be meant, or the nearest name."""
+        within = [full for full in self.outputs if full.endswith(f".{name}") and self.outputs[full].shape is not None]
+        near = nearest(name, self.outputs)
+        meant = within or ([near] if near else [])
+        fixes = [replaced(span, full, said=len(meant) == 1) for full in meant] if span.text == name else []
+        remedy = f"did you mean `{meant[0]}`?" if len(meant) == 1 else ""
+        if len(meant) > 1:
+            listed = [f"`{full}` ({format_shape(self.outputs[full].shape or ())})" for full in meant[:4]]
+            remedy = "in blocks there are " + ", ".join(listed) + (", …" if len(meant) > 4 else "")
+        scope.error("unknown-layer", f"no layer is called {quoted(name)}", span, help=remedy, fixes=fixes)

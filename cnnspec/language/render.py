@@ -71,6 +71,8 @@ def with_layers(spec: Spec, layers: Iterable[str]) -> str:
             value = getattr(spec.train, name)
             if value not in (None, {}, ()):
                 lines.append(f"  {name}: {flow(_plain(value))}")
+    if spec.ignored:
+        lines.append(f"lint: {{ignore: {flow(spec.ignored)}}}")
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ from cnnspec.language.expressions import (
     evaluate,
     has_reference,
 )
+from cnnspec.language.repairs import replaced
 from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
@@ -144,7 +145,11 @@ class Scope:
             raise InvalidValue from None
         except ExpressionError as error:
             remedy = self._known(error.unknown) if error.unknown else ""
-            self.error(error.code, error.message, _within(node.span, text, error.start, error.end), help=remedy)
+            span = _within(node.span, text, error.start, error.end)
+            unknown = error.unknown or ""
+            near = nearest(unknown, self._all_values) if unknown else None
+            fixes = [replaced(span, span.text.replace(unknown, near), said=True)] if near else []
+            self.error(error.code, error.message, span, help=remedy, fixes=fixes)
             raise InvalidValue from None
         if isinstance(value, list | dict):
             self._count(value, node)

@@ -26,7 +26,7 @@ def train_settings(values: Mapping[str, Any]) -> Train:
     The values are those of a `train:` section as Python's own lists, dicts and scalars: `{"optimizer": {"sgd": 0.1}}`.
     Diagnostics show the invalid one as `optimizer={'sgd': 0.1}`.
     """
-    collector = DiagnosticCollector()
+    collector = DiagnosticCollector(proposes_fixes=False)
     scope = Scope(collector)
     lines = [quoted(f"{key}={value!r}", MAX_LINE)[1:-1] for key, value in values.items()]
     source = Source("<options>", "\n".join(lines))

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
+from cnnspec.language.yaml_repairs import key_without_value, second_colon, tabs
 from cnnspec.wording import quoted
 
 _LONGEST = 200
@@ -35,17 +36,23 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
     if ch == "\t" or ("\t" in before and not before.strip()):
         where = text.index("\t") + 1
         tab = at._replace(column=where, end_column=where + 1)
-        return Diagnostic("yaml-syntax", "a tab cannot indent YAML", Label(tab, "a tab"), help="use spaces")
+        fixes = tuple(tabs(source))
+        return Diagnostic(
+            "yaml-syntax", "a tab cannot indent YAML", Label(tab, "a tab"), help="use spaces", fixes=fixes
+        )
     opened = _point(source, mark) if (mark := getattr(error, "context_mark", None)) else at
     what = next((ours for theirs, ours in _CONTEXTS.items() if theirs in context), "what is around it")
     if opened != at and ((at.line == len(source.lines) and not text.strip()) or "expected ':'" in problem):
         label, remedy = _UNFINISHED[what]
-        return Diagnostic("yaml-syntax", "this is not YAML", Label(opened, label), help=remedy)
+        fixes = tuple(key_without_value(source, opened.line)) if what == "the key" else ()
+        return Diagnostic("yaml-syntax", "this is not YAML", Label(opened, label), help=remedy, fixes=fixes)
     label, remedy = next((ours for theirs, ours in _PROBLEMS.items() if re.search(theirs, problem)), (problem, ""))
     if remedy == _INDENTATION and before.strip(" -"):
         remedy = "quote text that holds quotes, or start a new line"
     others = (Label(opened, f"{what} begins here"),) if opened.line != at.line else ()
-    return Diagnostic("yaml-syntax", "this is not YAML", Label(at, label.replace("{}", ch)), others=others, help=remedy)
+    fixes = tuple(second_colon(source, at.line)) if "mapping values are not allowed" in problem else ()
+    place = Label(at, label.replace("{}", ch))
+    return Diagnostic("yaml-syntax", "this is not YAML", place, others=others, help=remedy, fixes=fixes)
 
 
 def cut_expression(text: str, span: Span) -> Diagnostic | None:

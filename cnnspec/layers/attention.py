@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import pydantic
@@ -11,6 +12,7 @@ from cnnspec.layers.axes import spatial
 from cnnspec.layers.base import Elementwise, Fields, Inferred, Layer, Parameter, Shape
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count
+from cnnspec.layers.geometry import AXES
 
 
 class Attention(Layer):
@@ -29,6 +31,7 @@ class Attention(Layer):
     """
 
     kind = "attention"
+    mac_rule = "c² in each of four projections for each of t positions, and c for each pair of positions, twice"
     main = "heads"
     elementwise = False
     monotone = False
@@ -63,6 +66,11 @@ class Attention(Layer):
         if self.adds_output_bias:
             found["out_proj.bias"] = Parameter((c,), 0.0)
         return found
+
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return the channels of queries, keys and values, and those of the output."""
+        into, out = ("3c", "c"), ("c", "c")
+        return {"in_proj_weight": into, "in_proj_bias": into[:1], "out_proj.weight": out, "out_proj.bias": out[:1]}
 
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return 4·c²·t + 2·c·t²."""
@@ -102,6 +110,10 @@ class PositionEmbedding(Elementwise):
 
     std: Annotated[float, pydantic.Field(ge=0)] = 0.02
     """Standard deviation of the initial values, which are normally distributed."""
+
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return the axes of the sample."""
+        return {"weight": ("c", *AXES.get(rank, ()))}
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return weight, of the sample's shape."""

@@ -2,7 +2,9 @@
 
 # No `from __future__ import annotations` here: pydantic would compile Layer's annotations anew for every subclass.
 
+import inspect
 import math
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -153,6 +155,10 @@ class Layer(BaseModel):
     """Whether the output is the channels of all inputs, one input after the other."""
     selects_channels: ClassVar[bool] = False
     """Whether the output is a range of the input's channels: [first, end) of `channels`, which is then a field."""
+    size_rule: ClassVar[str] = ""
+    """The size along an axis, of the layers with a sliding window: n input, k kernel, p padding in all, s stride."""
+    mac_rule: ClassVar[str] = ""
+    """What its multiply-accumulates are, in words, of the layers that have any."""
     normalises_classes: ClassVar[bool] = False
     """Whether the output is already a (log-)probability of each class."""
 
@@ -193,6 +199,18 @@ class Layer(BaseModel):
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
         """Return the MACs as a product, for layers that have any."""
         return ""
+
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return what the axes of parameters are, by parameter, for an input of so many spatial axes: c_out, c_in, k_h.
+
+        A parameter that is left out is explained by its shape alone.
+        """
+        return {}
+
+    @classmethod
+    def headline(cls) -> str:
+        """Return the first sentence of the layer's documentation: what it computes."""
+        return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
     @classmethod
     def field_names(cls) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from cnnspec.layers.axes import along_axes, padding_along, spatial
@@ -15,6 +16,10 @@ from cnnspec.wording import product
 Scheme = Literal[
     "torch", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros"
 ]
+
+
+KERNEL_AXES = {1: ("k",), 2: ("k_h", "k_w"), 3: ("k_d", "k_h", "k_w")}
+"""The names of the sizes of a kernel, by the number of spatial axes."""
 
 
 class Weighted(Layer):
@@ -84,6 +89,8 @@ class Conv(Weighted):
 
     kind = "conv"
     folds_affine_input = True
+    size_rule = "⌊(n − k + p + s) / s⌋"
+    mac_rule = "each number of the output is a sum of c_in/groups × kernel products"
 
     channels: Count
     """Output channels."""
@@ -133,6 +140,10 @@ class Conv(Weighted):
         shape = (self.channels, c, *kernel)
         return self.weight_and_bias(shape, c * taps, self.channels // self.groups * taps, self.channels)
 
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return c_out × c_in/groups × kernel, and c_out of the bias."""
+        return {"weight": ("c_out", "c_in/groups", *KERNEL_AXES[rank]), "bias": ("c_out",)}
+
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return o·oh·ow · (c/g)·kh·kw."""
         return math.prod(shape) * (inputs[0][0] // self.groups) * math.prod(_kernel(self, shape))
@@ -158,6 +169,8 @@ class ConvTranspose(Weighted):
     """
 
     kind = "conv_transpose"
+    size_rule = "(n − 1) · s + k − p"
+    mac_rule = "each number of the input makes c_out/groups × kernel products"
 
     channels: Count
     """Output channels."""
@@ -212,6 +225,10 @@ class ConvTranspose(Weighted):
         taps = math.prod(kernel)
         # As in PyTorch, which takes the fan-in from the second axis here too.
         return self.weight_and_bias((c, o, *kernel), o * taps, c // self.groups * taps, self.channels)
+
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return c_in × c_out/groups × kernel, and c_out of the bias."""
+        return {"weight": ("c_in", "c_out/groups", *KERNEL_AXES[rank]), "bias": ("c_out",)}
 
     def scaled_weight(self, weight: Any, scale: Any) -> Any:
         """Return the weight [c, o/g, kh, kw] with each output channel times its scale [o]."""

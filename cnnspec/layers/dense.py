@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from cnnspec.layers.base import Fields, Inferred, Parameter, Shape, ShapeError, WithoutMacs, whole_field
 from cnnspec.layers.conv import Weighted
@@ -21,6 +22,7 @@ class Dense(Weighted):
     """
 
     kind = "dense"
+    mac_rule = "each output is a sum of as many products as there are inputs"
     folds_affine_input = True
     main = "units"
 
@@ -50,6 +52,10 @@ class Dense(Weighted):
         (f,) = inputs[0]
         return self.weight_and_bias((self.units, f), f, self.units, self.units)
 
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return outputs × inputs, and outputs of the bias."""
+        return {"weight": ("outputs", "inputs"), "bias": ("outputs",)}
+
     def macs(self, inputs: tuple[Shape, ...], shape: Shape) -> int:
         """Return o·f."""
         return self.units * inputs[0][0]
@@ -57,6 +63,10 @@ class Dense(Weighted):
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
         """Return o × f with the numbers."""
         return f"{self.units} × {inputs[0][0]}"
+
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the number of outputs."""
+        return [("length", f"{shape[0]}, as `units` says")]
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of every position."""

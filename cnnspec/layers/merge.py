@@ -200,6 +200,7 @@ class Matmul(Merge):
 
     kind = "matmul"
     linear = False
+    mac_rule = "each number of the output is a sum of as many products as the first branch has columns"
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [..., h, o] for [..., h, w] and [..., w, o]."""

@@ -11,6 +11,7 @@ from cnnspec.layers.axes import spatial
 from cnnspec.layers.base import Elementwise, Inferred, Parameter, SameShape, Shape
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, Positive
+from cnnspec.layers.geometry import axes_of
 from cnnspec.layers.named_axes import AxesField, positions
 
 
@@ -20,6 +21,10 @@ def _scale_and_shift(shape: Shape) -> dict[str, Parameter]:
 
 class Norm(SameShape):
     """Layers that a `norm:` field may name."""
+
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return one number for each channel."""
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("channels",))
 
 
 class BatchNorm(Norm):
@@ -75,6 +80,11 @@ class OverAxes(Norm):
         """Return the shape of the input."""
         self.positions(inputs[0])
         return Inferred(inputs[0])
+
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return the axes that the statistics are taken over."""
+        own = axes_of((1,) * (1 + rank))
+        return dict.fromkeys(("weight", "bias"), tuple(own[i] for i in self.positions((1,) * (1 + rank))))
 
     def positions(self, shape: Shape) -> tuple[int, ...]:
         """Return the places of the axes in the shape of a sample."""
@@ -242,6 +252,10 @@ class Scale(Elementwise):
         """Return weight [c]."""
         return {"weight": Parameter(inputs[0][:1], self.value)} if self.learn else {}
 
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return one factor for each channel."""
+        return {"weight": ("channels",)}
+
     @property
     def affine_by_channel(self) -> bool:  # type: ignore[override]
         """Whether the factors are an array."""
@@ -276,6 +290,10 @@ class Shift(Elementwise):
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return bias [c]."""
         return {"bias": Parameter(inputs[0][:1], self.value)} if self.learn else {}
+
+    def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
+        """Return one number for each channel."""
+        return {"bias": ("channels",)}
 
     @property
     def affine_by_channel(self) -> bool:  # type: ignore[override]

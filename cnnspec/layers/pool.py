@@ -7,8 +7,9 @@ from typing import Literal
 from cnnspec.layers.axes import along_axes, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, whole_field
 from cnnspec.layers.fields import Count, PaddingField, Size
-from cnnspec.layers.geometry import Axis, adaptive_window, window
+from cnnspec.layers.geometry import AXES, Axis, adaptive_window, window
 from cnnspec.layers.window import does_not_fit, slide
+from cnnspec.wording import product
 
 
 class Pool(WithoutMacs):
@@ -30,6 +31,11 @@ class Pool(WithoutMacs):
     """Distance between the taps of the window."""
     rounding: Literal["floor", "ceil"] = "floor"
     """Whether a last window that is only partly filled is left out (floor) or kept (ceil)."""
+
+    @property
+    def size_rule(self) -> str:  # type: ignore[override]
+        """The size along an axis, rounded down or up."""
+        return "⌈(n − k + p + s) / s⌉" if self.rounding == "ceil" else "⌊(n − k + p + s) / s⌋"
 
     def window_axes(self, shape: Shape) -> tuple[Axis, ...]:
         """Return the window along each axis; it moves by its own size where no stride is given."""
@@ -141,6 +147,10 @@ class GlobalPool(WithoutMacs):
         spatial(self.kind, inputs[0])
         return Inferred(inputs[0][:1])
 
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return how many positions become one number."""
+        return [("length", f"one number for each of {shape[0]} channels, of {product(inputs[0][1:])} positions")]
+
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of every position."""
         return whole_field(seen)
@@ -191,6 +201,12 @@ class AdaptivePool(WithoutMacs):
         sizes = spatial(self.kind, inputs[0])
         out = along_axes(self.size, len(sizes), "size")
         return Inferred((inputs[0][0], *out), tuple(map(adaptive_window, sizes, out)))
+
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the sizes, and what the windows span."""
+        sizes, windows = inputs[0][1:], self.infer(*inputs).windows
+        axes = zip(AXES[len(sizes)], sizes, windows, strict=True)
+        return [(name, f"{w.out} windows of at most {w.kernel} of {n} = {w.out}") for name, n, w in axes]
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the largest window, or of every position where there is one window alone."""

@@ -11,7 +11,7 @@ from cnnspec.layers.axes import along_axes, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
 from cnnspec.layers.conv import divisors
 from cnnspec.layers.fields import Size, fault
-from cnnspec.layers.geometry import AXES, MOST_SIZES, axes_of
+from cnnspec.layers.geometry import AXES, CHANNELS, MOST_SIZES, axes_of
 from cnnspec.layers.named_axes import axis_names
 from cnnspec.layers.shape import Rearranged
 from cnnspec.wording import a_noun, describe, format_shape, names, product
@@ -166,6 +166,11 @@ class Permute(Reordered):
         """Return the sizes in the new order."""
         return Inferred(tuple(inputs[0][axis] for axis in self.order(inputs[0])))
 
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return where each axis comes from."""
+        own = axes_of(inputs[0])
+        return [(name, f"{source} = {n}") for name, source, n in zip(own, self.axes, shape, strict=True)]
+
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input where the order stays; elsewhere it is unknown."""
         return seen if self.order(inputs[0]) == tuple(range(len(inputs[0]))) else ()
@@ -221,6 +226,13 @@ class DepthToSpace(SpaceDepth):
             )
         return Inferred((c // area, *(n * b for n, b in zip(sizes, blocks, strict=True))))
 
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the quotient and the products."""
+        blocks = self.blocks(shape)
+        sizes = zip(AXES[len(blocks)], inputs[0][1:], blocks, shape[1:], strict=True)
+        channels = (CHANNELS, f"{inputs[0][0]} / ({product(blocks)}) = {shape[0]}")
+        return [channels, *((name, f"{n} · {b} = {out}") for name, n, b, out in sizes)]
+
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of the one position that a block comes from."""
         axes = zip(seen, self.blocks(inputs[0]), inferred.shape[1:], strict=True)
@@ -263,6 +275,13 @@ class SpaceToDepth(SpaceDepth):
                 )
         out = (n // b for n, b in zip(sizes, blocks, strict=True))
         return Inferred((inputs[0][0] * math.prod(blocks), *out))
+
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the product and the quotients."""
+        blocks = self.blocks(shape)
+        sizes = zip(AXES[len(blocks)], inputs[0][1:], blocks, shape[1:], strict=True)
+        channels = (CHANNELS, f"{inputs[0][0]} · {product(blocks)} = {shape[0]}")
+        return [channels, *((name, f"{n} / {b} = {out}") for name, n, b, out in sizes)]
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return the field of one place of a block, at every block."""

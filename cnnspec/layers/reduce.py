@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from cnnspec.layers.base import Fields, Inferred, Shape, WithoutMacs
+from cnnspec.layers.geometry import axes_of
 from cnnspec.layers.named_axes import AxesField, positions
 
 
@@ -48,6 +49,11 @@ class Reduce(WithoutMacs):
         """Return the shape of the input, with 1 along the axes."""
         reduced = self.positions(inputs[0])
         return Inferred(tuple(1 if i in reduced else n for i, n in enumerate(inputs[0])))
+
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the axes that become one number."""
+        own = axes_of(inputs[0])
+        return [(own[i], f"the {self.mode} of {inputs[0][i]} = 1") for i in self.positions(inputs[0])]
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of every position along the axes."""

@@ -127,10 +127,12 @@ class Resize(Rearranged):
         return tuple(found)
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
-        """Return the products, of a factor."""
-        if self.scale is None:
-            return []
+        """Return the products of a factor, or the sizes."""
         samplings = self.samplings(inputs[0])
+        if self.scale is None:
+            return [
+                (name, f"{s.out} samples of {s.n}") for name, s in zip(AXES[len(samplings)], samplings, strict=True)
+            ]
         return [
             (name, f"⌊{s.n} · {float(s.scale):g}⌋ = {s.out}")
             for name, s in zip(AXES[len(samplings)], samplings, strict=True)

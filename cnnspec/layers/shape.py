@@ -156,6 +156,11 @@ class Crop(Rearranged):
         """Return that of the input, at as many positions as there are now."""
         return slide(seen, inferred)
 
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the differences."""
+        sizes = zip(AXES[len(shape) - 1], inputs[0][1:], self.infer(*inputs).windows, strict=True)
+        return [(name, f"{n} − {-axis.before} − {-axis.after} = {axis.out}") for name, n, axis in sizes]
+
 
 class ChannelShuffle(Rearranged):
     """The channels of all groups interleaved, so that the next groups mix them.
@@ -237,6 +242,14 @@ class Slice(Rearranged):
             return Inferred(tuple(sizes))
         axes = [*zip(axes_of(inputs[0]), inputs[0], strict=True)][1:]
         return Inferred(tuple(sizes), tuple(_part(ranges.get(name), n) for name, n in axes))
+
+    def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
+        """Return the ranges that are taken."""
+        shown = []
+        for name, taken in self.ranges.items():
+            step = f" in steps of {taken.step}" if taken.step > 1 else ""
+            shown.append((name, f"from {taken.start} up to, not including, {taken.stop}{step} = {len(taken)}"))
+        return shown
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input, at the positions that are taken."""

@@ -1,4 +1,4 @@
-"""What layers with a sliding window share: the fault of one that does not fit, and the receptive field."""
+"""What layers with a sliding window share: the fault of one that does not fit, the receptive field, explanations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 
 from cnnspec.layers.axes import along_axes
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError
-from cnnspec.layers.geometry import AXES, Axis, Pads, Total, TransposedAxis, effective_kernel, split_total
+from cnnspec.layers.geometry import (
+    AXES,
+    Axis,
+    EachSide,
+    Padding,
+    Pads,
+    Total,
+    TransposedAxis,
+    Window,
+    effective_kernel,
+    split_total,
+)
 from cnnspec.wording import format_shape, noun
 
 
@@ -85,7 +96,7 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
         if not any(pads) or any(axis.out != axis.stride for axis in ones):
             return None  # that many on each side would not give n·s
         same = not any(added)
-    elif not any(k >= 3 and p >= 1 for k, p in axes) or any(p > k // 2 for k, p in axes):
+    elif not _is_half_a_kernel(axes) or _halves_evenly(layer, axes, rank):
         return None
     else:
         same = all(2 * p == k - 1 for k, p in axes)
@@ -102,9 +113,66 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
     return message, remedy
 
 
+def _is_half_a_kernel(axes: Sequence[tuple[int, int]]) -> bool:
+    """Return whether kernels and paddings are those that frameworks with a padding for each side go with."""
+    return any(k >= 3 and p >= 1 for k, p in axes) and all(p <= k // 2 for k, p in axes)
+
+
+def _halves_evenly(layer: Layer, axes: Sequence[tuple[int, int]], rank: int) -> bool:
+    """Return whether the total is that which makes n/s of n along each axis: k − s, of an even kernel."""
+    strides = along_axes(getattr(layer, "stride", None) or 1, rank, "stride")
+    return all(s > 1 and k % 2 == 0 and p == k - s for (k, p), s in zip(axes, strides, strict=True))
+
+
 _WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left", "right", "front", "back")}
 
 
 @cache  # pydantic makes the look-up of fields slower than a whole shape rule
 def _pads_a_window(cls: type[Layer]) -> bool:
     return {"padding", "kernel"} <= cls.model_fields.keys()
+
+
+def explain_padding(layer: Layer, windows: Sequence[Window]) -> str:
+    """Return how the padding of a layer with a window comes about, "" for one without padding."""
+    if not _pads_a_window(type(layer)):
+        return ""
+    padding: Padding = getattr(layer, "padding")  # noqa: B009
+    shown = dict.fromkeys(_split(padding, window, cuts=hasattr(layer, "output_padding")) for window in windows)
+    return "; ".join(shown)
+
+
+def _split(padding: Padding, window: Window, *, cuts: bool) -> str:
+    total = window.before + window.after
+    halves = f"⌈p/2⌉ = {window.before} before and ⌊p/2⌋ = {window.after} after"
+    match padding:
+        case "valid":
+            return "none (`valid`)"
+        case "same" if cuts:
+            return f"`same`: k − s = {window.span} − {window.stride} is cut, so that out = n · s: p = {total}"
+        case "same":
+            return f"`same`: p = k − 1 = {total} in all, {halves}"
+        case "same_upper" | "same_lower":
+            odd = "after" if padding == "same_upper" else "before"
+            return f"`{padding}`: p = {total} in all, the least for ⌈n / s⌉ positions, an odd one {odd}"
+        case EachSide():
+            return f"{window.before} on each side: p = {total} in all"
+        case Total():
+            return f"p = {total} in all, {halves}" if total else "none"
+    return f"p = {window.before} + {window.after} = {total} in all"
+
+
+def unread_at_the_end(layer: Layer, windows: Sequence[Window], sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return how many elements at the end of each axis no window reads: their number is not a whole number of strides.
+
+    What lies between the windows everywhere, as of a 1×1 window with a stride of 2, does not count, nor does what a
+    `crop` or a `slice` leaves out: nothing is returned for layers that have no padded window.
+    """
+    if not _pads_a_window(type(layer)) or hasattr(layer, "output_padding"):
+        return ()
+    return tuple(map(_unread, windows, sizes))
+
+
+def _unread(window: Window, n: int) -> int:
+    rest = n - 1 - window.element(window.out - 1, window.kernel - 1)
+    gap = max(0, window.stride - window.span)
+    return rest if rest > gap else 0

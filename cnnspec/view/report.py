@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnnspec.graph.costs import summarize
+from cnnspec.graph.costs import Summary, summarize
+from cnnspec.graph.spec import Spec
 from cnnspec.language.load import Report
 
 
-def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
-    """Return the form that `check --format json` prints for one spec; one with errors has no layers and no totals."""
-    summary = summarize(report.spec.graph, batch, optimizer=report.spec.optimizer) if report.spec else None
+def to_dict(report: Report, batch: int = 1, *, summary: Summary | None = None) -> dict[str, Any]:
+    """Return the form that `check --format json` prints for one spec; one with errors has no layers and no totals.
+
+    The costs are those of `summary`, or else for a batch of samples in float32.
+    """
+    if summary is None and report.spec is not None:
+        summary = _summary(report.spec, batch)
     graph = report.spec.graph if report.spec else None
     several: dict[str, Any] = {}
     if graph is not None and not graph.has_one_of_each:
@@ -35,6 +40,10 @@ def to_dict(report: Report, batch: int = 1) -> dict[str, Any]:
             }
             for row in (summary.rows if summary else ())
         ],
-        "totals": summary.totals._asdict() if summary else None,
+        "totals": {**summary.totals._asdict(), "inference_bytes": summary.totals.inference_bytes} if summary else None,
         **several,
     }
+
+
+def _summary(spec: Spec, batch: int) -> Summary:
+    return summarize(spec.graph, batch, optimizer=spec.optimizer, trained=spec.trained_graph)

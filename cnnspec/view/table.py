@@ -156,8 +156,11 @@ def duration(seconds: float) -> str:
     raise AssertionError("microseconds are the last unit")
 
 
-def totals_lines(summary: Summary, batch: int, width: int | None) -> list[str]:
-    """Return the totals of the network, a line each, wrapped where there is a width."""
+def totals_lines(summary: Summary, batch: int, width: int | None, dtype: str = "float32") -> list[str]:
+    """Return the totals of the network, a line each, wrapped where there is a width.
+
+    `dtype` is the number format that the memory of the summary is in.
+    """
     totals = summary.totals
     by_macs = sorted(summary.by_kind, key=lambda entry: -entry[2])
     state = f" and {summary.state:,} running statistics" if summary.state else ""
@@ -170,8 +173,14 @@ def totals_lines(summary: Summary, batch: int, width: int | None) -> list[str]:
         "MACs": f"{totals.macs:,} ({totals.flops:,} FLOPs)"
         + _parts("take", [(kind, macs / totals.macs) for kind, _, macs in by_macs if macs]),
         "activations": f"{size_of(totals.peak_activation_bytes)} at the peak, for {samples}",
+        "inference": f"{size_of(totals.inference_bytes)}, for {samples}: weights and activations at the peak"
+        + (f", in {dtype}" if dtype != "float32" else ""),
         "training": f"{size_of(totals.training_bytes)} with {summary.optimizer}, for {samples}: weights, gradients, "
-        "optimizer state and saved activations",
+        + {
+            "float32": "optimizer state and saved activations",
+            "float64": "optimizer state and saved activations, in float64",
+        }.get(dtype, f"optimizer state in float32, copies of weights and saved activations in {dtype}")
+        + (f"; {percent(summary.frozen / totals.parameters)} of the parameters are frozen" if summary.frozen else ""),
     }
     indent = max(map(len, lines)) + len(GAP)
     return [part for name, text in lines.items() for part in _wrapped(f"{name:<{indent}}{text}", indent, width)]

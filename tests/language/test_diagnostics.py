@@ -27,6 +27,7 @@ ELSEWHERE = {
     "nesting-too-deep": "test_yaml_tree.py",
     "number-too-long": "test_yaml_tree.py",
     "too-many-faults": "test_diagnostics.py",
+    "over-budget": "../graph/test_budgets.py",
 }
 """Codes about files as a whole, or about texts that are too large to print: tested there."""
 
@@ -46,7 +47,8 @@ class Golden:
     def rendered(self, folder: Path) -> str:
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
-        report = cnnspec.check("spec.yaml", params=parse_values("--set", self.sets))
+        notes = self.file.stem == "lints"
+        report = cnnspec.check("spec.yaml", params=parse_values("--set", self.sets), notes=notes)
         return "\n\n".join(format_diagnostic(d) for d in report.diagnostics)
 
     def __str__(self) -> str:
@@ -104,7 +106,7 @@ def test_titles_are_unique():
 
 def test_every_code_is_shown():
     shown = {
-        code for golden in GOLDEN for code in re.findall(r"^(?:error|warning)\[([a-z-]+)\]", golden.expected, re.M)
+        code for golden in GOLDEN for code in re.findall(r"^(?:error|warning|note)\[([a-z-]+)\]", golden.expected, re.M)
     }
     assert shown <= set(codes())
     assert set(codes()) - shown == set(ELSEWHERE)
@@ -208,8 +210,26 @@ def test_to_dict_is_what_the_json_holds():
         "file": "spec.yaml",
         "line": 2,
         "column": 10,
+        "end_line": 2,
+        "end_column": 15,
         "label": None,
+        "others": [],
         "notes": [],
         "help": "did you mean `relu`?",
-        "fixes": [],
+        "fixes": [
+            {
+                "title": "replace `reluu` with `relu`",
+                "certain": False,
+                "edits": [
+                    {
+                        "file": "spec.yaml",
+                        "line": 2,
+                        "column": 10,
+                        "end_line": 2,
+                        "end_column": 15,
+                        "text": "relu",
+                    }
+                ],
+            }
+        ],
     }

@@ -82,7 +82,7 @@ def test_only_fixes_that_help_are_kept() -> None:
 
     def fix(diagnostic: Diagnostic, word: str, *, certain: bool = False) -> Fix:
         return Fix(
-            f"write `{word}`", (Edit(diagnostic.label.span, word),), certain, Label(diagnostic.label.span, "here")
+            f"write `{word}`", (Edit(diagnostic.label.span, word),), certain, cause=Label(diagnostic.label.span, "here")
         )
 
     def recheck(edited: dict[str, Source]) -> list[Diagnostic]:

@@ -352,7 +352,7 @@ def test_a_block_sees_the_parameters_of_the_spec_and_not_those_of_its_user():
 def test_arguments_are_of_the_declared_type(type_, good, bad):
     text = "input: [1, 4, 4]\nblocks: {unit: {params: {p: %s}, layers: [relu]}}\nlayers: [unit: {p: %s}]\n"
     for value in good:
-        assert codes(text % (type_, value)) == []
+        assert codes(text % (type_, value)) == ["unused-param"]
     for value in bad:
         assert codes(text % (type_, value)) == ["wrong-type"]
 

@@ -1,0 +1,68 @@
+"""`cnnspec diff`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from cnnspec.cli.common import packed, painter, params_option, parse_values, print_json, print_lines
+from cnnspec.graph.difference import compare
+from cnnspec.graph.spec import Spec
+from cnnspec.language.load import load
+
+Sides = tuple[dict[str, Any], dict[str, Any]]
+
+_sides_option = packed(
+    "sides",
+    lambda sets_a, sets_b: (
+        parse_values("--set-a", sets_a, mappings=True),
+        parse_values("--set-b", sets_b, mappings=True),
+    ),
+    click.option("--set-a", "sets_a", multiple=True, metavar="NAME=VALUE", help="Override a parameter of A alone."),
+    click.option("--set-b", "sets_b", multiple=True, metavar="NAME=VALUE", help="Override a parameter of B alone."),
+)
+
+
+@click.command("diff")
+@click.argument("a")
+@click.argument("b")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")
+@click.option("--full", is_flag=True, help="Give each layer a line, also of blocks that are added or removed.")
+@params_option
+@_sides_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Format of the output; Markdown is for a pull request.",
+)
+def command(a: str, b: str, batch: int, full: bool, params: dict[str, Any], sides: Sides, output_format: str) -> None:
+    """Compare the specs A and B by meaning: layers, shapes, costs and settings; not how they are written.
+
+    The layers are aligned by structure. Exit status: 0 where both mean the same, 1 where they differ or one has errors.
+    """
+    before, after = (_load(name, {**params, **own}) for name, own in zip((a, b), sides, strict=True))
+    difference = compare(before, after, batch)
+    if output_format == "json":
+        from cnnspec.view.difference import to_dict
+
+        print_json(to_dict(difference))
+    elif output_format == "markdown":
+        from cnnspec.view.difference_markdown import difference_markdown
+
+        print_lines(difference_markdown(difference))
+    else:
+        from cnnspec.view.difference import difference_lines
+
+        print_lines(difference_lines(difference, painter(sys.stdout), each=full))
+    sys.exit(0 if difference.is_empty else 1)
+
+
+def _load(name: str, params: dict[str, Any]) -> Spec | None:
+    """Return a spec; None for the empty device, which stands for a file that is not there in git's tools."""
+    return None if name in ("/dev/null", os.devnull) else load(name, params=params)
