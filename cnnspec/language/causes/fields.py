@@ -83,7 +83,8 @@ def changed(network: Network, one: Written, field: str, new: Value | None) -> di
             found[name] = type(layer)(**{**layer.__dict__, field: content})
         except ValidationError:
             return {}
-    return {} if all(layer == network.placed[name].layer for name, layer in found.items()) else found
+    # Compared as text: a total and a padding on each side of one size are equal tuples.
+    return {} if all(repr(layer) == repr(network.placed[name].layer) for name, layer in found.items()) else found
 
 
 def cause(network: Network, one: Written, layers: Mapping[str, Layer]) -> Label | None:

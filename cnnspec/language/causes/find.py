@@ -80,7 +80,7 @@ def _fixes(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Fix
 def _key(candidate: Candidate) -> object:
     """Return what two candidates that make the same network have in common."""
     change = candidate.change
-    layers = tuple((name, repr(layer)) for name, layer in change.layers.items())
+    layers = tuple(sorted((name, repr(layer)) for name, layer in change.layers.items()))
     return layers, change.removed, tuple(change.inputs.items()), tuple(change.moved.items()), _appended(candidate)
 
 

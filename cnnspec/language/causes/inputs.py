@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from cnnspec.diagnostics import Edit, Label, Span
+from cnnspec.diagnostics import Edit, Label
 from cnnspec.graph.graph import Node
 from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.chain import spatial_text
@@ -74,7 +74,7 @@ def rounds_down(node: Node) -> bool:
         bool(node.windows)
         and not isinstance(node.layer, ConvTranspose)
         and any(
-            w.stride > 1 and not w.bounds and n % w.stride
+            not w.bounds and math.gcd(n, w.stride) != w.stride
             for w, n in zip(node.windows, node.in_shapes[0][1:], strict=False)
         )
     )
@@ -93,9 +93,5 @@ def _edit(given: DeclaredInput, shape: Shape) -> Edit | None:
     if written.is_list:
         return Edit(written.span, str(list(shape)))
     if written.is_mapping and any(name in AXIS_NAMES for name in written.keys):
-        return Edit(_range(written.span), flow_of(shape)) if not set(written.keys) - set(AXIS_NAMES) else None
+        return Edit(written.span, flow_of(shape)) if not set(written.keys) - set(AXIS_NAMES) else None
     return None
-
-
-def _range(span: Span) -> Span:
-    return span
