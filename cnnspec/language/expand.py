@@ -230,7 +230,7 @@ class Expansion:
         return output
 
     def _expect(self, name: str, entry: Entry, output: Output) -> Output:
-        return check_expected(name, entry, output) if self._check_expected else output
+        return check_expected(name, entry, output, self.placer.faults) if self._check_expected else output
 
     # Merges and their branches
 
