@@ -8,6 +8,10 @@ from functools import cache
 from pathlib import Path
 
 SPEC = ".yaml"
+SCHEMA = "cnnspec.schema.json"
+"""The file of the JSON Schema of specs."""
+MODELINE = "# yaml-language-server: $schema="
+"""What tells an editor the schema of a file, by its path from there; the first line of every bundled spec."""
 FOLDERS = ("", "textbook/", "samples/")
 """Where a bare name is looked up, in this order."""
 

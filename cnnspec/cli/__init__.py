@@ -8,9 +8,12 @@ from __future__ import annotations
 import io
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "check": "Check a spec: compute every shape, and the cost of each layer.",
@@ -30,6 +33,8 @@ COMMANDS = {
     "init": "Write a commented starter spec.",
     "explain": "Explain the code of a diagnostic, or a layer of a spec.",
     "layers": "List the layers, or document one.",
+    "schema": "Print the JSON Schema of specs, for editors.",
+    "lsp": "Run the language server, for editors.",
     "specs": "List the bundled specs.",
     "backends": "List the backends, their devices and data types.",
 }
@@ -54,10 +59,18 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"cnnspec.cli.{MODULES.get(cmd_name, cmd_name)}").command
+        return self._load(cmd_name) if cmd_name in COMMANDS else None
+
+    def _load(self, name: str) -> click.Command:
+        command: click.Command = import_module(f"cnnspec.cli.{MODULES.get(name, name)}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and the options that begin so, without importing the commands."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -69,6 +82,11 @@ class LazyGroup(click.Group):
             near = nearest(args[0], COMMANDS)
             hint = f" Did you mean `{near}`?" if near else ""
             raise click.UsageError(f"there is no command `{args[0]}`.{hint}", ctx)
+        if ctx.resilient_parsing and len(args) == 1:  # a shell completes the first word behind the command
+            from cnnspec.cli.completion import FIRST_WORDS, FirstWord
+
+            if (name := args[0]) in FIRST_WORDS:
+                return name, FirstWord(name, lambda: self._load(name)), []
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

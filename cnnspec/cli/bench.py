@@ -23,6 +23,7 @@ from cnnspec.cli.common import (
     show,
     text_width,
 )
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import (
     autotune_option,
     memory_option,
@@ -74,7 +75,7 @@ def _options(
 
 
 @click.command("bench")
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @click.option("--backend", "backends", multiple=True, type=ListType("NAME,…", str), help="Backends; all by default.")
 @click.option("--against", multiple=True, type=ListType("PEER,…", str), help=f"Other peers: {', '.join(AGAINST)}.")
 @packed(

@@ -12,13 +12,14 @@ from cnnspec.cli.check_network import Network, details, judged, print_family, pr
 from cnnspec.cli.check_options import CostOptions, cost_options, members_option
 from cnnspec.cli.check_output import Output, counted, output_options
 from cnnspec.cli.common import ShapeType
+from cnnspec.cli.completion import complete_spec
 from cnnspec.diagnostics import Source
 from cnnspec.language.files import read_file
 from cnnspec.layers import Shape
 
 
 @click.command("check")
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", shell_complete=complete_spec)
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
 @click.option("--explain", is_flag=True, help="Print the formulas of each layer with their numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import BytesType, packed, parse_values
+from cnnspec.cli.completion import complete_param
 from cnnspec.graph.budgets import Budget, parse_budgets
 from cnnspec.graph.costs import DTYPES, Summary, summarize
 from cnnspec.graph.spec import Spec
@@ -146,6 +147,7 @@ members_option = packed(
         "sets",
         multiple=True,
         metavar="NAME=VALUE[,VALUE…]",
+        shell_complete=complete_param,
         help="Override a parameter of the spec; several values, or lists in brackets, are a family: width=1,2,4.",
     ),
 )

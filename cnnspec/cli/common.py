@@ -13,6 +13,7 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
+from cnnspec.cli.completion import complete_param
 from cnnspec.diagnostics import Diagnostic, Paint, SpecError, format_diagnostic
 from cnnspec.errors import CnnspecError
 from cnnspec.layers import Shape
@@ -190,5 +191,12 @@ format_option = click.option(
 params_option = packed(
     "params",
     lambda sets: parse_values("--set", sets, mappings=True),
-    click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Override a parameter of the spec."),
+    click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Override a parameter of the spec.",
+        shell_complete=complete_param,
+    ),
 )

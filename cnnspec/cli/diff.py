@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import packed, painter, params_option, parse_values, print_json, print_lines
+from cnnspec.cli.completion import complete_spec
 from cnnspec.graph.difference import compare
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import load
@@ -27,8 +28,8 @@ _sides_option = packed(
 
 
 @click.command("diff")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_spec)
+@click.argument("b", shell_complete=complete_spec)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")
 @click.option("--full", is_flag=True, help="Give each layer a line, also of blocks that are added or removed.")
 @params_option

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import format_option, given_options, params_option, print_json
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import data_options, execution_options, weights_option
 from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes, print_confusion, summary
 from cnnspec.data import Dataset
@@ -30,7 +31,7 @@ _FIELDS = {
 
 
 @click.command("evaluate")
-@click.argument("spec", metavar="SPEC|RUN")
+@click.argument("spec", metavar="SPEC|RUN", shell_complete=complete_spec)
 @data_options
 @click.option(
     "--split",

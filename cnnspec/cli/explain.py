@@ -20,6 +20,7 @@ from cnnspec.cli.common import (
     print_lines,
     show,
 )
+from cnnspec.cli.completion import complete_layer, complete_subject
 from cnnspec.diagnostics import codes
 from cnnspec.graph.costs import DTYPES
 from cnnspec.graph.graph import Graph
@@ -31,8 +32,8 @@ _FIRST_LAYERS = 5
 
 
 @click.command("explain")
-@click.argument("subject", required=False, metavar="[CODE|SPEC]")
-@click.argument("layer", required=False)
+@click.argument("subject", required=False, metavar="[CODE|SPEC]", shell_complete=complete_subject)
+@click.argument("layer", required=False, shell_complete=complete_layer)
 @click.option("--all", "everything", is_flag=True, help="Print the pages of all codes as one Markdown document.")
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Samples of the memory figures.")

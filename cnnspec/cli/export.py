@@ -19,6 +19,7 @@ from cnnspec.cli.common import (
     print_lines,
     show,
 )
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import memory_option, seed_option, weights_option
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.comparison import BATCHES, TOLERANCE
@@ -97,7 +98,7 @@ def _options(
 
 
 @click.command("export")
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @click.option("--to", "target", type=click.Choice(list(TARGETS)), help="Format; by default that of the file's ending.")
 @weights_option

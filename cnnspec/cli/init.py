@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from cnnspec.bundled import MODELINE, SCHEMA
+
 STARTER = """\
 # A network for small grey images. `cnnspec check FILE` computes its shapes, `cnnspec run FILE` runs it.
 cnnspec: 1
@@ -45,16 +47,28 @@ train:                            # `cnnspec train FILE`
 
 @click.command("init")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("network.yaml"))
-def command(path: Path) -> None:
-    """Write a commented starter spec to PATH (network.yaml; `-` prints it)."""
+@click.option("--no-schema", is_flag=True, help="Write the spec alone, without the schema for editors.")
+def command(path: Path, no_schema: bool) -> None:
+    """Write a commented starter spec to PATH (network.yaml; `-` prints it), and beside it its schema for editors."""
     name = "".join(ch if ch.isalnum() or ch in "_-" else "-" for ch in path.stem) or "network"
     if str(path) == "-":
         click.echo(STARTER.format(name="network"), nl=False)
         return
+    first = "" if no_schema else f"{MODELINE}{SCHEMA}\n"
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(STARTER.format(name=name))
+            file.write(first + STARTER.format(name=name))
     except FileExistsError:
         click.echo(f"error: {path} exists already: give another path", err=True)
         sys.exit(1)
     click.echo(f"wrote {path}: try `cnnspec check {path}`")
+    if not no_schema:
+        _write_schema(path.with_name(SCHEMA))
+
+
+def _write_schema(path: Path) -> None:
+    from cnnspec.cli.schema import schema_text
+
+    if not path.exists():
+        path.write_text(schema_text(), encoding="utf-8")
+        click.echo(f"wrote {path}, with which editors complete and check it")

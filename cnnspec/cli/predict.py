@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import console, params_option
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import execution_options, weights_option
 from cnnspec.errors import InputError
 from cnnspec.language.load import load_spec
@@ -20,7 +21,7 @@ from cnnspec.training.prediction_files import FORMATS, format_of, writer
 
 
 @click.command("predict")
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option(
     "--list", "listed", metavar="FILE", help="Read the names of files from this file, one a line; - for stdin."

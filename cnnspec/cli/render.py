@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import params_option
+from cnnspec.cli.completion import complete_spec
 from cnnspec.language.load import load
 from cnnspec.language.render import render
 
 
 @click.command("render")
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @click.option("--short", is_flag=True, help="Leave out defaults.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @params_option

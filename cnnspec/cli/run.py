@@ -22,6 +22,7 @@ from cnnspec.cli.common import (
     show,
     text_width,
 )
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import execution_options, weights_option
 from cnnspec.data.inputs import random_inputs
 from cnnspec.data.named import NamedBatch, read
@@ -40,7 +41,7 @@ from cnnspec.wording import cells, format_shape
 
 
 @click.command("run")
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--input", "more_files", multiple=True, metavar="FILE", help="npy, npz, PNG, JPEG, IDX (gzip or not), -.")
 @click.option("--batch", type=click.IntRange(1), help="Samples to run: of the files, or random ones (1).")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cnnspec import bundled
+from cnnspec.bundled import MODELINE
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
@@ -70,6 +71,8 @@ def _headline(text: str) -> str:
     """Return the first sentence of the spec's opening comment."""
     lines = []
     for line in text.splitlines():
+        if line.startswith(MODELINE):
+            continue
         if not line.startswith("#"):
             break
         lines.append(line.lstrip("# ").strip())

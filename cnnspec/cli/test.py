@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from cnnspec.cli.common import format_option, painter, print_json, print_lines, show
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import expect_taker, numerics_option, option_values, threads_option
 from cnnspec.language.load import Report, check
 from cnnspec.runtime.backend import available
@@ -17,7 +18,7 @@ from cnnspec.testing.examples import Outcome, run_examples
 
 
 @click.command("test")
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", shell_complete=complete_spec)
 @click.option("--backend", "backends", multiple=True, help="Test only this backend; may be repeated.")
 @threads_option
 @numerics_option

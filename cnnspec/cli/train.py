@@ -23,6 +23,7 @@ from cnnspec.cli.common import (
     print_lines,
     show,
 )
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import data_options, execution_options, weights_option
 from cnnspec.cli.training_output import Bar, JsonProgress, print_end, print_result
 from cnnspec.data.options import DataOptions
@@ -102,7 +103,7 @@ training_options = packed(
 
 
 @click.command("train")
-@click.argument("spec", required=False)
+@click.argument("spec", required=False, shell_complete=complete_spec)
 @data_options
 @training_options
 @click.option(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import ShapeType, format_option, packed, painter, params_option, print_json, print_lines
+from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import (
     device_option,
     expect_taker,
@@ -33,7 +34,7 @@ def _execution(
 
 
 @click.command("verify")
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @click.option("--backend", "backends", multiple=True, help="Compare only this backend; may be repeated.")
 @click.option("--dtype", "dtypes", multiple=True, help="Data type to compare in; may be repeated. [float64, float32]")
 @click.option("--tolerance", type=click.FloatRange(0), help="Largest relative difference. [1e-9 float64, 1e-4 float32]")

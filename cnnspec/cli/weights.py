@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
+from cnnspec.cli.completion import complete_spec
 from cnnspec.graph.graph import Graph
 from cnnspec.interop.torch_import.assignment import assigned
 from cnnspec.interop.torch_import.factory import load_state, module_of
@@ -28,7 +29,7 @@ def command() -> None:
 
 
 @command.command("convert")
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @click.option(
     "--from",
     "source",

@@ -62,7 +62,7 @@ PerChannel = Annotated[
     tuple[float, ...],
     PlainValidator(_for_each_channel),
     PlainSerializer(lambda v: v[0] if len(v) == 1 else list(v)),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}, "minItems": 1}]}),
 ]
 
 

@@ -33,6 +33,8 @@ class Built(NamedTuple):
     diagnostics: list[Diagnostic]
     layers: int
     """How many layers were placed."""
+    expansion: Expansion | None = None
+    """The expansion, with what is known of a spec with errors, too; None where the text holds no spec."""
 
 
 def build(
@@ -50,7 +52,7 @@ def build(
     examples, are not checked then. With `fixes`, the diagnostics propose some, which are not tried yet.
     """
     collector = DiagnosticCollector(proposes_fixes=fixes)
-    document = spec = None
+    document = spec = expansion = None
     layers, as_written = 0, not params and input_shape is None
     try:
         document = read_document(source, collector, params or {}, opener)
@@ -58,7 +60,7 @@ def build(
             builder = GraphBuilder(document.name, init=document.init)
             expansion = Expansion(document, builder, check_expected=as_written)
             try:
-                spec = _expand(document, expansion, input_shape, as_written=as_written)
+                spec = _expand(expansion, input_shape, as_written=as_written)
             finally:
                 layers = len(builder.nodes)
             if spec is not None and not any_errors(collector.diagnostics):
@@ -68,13 +70,14 @@ def build(
     found = in_order(not_ignored(collector.all(), document, notes=notes), source)
     name = document.name if document is not None else source.name
     if spec is None or any_errors(found):
-        return Built(name, None, found, layers)
+        return Built(name, None, found, layers, expansion)
     warnings = tuple(d for d in found if d.severity == "warning")
-    return Built(name, replace(spec, warnings=warnings), found, layers)
+    return Built(name, replace(spec, warnings=warnings), found, layers, expansion)
 
 
-def _expand(document: Document, expansion: Expansion, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
+def _expand(expansion: Expansion, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
     """Expand a document and check the whole; None where an error leaves out layers."""
+    document = expansion.document
     inputs = document.inputs if input_shape is None else _with_shape(document, input_shape)
     if inputs is None:
         return None

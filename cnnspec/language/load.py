@@ -13,7 +13,7 @@ from typing import Any
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
-from cnnspec.language.build import build
+from cnnspec.language.build import Built, build
 from cnnspec.language.document import Opener
 from cnnspec.language.files import open_base, read_spec
 from cnnspec.language.fixes import with_tried_fixes
@@ -58,14 +58,29 @@ def check(
         text = spec if isinstance(spec, Source) else read_spec(spec)
     except SpecError as error:
         return Report(str(spec), None, error.diagnostics)
+    built = checked(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)
+    return Report(built.name, built.spec, tuple(built.diagnostics))
+
+
+def checked(
+    text: Source,
+    opener: Opener,
+    *,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    fixes: bool = True,
+    notes: bool = False,
+) -> Built:
+    """Return what a text is, with the fixes that help; `check` has the part of it that a user needs."""
     with _collector_paused():
         built = build(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)
-        found, diagnostics = built.spec, tuple(built.diagnostics)
-        if any(d.fixes for d in diagnostics):
-            recheck = partial(_recheck, text, opener, params, input_shape, notes)
-            diagnostics = tuple(with_tried_fixes(diagnostics, built.layers, recheck))
-            found = found and replace(found, warnings=tuple(d for d in diagnostics if d.severity == "warning"))
-    return Report(built.name, found, diagnostics)
+        if not any(d.fixes for d in built.diagnostics):
+            return built
+        recheck = partial(_recheck, text, opener, params, input_shape, notes)
+        diagnostics = with_tried_fixes(built.diagnostics, built.layers, recheck)
+        warnings = tuple(d for d in diagnostics if d.severity == "warning")
+        spec = built.spec and replace(built.spec, warnings=warnings)
+        return built._replace(spec=spec, diagnostics=diagnostics)
 
 
 def _recheck(

@@ -73,6 +73,22 @@ class _Taken(NamedTuple):
     stack: tuple[Label, ...] = ()
 
 
+class Place(NamedTuple):
+    """What has a name (a layer, an input, a repeat or the use of a block), and the place that names it."""
+
+    what: str
+    span: Span
+
+
+class Reference(NamedTuple):
+    """A reference to a name: its key, its place, the name as it is there, and the full name that it stands for."""
+
+    key: str
+    span: Span
+    text: str
+    full: str
+
+
 class LayerName(NamedTuple):
     """The full name of a layer, prefixed by the blocks around it, and the name that the author wrote, if any."""
 
@@ -95,6 +111,13 @@ class Names:
         """What names begin with that an error hides; references to them are not reported."""
         self._unresolved: list[tuple[str, str, Span, Scope]] = []
         """References to names that are not defined yet."""
+        self.references: list[Reference] = []
+        """The references to names that are defined, in the order in which they are read."""
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """What has each name, and the place that names it: the written name, or the layer with a default name."""
+        return {name: Place(taken.what, taken.span) for name, taken in self._taken.items()}
 
     def define(self, name: LayerName, output: Output) -> None:
         """Let a layer's name stand for an output; one that the author wrote, for the last of several."""
@@ -205,6 +228,7 @@ class Names:
         for depth in range(len(prefixes), 0, -1):
             full = ".".join([*prefixes[: depth - 1], name])
             if full in self.outputs:
+                self.references.append(Reference(key, node.span, name, full))
                 return full
         if not f"{scope.prefix}{name}".startswith(tuple(self._unresolved_prefixes)):
             self._unresolved.append((key, name, node.span, scope))

@@ -145,7 +145,7 @@ class Scope:
             raise InvalidValue from None
         except ExpressionError as error:
             remedy = self._known(error.unknown) if error.unknown else ""
-            span = _within(node.span, text, error.start, error.end)
+            span = within(node.span, text, error.start, error.end)
             unknown = error.unknown or ""
             near = nearest(unknown, self._all_values) if unknown else None
             fixes = [replaced(span, span.text.replace(unknown, near), said=True)] if near else []
@@ -190,7 +190,7 @@ def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
 
 
-def _within(span: Span, text: str, start: int, end: int) -> Span:
+def within(span: Span, text: str, start: int, end: int) -> Span:
     """Return the span of a part of a scalar's text; that of the whole scalar where the source spells it differently."""
     line = span.source.lines[span.line - 1]
     quote = line[span.column - 1 : span.column] in ("'", '"')

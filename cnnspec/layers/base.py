@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations` here: pydantic would compile Layer's annotations anew for every subclass.
 
-import inspect
 import math
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
@@ -206,11 +205,6 @@ class Layer(BaseModel):
         A parameter that is left out is explained by its shape alone.
         """
         return {}
-
-    @classmethod
-    def headline(cls) -> str:
-        """Return the first sentence of the layer's documentation: what it computes."""
-        return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
     @classmethod
     def field_names(cls) -> list[str]:

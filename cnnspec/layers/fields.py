@@ -55,7 +55,7 @@ def _written(sizes: Sizes) -> Any:
 
 
 def _sizes_schema(least: int) -> dict[str, Any]:
-    whole = {"type": "integer", "minimum": least}
+    whole = {"type": "integer", "minimum": least, "maximum": LARGEST}
     return {"anyOf": [whole, {"type": "array", "items": whole, "minItems": min(AXES), "maxItems": max(AXES)}]}
 
 
@@ -161,7 +161,7 @@ PaddingField = Annotated[
                 },
                 {
                     "type": "object",
-                    "properties": {side: {"type": "integer", "minimum": 0} for side in _SIDES},
+                    "properties": {side: {"type": "integer", "minimum": 0, "maximum": LARGEST} for side in _SIDES},
                     "additionalProperties": False,
                 },
             ]
@@ -231,7 +231,7 @@ def _leaves(value: Any, shape: list[int], at: tuple[int, ...]) -> Iterator[tuple
         yield from _leaves(item, shape, (*at, i))
 
 
-_ARRAY_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number"}, {"type": "array"}]}
+_ARRAY_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number"}, {"type": "array", "minItems": 1}]}
 
 NumbersField = Annotated[
     Numbers,
@@ -266,7 +266,7 @@ def _range(value: Any) -> tuple[int, ...]:
 
 _RANGE_SCHEMA: dict[str, Any] = {
     "type": "array",
-    "items": {"type": "integer", "minimum": 0},
+    "items": [{"type": "integer", "minimum": least, "maximum": LARGEST} for least in (0, 1, 1)],
     "minItems": 2,
     "maxItems": 3,
 }

@@ -11,7 +11,7 @@ from cnnspec.layers.axes import along_axes, spatial
 from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError
 from cnnspec.layers.conv import divisors
 from cnnspec.layers.fields import Size, fault
-from cnnspec.layers.geometry import AXES, CHANNELS, MOST_SIZES, axes_of
+from cnnspec.layers.geometry import AXES, AXIS_NAMES, CHANNELS, MOST_SIZES, axes_of
 from cnnspec.layers.named_axes import axis_names
 from cnnspec.layers.shape import Rearranged
 from cnnspec.wording import a_noun, describe, format_shape, names, product
@@ -32,11 +32,13 @@ def _sizes(value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
+_SIZE: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": INFERRED}]}
+
 NewShape = Annotated[
     tuple[int, ...],
     PlainValidator(_sizes),
     PlainSerializer(list),
-    WithJsonSchema({"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": MOST_SIZES}),
+    WithJsonSchema({"type": "array", "items": _SIZE, "minItems": 1, "maxItems": MOST_SIZES}),
 ]
 """Channels and spatial sizes, one of which may be −1."""
 
@@ -124,7 +126,7 @@ AxisOrder = Annotated[
     tuple[str, ...],
     PlainValidator(axis_names),
     PlainSerializer(list),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+    WithJsonSchema({"type": "array", "items": {"enum": list(AXIS_NAMES)}, "uniqueItems": True}),
 ]
 """The names of all axes, each once."""
 

@@ -33,7 +33,7 @@ def _factor(value: Any, *at: int) -> float:
     return value
 
 
-_FACTOR: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0}
+_FACTOR: dict[str, Any] = {"type": "number", "minimum": 1e-6, "maximum": 1e6}
 
 FactorsField = Annotated[
     Factors,

@@ -12,6 +12,7 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
 from cnnspec.layers import Parameter
 from cnnspec.layers.geometry import AXES, CHANNELS, axes_of
+from cnnspec.layers.reference import headline
 from cnnspec.layers.window import explain_padding
 from cnnspec.sizes import size_of
 from cnnspec.view.table import describe, percent
@@ -192,7 +193,7 @@ def explanation_lines(spec: str, found: Explanation, paint: Paint) -> list[str]:
     head = f"{node.name} of {spec}: {describe(node)}" + (f", {made} → {format_shape(node.shape)}" if made else "")
     lines = [paint(head, "bold")]
     if node.inputs:
-        lines.append(node.layer.headline())
+        lines.append(headline(type(node.layer)))
     if node.span is not None:
         lines.append(f"written at {node.span}")
     lines.append(_readers(found.read_by))
@@ -219,7 +220,7 @@ def explanation_dict(spec: str, found: Explanation) -> dict[str, Any]:
         "spec": spec,
         "layer": node.name,
         "kind": node.kind,
-        "about": node.layer.headline() if node.inputs else "",
+        "about": headline(type(node.layer)) if node.inputs else "",
         "place": {"file": span.source.name, "line": span.line, "column": span.column} if span else None,
         "reads": [{"name": name, "shape": list(s)} for name, s in zip(node.inputs, node.in_shapes, strict=True)],
         "read_by": list(found.read_by),

@@ -801,11 +801,21 @@ class TestWriting:
 
 class TestInit:
     def test_the_starter_checks_clean(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
-        assert cnnspec("init", "mine.yaml").output == "wrote mine.yaml: try `cnnspec check mine.yaml`\n"
+        written = cnnspec("init", "mine.yaml", "--no-schema").output
+        assert written == "wrote mine.yaml: try `cnnspec check mine.yaml`\n"
+        assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
         assert cnnspec("check", "-q", "mine.yaml").output == ""
         assert cnnspec("check", "mine.yaml").exit_code == 0
         again = cnnspec("init", "mine.yaml")
         assert (again.exit_code, again.stderr) == (1, "error: mine.yaml exists already: give another path\n")
+
+    def test_its_first_line_leads_to_its_schema(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
+        assert "wrote cnnspec.schema.json" in cnnspec("init", "mine.yaml").output
+        first = (tmp_path / "mine.yaml").read_text("utf-8").splitlines()[0]
+        assert read_json((tmp_path / first.rpartition("=")[2]).read_text("utf-8"))["title"] == "cnnspec"
+        (tmp_path / "cnnspec.schema.json").write_text("{}")
+        assert "schema" not in cnnspec("init", "other.yaml").output, "one that is there stays"
+        assert (tmp_path / "cnnspec.schema.json").read_text() == "{}"
 
     def test_it_can_be_printed(self, cnnspec: Cnnspec, tmp_path: Path) -> None:
         text = cnnspec("init", "-").output

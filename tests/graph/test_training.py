@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from cnnspec.cli.layers import field_docs
 from cnnspec.graph.settings import Expect, Input
 from cnnspec.graph.training import LOSSES, OPTIMIZERS, SCHEDULES, TRANSFORMS, Train
+from cnnspec.layers.reference import field_docs
 
 SETTINGS = [*LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values(), *TRANSFORMS.values(), Expect, Input, Train]
 

@@ -15,8 +15,8 @@ import pytest
 from conftest import ROOT
 
 import cnnspec
-from cnnspec.cli.layers import reference
 from cnnspec.layers import LAYERS, Layer
+from cnnspec.layers.reference import reference
 
 MODULES = {
     ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
@@ -64,6 +64,7 @@ FLOORS = (
     "view",
     "interop",
     "bench",
+    "lsp",
     "cli",
 )
 BACKENDS_KNOW = ("layers", "graph", "runtime")

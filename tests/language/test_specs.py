@@ -47,7 +47,7 @@ def test_examples_pass(name, backend):
 
 @pytest.mark.parametrize("name", TEXTBOOK)
 def test_textbook_specs_say_where_they_are_from(name):
-    first = bundled.find(name).read_text(encoding="utf-8").splitlines()[0]
+    first = bundled.find(name).read_text(encoding="utf-8").splitlines()[1]
     assert first.startswith(("# Section ", "# Sections "))
     assert first.endswith(".")  # `cnnspec specs` shows one sentence
     assert bundled.find(name.removeprefix("textbook/")) == bundled.find(name)

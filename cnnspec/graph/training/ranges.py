@@ -53,31 +53,44 @@ def _reader(
     return PlainValidator(read)
 
 
-_PAIR: dict[str, Any] = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+_LIMITS = {"exclusiveMinimum": -LARGEST, "exclusiveMaximum": LARGEST}
 _WRITTEN = PlainSerializer(list)
-_ONE_OR_PAIR = WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, _PAIR]})
+
+
+def _schema(pair: dict[str, Any], single: dict[str, Any] | None = None) -> WithJsonSchema:
+    """Return the schema of [from, to] within limits, and of the number within others that may stand alone."""
+    number = {"type": "number", **_LIMITS}
+    listed = {"type": "array", "items": number | pair, "minItems": 2, "maxItems": 2}
+    return WithJsonSchema(listed if single is None else {"anyOf": [number | single, listed]})
+
 
 Fractions = Annotated[
-    Pair, _reader(lambda x: 0 < x <= 1, "fractions above 0 and at most 1"), _WRITTEN, WithJsonSchema(_PAIR)
-]
+    Pair, _reader(lambda x: 0 < x <= 1, "fractions above 0 and at most 1"),
+    _WRITTEN, _schema({"exclusiveMinimum": 0, "maximum": 1}),
+]  # fmt: skip
 """[from, to] of fractions."""
-Ratios = Annotated[Pair, _reader(lambda x: x > 0, "numbers above 0"), _WRITTEN, WithJsonSchema(_PAIR)]
+Ratios = Annotated[
+    Pair, _reader(lambda x: x > 0, "numbers above 0"), _WRITTEN, _schema({"exclusiveMinimum": 0})
+]  # fmt: skip
 """[from, to] of positive numbers."""
-Interval = Annotated[Pair, _reader(lambda x: x >= 0, "numbers of 0 or more", lambda x: (x, x)), _WRITTEN, _ONE_OR_PAIR]
+Interval = Annotated[
+    Pair, _reader(lambda x: x >= 0, "numbers of 0 or more", lambda x: (x, x)),
+    _WRITTEN, _schema({"minimum": 0}, {"minimum": 0}),
+]  # fmt: skip
 """[from, to] of numbers of 0 or more, or the only one."""
 Degrees = Annotated[
     Pair, _reader(lambda x: abs(x) <= 360, "angles up to 360", lambda x: (-x, x), "an angle from 0 to 360"),
-    _WRITTEN, _ONE_OR_PAIR,
+    _WRITTEN, _schema({"minimum": -360, "maximum": 360}, {"minimum": 0, "maximum": 360}),
 ]  # fmt: skip
 """[from, to] of angles in degrees, or the largest one in both directions."""
 Around1 = Annotated[
     Pair, _reader(lambda x: x >= 0, "numbers of 0 or more", lambda x: (max(0.0, 1 - x), 1 + x)),
-    _WRITTEN, _ONE_OR_PAIR,
+    _WRITTEN, _schema({"minimum": 0}, {"minimum": 0}),
 ]  # fmt: skip
 """[from, to] of factors, or their largest difference from 1."""
 Around0 = Annotated[
     Pair, _reader(lambda x: abs(x) <= 0.5, "numbers from -0.5 to 0.5", lambda x: (-x, x), "a number from 0 to 0.5"),
-    _WRITTEN, _ONE_OR_PAIR,
+    _WRITTEN, _schema({"minimum": -0.5, "maximum": 0.5}, {"minimum": 0, "maximum": 0.5}),
 ]  # fmt: skip
 """[from, to] of fractions of a circle, or the largest one in both directions."""
 

@@ -44,8 +44,9 @@ def _epochs(value: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _schema(of: dict[str, Any]) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [of, {"type": "array", "items": of}]})
+def _schema(of: dict[str, Any], least: int = 0) -> WithJsonSchema:
+    listed = {"type": "array", "items": of} | ({"minItems": least} if least else {})
+    return WithJsonSchema({"anyOf": [of, listed]})
 
 
 Names = Annotated[tuple[str, ...], PlainValidator(_names), PlainSerializer(list), _schema({"type": "string"})]
@@ -55,6 +56,6 @@ PerClass = Annotated[
 ]
 """A number of 0 or more, or a list of them with one for each class."""
 Epochs = Annotated[
-    tuple[int, ...], PlainValidator(_epochs), PlainSerializer(list), _schema({"type": "integer", "minimum": 1})
+    tuple[int, ...], PlainValidator(_epochs), PlainSerializer(list), _schema({"type": "integer", "minimum": 1}, 1)
 ]
 """Epochs in ascending order."""

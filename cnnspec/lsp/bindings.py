@@ -1,0 +1,175 @@
+"""The names of parameters and blocks in a text: what each `$name` stands for where it is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from cnnspec.diagnostics import Source, Span, SpecError
+from cnnspec.language.scope import within
+from cnnspec.language.yaml_tree import YamlNode, parse
+from cnnspec.layers import find
+from cnnspec.lsp.analysis import Analysis
+from cnnspec.lsp.symbols import Occurrence, Symbol
+
+Scope = Mapping[str, Symbol]
+"""The parameters by the names that they have at a place."""
+
+_REFERENCE = re.compile(r"\$(?:([A-Za-z_]\w*)|\(([^$]*))")
+_NAME = re.compile(r"[A-Za-z_]\w*(?!\w|\s*\()")
+
+
+def bindings(analysis: Analysis) -> Iterator[Occurrence]:
+    """Yield the names of parameters and blocks that a text holds."""
+    root, document = analysis.root, analysis.document
+    if root is None or document is None:
+        return
+    spec = {
+        name: Symbol("parameter", name, level.keys_of("params")[name])
+        for level in (_Level(tree) for tree in chain(analysis))
+        for name in level.keys_of("params")
+    }
+    blocks = {name: Symbol("block", name, block.span) for name, block in document.blocks.items() if block is not None}
+    arguments = {
+        name: {key: Symbol("parameter", key, param.span) for key, param in block.params.items()}
+        for name, block in document.blocks.items()
+        if block is not None
+    }
+    yield from _Walk(spec, blocks, arguments).spec(root)
+
+
+class _Level:
+    def __init__(self, root: YamlNode) -> None:
+        self.root = root
+
+    def keys_of(self, key: str) -> Mapping[str, Span]:
+        node = self.root.get(key)
+        return node.keys if node is not None else {}
+
+
+def chain(analysis: Analysis) -> Iterator[YamlNode]:
+    """Yield the top levels of a text and of those that it extends, nearest first."""
+    source, root = analysis.source, analysis.root
+    names: set[str] = set()
+    while root is not None and root.is_mapping:
+        yield root
+        names.add(source.name)
+        base = base_of(analysis, source, root)
+        if base is None or base.name in names:
+            return
+        source = base
+        root, _ = parse(source)
+
+
+def base_of(analysis: Analysis, source: Source, root: YamlNode) -> Source | None:
+    """Return the text that a spec extends; None where there is none, or it cannot be read."""
+    base = root.get("extends")
+    if base is None or not isinstance(base.value, str):
+        return None
+    try:
+        return analysis.opener(base.value, source)
+    except SpecError:
+        return None
+
+
+class _Walk:
+    def __init__(self, params: Scope, blocks: Scope, arguments: Mapping[str, Scope]) -> None:
+        self.params = params
+        self.blocks = blocks
+        self.arguments = arguments
+
+    def spec(self, root: YamlNode) -> Iterator[Occurrence]:
+        for key, item in root.items():
+            if key == "params":
+                for name, span in item.keys.items():
+                    yield Occurrence(span, self.params[name])
+                yield from self.values(item, self.params)
+                yield from self.named_blocks(item)
+            elif key == "blocks":
+                for name, block in item.items():
+                    yield from self.block(name, item.keys[name], block)
+            elif key == "layers":
+                yield from self.layers(item, self.params)
+            else:
+                yield from self.values(item, self.params)
+
+    def block(self, name: str, span: Span, node: YamlNode) -> Iterator[Occurrence]:
+        own = self.arguments.get(name, {})
+        if name in self.blocks:
+            yield Occurrence(span, self.blocks[name])
+        if (params := node.get("params")) is not None:
+            yield from (Occurrence(span, own[key]) for key, span in params.keys.items() if key in own)
+            yield from self.values(params, self.params)
+            yield from self.named_blocks(params)
+        if (layers := node.get("layers")) is not None:
+            yield from self.layers(layers, {**self.params, **own})
+
+    def layers(self, node: YamlNode, scope: Scope) -> Iterator[Occurrence]:
+        for item in node.elements():
+            if isinstance(item.value, str):
+                yield from self.kind(item.value, item.span, scope)
+            for kind, config in item.items():
+                yield from self.kind(kind, item.keys[kind], scope)
+                yield from self.configuration(kind, config, scope)
+
+    def kind(self, kind: str, span: Span, scope: Scope) -> Iterator[Occurrence]:
+        if kind in self.blocks:
+            yield Occurrence(span, self.blocks[kind])
+        yield from _in_text(kind, span, scope)
+
+    def configuration(self, kind: str, config: YamlNode, scope: Scope) -> Iterator[Occurrence]:
+        cls = find(kind)
+        if kind == "repeat":
+            yield from self.repeat(config, scope)
+        elif cls is not None and cls.arity is None:
+            for key, item in config.items():
+                inner = self.values if key in cls.model_fields or not item.is_list else self.layers
+                yield from inner(item, scope)
+        else:
+            own = self.arguments.get(kind, {})
+            yield from (Occurrence(span, own[key]) for key, span in config.keys.items() if key in own)
+            yield from self.values(config, scope)
+            if kind in self.blocks or "$" in kind:
+                yield from self.named_blocks(config)
+
+    def repeat(self, config: YamlNode, scope: Scope) -> Iterator[Occurrence]:
+        own: dict[str, Symbol] = {}
+        if (each := config.get("each")) is not None:
+            own |= {name: Symbol("parameter", name, span) for name, span in each.keys.items()}
+            yield from self.named_blocks(each)
+        if (index := config.get("index")) is not None and isinstance(index.value, str):
+            own[index.value] = Symbol("parameter", index.value, index.span)
+        yield from (Occurrence(symbol.span, symbol) for symbol in own.values())
+        for key, item in config.items():
+            if key == "layers":
+                yield from self.layers(item, {**scope, **own})
+            else:
+                yield from self.values(item, scope)
+
+    def values(self, node: YamlNode, scope: Scope) -> Iterator[Occurrence]:
+        if isinstance(node.value, str):
+            yield from _in_text(node.value, node.span, scope)
+        for item in (*node.elements(), *(item for _, item in node.items())):
+            yield from self.values(item, scope)
+
+    def named_blocks(self, node: YamlNode) -> Iterator[Occurrence]:
+        """Yield the names of blocks among values, which a parameter may choose a block by."""
+        if isinstance(node.value, str) and node.value in self.blocks:
+            yield Occurrence(node.span, self.blocks[node.value])
+        for item in (*node.elements(), *(item for _, item in node.items())):
+            yield from self.named_blocks(item)
+
+
+def _in_text(text: str, span: Span, scope: Scope) -> Iterator[Occurrence]:
+    """Yield the parameters that a text refers to."""
+    for found in _REFERENCE.finditer(text):
+        if found[1] is not None:
+            yield from _one(text, span, found.start(1), found.end(1), scope)
+            continue
+        for name in _NAME.finditer(text, *found.span(2)):
+            yield from _one(text, span, *name.span(), scope)
+
+
+def _one(text: str, span: Span, start: int, end: int, scope: Scope) -> Iterator[Occurrence]:
+    if (symbol := scope.get(text[start:end])) is not None:
+        yield Occurrence(within(span, text, start, end), symbol)
