@@ -111,6 +111,8 @@ class Fix:
     """Whether the diagnostic's help says it already."""
     cause: Label | None = None
     """The place where the fault begins if this fix is right, and why, where that is not the diagnostic's own place."""
+    is_fallback: bool = False
+    """Whether it is shown only where no fix before it helps."""
 
     def to_dict(self) -> dict[str, Any]:
         """The form that `check --format json` prints."""

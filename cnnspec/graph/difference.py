@@ -115,7 +115,10 @@ class Difference:
 
 def compare(before: Spec | None, after: Spec | None, batch: int = 1) -> Difference:
     """Return what differs between two specs; memory is for a batch of samples."""
-    summaries = [summarize(spec.graph, batch, optimizer=spec.optimizer) if spec else None for spec in (before, after)]
+    summaries = [
+        summarize(spec.graph, batch, optimizer=spec.optimizer, trained=spec.trained_graph) if spec else None
+        for spec in (before, after)
+    ]
     a, b = (_placed(spec, summary) for spec, summary in zip((before, after), summaries, strict=True))
     pairs = align([p.node for p in a], [p.node for p in b])
     moved = _moved(a, b, pairs)
@@ -134,7 +137,8 @@ def _placed(spec: Spec | None, summary: Summary | None) -> list[Placed]:
 
 def _totals(summaries: Iterable[Summary | None]) -> dict[str, Change]:
     found = [summary.totals if summary else Totals(*[0] * len(Totals._fields)) for summary in summaries]
-    return {name: Change(*values) for name, *values in zip(Totals._fields, *found, strict=True)}
+    figures = (*Totals._fields, "inference_bytes")
+    return {name: Change(*(getattr(totals, name) for totals in found)) for name in figures}
 
 
 def _moved(a: Sequence[Placed], b: Sequence[Placed], pairs: Iterable[Pair]) -> list[Pair]:

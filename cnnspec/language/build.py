@@ -60,11 +60,11 @@ def build(
             builder = GraphBuilder(document.name, init=document.init)
             expansion = Expansion(document, builder, check_expected=as_written)
             try:
-                spec = _expand(document, expansion, input_shape, as_written=as_written)
+                spec = _expand(expansion, input_shape, as_written=as_written)
             finally:
                 layers = len(builder.nodes)
             if spec is not None and not any_errors(collector.diagnostics):
-                lint(Subject(document, spec, expansion.placer.entries, expansion.used_blocks), notes=notes)
+                lint(Subject(document, spec, expansion.placer.placed, expansion.used_blocks), notes=notes)
     except TooManyDiagnostics:
         pass
     found = in_order(not_ignored(collector.all(), document, notes=notes), source)
@@ -75,8 +75,9 @@ def build(
     return Built(name, replace(spec, warnings=warnings), found, layers, expansion)
 
 
-def _expand(document: Document, expansion: Expansion, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
+def _expand(expansion: Expansion, input_shape: Shape | None, *, as_written: bool) -> Spec | None:
     """Expand a document and check the whole; None where an error leaves out layers."""
+    document = expansion.document
     inputs = document.inputs if input_shape is None else _with_shape(document, input_shape)
     if inputs is None:
         return None
@@ -89,10 +90,14 @@ def _expand(document: Document, expansion: Expansion, input_shape: Shape | None,
             check_chosen_layers(document, nodes)
             check_layers(document, nodes, expansion.placer.consumed | {output.node for output in outputs.values()})
         if as_written:
-            check_totals(document, outputs, nodes)
+            check_totals(document, outputs, nodes, expansion.placer.faults)
             shapes = ({name: given.shape for name, given in inputs.items()}, {n: o.shape for n, o in outputs.items()})
             examples = read_examples(document, *shapes)
         check_losses(document, outputs, nodes)
+    if expansion.placer.faults:
+        from cnnspec.language.causes.find import explain  # which a spec without faults need not load
+
+        explain(document, expansion.placer, expansion.names, inputs)
     expansion.unused_blocks()
     settings = {name: given.settings for name, given in inputs.items() if given.settings is not None}
     if outputs is None or nodes is None or len(settings) < max(1, len(inputs)):
@@ -112,7 +117,7 @@ def _with_shape(document: Document, shape: Shape) -> dict[str, DeclaredInput] | 
         message = f"an input of {format_shape(shape)} is given, and the spec has {names(list(document.inputs))}"
         scope.error("not-allowed-here", message, first.span, help="the shapes of several inputs stand in the spec")
         return None
-    ((name, (own, span)),) = document.inputs.items()
+    ((name, (own, span, _)),) = document.inputs.items()
     if own is None or len(own.shape) == len(shape):
         replaced = own.model_copy(update={"shape": shape}) if own else Input(shape=shape)
         return {name: DeclaredInput(replaced, span)}

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from cnnspec.diagnostics import Label, Span, any_errors
+from cnnspec.diagnostics import Edit, Fix, Label, Span, any_errors
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.finetuning import faults, unmatched, with_arrays
 from cnnspec.graph.graph import Node
 from cnnspec.graph.training import Loss
+from cnnspec.language.causes.fault import Fault
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
-from cnnspec.language.remedies import padded_each_side
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.layers import Shape
 from cnnspec.wording import describe, format_shape, names, nearest, quoted
 
 
-def check_expected(name: str, entry: Entry, output: Output) -> Output:
+def check_expected(name: str, entry: Entry, output: Output, faults: list[Fault]) -> Output:
     """Compare a layer's output with the shape in its `expect`; an unknown output is taken to have that shape."""
     node, scope = entry.get("expect"), entry.scope
     if node is None:
@@ -34,9 +34,20 @@ def check_expected(name: str, entry: Entry, output: Output) -> Output:
         return Output(output.node, tuple(value), output.span)
     elif tuple(value) != output.shape:
         message = f"`{name}` makes {format_shape(output.shape)}, and its author expects {format_shape(value)}"
-        remedy = f"`expect: {list(output.shape)}`, or another layer"
-        scope.error("expectation-failed", message, node.span, "", made_by(output), help=remedy)
+        scope.error("expectation-failed", message, node.span, "", made_by(output))
+        faults.append(_not_as_expected(node.span, output, tuple(value), f"expect {list(output.shape)}"))
     return output
+
+
+def _not_as_expected(place: Span, output: Output, expected: Shape, title: str) -> Fault:
+    """Return the fault of an output that has another shape; the last fix is to expect the shape that it has."""
+
+    def is_expected(shapes: Sequence[Shape]) -> bool:
+        return shapes[0] == expected
+
+    instead = Fix(title, (Edit(place, str(list(output.shape or ()))),))
+    reads = (output.node,)
+    return Fault("expectation-failed", place, reads, accepts=is_expected, wanted=expected, last_resort=(instead,))
 
 
 def check_layers(document: Document, nodes: Sequence[Node], consumed: Collection[str]) -> None:
@@ -60,7 +71,9 @@ def check_layers(document: Document, nodes: Sequence[Node], consumed: Collection
         document.scope.warning("unread-layer", message, node.span, help=remedy)
 
 
-def check_totals(document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None) -> None:
+def check_totals(
+    document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None, faults: list[Fault]
+) -> None:
     """Compare the network with the totals that its author states; `nodes` is None where some are missing."""
     scope, expect, text = document.scope, document.expect, document.expect_node
     if expect is None or text is None:
@@ -72,23 +85,25 @@ def check_totals(document: Document, outputs: Mapping[str, Output], nodes: Seque
         if nodes is not None and expected is not None and (found := count(nodes)) != expected:
             message = f"the network has {found:,} {what}, and its author expects {expected:,}"
             label = f"it is {found}, {abs(found - expected):,} {'more' if found > expected else 'fewer'}"
-            scope.error("expectation-failed", message, text.at((key,)), label, help=f"`{key}: {found}`")
+            place = text.at((key,))
+            instead = Fix(f"expect `{key}: {found}`", (Edit(place, str(found)),))
+            scope.error("expectation-failed", message, place, label, fixes=[instead])
     if expect.output is not None and len(outputs) > 1:
         message = f"the network has the outputs {names(list(outputs))}, and `output` expects one"
         remedy = "`outputs: {name: shape}`"
         scope.error("not-allowed-here", message, text.key_at(("output",)), help=remedy)
     elif expect.output is not None:
         (output,) = outputs.values()
-        _check_shape(scope, text.at(("output",)), output, expect.output, nodes)
+        _check_shape(scope, text.at(("output",)), output, expect.output, faults)
     for name, shape in expect.outputs.items():
         if name in outputs:
-            _check_shape(scope, text.at(("outputs", name)), outputs[name], shape, nodes, name)
+            _check_shape(scope, text.at(("outputs", name)), outputs[name], shape, faults, name)
         else:
             no_output(scope, name, text.key_at(("outputs", name)), outputs)
 
 
 def _check_shape(
-    scope: Scope, place: Span, output: Output, expected: Shape, nodes: Sequence[Node] | None, name: str = ""
+    scope: Scope, place: Span, output: Output, expected: Shape, faults: list[Fault], name: str = ""
 ) -> None:
     """Compare an output with the shape that its author expects; it has no name where it is the only one."""
     if output.shape is None or output.shape == expected:
@@ -96,11 +111,9 @@ def _check_shape(
     shape = format_shape(output.shape)
     what = f"the output `{name}` is" if name else "the network makes"
     message = f"{what} {shape}, and its author expects {format_shape(expected)}"
-    remedy = f"`{name or 'output'}: {list(output.shape)}`, or another last layer"
-    if padded := padded_each_side(nodes or (), output.node, expected):
-        layers = names(padded) if len(padded) <= 3 else f"{len(padded)} layers"
-        remedy = f"the padding of {layers} on each side makes {format_shape(expected)}: see the warnings"
-    scope.error("expectation-failed", message, place, "", Label(output.span, f"makes {shape}"), help=remedy)
+    scope.error("expectation-failed", message, place, "", Label(output.span, f"makes {shape}"))
+    title = f"expect `{name or 'output'}: {list(output.shape)}`"
+    faults.append(_not_as_expected(place, output, expected, title))
 
 
 def no_output(scope: Scope, name: str, place: Span, outputs: Iterable[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from cnnspec.diagnostics import Diagnostic, Label, Span
+from cnnspec.diagnostics import Diagnostic, Fix, Label, Span
 
 MAX_DIAGNOSTICS = 1_000
 
@@ -42,6 +43,18 @@ class DiagnosticCollector:
         index = self._index[key]
         if stack and stack[0].span not in [label.span for label in self.diagnostics[index].others]:
             self._other_uses.setdefault(index, {})[stack[0].span] = None
+
+    def explain(self, code: str, span: Span, notes: Sequence[str], fixes: tuple[Fix, ...]) -> None:
+        """Add notes and fixes to the diagnostic of that code at that place, if there is one; the notes come first.
+
+        What two shapes differ in is left out where notes show how they came about.
+        """
+        index = self._index.get((code, span))
+        if index is not None:
+            found = self.diagnostics[index]
+            proposed = (*fixes, *found.fixes) if self.proposes_fixes else ()
+            own = found.notes[-1:] if notes and code == "shapes-differ" else found.notes
+            self.diagnostics[index] = replace(found, notes=(*notes, *own), fixes=proposed)
 
     def all(self) -> list[Diagnostic]:
         """Return the diagnostics; those inside a block have a note that lists its other uses."""

@@ -57,7 +57,8 @@ class Expansion:
         self.sharing = Sharing(self.names, self.placer)
         self._check_expected = check_expected
         self.used_blocks: set[str] = set()
-        self.trace: list[tuple[Span, Output]] = []  # the items of lists, with their outputs, as they are expanded
+        self.trace: list[tuple[Span, Output]] = []
+        """The items of lists (layers, uses of blocks, repeats) with their outputs, in the order of the expansion."""
 
     def network(self, inputs: Mapping[str, DeclaredInput]) -> dict[str, Output] | None:
         """Expand the whole network and return its outputs by name; None where it has no layers, or too many."""
@@ -88,8 +89,6 @@ class Expansion:
                 with suppress(TooManyLayers):
                     self._list(block.layers.elements(), inner, Output(INPUT, None, block.span))
 
-    # Lists and their entries
-
     def _list(self, items: tuple[YamlNode, ...], scope: Scope, current: Output) -> Output:
         for i, item in enumerate(items):
             if i == 1 and scope.begins_branch:
@@ -106,9 +105,8 @@ class Expansion:
         """Expand one item of a list: a layer, a merge, a block or a repeat."""
         entry = read_entry(scope, item, "a layer", self.document.kinds)
         if entry is None:
-            for kind, span in [found for found in item.keys.items() if found[0] not in COMMON_KEYS][:1]:
-                config = item.get(kind) if "name" not in item.keys else item
-                self._skip(Entry(kind, span, config, scope))
+            for kind in [key for key in item.keys if key not in COMMON_KEYS][:1]:
+                self._skip(Entry(kind, item.keys[kind], item if "name" in item.keys else item.get(kind), scope))
             return self.placer.unknown_output(current.node, item.span)
         if entry.kind == "from":
             return self._from(entry, current)
@@ -230,7 +228,7 @@ class Expansion:
         return output
 
     def _expect(self, name: str, entry: Entry, output: Output) -> Output:
-        return check_expected(name, entry, output) if self._check_expected else output
+        return check_expected(name, entry, output, self.placer.faults) if self._check_expected else output
 
     # Merges and their branches
 

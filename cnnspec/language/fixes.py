@@ -32,13 +32,15 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     for diagnostic in diagnostics:
         kept: list[Fix] = []
         for fix in diagnostic.fixes:
-            if len(kept) == SHOWN or not budget:
+            if len(kept) == SHOWN or not budget or (kept and fix.is_fallback):
                 break
             budget -= 1
             if _helps(fix, diagnostic, before, recheck):
                 kept.append(fix)
-        causes = tuple(fix.cause for fix in kept[:1] if fix.cause is not None)
-        found.append(replace(diagnostic, fixes=tuple(kept), others=(*causes, *diagnostic.others)))
+        causes = [fix.cause for fix in kept[:1] if fix.cause is not None]
+        places = {cause.span for cause in causes}
+        others = (label for label in diagnostic.others if label.span not in places)
+        found.append(replace(diagnostic, fixes=tuple(kept), others=(*causes, *others)))
     return found
 
 

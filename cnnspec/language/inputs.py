@@ -27,6 +27,8 @@ class DeclaredInput(NamedTuple):
 
     settings: Input | None
     span: Span
+    node: YamlNode | None = None
+    """How the text declares it; None where the shape is from elsewhere."""
 
     @property
     def shape(self) -> Shape | None:
@@ -43,7 +45,7 @@ def read_inputs(scope: Scope, root: YamlNode) -> dict[str, DeclaredInput]:
             scope.error(
                 "not-allowed-here", "`inputs` stands beside `input`", root.keys["inputs"], "", where, help=remedy
             )
-        return {INPUT: DeclaredInput(read_input(scope, INPUT, one, root.keys[INPUT]), root.keys[INPUT])}
+        return {INPUT: DeclaredInput(read_input(scope, INPUT, one, root.keys[INPUT]), root.keys[INPUT], one)}
     assert several is not None
     if not several.is_mapping or not several.keys:
         shown = "an empty mapping" if several.is_mapping else describe(several.plain())
@@ -55,7 +57,7 @@ def read_inputs(scope: Scope, root: YamlNode) -> dict[str, DeclaredInput]:
         span = several.keys[name]
         if not is_name(name):
             scope.error("invalid-name", f"an input cannot be called {quoted(name)}", span, help=NAME_RULE)
-        found[name] = DeclaredInput(read_input(scope, name, node, span), span)
+        found[name] = DeclaredInput(read_input(scope, name, node, span), span, node)
     return found
 
 

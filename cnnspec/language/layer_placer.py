@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from cnnspec.diagnostics import Label, Span
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Node
+from cnnspec.language.causes.fault import Fault, Placed
 from cnnspec.language.entry import Entry
-from cnnspec.language.inputs import flow_of
 from cnnspec.language.limits import LayerCounter
 from cnnspec.language.names import Output
-from cnnspec.language.remedies import alternatives, as_image, channels_last, smallest_input
+from cnnspec.language.remedies import alternatives, smallest_input
 from cnnspec.layers import Layer, Shape, ShapeError
 from cnnspec.layers.window import looks_per_side
 from cnnspec.wording import format_shape
@@ -20,6 +20,11 @@ LIKE = "like"
 """The key that names a layer whose spatial sizes are taken."""
 SHARE = "share"
 """The key that names the layer whose weights a layer uses."""
+EXPLAINED = {
+    "shapes-differ", "kernel-too-large", "size-too-large", "cut-to-nothing", "needs-vector", "needs-image",
+    "groups-do-not-divide", "sizes-do-not-match", "invalid-value",
+}  # fmt: skip
+"""The codes of layers that do not fit, for which causes are looked for."""
 MAX_TRIALS = 10_000
 """How many layers may be tried for larger inputs, in all."""
 
@@ -35,8 +40,10 @@ class LayerPlacer:
         self.counter = counter
         self.consumed: set[str] = set()
         """The nodes whose output a layer reads."""
-        self.entries: dict[str, Entry] = {}
-        """What each layer is placed by."""
+        self.placed: dict[str, Placed] = {}
+        """Every layer as the text has it, whether or not it fits."""
+        self.faults: list[Fault] = []
+        """The shapes that do not fit, in the order in which they were found."""
         self._complete = True
         self._trials = 0
 
@@ -72,7 +79,7 @@ class LayerPlacer:
         `like` is the node whose spatial sizes it takes over, if there is one.
         """
         self.counter.add(entry.span, entry.scope)
-        self.entries[name] = entry
+        self.placed[name] = Placed(layer, entry)
         self.consumed.update(output.node for output in inputs)
         shapes = [output.shape for output in inputs if output.shape is not None]
         if len(shapes) < len(inputs):
@@ -84,7 +91,7 @@ class LayerPlacer:
                 name, layer, reads, shapes, branches=branches, arrays=arrays, like=like, span=entry.span
             )
         except ShapeError as error:
-            self._report(error, layer, name, entry, inputs, arrays or {})
+            self._report(error, layer, name, entry, inputs, branches, arrays or {})
             return self.unknown_output(name, entry.span, layer.fixed_shape)
         _warn_of_padding(layer, entry, len(node.windows))
         if self.builder.accepts(node):
@@ -98,6 +105,7 @@ class LayerPlacer:
         name: str,
         entry: Entry,
         inputs: Sequence[Output],
+        branches: tuple[str, ...],
         arrays: Mapping[str, str],
     ) -> None:
         """Report a ShapeError: at the field that causes it, with the layers that make the inputs, and with remedies."""
@@ -108,22 +116,21 @@ class LayerPlacer:
             owners = [self.builder.owner(array) for array in arrays.values()]
             others += [Label(node.span, "has these weights") for node in owners[:1] if node and node.span]
         if error.code == "needs-image" and inputs[0].is_input:
-            given, features = inputs[0].node, (inputs[0].shape or ())[0]
-            remedies = [
-                f"`{given}: {as_image(inputs[0].shape)}`",
-                f"`{given}: {flow_of((1, features))}` for a sequence",
-            ]
+            remedies = []
         if layer.arity is None and error.input_index is not None:
             notes.append(label)
             span, label = others.pop(error.input_index)
-        if error.larger_input and (first := channels_last(self.builder.nodes)):
-            remedies.insert(0, first)
         like = error.field is not None and error.field == layer.like and entry.get(LIKE) is not None
         if error.larger_input and not like and self._trials < MAX_TRIALS:
             self._trials += len(self.builder.nodes)
             larger = smallest_input(self.builder.nodes, layer, [output.node for output in inputs])
             if larger:
                 remedies.append(f"an input of at least {format_shape(larger[1:])}")
+        if error.code in EXPLAINED:
+            reads = tuple(output.node for output in inputs)
+            self.faults.append(
+                Fault(error.code, span, reads, len(self.builder.nodes), name, branches, error.input_index)
+            )
         message = error.message.replace("{name}", name)
         entry.scope.error(error.code, message, span, label, *others, notes=notes, help=alternatives(remedies))
 

@@ -69,7 +69,7 @@ def checked(
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
     fixes: bool = True,
-    notes: bool = True,
+    notes: bool = False,
 ) -> Built:
     """Return what a text is, with the fixes that help; `check` has the part of it that a user needs."""
     with _collector_paused():
@@ -79,7 +79,8 @@ def checked(
         recheck = partial(_recheck, text, opener, params, input_shape, notes)
         diagnostics = with_tried_fixes(built.diagnostics, built.layers, recheck)
         warnings = tuple(d for d in diagnostics if d.severity == "warning")
-        return built._replace(spec=built.spec and replace(built.spec, warnings=warnings), diagnostics=diagnostics)
+        spec = built.spec and replace(built.spec, warnings=warnings)
+        return built._replace(spec=spec, diagnostics=diagnostics)
 
 
 def _recheck(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 from cnnspec.graph.graph import Node
 from cnnspec.layers import Layer, Shape, ShapeError
-from cnnspec.layers.geometry import EachSide
-from cnnspec.layers.window import looks_per_side
 
 LARGEST = 1 << 16
 
@@ -20,41 +16,6 @@ def alternatives(remedies: Sequence[str]) -> str:
     if len(remedies) < 3:
         return " or ".join(remedies)
     return ", ".join(remedies[:-1]) + f", or {remedies[-1]}"
-
-
-def as_image(shape: Shape | None) -> str:
-    """How an input of so many numbers is written as an image, with the sizes of a square where it is one."""
-    for channels in (1, 3):
-        side = math.isqrt(math.prod(shape or ()) // channels)
-        if shape and side > 1 and math.prod(shape) == channels * side * side:
-            return f"[{channels}, {side}, {side}]"
-    return "[channels, height, width]"
-
-
-def channels_last(nodes: Sequence[Node]) -> str:
-    """Return how an image that is written with its channels last is an input, "" where none looks like that."""
-    for node in nodes:
-        if not node.inputs and len(node.shape) == 3 and node.shape[-1] in (1, 3) and min(node.shape[:2]) > 3:
-            height, width, channels = node.shape
-            return f"`{node.name}: {[channels, height, width]}` with the channels first"
-    return ""
-
-
-def padded_each_side(nodes: Sequence[Node], output: str, expected: Shape) -> list[str]:
-    """Return the layers whose padding makes the output as expected if it is on each side; none where it does not."""
-    _, ancestors = _ancestors(nodes, [output])
-    shapes = {node.name: node.shape for node in nodes if not node.inputs}
-    changed = []
-    for node in ancestors:
-        layer: Any = node.layer
-        if looks_per_side(layer, len(node.windows)):
-            layer = layer.model_copy(update={"padding": EachSide(layer.padding.sizes)})
-            changed.append(node.name)
-        try:
-            shapes[node.name] = layer.infer(*(shapes[name] for name in node.inputs)).shape
-        except ShapeError:
-            return []
-    return changed if shapes.get(output) == expected else []
 
 
 def smallest_input(nodes: Sequence[Node], layer: Layer, inputs: Iterable[str]) -> Shape | None:

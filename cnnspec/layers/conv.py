@@ -69,14 +69,11 @@ def divide(groups: int, *channels: tuple[int, str], field: str = "groups") -> No
     """Raise ShapeError where groups do not divide the channels, each given as a number and its name."""
     for count, what in channels:
         if count % groups:
-            common = math.gcd(*(count for count, _ in channels))
-            near = sorted(divisors(common), key=lambda d: abs(d - groups))[:2]
             raise ShapeError(
                 "groups-do-not-divide",
                 f"{groups} {field} do not divide {count} {what}",
                 field=field,
                 label=f"{count} / {groups} is not whole",
-                remedies=tuple(f"`{field}: {d}`" for d in sorted(near)),
             )
 
 

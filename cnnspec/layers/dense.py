@@ -32,14 +32,12 @@ class Dense(Weighted):
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [units] for [f]."""
         if len(inputs[0]) != 1:
-            remedy = "put `flatten` or `global_avg_pool` before it"
-            if len(inputs[0]) == 2:
-                remedy += f"; a dense layer at every position is `conv: {{channels: {self.units}, kernel: 1}}`"
+            at_every_position = f"a dense layer at every position is `conv: {{channels: {self.units}, kernel: 1}}`"
             raise ShapeError(
                 "needs-vector",
                 f"`{{name}}` takes a vector, and gets {a_noun(inputs[0])} of {format_shape(inputs[0])}",
                 label="needs a flat vector",
-                remedies=(remedy,),
+                remedies=(at_every_position,) if len(inputs[0]) == 2 else (),
                 input_index=0,
             )
         return Inferred((self.units,))

@@ -36,7 +36,6 @@ class Merge(WithoutMacs):
             f"`{{name}}` joins {format_shape(a)} with {format_shape(b)}",
             label=rule,
             notes=_differences(self, a, b),
-            remedies=_remedies(self, a, b),
             input_index=index,
         )
 
@@ -54,49 +53,6 @@ def _differences(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
     names = axes_of(a) if len(a) > 1 else ("length",)
     axes = [*zip(names, a, b, strict=True)][1 if merge.joins_channels else 0 :]
     return tuple(f"{name}: {m} and {n}" for name, m, n in axes if m != n and not (merge.broadcasts and 1 in (m, n)))
-
-
-def _remedies(merge: Merge, a: Shape, b: Shape) -> tuple[str, ...]:
-    """Return what would change the shape b of one branch to the shape a of the others."""
-    if (a[0] == b[0] or merge.joins_channels) and (repeated := _repeated(a, b)):
-        return (repeated,)
-    if len(a) != len(b):
-        if merge.broadcasts and len(b) == 1:
-            return (f"a `dense: {a[0]}` at the end of that branch",)
-        return ("flatten both branches or neither",)
-    if len(a) == 1:
-        return (f"a `dense: {a[0]}` at the end of that branch",)
-    if merge.broadcasts:  # what is repeated is as good as alike
-        a, b = (tuple(n if m == 1 else m for m, n in zip(x, y, strict=True)) for x, y in ((a, b), (b, a)))
-    widen = f"channels: {a[0]}, kernel: 1" if a[0] != b[0] and not merge.joins_channels else ""
-    conv = f"`conv: {{{widen}}}`"
-    if a[1:] == b[1:]:
-        return (f"{conv} at the end of that branch",)
-    steps = {-(-n // m) for m, n in zip(a[1:], b[1:], strict=True)}
-    step = steps.pop()
-    if not steps and step > 1 and all(-(-n // step) == m for m, n in zip(a[1:], b[1:], strict=True)):
-        pool = f"`max_pool: {{kernel: 1, stride: {step}}}`"
-        return (f"{f'`conv: {{{widen}, stride: {step}}}`' if widen else pool} at the end of that branch",)
-    factors = {m // n if m % n == 0 else 0 for m, n in zip(a[1:], b[1:], strict=True)}
-    factor = factors.pop()
-    also = f" and {conv}" if widen else ""
-    if not factors and factor > 1:
-        return (f"`upsample: {factor}`{also} at the end of that branch",)
-    if all(n >= m for m, n in zip(a[1:], b[1:], strict=True)):
-        return ("`padding: same` in the other branches", f"`crop: {list(a[1:])}`{also} at the end of that one")
-    if all(m >= n for m, n in zip(a[1:], b[1:], strict=True)):
-        crop = f"`crop: {list(b[1:])}` at the end of the other branches"
-        return (f"`padding: same`{also} in that branch",) if widen else ("`padding: same` in that branch", crop)
-    return (f"`padding: same`{also} in the branches",)
-
-
-def _repeated(a: Shape, b: Shape) -> str:
-    """Return what repeats a branch of one position at every position of the other, "" where neither is like that."""
-    small, large = sorted((a, b), key=lambda shape: math.prod(shape[1:]))
-    if math.prod(small[1:]) > 1 or math.prod(large[1:]) == 1:
-        return ""
-    reshape = f"`reshape: {[small[0], *[1] * (len(large) - 1)]}` and " if len(small) == 1 else ""
-    return f"{reshape}`resize: {list(large[1:])}` (or `{{like: …}}`) at the end of the branch of {format_shape(small)}"
 
 
 class Add(Merge):

@@ -37,8 +37,6 @@ def does_not_fit(axes: Sequence[Axis]) -> ShapeError:
     dilated = " (dilated)" if any(axis.dilation > 1 for axis in axes) else ""
     largest = min(axis.largest_kernel for _, axis in bad)
     across = f" in {bad[0][0]}" if len(bad) == 1 and len({axis.kernel for axis in axes}) > 1 else ""
-    needed = [max(0, axis.k - axis.n) for axis in axes]
-    shown = str(needed[0]) if len(set(needed)) == 1 else str(needed)
     spans, sizes = format_shape([axis.k for axis in axes]), format_shape([axis.n for axis in axes])
     fit = (
         f"{spans} window{dilated}, {sizes} input" if len(axes) > 1 else f"window of {spans}{dilated}, input of {sizes}"
@@ -49,7 +47,7 @@ def does_not_fit(axes: Sequence[Axis]) -> ShapeError:
         field="kernel",
         label=f"{fit}, {padded}",
         notes=tuple(f"{name}: {axis.formula()}" for name, axis in bad),
-        remedies=(f"a kernel of at most {largest}{across}", f"`padding: same` (or {shown} in total)"),
+        remedies=(f"a kernel of at most {largest}{across}",),
         larger_input=True,
     )
 

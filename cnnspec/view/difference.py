@@ -23,9 +23,9 @@ _LONGEST = 60
 FIGURES = {
     "parameters": "parameters",
     "macs": "MACs",
-    "parameter_bytes": "memory of the parameters",
     "peak_activation_bytes": "activations at the peak",
-    "training_bytes": "training",
+    "inference_bytes": "memory of inference",
+    "training_bytes": "memory of training",
 }
 """The totals that are shown, and what they are called."""
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import Cnnspec
+from conftest import ROOT, Cnnspec
 
 LENET = """\
 cnnspec: 1
@@ -68,6 +68,10 @@ class TestDiff:
         assert lines[: len(squeezed(TEXT))] == squeezed(TEXT)
         totals = {line[0]: line[1:] for line in lines if line and line[0] in ("parameters", "MACs")}
         assert totals["parameters"][:3] == ["8,806", "10,222", "+1,416"]
+
+    def test_the_example_of_the_docs(self, cnnspec: Cnnspec) -> None:
+        shown = cnnspec("diff", "resnet18", "resnet34").stdout
+        assert f"$ cnnspec diff resnet18 resnet34\n{shown}```" in (ROOT / "docs" / "ci.md").read_text("utf-8")
 
     def test_the_same(self, cnnspec: Cnnspec, pair: tuple[str, str]) -> None:
         result = cnnspec("diff", "resnet18", "resnet18")
@@ -132,6 +136,16 @@ class TestDiff:
             for batch in ("1", "10")
         )
         assert ten["peak_activation_bytes"]["after"] == 10 * one["peak_activation_bytes"]["after"]
+
+    def test_totals_are_those_of_check(self, cnnspec: Cnnspec) -> None:
+        """Also where layers are frozen in training, which then takes less memory."""
+        for name, train in (("a.yaml", ""), ("b.yaml", "train: {freeze: [conv1]}\n")):
+            Path(name).write_text(LENET + train, "utf-8")
+        found = json.loads(cnnspec("diff", "a.yaml", "b.yaml", "--batch", "4", "--format", "json").stdout)["totals"]
+        for name, side in (("a.yaml", "before"), ("b.yaml", "after")):
+            checked = json.loads(cnnspec("check", name, "--batch", "4", "--format", "json").stdout)["totals"]
+            assert {key: change[side] for key, change in found.items()} == checked
+        assert found["training_bytes"]["after"] < found["training_bytes"]["before"]
 
     def test_a_spec_with_errors(self, cnnspec: Cnnspec, pair: tuple[str, str]) -> None:
         Path("b.yaml").write_text(LENET.replace("dense", "dens"), "utf-8")

@@ -119,7 +119,7 @@ def test_a_diagnostic_has_its_places_and_its_page(editor: Editor) -> None:
     assert fault["codeDescription"]["href"].endswith("codes.md#shapes-differ")
     assert fault["relatedInformation"]
     assert all(related["location"]["uri"] == editor.uri(NET) for related in fault["relatedInformation"])
-    assert "height: 14 and 28" in fault["message"]
+    assert "joins 16×14×14 with 8×28×28" in fault["message"]
 
 
 def test_the_text_of_the_editor_counts_not_that_of_the_file(editor: Editor, tmp_path: Path) -> None:

@@ -10,18 +10,18 @@ from functools import cached_property
 from cnnspec.diagnostics import Edit, Fix, Label
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
+from cnnspec.language.causes.fault import Placed
 from cnnspec.language.document import Document
 from cnnspec.language.edits import with_field
-from cnnspec.language.entry import Entry
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A spec without errors, its declarations, and the entry of the text that each layer is placed by."""
+    """A spec without errors, its declarations, and each layer as the text has it."""
 
     document: Document
     spec: Spec
-    entries: Mapping[str, Entry]
+    placed: Mapping[str, Placed]
     used_blocks: Collection[str]
 
     @property
@@ -58,7 +58,7 @@ class Subject:
 
     def label(self, node: Node, text: str) -> Label:
         """Return a label at a layer."""
-        return Label(self.entries[node.name].span, text)
+        return Label(self.placed[node.name].entry.span, text)
 
     def warn(
         self,
@@ -71,7 +71,7 @@ class Subject:
         fix: Fix | None = None,
     ) -> None:
         """Report a warning at a layer, or at one of its fields."""
-        entry = self.entries[node.name]
+        entry = self.placed[node.name].entry
         span = entry.span_of(field) if field else entry.span
         entry.scope.warning(code, message, span, "", *others, help=help, fixes=[fix] if fix else [])
 
@@ -86,18 +86,18 @@ class Subject:
         fix: Fix | None = None,
     ) -> None:
         """Report a note at a layer, or at one of its fields."""
-        entry = self.entries[node.name]
+        entry = self.placed[node.name].entry
         span = entry.span_of(field) if field else entry.span
         entry.scope.note(code, message, span, "", *others, help=help, fixes=[fix] if fix else [])
 
     def setting(self, node: Node, field: str, value: str) -> Fix | None:
         """Return the fix that sets a field of a layer; None where the text does not hold its fields."""
-        edit = with_field(self.entries[node.name], node.layer.main, field, value)
+        edit = with_field(self.placed[node.name].entry, node.layer.main, field, value)
         return None if edit is None else Fix(f"set `{field}: {value}` on `{node.name}`", (edit,))
 
     def renaming(self, node: Node, kind: str) -> Fix | None:
         """Return the fix that puts another kind in place of a layer that is its kind alone."""
-        entry = self.entries[node.name]
+        entry = self.placed[node.name].entry
         if entry.config is not None or entry.span.text != entry.kind:
             return None
         return Fix(f"replace `{entry.kind}` with `{kind}`", (Edit(entry.span, kind),))

@@ -126,8 +126,8 @@ def _document(found: Definitions, kinds: Kinds, layers: Schema, in_blocks: Schem
         "examples": described(listed(_example()), "Inputs and their outputs, which `cnnspec test` compares."),
         "train": described({"allOf": [ref("train")]}, headline(Train)),
         "lint": described(
-            mapping({"ignore": described(either(listed(TEXT), TEXT), "The codes that are not reported.")}),
-            "Warnings and notes that are silenced.",
+            mapping({"ignore": described({"anyOf": [TEXT, listed(TEXT)]}, "Codes of warnings and notes.")}),
+            "What the checker does not report.",
         ),
     }
     return {

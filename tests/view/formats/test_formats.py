@@ -167,7 +167,7 @@ class TestSarif:
     def test_related_locations(self, checked: list[Checked]) -> None:
         (result,) = (r for r in self.run_of(checked)["results"] if r["ruleId"] == "kernel-too-large")
         (related,) = result["relatedLocations"]
-        assert related["message"]["text"] == "makes 6×13×13"
+        assert related["message"]["text"] == "turns 26 into 13"
         assert related["physicalLocation"]["region"]["startLine"] == 5
 
     def test_fixes_are_replacements(self) -> None:
