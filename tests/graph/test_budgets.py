@@ -112,7 +112,7 @@ class TestOverBudget:
     def test_beyond(self) -> None:
         """conv2 has 16·8·8 × 6·5·5 = 153,600 of 281,640 MACs, and conv1 6·24·24 × 25 = 86,400."""
         ((severity, message, line, notes),) = self.found("macs=200k")
-        assert (severity, line) == ("error", 11)
+        assert (severity, line) == ("error", 12)
         assert message == "`lenet` takes 281,640 MACs, 81,640 (40.8 %) more than its budget of at most 200,000"
         assert notes == ("most MACs are of `conv2` 54.5 %, `conv1` 30.7 %, `dense1` 10.9 %",)
 
