@@ -58,8 +58,10 @@ def about_file(code: str, message: str, name: str, remedy: str = "") -> Diagnost
     return Diagnostic(code, message, Label(Span(Source(name, ""), 1, 1, 1, 1)), help=remedy)
 
 
-def read_spec(spec: str | Path) -> Source:
-    """The text of a spec: a path, `-`, or the name of a bundled spec; a file in the working directory wins."""
+def read_spec(spec: str | Path | Source) -> Source:
+    """The text of a spec: a path, `-`, the name of a bundled spec (a file in the working directory wins), or itself."""
+    if isinstance(spec, Source):
+        return spec
     path = Path(spec)
     if str(spec) != "-" and not _exists(path) and (found := bundled.find(str(spec))) is not None:
         return Source(str(spec), read_file(found).text)

@@ -29,7 +29,7 @@ def fix(spec: str | Path | Source, *, params: Mapping[str, Any] | None = None) -
     Only the spec's own text changes, not those that it extends, and nothing is written. Raise SpecError where the text
     cannot be read.
     """
-    source = spec if isinstance(spec, Source) else read_spec(spec)
+    source = read_spec(spec)
     applied: list[Fix] = []
     report = check(source, params=params)
     for _ in range(MAX_ROUNDS):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Fix, Label, Span
 from cnnspec.graph.build import GraphBuilder
 from cnnspec.graph.graph import Node
 from cnnspec.language.causes.fault import Fault, Placed
+from cnnspec.language.edits import with_field
 from cnnspec.language.entry import Entry
 from cnnspec.language.limits import LayerCounter
 from cnnspec.language.names import Output
@@ -156,8 +157,20 @@ def _span_of(field: str | None, layer: Layer, entry: Entry) -> Span:
 
 def _warn_of_padding(layer: Layer, entry: Entry, rank: int) -> None:
     """Warn of a total padding that looks like one on each side."""
-    per_side = looks_per_side(layer, rank)
-    if per_side and entry.config is not None:
-        message, remedy = per_side
-        span = entry.span_of("padding")
-        entry.scope.warning("padding-per-side", message, span, "of both sides together", help=remedy)
+    found = looks_per_side(layer, rank)
+    if found is None or entry.config is None:
+        return
+    sides = found.sides.by_side()
+    *listed, last = (f"{n} {_WHERE.get(side, side)}" for side, n in sides.items())
+    message = f"`padding: {found.written}` is {', '.join(listed)} and {last}"
+    explicit = ", ".join(f"{side}: {n}" for side, n in sides.items())
+    remedy = f"`padding: {{{explicit}}}` says so if this is meant"
+    values = ["same"] if found.same else []
+    edits = {v: with_field(entry, layer.main, "padding", v) for v in (f"{{each_side: {found.written}}}", *values)}
+    fixes = [Fix(f"set `padding: {v}`", (edit,)) for v, edit in edits.items() if edit is not None]
+    span = entry.span_of("padding")
+    entry.scope.warning("padding-per-side", message, span, "of both sides together", help=remedy, fixes=fixes)
+
+
+_WHERE = {"top": "on top", "bottom": "below"}
+"""How messages call sides that are not called by their own name."""

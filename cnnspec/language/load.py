@@ -55,7 +55,7 @@ def check(
     if input_shape is not None:
         input_shape = _shape(input_shape)
     try:
-        text = spec if isinstance(spec, Source) else read_spec(spec)
+        text = read_spec(spec)
     except SpecError as error:
         return Report(str(spec), None, error.diagnostics)
     built = checked(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)

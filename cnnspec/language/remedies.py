@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from cnnspec.graph.graph import Node
@@ -24,16 +24,17 @@ def smallest_input(nodes: Sequence[Node], layer: Layer, inputs: Iterable[str]) -
     None where what it reads depends on several inputs.
     """
     names = list(inputs)
-    sources, ancestors = _ancestors(nodes, names)
+    way = ancestors(nodes, names)
+    sources, layers = [n for n in way if not n.inputs], [n for n in way if n.inputs]
     if len(sources) != 1 or len(shape := sources[0].shape) < 2:
         return None
-    if not {name for node in ancestors for name in node.inputs} | {*names} <= {node.name for node in nodes}:
+    if not {name for node in layers for name in node.inputs} | {*names} <= {node.name for node in nodes}:
         return None  # behind a fault
 
     def fits(*sizes: int) -> bool:
         shapes: dict[str, Shape] = {sources[0].name: (shape[0], *sizes)}
         try:
-            for node in ancestors:
+            for node in layers:
                 shapes[node.name] = node.layer.infer(*(shapes[name] for name in node.inputs)).shape
             layer.infer(*(shapes[name] for name in names))
         except ShapeError:
@@ -55,16 +56,20 @@ def _fits_at(fits: Callable[..., bool], before: list[int], after: list[int], n: 
     return fits(*before, n, *after)
 
 
-def _ancestors(nodes: Sequence[Node], names: Iterable[str]) -> tuple[list[Node], list[Node]]:
-    """Return the inputs and the layers that these nodes depend on, themselves included, in topological order."""
+def ancestors(nodes: Sequence[Node], names: Iterable[str], likes: Mapping[str, str] | None = None) -> list[Node]:
+    """Return the nodes that these depend on, themselves and the network's inputs included, in topological order.
+
+    `likes` are the nodes whose sizes layers take, by the names of these layers.
+    """
     wanted = set(names)
-    inputs: list[Node] = []
-    layers: list[Node] = []
+    found = []
     for node in reversed(nodes):
         if node.name in wanted:
-            (layers if node.inputs else inputs).append(node)
+            found.append(node)
             wanted.update(node.inputs)
-    return inputs[::-1], layers[::-1]
+            if likes and node.name in likes:
+                wanted.add(likes[node.name])
+    return found[::-1]
 
 
 def _least(works: Callable[[int], bool], enough: int) -> int:

@@ -94,11 +94,10 @@ def _repeat(node: YamlNode) -> Fix | None:
     if times is None or times.is_mapping or node.span.text.startswith("{") or layers.line == first.line:
         return None
     indent = " " * (first.column + 1)
-    key = "each" if times.is_mapping else "times"
-    edits = [Edit(times.span, f"\n{indent}{key}: {times.span.text}")]
+    edits = [Edit(times.span, f"\n{indent}times: {times.span.text}")]
     for line in range(layers.line, node.span.end_line + 1):
         edits.append(Edit(Span(node.span.source, line, 1, line, 1), "  "))
-    return Fix(f"put `{key}: {times.span.text}` and `layers` into the `repeat`", tuple(edits), certain=True)
+    return Fix(f"put `times: {times.span.text}` and `layers` into the `repeat`", tuple(edits), certain=True)
 
 
 def as_list(item: YamlNode) -> list[Fix]:

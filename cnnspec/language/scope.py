@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from cnnspec.diagnostics import Diagnostic, Fix, Label, Severity, Span
 from cnnspec.language.collector import DiagnosticCollector
@@ -30,6 +30,14 @@ class ValueCounter:
     """How many values of lists the references of one check have inserted."""
 
     count: int = 0
+
+
+class More(TypedDict, total=False):
+    """What a diagnostic has beside its message and its places."""
+
+    notes: Iterable[str]
+    help: str
+    fixes: Iterable[Fix]
 
 
 class SharedBlock(NamedTuple):
@@ -63,60 +71,29 @@ class Scope:
     """The use of a block around it that shares weights, if there is one."""
     inserted: ValueCounter = field(default_factory=ValueCounter)
 
-    def error(
-        self,
-        code: str,
-        message: str,
-        span: Span,
-        label: str = "",
-        *others: Label,
-        notes: Iterable[str] = (),
-        help: str = "",
-        fixes: Iterable[Fix] = (),
-    ) -> None:
-        """Report an error at a place; `others` are further places that explain it, `fixes` may remove it."""
-        self._report("error", code, message, span, label, others, notes, help, fixes)
+    def error(self, code: str, message: str, span: Span, label: str = "", *others: Label, **more: Unpack[More]) -> None:
+        """Report an error at a place; `others` are further places that explain it."""
+        self.report("error", code, message, span, label, *others, **more)
 
     def warning(
-        self,
-        code: str,
-        message: str,
-        span: Span,
-        label: str = "",
-        *others: Label,
-        notes: Iterable[str] = (),
-        help: str = "",
-        fixes: Iterable[Fix] = (),
+        self, code: str, message: str, span: Span, label: str = "", *others: Label, **more: Unpack[More]
     ) -> None:
-        """Report a warning at a place; `others` are further places that explain it, `fixes` may remove it."""
-        self._report("warning", code, message, span, label, others, notes, help, fixes)
+        """Report a warning at a place; `others` are further places that explain it."""
+        self.report("warning", code, message, span, label, *others, **more)
 
-    def note(
-        self,
-        code: str,
-        message: str,
-        span: Span,
-        label: str = "",
-        *others: Label,
-        notes: Iterable[str] = (),
-        help: str = "",
-        fixes: Iterable[Fix] = (),
-    ) -> None:
-        """Report a note at a place; `others` are further places that explain it, `fixes` may remove it."""
-        self._report("note", code, message, span, label, others, notes, help, fixes)
-
-    def _report(
+    def report(
         self,
         severity: Severity,
         code: str,
         message: str,
         span: Span,
-        label: str,
-        others: Iterable[Label],
-        notes: Iterable[str],
-        help: str,
-        fixes: Iterable[Fix],
+        label: str = "",
+        *others: Label,
+        notes: Iterable[str] = (),
+        help: str = "",
+        fixes: Iterable[Fix] = (),
     ) -> None:
+        """Report a diagnostic at a place; `others` are further places that explain it, `fixes` may remove it."""
         places = (*others, *self.stack)
         candidates = tuple(fixes) if self.collector.proposes_fixes else ()
         found = Diagnostic(code, message, Label(span, label), severity, places, tuple(notes), help, candidates)

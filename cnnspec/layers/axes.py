@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from cnnspec.layers.base import Shape, ShapeError
-from cnnspec.layers.geometry import AXES, SIDES, AxisPadding, EachSide, Padding, Sides, Total, split_total
+from cnnspec.layers.geometry import AXES, SIDES, split_total
+from cnnspec.layers.padding import AxisPadding, EachSide, Padding, Sides, Total
 from cnnspec.wording import names
 
 # The number of spatial axes is called the rank here.

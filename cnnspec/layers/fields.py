@@ -9,7 +9,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from cnnspec.layers.geometry import AUTO, AXES, SIDES, EachSide, Padding, Sides, Sizes, Total
+from cnnspec.layers.geometry import AXES, SIDES
+from cnnspec.layers.padding import AUTO, EachSide, Padding, Sides, Sizes, Total
 from cnnspec.wording import describe, quoted, yaml11_hint
 
 Count = Annotated[int, Field(ge=1)]

@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple, get_args
 
-Auto = Literal["valid", "same", "same_upper", "same_lower"]
-AUTO: tuple[Auto, ...] = ("valid", "same", "same_upper", "same_lower")
-
+from cnnspec.layers.padding import AxisPadding
 
 # The names of the spatial axes and of the sides before and after each, by how many axes there are.
 AXES: dict[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -59,35 +57,6 @@ class Pads(NamedTuple):
         return dict(zip(SIDES[len(self.axes)], self.flat, strict=True))
 
 
-Sizes = int | tuple[int, ...]
-"""One number for every axis, or one for each."""
-
-
-class Total(NamedTuple):
-    """The textbook's padding: elements added on both sides of each axis together."""
-
-    sizes: Sizes
-
-
-class EachSide(NamedTuple):
-    """Padding of the same size before and after along each axis."""
-
-    sizes: Sizes
-
-
-class Sides(NamedTuple):
-    """Padding by the names of the sides; a side that is not named has none."""
-
-    elements: tuple[tuple[str, int], ...]
-
-
-Padding = Auto | Total | EachSide | Sides
-"""Padding as it is written."""
-
-AxisPadding = Auto | tuple[int, int]
-"""Padding along one axis: by a rule, or the elements before and after."""
-
-
 class Window(NamedTuple):
     """The resolved window of a layer along one axis; a backend reads it and derives nothing."""
 
@@ -108,6 +77,10 @@ class Window(NamedTuple):
     def span(self) -> int:
         """How many elements the kernel spans."""
         return effective_kernel(self.kernel, self.dilation)
+
+    def divides(self, n: int) -> bool:
+        """Return whether it moves over n elements in whole strides."""
+        return n % self.stride == 0
 
     def element(self, position: int, tap: int) -> int:
         """Return the element of the input under a tap at a position; below 0 and from n on it is padding."""

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.layers.axes import along_axes
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError
-from cnnspec.layers.geometry import (
-    AXES,
-    Axis,
-    EachSide,
-    Padding,
-    Pads,
-    Total,
-    TransposedAxis,
-    Window,
-    effective_kernel,
-    split_total,
-)
+from cnnspec.layers.geometry import AXES, Axis, Pads, TransposedAxis, Window, effective_kernel, split_total
+from cnnspec.layers.padding import EachSide, Padding, Total
 from cnnspec.wording import format_shape, noun
 
 
@@ -73,8 +63,18 @@ _FEWER = {"reflect": 1, "circular": 0}
 """How many numbers of an axis a border cannot copy: a mirror image leaves out the outermost."""
 
 
-def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
-    """Return a message and a remedy where a total padding is what other frameworks would write for each side.
+class PerSide(NamedTuple):
+    """A total padding that is what other frameworks would write for each side."""
+
+    written: str
+    same: bool
+    """Whether that many on each side is `same`, too."""
+    sides: Pads
+    """What the total is on each side."""
+
+
+def looks_per_side(layer: Layer, rank: int) -> PerSide | None:
+    """Return the padding where a total is what other frameworks would write for each side.
 
     `rank` is the number of spatial axes; sizes that are written for another number are not compared.
     """
@@ -101,16 +101,7 @@ def looks_per_side(layer: Layer, rank: int) -> tuple[str, str] | None:
     else:
         same = all(2 * p == k - 1 for k, p in axes)
     written = str(pads[0]) if len(set(pads)) == 1 else str(list(pads))
-    sides = Pads(tuple(split_total(p) for p in pads)).by_side()
-    listed = [f"{n} {_WHERE[side]}" for side, n in sides.items()]
-    message = f"`padding: {written}` is {', '.join(listed[:-1])} and {listed[-1]}"
-    explicit = ", ".join(f"{side}: {n}" for side, n in sides.items())
-    remedy = (
-        f"for {written} on each side write `padding: {{each_side: {written}}}`"
-        + (" or `padding: same`" if same else "")
-        + f"\nif this is meant, `padding: {{{explicit}}}` says so"
-    )
-    return message, remedy
+    return PerSide(written, same, Pads(tuple(split_total(p) for p in pads)))
 
 
 def _is_half_a_kernel(axes: Sequence[tuple[int, int]]) -> bool:
@@ -122,9 +113,6 @@ def _halves_evenly(layer: Layer, axes: Sequence[tuple[int, int]], rank: int) -> 
     """Return whether the total is that which makes n/s of n along each axis: k − s, of an even kernel."""
     strides = along_axes(getattr(layer, "stride", None) or 1, rank, "stride")
     return all(s > 1 and k % 2 == 0 and p == k - s for (k, p), s in zip(axes, strides, strict=True))
-
-
-_WHERE = {"top": "on top", "bottom": "below"} | {side: side for side in ("left", "right", "front", "back")}
 
 
 @cache  # pydantic makes the look-up of fields slower than a whole shape rule

@@ -15,7 +15,7 @@ from cnnspec.language.inputs import flow_of
 from cnnspec.layers import Shape
 from cnnspec.layers.base import ShapeError
 from cnnspec.layers.conv import Conv, ConvTranspose
-from cnnspec.layers.geometry import EachSide
+from cnnspec.layers.padding import EachSide
 from cnnspec.layers.pool import AvgPool, MaxPool
 from cnnspec.testing.verification import difference
 

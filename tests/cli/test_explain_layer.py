@@ -37,7 +37,7 @@ def test_conv2_of_lenet(cnnspec: Cnnspec) -> None:
     assert result.exit_code == 0
     text = result.stdout
     assert text.splitlines()[0] == "conv2 of lenet: conv 5×5, 6×12×12 → 16×8×8"
-    assert "written at lenet:11:5" in text
+    assert "written at lenet:12:5" in text
     assert "read by `sigmoid2`" in text
     output = section(text, "output")
     assert output[0] == "output 16×8×8"

@@ -750,20 +750,18 @@ def test_a_padding_that_looks_like_one_on_each_side(layer, warned):
 )
 @example(kernel=(5, 5), padding=(2, 2), kind="conv: {channels: 1, ")
 def test_the_fixes_of_that_warning_do_what_they_promise(kernel, padding, kind):
-    def checked(form: str) -> cnnspec.Report:
-        written = f"input: [1, 12, 12]\nlayers: [{kind}kernel: {list(kernel)}, {form}}}]\n"
-        return cnnspec.check(Source("x", written))
+    def source(form: str) -> Source:
+        return Source("x", f"input: [1, 12, 12]\nlayers: [{kind}kernel: {list(kernel)}, {form}}}]\n")
 
-    before = checked(f"padding: {list(padding)}")
+    before = cnnspec.check(source(f"padding: {list(padding)}"))
     for warning in before.diagnostics if before.ok else ():
-        fixes = warning.help.split("`")[1::2]
-        *each, meant = fixes
-        assert 1 <= len(each) <= 2
-        for fix in each:
-            after = checked(fix)
+        assert 1 <= len(warning.fixes) <= 2
+        for fix in warning.fixes:
+            after = cnnspec.check(apply(source(f"padding: {list(padding)}"), fix.edits))
             assert after.diagnostics == ()
             assert after.spec.graph.output.inferred.pads == Pads(((padding[0], padding[0]), (padding[1], padding[1])))
-        after = checked(meant)
+        (meant,) = warning.help.split("`")[1::2]
+        after = cnnspec.check(source(meant))
         assert after.diagnostics == ()
         assert after.spec.graph.output.inferred.pads == before.spec.graph.output.inferred.pads
 

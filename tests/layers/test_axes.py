@@ -7,7 +7,7 @@ import pytest
 from cnnspec.layers.axes import along_axes, padding_along
 from cnnspec.layers.base import ShapeError
 from cnnspec.layers.conv import Conv
-from cnnspec.layers.geometry import EachSide, Sides, Total
+from cnnspec.layers.padding import EachSide, Sides, Total
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

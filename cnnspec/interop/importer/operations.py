@@ -18,8 +18,9 @@ from cnnspec.layers.axes import short_form
 from cnnspec.layers.conv import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.function import Clip, Power
-from cnnspec.layers.geometry import SIDES, Padding, Sides, Total, effective_kernel, split_total
+from cnnspec.layers.geometry import SIDES, effective_kernel, split_total
 from cnnspec.layers.norm import Scale, Shift
+from cnnspec.layers.padding import Padding, Sides, Total
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.layers.reduce import Reduce
 from cnnspec.layers.resize import Resize

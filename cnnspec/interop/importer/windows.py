@@ -16,7 +16,8 @@ from cnnspec.interop.importer.network import Network, Unsupported, Value
 from cnnspec.interop.importer.operations import padding
 from cnnspec.layers import Layer, ShapeError
 from cnnspec.layers.axes import short_form
-from cnnspec.layers.geometry import Padding, Window
+from cnnspec.layers.geometry import Window
+from cnnspec.layers.padding import Padding
 from cnnspec.layers.pool import AdaptiveAvgPool, AvgPool
 
 

@@ -16,7 +16,8 @@ from cnnspec.interop.onnx_import.call import Call, Convert
 from cnnspec.layers import Layer
 from cnnspec.layers.axes import short_form
 from cnnspec.layers.conv import Conv, ConvTranspose
-from cnnspec.layers.geometry import Padding, TransposedAxis, split_total
+from cnnspec.layers.geometry import TransposedAxis, split_total
+from cnnspec.layers.padding import Padding
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LpPool, MaxPool
 
 _AUTO: dict[str, Padding] = {"SAME_UPPER": "same_upper", "SAME_LOWER": "same_lower", "VALID": "valid"}

@@ -11,7 +11,8 @@ from cnnspec.interop.importer.windows import pooled, spatial, window
 from cnnspec.interop.torch_import.call import Call, Convert
 from cnnspec.layers.axes import short_form
 from cnnspec.layers.conv import Conv, ConvTranspose
-from cnnspec.layers.geometry import Padding, effective_kernel, split_total
+from cnnspec.layers.geometry import effective_kernel, split_total
+from cnnspec.layers.padding import Padding
 from cnnspec.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 
 

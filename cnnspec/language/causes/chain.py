@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cnnspec.graph.graph import Node
-from cnnspec.language.causes.network import Network, ancestors
+from cnnspec.language.causes.network import Network
+from cnnspec.language.remedies import ancestors
 from cnnspec.layers import Shape
 from cnnspec.layers.merge import Merge
 from cnnspec.wording import format_shape
@@ -17,7 +18,7 @@ MOST_STEPS = 6
 def parting(network: Network) -> Node | None:
     """Return the last node that all branches of a merge depend on; None where they have none in common."""
     reads = network.fault.reads
-    common = [{node.name for node in ancestors(network.nodes, [name], {})} for name in reads]
+    common = [{node.name for node in ancestors(network.nodes, [name])} for name in reads]
     shared = set.intersection(*common)
     return next((node for node in reversed(network.nodes) if node.name in shared), None)
 

@@ -20,7 +20,8 @@ from cnnspec.language.scope import InvalidValue
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, find
 from cnnspec.layers.conv import Conv, ConvTranspose, Weighted, divisors
-from cnnspec.layers.geometry import AXES, Total
+from cnnspec.layers.geometry import AXES
+from cnnspec.layers.padding import Total
 from cnnspec.layers.pool import Pool
 from cnnspec.layers.window import looks_per_side
 
@@ -83,8 +84,7 @@ def changed(network: Network, one: Written, field: str, new: Value | None) -> di
             found[name] = type(layer)(**{**layer.__dict__, field: content})
         except ValidationError:
             return {}
-    # Compared as text: a total and a padding on each side of one size are equal tuples.
-    return {} if all(repr(layer) == repr(network.placed[name].layer) for name, layer in found.items()) else found
+    return {} if all(layer == network.placed[name].layer for name, layer in found.items()) else found
 
 
 def cause(network: Network, one: Written, layers: Mapping[str, Layer]) -> Label | None:

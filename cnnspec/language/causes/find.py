@@ -9,13 +9,14 @@ from cnnspec.diagnostics import Fix
 from cnnspec.language.causes import chain, fields, inputs, structure
 from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.conventions import Conventions
-from cnnspec.language.causes.network import Change, Network, ancestors
+from cnnspec.language.causes.network import Change, Network
 from cnnspec.language.causes.places import Places
 from cnnspec.language.causes.written import Written, entries
 from cnnspec.language.document import Document
 from cnnspec.language.inputs import DeclaredInput
 from cnnspec.language.layer_placer import LIKE, LayerPlacer
 from cnnspec.language.names import Names
+from cnnspec.language.remedies import ancestors
 from cnnspec.layers.merge import Merge
 
 MOST_FAULTS = 10
@@ -116,7 +117,7 @@ def _way(network: Network) -> list[Written]:
     if len(network.fault.reads) > 1:
         start = chain.parting(network)
         if start is not None:
-            common = {node.name for node in ancestors(nodes, [start.name], {})}
+            common = {node.name for node in ancestors(nodes, [start.name])}
             nodes = [node for node in nodes if node.name not in common]
     spans = [network.placed[node.name].entry.span for node in reversed(nodes) if node.name in network.placed]
     return [network.written[span] for span in dict.fromkeys(spans)][:MOST_ENTRIES]

@@ -53,7 +53,7 @@ def _shapes(network: Network, node: Node) -> Iterator[tuple[float, Shape, Label 
             sizes = [max(1, n // factor + up) * factor if n % factor else n for n in shape[1:]]
             if tuple(sizes) != shape[1:] and network.fits(Change(inputs={node.name: (shape[0], *sizes)})):
                 found.append((shape[0], *sizes))
-        if not found:
+        if len(found) < 2:  # where the next multiple does not fit, it takes a larger one
             continue
         text = f"the input must be a multiple of {factor}"
         label = Label(first.span, f"{lost(first)}: {text}") if first is not None and first.span else None
@@ -73,10 +73,7 @@ def rounds_down(node: Node) -> bool:
     return (
         bool(node.windows)
         and not isinstance(node.layer, ConvTranspose)
-        and any(
-            not w.bounds and math.gcd(n, w.stride) != w.stride
-            for w, n in zip(node.windows, node.in_shapes[0][1:], strict=False)
-        )
+        and any(not w.bounds and not w.divides(n) for w, n in zip(node.windows, node.in_shapes[0][1:], strict=False))
     )
 
 

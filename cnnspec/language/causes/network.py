@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cnnspec.diagnostics import Span
@@ -165,16 +165,3 @@ class Network:
             return layer.infer(*shapes).shape
         except ShapeError:
             return None
-
-
-def ancestors(nodes: Sequence[Node], names: Iterable[str], likes: Mapping[str, str]) -> list[Node]:
-    """Return the nodes that these depend on, themselves and the network's inputs included, in topological order."""
-    wanted = set(names)
-    found = []
-    for node in reversed(nodes):
-        if node.name in wanted:
-            found.append(node)
-            wanted.update(node.inputs)
-            if node.name in likes:
-                wanted.add(likes[node.name])
-    return found[::-1]

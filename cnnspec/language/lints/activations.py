@@ -17,8 +17,13 @@ def activation_twice(subject: Subject, node: Node) -> None:
     before = subject.producer(node)
     if before is not None and before.layer == node.layer:
         message = f"`{node.name}` applies {node.kind} to what `{before.name}` has applied it to already"
-        subject.warn(
-            "activation-twice", message, node, subject.label(before, "first here"), help="leave one of them out"
+        subject.report(
+            "warning",
+            "activation-twice",
+            message,
+            node,
+            subject.label(before, "first here"),
+            help="leave one of them out",
         )
 
 
@@ -34,7 +39,9 @@ def linear_twice(subject: Subject, node: Node) -> None:
             if type(before.layer) is type(node.layer) and not _is_factorisation(before, node):
                 message = f"nothing non-linear stands between `{before.name}` and `{node.name}`"
                 remedy = "two linear layers in a row compute no more than one: put an activation such as `relu` between"
-                subject.warn("linear-twice", message, node, subject.label(before, "linear, too"), help=remedy)
+                subject.report(
+                    "warning", "linear-twice", message, node, subject.label(before, "linear, too"), help=remedy
+                )
             return
         if not before.layer.linear:
             return
@@ -58,8 +65,13 @@ def dropout_before_norm(subject: Subject, node: Node) -> None:
     if before is not None and before.layer.stochastic:
         message = f"`{before.name}` stands right before `{node.name}`, whose running statistics it changes"
         remedy = "put it behind the activation that follows, or leave it out: the variance differs at inference"
-        subject.warn(
-            "dropout-before-norm", message, before, subject.label(node, "normalises over the batch"), help=remedy
+        subject.report(
+            "warning",
+            "dropout-before-norm",
+            message,
+            before,
+            subject.label(node, "normalises over the batch"),
+            help=remedy,
         )
 
 
@@ -69,7 +81,7 @@ def flatten_of_vector(subject: Subject, node: Node) -> None:
         before = subject.graph.by_name[node.inputs[0]]
         message = f"`{node.name}` does nothing: what it reads is a vector of {node.shape[0]} already"
         others = [subject.label(before, f"makes {node.shape[0]}")] if before.inputs else []
-        subject.warn("flatten-of-vector", message, node, *others, help="leave it out")
+        subject.report("warning", "flatten-of-vector", message, node, *others, help="leave it out")
 
 
 def norm_momentum(subject: Subject, node: Node) -> None:
@@ -82,7 +94,7 @@ def norm_momentum(subject: Subject, node: Node) -> None:
         )
         remedy = f"in Keras it is the weight of the old statistics: `momentum: {other}` here"
         fix = subject.setting(node, "momentum", other)
-        subject.warn("norm-momentum", message, node, field="momentum", help=remedy, fix=fix)
+        subject.report("warning", "norm-momentum", message, node, field="momentum", help=remedy, fix=fix)
 
 
 def bias_before_norm(subject: Subject, node: Node) -> None:
@@ -95,7 +107,9 @@ def bias_before_norm(subject: Subject, node: Node) -> None:
     if before.layer.bias is True:
         message = f"the bias of `{before.name}` has no effect: `{node.name}` subtracts the mean"
         fix = subject.setting(before, "bias", "false")
-        subject.note("bias-before-norm", message, before, subject.label(node, "has a shift of its own"), fix=fix)
+        subject.report(
+            "note", "bias-before-norm", message, before, subject.label(node, "has a shift of its own"), fix=fix
+        )
 
 
 def before_loss(subject: Subject) -> None:
@@ -108,10 +122,12 @@ def before_loss(subject: Subject) -> None:
             continue
         if node.layer.stochastic:
             message = f"`{node.name}` drops outputs at random right before {loss.title}"
-            subject.warn("dropout-before-loss", message, node, help="put it before the last layer with weights")
+            subject.report(
+                "warning", "dropout-before-loss", message, node, help="put it before the last layer with weights"
+            )
         elif loss.applies is not None and _limits(node) and node.kind != loss.applies:
             message = f"`{node.name}` stands before {loss.title}, which takes logits of any sign and size"
-            subject.warn("activation-before-loss", message, node, help="leave it out")
+            subject.report("warning", "activation-before-loss", message, node, help="leave it out")
 
 
 def _limits(node: Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from cnnspec.diagnostics import Severity
 from cnnspec.graph.costs import receptive_fields, trainable
 from cnnspec.graph.graph import Node
 from cnnspec.language.lints.subject import Subject
@@ -65,8 +66,10 @@ def _report_dense(subject: Subject, node: Node, flat: Node, *, is_warning: bool)
     channels, units = flat.in_shapes[0][0], node.shape[0]
     remedy = f"`global_avg_pool` in place of `{flat.kind}` leaves {channels} × {units} = {channels * units:,} weights"
     label = subject.label(flat, f"makes {math.prod(flat.in_shapes[0]):,} of {format_shape(flat.in_shapes[0])}")
-    report = subject.warn if is_warning else subject.note
-    report("heavy-dense", message, node, label, help=remedy, fix=subject.renaming(flat, "global_avg_pool"))
+    severity: Severity = "warning" if is_warning else "note"
+    subject.report(
+        severity, "heavy-dense", message, node, label, help=remedy, fix=subject.renaming(flat, "global_avg_pool")
+    )
 
 
 def receptive_field(subject: Subject) -> None:
@@ -83,7 +86,7 @@ def receptive_field(subject: Subject) -> None:
                 whole = format_shape(sizes)
                 message = f"what `{node.name}` reads has a receptive field of {_shown(seen)}, and the input is {whole}"
                 remedy = "nothing in the network sees a whole image: a larger stride, dilation or more layers widen it"
-                subject.note("small-receptive-field", message, node, help=remedy)
+                subject.report("note", "small-receptive-field", message, node, help=remedy)
     first = next((node for node in graph.nodes if node.inputs and _covers(fields[node.name], sizes)), None)
     if first is None or first not in convolutions:  # a global pooling covers it at any depth
         return
@@ -92,7 +95,7 @@ def receptive_field(subject: Subject) -> None:
     if later >= FEWEST_LATER and later > earlier:
         shown = _shown(fields[first.name])
         message = f"from `{first.name}` on, the receptive field ({shown}) covers the input of {format_shape(sizes)}"
-        subject.note("early-receptive-field", message, first, help=f"{later} more convolutions follow")
+        subject.report("note", "early-receptive-field", message, first, help=f"{later} more convolutions follow")
 
 
 def _covers(seen: Fields, sizes: Shape) -> bool:
@@ -118,4 +121,6 @@ def uneven_channels(subject: Subject) -> None:
             f"{len(uneven)} of {len(inside)} layers with weights make channels that are no multiple of {MULTIPLE}: "
             f"`{first.name}` makes {first.shape[0]}"
         )
-        subject.note("uneven-channels", message, first, help="the matrix units of GPUs are slower then in 16 bits")
+        subject.report(
+            "note", "uneven-channels", message, first, help="the matrix units of GPUs are slower then in 16 bits"
+        )

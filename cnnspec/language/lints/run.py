@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cnnspec.graph.graph import Node
+from cnnspec.graph.training import Train
 from cnnspec.language.lints import activations, costs, declarations, inputs, training, windows
 from cnnspec.language.lints.subject import Subject
+from cnnspec.language.yaml_tree import YamlNode
 
 LAYER_WARNINGS: tuple[Callable[[Subject, Node], None], ...] = (
     activations.activation_twice,
@@ -21,13 +23,16 @@ WARNINGS: tuple[Callable[[Subject], None], ...] = (
     activations.before_loss,
     inputs.channels_last,
     inputs.pixel_scale,
+    declarations.unused_params,
+    declarations.unused_blocks,
+)
+TRAINING: tuple[Callable[[Subject, Train, YamlNode], None], ...] = (
     training.schedule_beyond_training,
     training.large_shift,
     training.large_weight_decay,
     training.dataset,
-    declarations.unused_params,
-    declarations.unused_blocks,
 )
+"""Those that look at the `train:` section, and the text that it is read from."""
 LAYER_NOTES: tuple[Callable[[Subject, Node], None], ...] = (
     windows.unread_border,
     windows.uneven_padding,
@@ -43,5 +48,9 @@ def lint(subject: Subject, *, notes: bool) -> None:
         if node.inputs:
             for look in of_layers:
                 look(subject, node)
+    train, text = subject.spec.train, subject.document.train_node
+    if train is not None and text is not None:
+        for look_at in TRAINING:
+            look_at(subject, train, text)
     for examine in (*WARNINGS, *(NOTES if notes else ())):
         examine(subject)

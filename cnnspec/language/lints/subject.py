@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from cnnspec.diagnostics import Edit, Fix, Label
+from cnnspec.diagnostics import Edit, Fix, Label, Severity
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
 from cnnspec.language.causes.fault import Placed
@@ -60,8 +60,9 @@ class Subject:
         """Return a label at a layer."""
         return Label(self.placed[node.name].entry.span, text)
 
-    def warn(
+    def report(
         self,
+        severity: Severity,
         code: str,
         message: str,
         node: Node,
@@ -70,25 +71,10 @@ class Subject:
         help: str = "",
         fix: Fix | None = None,
     ) -> None:
-        """Report a warning at a layer, or at one of its fields."""
+        """Report a warning or a note at a layer, or at one of its fields."""
         entry = self.placed[node.name].entry
         span = entry.span_of(field) if field else entry.span
-        entry.scope.warning(code, message, span, "", *others, help=help, fixes=[fix] if fix else [])
-
-    def note(
-        self,
-        code: str,
-        message: str,
-        node: Node,
-        *others: Label,
-        field: str = "",
-        help: str = "",
-        fix: Fix | None = None,
-    ) -> None:
-        """Report a note at a layer, or at one of its fields."""
-        entry = self.placed[node.name].entry
-        span = entry.span_of(field) if field else entry.span
-        entry.scope.note(code, message, span, "", *others, help=help, fixes=[fix] if fix else [])
+        entry.scope.report(severity, code, message, span, "", *others, help=help, fixes=[fix] if fix else [])
 
     def setting(self, node: Node, field: str, value: str) -> Fix | None:
         """Return the fix that sets a field of a layer; None where the text does not hold its fields."""

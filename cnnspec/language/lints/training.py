@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cnnspec.diagnostics import Edit, Fix
+from cnnspec.graph.training import Train
 from cnnspec.graph.training.augment import RandomCrop, Shift
 from cnnspec.graph.training.datasets import DATASETS, Dataset
 from cnnspec.graph.training.schedules import Milestones, Schedule, Step
 from cnnspec.language.lints.subject import Subject
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import a_count, format_shape, nearest
 
 
-def schedule_beyond_training(subject: Subject) -> None:
+def schedule_beyond_training(subject: Subject, train: Train, text: YamlNode) -> None:
     """Warn of a warm-up or a step that training does not reach."""
-    train, text = subject.spec.train, subject.document.train_node
-    if train is None or text is None:
-        return
     for field, epoch, what in _times(train.schedule):
         if epoch >= train.epochs:
             message = f"{what}, and training has {a_count(train.epochs, 'epoch')}"
@@ -35,11 +34,10 @@ def _times(schedule: Schedule) -> Iterator[tuple[str, float, str]]:
         yield "at", last, f"the learning rate last drops after {a_count(last, 'epoch')}"
 
 
-def large_shift(subject: Subject) -> None:
+def large_shift(subject: Subject, train: Train, text: YamlNode) -> None:
     """Warn of a shift by more than half of the image."""
-    train, text = subject.spec.train, subject.document.train_node
     shapes = [settings.shape for settings in subject.spec.inputs.values()]
-    if train is None or text is None or len(shapes) != 1 or len(shapes[0]) < 2:
+    if len(shapes) != 1 or len(shapes[0]) < 2:
         return
     side = min(shapes[0][1:])
     for transform in train.augment:
@@ -54,11 +52,8 @@ def large_shift(subject: Subject) -> None:
             )
 
 
-def large_weight_decay(subject: Subject) -> None:
+def large_weight_decay(subject: Subject, train: Train, text: YamlNode) -> None:
     """Warn of a weight decay above 1."""
-    train, text = subject.spec.train, subject.document.train_node
-    if train is None or text is None:
-        return
     decay = train.optimizer.weight_decay
     if decay > 1:
         message = f"a weight decay of {decay:g} takes the weights to zero"
@@ -67,15 +62,14 @@ def large_weight_decay(subject: Subject) -> None:
         subject.document.scope.warning("large-weight-decay", message, span, help=remedy)
 
 
-def dataset(subject: Subject) -> None:
+def dataset(subject: Subject, train: Train, text: YamlNode) -> None:
     """Warn of a network that a named dataset does not fit, and of a name that is nearly that of a dataset."""
-    train, text = subject.spec.train, subject.document.train_node
-    if train is None or text is None or train.data is None:
+    if train.data is None:
         return
     span, scope = text.at(("data",)), subject.document.scope
     known = DATASETS.get(train.data)
     if known is not None:
-        for message, remedy in _misfits(subject, train.data, known):
+        for message, remedy in _misfits(subject, train, known):
             scope.warning("dataset-mismatch", message, span, help=remedy)
         return
     near = nearest(train.data.casefold().replace("_", "-"), DATASETS)
@@ -85,8 +79,8 @@ def dataset(subject: Subject) -> None:
         scope.warning("unknown-dataset", message, span, help=f"did you mean `{near}`?", fixes=fixes)
 
 
-def _misfits(subject: Subject, name: str, known: Dataset) -> Iterator[tuple[str, str]]:
-    spec = subject.spec
+def _misfits(subject: Subject, train: Train, known: Dataset) -> Iterator[tuple[str, str]]:
+    spec, name = subject.spec, train.data
     if not spec.graph.has_one_of_each:
         return
     shape, output = spec.input.shape, spec.graph.output.shape
@@ -98,7 +92,7 @@ def _misfits(subject: Subject, name: str, known: Dataset) -> Iterator[tuple[str,
             sizes = format_shape(known.shape[1:])
             message = f"the input is {format_shape(shape[1:])}, and the images of {name} are {sizes}"
             yield message, "`fit: resize` or `fit: pad` in `input`, or another input"
-    if spec.train is None or spec.train.target is not None or spec.train.loss.targets != "classes":
+    if train.target is not None or train.loss.targets != "classes":
         return
     if len(output) > 1:
         message = f"the output is a map of {format_shape(output)}, and {name} has one class for each image"

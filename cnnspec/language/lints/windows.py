@@ -22,7 +22,9 @@ def unread_border(subject: Subject, node: Node) -> None:
     axes = zip(AXES[len(sizes)], counts, sizes, strict=True)
     parts = [f"the last {f'{n} {_LINES[axis]}s' if n > 1 else _LINES[axis]} of {size}" for axis, n, size in axes if n]
     message = f"no window of `{node.name}` reads {' and '.join(parts)}"
-    subject.note("unread-border", message, node, help="`cnnspec check --sizes` lists the sizes that are read whole")
+    subject.report(
+        "note", "unread-border", message, node, help="`cnnspec check --sizes` lists the sizes that are read whole"
+    )
 
 
 def uneven_padding(subject: Subject, node: Node) -> None:
@@ -34,4 +36,4 @@ def uneven_padding(subject: Subject, node: Node) -> None:
         w = uneven[0]
         message = f"`padding: same` of `{node.name}` is {w.before} before and {w.after} behind: its kernel is even"
         remedy = "an odd kernel is centred; frameworks disagree about which side the odd row is on"
-        subject.note("uneven-padding", message, node, field="padding", help=remedy)
+        subject.report("note", "uneven-padding", message, node, field="padding", help=remedy)

@@ -22,8 +22,8 @@ from typing import Any
 
 from cnnspec import atomic
 from cnnspec.diagnostics import Source, SpecError
-from cnnspec.language.files import open_base
-from cnnspec.language.project.checking import Checked, Dependency, Result, digest, text_of
+from cnnspec.language.files import open_base, read_spec
+from cnnspec.language.project.checking import Checked, Dependency, Result, digest
 from cnnspec.language.project.stored import restore, sources_of, store
 from cnnspec.machine import cache_folder
 from cnnspec.version import __version__
@@ -49,7 +49,7 @@ class Cache:
     def find(self, spec: str | Source) -> Checked | None:
         """Return the result for a spec; None where there is none, or something has changed."""
         try:
-            source = text_of(spec)
+            source = read_spec(spec)
             key = digest(source)
             entry = self.entries[key]
             sources = {source.name: source}
@@ -57,8 +57,7 @@ class Cache:
                 base = _opened(Dependency(*dependency))
                 if isinstance(base, Source):
                     sources[base.name] = base
-            target = spec.name if isinstance(spec, Source) else spec
-            found = Checked(target, entry["name"], restore(entry["diagnostics"], sources), entry["details"])
+            found = Checked(source.name, entry["name"], restore(entry["diagnostics"], sources), entry["details"])
         except (SpecError, KeyError, TypeError, ValueError):
             return None
         self.used[key] = entry

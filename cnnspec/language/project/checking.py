@@ -80,15 +80,10 @@ class Result(NamedTuple):
     dependencies: tuple[Dependency, ...] = ()
 
 
-def text_of(spec: str | Source) -> Source:
-    """Return the text of a spec; SpecError where it cannot be read."""
-    return spec if isinstance(spec, Source) else read_spec(spec)
-
-
 def check_one(spec: str | Source, settings: Settings) -> Result:
     """Check a spec, and note which other texts that took."""
     try:
-        source = text_of(spec)
+        source = read_spec(spec)
     except SpecError as error:
         unread = Report(str(spec), None, error.diagnostics)
         return Result(_without_network(str(spec), unread, None, settings), None)
@@ -106,8 +101,7 @@ def check_one(spec: str | Source, settings: Settings) -> Result:
     report = check(
         source, params=settings.params, input_shape=settings.input_shape, notes=settings.notes, opener=opener
     )
-    target = spec.name if isinstance(spec, Source) else spec
-    return Result(_without_network(target, report, source, settings), source, tuple(dependencies))
+    return Result(_without_network(source.name, report, source, settings), source, tuple(dependencies))
 
 
 def _without_network(target: str, report: Report, source: Source | None, settings: Settings) -> Checked:
