@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cnnspec.layers import Shape
@@ -50,6 +50,20 @@ class UnresolvedValue(Exception):
 def has_reference(text: str) -> bool:
     """Return whether there is anything to evaluate."""
     return "$" in text
+
+
+_REFERRED = re.compile(r"\$(?:([A-Za-z_]\w*)|\(([^$]*))")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*(?!\w|\s*\()")
+
+
+def references(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the names that a text refers to, `$width` and those within `$(…)`, with where each begins and ends."""
+    for found in _REFERRED.finditer(text):
+        if found[1] is not None:
+            yield found[1], *found.span(1)
+            continue
+        for name in _VARIABLE.finditer(text, *found.span(2)):
+            yield name[0], *name.span()
 
 
 _WORDS = "|".join((ARRIVING, *ARRIVING_SIZES))

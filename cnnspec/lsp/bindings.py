@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
-from cnnspec.diagnostics import Source, Span, SpecError
+from cnnspec.diagnostics import Span
+from cnnspec.language.expressions import references
 from cnnspec.language.scope import within
-from cnnspec.language.yaml_tree import YamlNode, parse
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import find
 from cnnspec.lsp.analysis import Analysis
 from cnnspec.lsp.symbols import Occurrence, Symbol
 
 Scope = Mapping[str, Symbol]
 """The parameters by the names that they have at a place."""
-
-_REFERENCE = re.compile(r"\$(?:([A-Za-z_]\w*)|\(([^$]*))")
-_NAME = re.compile(r"[A-Za-z_]\w*(?!\w|\s*\()")
 
 
 def bindings(analysis: Analysis) -> Iterator[Occurrence]:
@@ -25,9 +22,10 @@ def bindings(analysis: Analysis) -> Iterator[Occurrence]:
     if root is None or document is None:
         return
     spec = {
-        name: Symbol("parameter", name, level.keys_of("params")[name])
-        for level in (_Level(tree) for tree in chain(analysis))
-        for name in level.keys_of("params")
+        name: Symbol("parameter", name, span)
+        for level in document.levels
+        if (params := level.get("params")) is not None
+        for name, span in params.keys.items()
     }
     blocks = {name: Symbol("block", name, block.span) for name, block in document.blocks.items() if block is not None}
     arguments = {
@@ -36,40 +34,6 @@ def bindings(analysis: Analysis) -> Iterator[Occurrence]:
         if block is not None
     }
     yield from _Walk(spec, blocks, arguments).spec(root)
-
-
-class _Level:
-    def __init__(self, root: YamlNode) -> None:
-        self.root = root
-
-    def keys_of(self, key: str) -> Mapping[str, Span]:
-        node = self.root.get(key)
-        return node.keys if node is not None else {}
-
-
-def chain(analysis: Analysis) -> Iterator[YamlNode]:
-    """Yield the top levels of a text and of those that it extends, nearest first."""
-    source, root = analysis.source, analysis.root
-    names: set[str] = set()
-    while root is not None and root.is_mapping:
-        yield root
-        names.add(source.name)
-        base = base_of(analysis, source, root)
-        if base is None or base.name in names:
-            return
-        source = base
-        root, _ = parse(source)
-
-
-def base_of(analysis: Analysis, source: Source, root: YamlNode) -> Source | None:
-    """Return the text that a spec extends; None where there is none, or it cannot be read."""
-    base = root.get("extends")
-    if base is None or not isinstance(base.value, str):
-        return None
-    try:
-        return analysis.opener(base.value, source)
-    except SpecError:
-        return None
 
 
 class _Walk:
@@ -162,14 +126,6 @@ class _Walk:
 
 def _in_text(text: str, span: Span, scope: Scope) -> Iterator[Occurrence]:
     """Yield the parameters that a text refers to."""
-    for found in _REFERENCE.finditer(text):
-        if found[1] is not None:
-            yield from _one(text, span, found.start(1), found.end(1), scope)
-            continue
-        for name in _NAME.finditer(text, *found.span(2)):
-            yield from _one(text, span, *name.span(), scope)
-
-
-def _one(text: str, span: Span, start: int, end: int, scope: Scope) -> Iterator[Occurrence]:
-    if (symbol := scope.get(text[start:end])) is not None:
-        yield Occurrence(within(span, text, start, end), symbol)
+    for name, start, end in references(text):
+        if (symbol := scope.get(name)) is not None:
+            yield Occurrence(within(span, text, start, end), symbol)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
+from cnnspec.language.expressions import has_reference, references
 from cnnspec.language.lints.subject import Subject
 from cnnspec.language.yaml_tree import YamlNode
-
-_REFERENCES = re.compile(r"\$(?:\(([^$]*)|([A-Za-z_]\w*))")
-_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def referenced(*nodes: YamlNode) -> set[str]:
@@ -16,14 +12,13 @@ def referenced(*nodes: YamlNode) -> set[str]:
     found: set[str] = set()
     for node in nodes:
         for text in (*node.texts(), *_keys(node)):
-            for expression, name in _REFERENCES.findall(text) if "$" in text else ():
-                found.update([name] if name else _WORD.findall(expression))
+            found.update(name for name, _, _ in references(text))
     return found
 
 
 def _keys(node: YamlNode) -> list[str]:
     """Return the keys of a tree that refer to something."""
-    found = [key for key in node.keys if "$" in key]
+    found = [key for key in node.keys if has_reference(key)]
     for item in (*node.elements(), *(item for _, item in node.items())):
         found += _keys(item)
     return found
