@@ -31,6 +31,7 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output must not depend on the terminal that the tests happen to run in."""
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CNNSPEC_MEMORY_LIMIT", "CNNSPEC_CACHE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # processes inherit it: what a test adds ends with the test
 
 
 @pytest.fixture
