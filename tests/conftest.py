@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 # The tests run in several processes: threads on top of those would wait for each other. Before anyone imports numpy.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -20,6 +22,9 @@ from hypothesis import settings  # noqa: E402
 # No test asserts a time: what an example takes depends on what else the machine does.
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,3 +79,36 @@ def keras(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("KERAS_BACKEND", "torch")
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         return pytest.importorskip("keras", reason="the extra `keras` is not installed")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The Chromium of the system, without a screen; skips where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page of a browser; fails at the end for a message of an error, and for a request that leaves the machine."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("request", lambda request: None if _stays(request.url) else faults.append(f"request: {request.url}"))
+    yield page
+    context.close()
+    assert faults == []
+
+
+def _stays(url: str) -> bool:
+    """Whether a request stays on this machine."""
+    return urlsplit(url).scheme in ("file", "data", "blob", "about") or urlsplit(url).hostname == "127.0.0.1"
