@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from cnnspec.graph.costs import receptive_fields
@@ -21,13 +22,18 @@ class FieldStep(NamedTuple):
     """The formulas of each axis, one after the other; none of the input."""
 
 
-def field_history(graph: Graph, name: str) -> list[FieldStep]:
+def traced_fields(graph: Graph) -> dict[str, Fields]:
+    """Return the receptive field of each node along each axis, with its steps: what `field_history` goes back along."""
+    return receptive_fields(graph, TracedField.start)
+
+
+def field_history(graph: Graph, name: str, traced: Mapping[str, Fields] | None = None) -> list[FieldStep]:
     """Return the layers that change the receptive field on the way from an input to a node, with their formulas.
 
     Where branches meet, it is the way through the branch whose field is the largest. Nothing where the node has no
-    receptive field.
+    receptive field. `traced` is what `traced_fields` returns, for many nodes of one graph.
     """
-    found = receptive_fields(graph, TracedField.start)
+    found = traced_fields(graph) if traced is None else traced
     if not found[name]:
         return []
     history: list[FieldStep] = []

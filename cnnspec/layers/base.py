@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: pydantic would compile Layer's annotations anew for every subclass.
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -173,6 +173,18 @@ class Layer(BaseModel):
         """Return the receptive field of an output element, where that of an input element is `seen`."""
         raise NotImplementedError
 
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the positions of its inputs that one of its output reads, along each spatial axis, from first to last.
+
+        They lie inside the input; a range is empty where the position reads padding alone. It is by the windows where
+        there are some, and everything where there are none. As with `receptive_field`, the statistics of a norm do not
+        count.
+        """
+        if inferred.windows:
+            axes = zip(inferred.windows, position, inputs[0][1:], strict=True)
+            return tuple(window.covered(i, n) for window, i, n in axes)
+        return tuple(map(range, inputs[0][1:]))
+
     @property
     def fixed_shape(self) -> Shape | None:
         """The output shape where it is the same for every input, so that a check can go on behind an error."""
@@ -241,11 +253,20 @@ class SameShape(WithoutMacs):
         """Return that of the input."""
         return seen
 
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the same position."""
+        return same_position(position)
+
 
 class Elementwise(SameShape):
     """A function of each number by itself; the layer declares `monotone`, `linear` and `piecewise`."""
 
     elementwise = True
+
+
+def same_position(position: Sequence[int]) -> tuple[range, ...]:
+    """Return the ranges that hold a position alone."""
+    return tuple(range(i, i + 1) for i in position)
 
 
 def whole_field(seen: Fields) -> Fields:

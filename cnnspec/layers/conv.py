@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from cnnspec.layers.axes import along_axes, padding_along, spatial
 from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
 from cnnspec.layers.geometry import AXES, Axis, TransposedAxis, transposed_window, window
-from cnnspec.layers.window import check_border, does_not_fit, slide
+from cnnspec.layers.window import check_border, covered_with_border, does_not_fit, slide
 from cnnspec.wording import product
 
 Scheme = Literal[
@@ -156,6 +156,11 @@ class Conv(Weighted):
         """Return the field of the window."""
         return slide(seen, inferred)
 
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return what the window covers; of a border that repeats numbers, where these come from."""
+        axes = zip(inferred.windows, position, inputs[0][1:], strict=True)
+        return tuple(covered_with_border(self.padding_mode, window, i, n) for window, i, n in axes)
+
 
 class ConvTranspose(Weighted):
     """Transposed convolution: every element spreads over a window of the output, which grows by the stride.
@@ -250,6 +255,11 @@ class ConvTranspose(Weighted):
             field.transposed(window.span, window.stride, window.out)
             for field, window in zip(seen, inferred.windows, strict=True)
         )
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the elements whose windows overlap at the position."""
+        axes = zip(inferred.windows, position, inputs[0][1:], strict=True)
+        return tuple(window.spread_over(i, n) for window, i, n in axes)
 
 
 def _kernel(layer: Conv | ConvTranspose, shape: Shape) -> tuple[int, ...]:

@@ -92,6 +92,23 @@ class Window(NamedTuple):
         first, end = -(-behind // self.stride), (n - 1 + behind) // self.stride + 1
         return max(0, first), min(self.out, end)
 
+    def covered(self, position: int, n: int) -> range:
+        """Return the elements of the input, of n, from the first under a tap at a position to the last."""
+        if self.bounds:
+            return range(*self.bounds[position])
+        places = [self.element(position, tap) for tap in range(self.kernel)]
+        return span([i for i in places if 0 <= i < n])
+
+    def spread_over(self, position: int, n: int) -> range:
+        """Return the elements of the input, of n, that a transposed window spreads over a position of the output.
+
+        It is the inverse of `element`: input i lies under the output at i · stride + tap · dilation − before.
+        """
+        taps = range(self.kernel)
+        reached = [divmod(position + self.before - tap * self.dilation, self.stride) for tap in taps]
+        found = [i for i, rest in reached if not rest and 0 <= i < n]
+        return span(found)
+
     def counted(self, position: int, n: int, padding: bool) -> int:
         """Return how many taps count in a mean: those inside n elements, or inside the padding too."""
         low, high = (-self.before, n + self.after) if padding else (0, n)
@@ -244,6 +261,17 @@ def adaptive_window(n: int, out: int) -> Window:
     """Return the windows of adaptive pooling, [⌊i·n/out⌋, ⌈(i + 1)·n/out⌉) as in PyTorch; the kernel is the largest."""
     bounds = tuple((i * n // out, -(-(i + 1) * n // out)) for i in range(out))
     return Window(max(end - start for start, end in bounds), max(1, n // out), 1, 0, 0, 0, out, bounds)
+
+
+def span(positions: Sequence[int]) -> range:
+    """Return the range from the smallest position to the largest; an empty one of none."""
+    return range(min(positions), max(positions) + 1) if positions else range(0)
+
+
+def hull(*ranges: range) -> range:
+    """Return the smallest range that holds all of these; empty ones do not count."""
+    held = [found for found in ranges if found]
+    return range(min(found.start for found in held), max(found.stop for found in held)) if held else range(0)
 
 
 def centred(n: int, size: int) -> int:

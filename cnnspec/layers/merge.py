@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, whole_field
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, same_position, whole_field
 from cnnspec.layers.geometry import CHANNELS, AxisName, axes_of
 from cnnspec.layers.named_axes import position
 from cnnspec.wording import a_noun, format_shape, product
@@ -29,6 +29,10 @@ class Merge(WithoutMacs):
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the branches together."""
         return seen
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the same position, of every branch."""
+        return same_position(position)
 
     def _differ(self, index: int, a: Shape, b: Shape, rule: str) -> ShapeError:
         return ShapeError(
@@ -253,6 +257,10 @@ class Matmul(Merge):
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of every position."""
         return whole_field(seen)
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return every position."""
+        return tuple(map(range, inputs[0][1:]))
 
 
 class Concat(Merge):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
@@ -240,6 +241,11 @@ class DepthToSpace(SpaceDepth):
         axes = zip(seen, self.blocks(inputs[0]), inferred.shape[1:], strict=True)
         return tuple(field.transposed(b, b, n) for field, b, n in axes)
 
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the one position that the block comes from."""
+        blocks = self.blocks(inputs[0])
+        return tuple(range(i // b, i // b + 1) for i, b in zip(position, blocks, strict=True))
+
 
 class SpaceToDepth(SpaceDepth):
     """Blocks of positions as channels, which shrinks the image and loses no number.
@@ -289,3 +295,8 @@ class SpaceToDepth(SpaceDepth):
         """Return the field of one place of a block, at every block."""
         axes = zip(seen, self.blocks(inputs[0]), inferred.shape[1:], strict=True)
         return tuple(field.slide(b, b, n) for field, b, n in axes)
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the block."""
+        blocks = self.blocks(inputs[0])
+        return tuple(range(i * b, (i + 1) * b) for i, b in zip(position, blocks, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from cnnspec.layers.base import Fields, Inferred, Shape, WithoutMacs
@@ -59,3 +60,9 @@ class Reduce(WithoutMacs):
         """Return that of every position along the axes."""
         reduced = self.positions(inputs[0])
         return tuple(field.whole() if 1 + i in reduced else field for i, field in enumerate(seen))
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return every position along the axes that are reduced, the same along the others."""
+        reduced = self.positions(inputs[0])
+        sizes = zip(position, inputs[0][1:], strict=True)
+        return tuple(range(n) if 1 + axis in reduced else range(i, i + 1) for axis, (i, n) in enumerate(sizes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
@@ -125,6 +126,11 @@ class Resize(Rearranged):
             finer = field.transposed(taps * step.denominator, step.denominator, sampling.n * step.denominator)
             found.append(finer.slide(1, max(1, step.numerator), sampling.out))
         return tuple(found)
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the elements that a sample is computed from."""
+        axes = zip(self.samplings(inputs[0]), position, strict=True)
+        return tuple(sampling.read_by(i, self.method, self.rounding) for sampling, i in axes)
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the products of a factor, or the sizes."""

@@ -55,6 +55,12 @@ class Sampling(NamedTuple):
             return (position + Fraction(1, 2)) * self.step - Fraction(1, 2)
         return position * self.step
 
+    def read_by(self, position: int, mode: Mode, rounding: Rounding = "round_prefer_floor") -> range:
+        """Return the elements that a sample is computed from, first to last; those with the weight 0 do not count."""
+        taps = [i for i, weight in _taps(self.place(position), mode, rounding, -0.75) if weight]
+        first, last = (min(max(i, 0), self.n - 1) for i in (min(taps), max(taps)))
+        return range(first, last + 1)
+
 
 @cache
 def weights(

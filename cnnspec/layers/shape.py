@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import repeat
 from typing import Literal
 
 from cnnspec.layers.axes import along_axes, check_mode, padding_along, spatial
-from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs
+from cnnspec.layers.base import Fields, Inferred, Shape, ShapeError, WithoutMacs, same_position
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, PaddingField, Range, Size
 from cnnspec.layers.geometry import AXES, AXIS_NAMES, CHANNELS, Window, axes_of, centred_crop, window
 from cnnspec.layers.named_axes import position
-from cnnspec.layers.window import check_border, slide
+from cnnspec.layers.sampling import Sampling
+from cnnspec.layers.window import check_border, covered_with_border, slide
 from cnnspec.wording import format_shape, noun
 
 
@@ -26,6 +29,12 @@ class Rearranged(WithoutMacs):
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input."""
         return seen
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return what the windows cover where there are some, the same position where there are none."""
+        if inferred.windows:
+            return super().read_ranges(position, inputs, inferred)
+        return same_position(position)
 
 
 class Upsample(Rearranged):
@@ -63,6 +72,12 @@ class Upsample(Rearranged):
         kernel = [scale if self.mode == "nearest" or scale == 1 else 2 * scale for scale in scales]
         axes = zip(seen, kernel, scales, inferred.shape[1:], strict=True)
         return tuple(field.transposed(k, scale, n) for field, k, scale, n in axes)
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the element that is repeated, or those that are interpolated."""
+        mode = "nearest" if self.mode == "nearest" else "linear"
+        samplings = map(Sampling.by_scale, inputs[0][1:], self.scales(inputs[0]), repeat("half_pixel"))
+        return tuple(sampling.read_by(i, mode) for sampling, i in zip(samplings, position, strict=True))
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the products."""
@@ -112,6 +127,11 @@ class Pad(Rearranged):
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input, at as many positions as there are now."""
         return slide(seen, inferred)
+
+    def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
+        """Return the same position, or where a number of the border comes from."""
+        axes = zip(inferred.windows, position, inputs[0][1:], strict=True)
+        return tuple(covered_with_border(self.mode, window, i, n) for window, i, n in axes)
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the sums."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cnnspec.layers.axes import along_axes
 from cnnspec.layers.base import Fields, Inferred, Layer, Shape, ShapeError
-from cnnspec.layers.geometry import AXES, Axis, Pads, TransposedAxis, Window, effective_kernel, split_total
+from cnnspec.layers.geometry import AXES, Axis, Pads, TransposedAxis, Window, effective_kernel, span, split_total
 from cnnspec.layers.padding import EachSide, Padding, Total
 from cnnspec.wording import format_shape, noun
 
@@ -57,6 +57,22 @@ def check_border(mode: str, axes: Sequence[Axis], shape: Shape) -> None:
         remedies=(f"at most {' and '.join(most)} on each side",),
         larger_input=True,
     )
+
+
+def covered_with_border(mode: str, window: Window, position: int, n: int) -> range:
+    """Return the elements of the input, of n, that a window reads where its border repeats them, first to last."""
+    places = [window.element(position, tap) for tap in range(window.kernel)]
+    last = n - 1
+    match mode:
+        case "reflect":
+            found = [last - abs(last - abs(i)) for i in places]
+        case "circular":
+            found = [i % n for i in places]
+        case "edge":
+            found = [min(max(i, 0), last) for i in places]
+        case _:
+            return window.covered(position, n)
+    return span(found)
 
 
 _FEWER = {"reflect": 1, "circular": 0}

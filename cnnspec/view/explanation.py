@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from cnnspec.diagnostics import Paint
 from cnnspec.graph.costs import DTYPES, Row, Summary, live_bytes, summarize
-from cnnspec.graph.field_history import FieldStep, field_history
-from cnnspec.graph.graph import Graph, Node
+from cnnspec.graph.field_history import FieldStep, field_history, traced_fields
+from cnnspec.graph.graph import Node
 from cnnspec.graph.spec import Spec
 from cnnspec.layers import Parameter
+from cnnspec.layers.base import Fields
 from cnnspec.layers.geometry import AXES, CHANNELS, axes_of
 from cnnspec.layers.reference import headline
 from cnnspec.layers.window import explain_padding
@@ -51,21 +52,60 @@ class Explanation(NamedTuple):
 
 def explain_layer(spec: Spec, name: str, batch: int = 1, dtype: str = "float32") -> Explanation:
     """Explain the layer of that name, with memory for a batch of samples in a number format."""
-    graph = spec.graph
-    summary = summarize(graph, batch, DTYPES[dtype], spec.optimizer)
-    index = next(i for i, node in enumerate(graph.nodes) if node.name == name)
+    return _explain(_figures(spec, batch, dtype), name)
+
+
+def explain_layers(spec: Spec, batch: int = 1, dtype: str = "float32") -> dict[str, Explanation]:
+    """Explain every layer, by name."""
+    figures = _figures(spec, batch, dtype)
+    return {node.name: _explain(figures, node.name) for node in spec.graph.nodes}
+
+
+class _Figures(NamedTuple):
+    """The figures of a network from which those of each layer are explained."""
+
+    spec: Spec
+    batch: int
+    dtype: str
+    summary: Summary
+    live: list[int]
+    index: dict[str, int]
+    read_by: dict[str, list[str]]
+    traced: dict[str, Fields]
+    frozen: frozenset[str]
+
+
+def _figures(spec: Spec, batch: int, dtype: str) -> _Figures:
+    graph, width = spec.graph, DTYPES[dtype]
+    read_by: dict[str, list[str]] = {node.name: [] for node in graph.nodes}
+    for node in graph.nodes:
+        for name in dict.fromkeys(node.inputs):
+            read_by[name].append(node.name)
+    return _Figures(
+        spec,
+        batch,
+        dtype,
+        summarize(graph, batch, width, spec.optimizer),
+        live_bytes(graph, batch, width),
+        {node.name: i for i, node in enumerate(graph.nodes)},
+        read_by,
+        traced_fields(graph),
+        frozenset(node.name for node in spec.trained_graph.nodes if node.frozen),
+    )
+
+
+def _explain(figures: _Figures, name: str) -> Explanation:
+    graph, summary, index = figures.spec.graph, figures.summary, figures.index[name]
     node, row = graph.nodes[index], summary.rows[index]
-    history = field_history(graph, name)
-    frozen = spec.trained_graph.by_name[name].frozen
-    sections = [
+    history = field_history(graph, name, figures.traced)
+    sections = (
         _output(node),
-        _parameters(node, row, summary, frozen),
+        _parameters(node, row, summary, name in figures.frozen),
         _macs(node, row, summary),
-        _memory(graph, index, row, batch, dtype),
+        _memory(figures, index, row),
         _receptive_field(row, history),
-    ]
-    read_by = tuple(other.name for other in graph.nodes if name in other.inputs)
-    return Explanation(node, row, read_by, tuple(sections), tuple(history))
+    )
+    return Explanation(node, row, tuple(figures.read_by[name]), sections, tuple(history))
 
 
 def _output(node: Node) -> Section:
@@ -143,9 +183,9 @@ def _macs(node: Node, row: Row, summary: Summary) -> Section:
     return Section("MACs", share, tuple(steps))
 
 
-def _memory(graph: Graph, index: int, row: Row, batch: int, dtype: str) -> Section:
+def _memory(figures: _Figures, index: int, row: Row) -> Section:
+    graph, batch, dtype, live = figures.spec.graph, figures.batch, figures.dtype, figures.live
     node, width = graph.nodes[index], DTYPES[dtype]
-    live = live_bytes(graph, batch, width)
     peak = max(live)
     samples = "one sample" if batch == 1 else f"a batch of {batch}"
     times = f" × {batch} samples" if batch > 1 else ""
