@@ -64,5 +64,5 @@ def _joined(branches: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:
 
 
 def unit_range(axes: Sequence[Axis], position: Sequence[int]) -> tuple[range, ...]:
-    """Return what the unit at a position reads of the input, along each axis; of a vector, what all its numbers read."""
+    """Return what the unit at a position reads of the input, along each axis; of a vector, what all of it reads."""
     return tuple(axis[i] for axis, i in zip(axes, position or [0] * len(axes), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Literal
 
 from cnnspec.layers.axes import along_axes, check_mode, padding_along, spatial
@@ -12,7 +11,7 @@ from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, PaddingField, Range, Size
 from cnnspec.layers.geometry import AXES, AXIS_NAMES, CHANNELS, Window, axes_of, centred_crop, window
 from cnnspec.layers.named_axes import position
-from cnnspec.layers.sampling import Sampling
+from cnnspec.layers.sampling import Mode, Sampling
 from cnnspec.layers.window import check_border, covered_with_border, slide
 from cnnspec.wording import format_shape, noun
 
@@ -75,9 +74,9 @@ class Upsample(Rearranged):
 
     def read_ranges(self, position: Sequence[int], inputs: tuple[Shape, ...], inferred: Inferred) -> tuple[range, ...]:
         """Return the element that is repeated, or those that are interpolated."""
-        mode = "nearest" if self.mode == "nearest" else "linear"
-        samplings = map(Sampling.by_scale, inputs[0][1:], self.scales(inputs[0]), repeat("half_pixel"))
-        return tuple(sampling.read_by(i, mode) for sampling, i in zip(samplings, position, strict=True))
+        mode: Mode = "nearest" if self.mode == "nearest" else "linear"
+        axes = zip(position, inputs[0][1:], self.scales(inputs[0]), strict=True)
+        return tuple(Sampling.by_scale(n, scale, "half_pixel").read_by(i, mode) for i, n, scale in axes)
 
     def explain(self, inputs: tuple[Shape, ...], shape: Shape) -> list[tuple[str, str]]:
         """Return the products."""

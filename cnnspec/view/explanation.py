@@ -69,7 +69,7 @@ class _Figures(NamedTuple):
     dtype: str
     summary: Summary
     live: list[int]
-    index: dict[str, int]
+    places: dict[str, int]
     read_by: dict[str, list[str]]
     traced: dict[str, Fields]
     frozen: frozenset[str]
@@ -95,7 +95,7 @@ def _figures(spec: Spec, batch: int, dtype: str) -> _Figures:
 
 
 def _explain(figures: _Figures, name: str) -> Explanation:
-    graph, summary, index = figures.spec.graph, figures.summary, figures.index[name]
+    graph, summary, index = figures.spec.graph, figures.summary, figures.places[name]
     node, row = graph.nodes[index], summary.rows[index]
     history = field_history(graph, name, figures.traced)
     sections = (
