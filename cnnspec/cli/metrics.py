@@ -28,11 +28,7 @@ _COLUMNS = {"iou": "IoU", "recall": "recall", "precision": "precision", "f1": "F
 
 def value_text(name: str, value: float | None) -> str:
     """Return the value of a metric: 98.52 %, 0.0312, 5.2e-05."""
-    if value is None:
-        return "–"
-    if METRICS[name].is_fraction:
-        return f"{100 * value:.2f} %"
-    return f"{value:.4f}" if abs(value) >= 0.001 or not value else f"{value:.3g}"
+    return METRICS[name].text(value)
 
 
 def metric_text(name: str, value: float | None, title: str | None = None) -> str:
@@ -110,11 +106,7 @@ def print_confusion(names: Sequence[str], found: Evaluation) -> None:
 
 def class_names(spec: Spec, dataset: Dataset, output: str, found: Evaluation) -> list[str]:
     """Return the names of the classes of an output: the spec's, the data's, or their numbers."""
-    count = len(found.per_class())
-    given = [spec.classes_of.get(output, ()), dataset.classes]
-    if count == 2 and len(given[0]) == 1:  # one channel for two classes
-        return [f"not {given[0][0]}", given[0][0]]
-    return next(([*names] for names in given if len(names) == count), [str(i) for i in range(count)])
+    return found.class_names(spec.classes_of.get(output, ()), dataset.classes)
 
 
 def by_output(spec: Spec, found: Evaluation) -> Mapping[str, Evaluation]:

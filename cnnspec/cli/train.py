@@ -114,6 +114,9 @@ training_options = packed(
 )
 @click.option("--runs", type=click.IntRange(2), help="Train that often, with seeds one after the other.")
 @click.option("--log", "logs", multiple=True, metavar="LOG", help="Also write a log: csv or tensorboard.")
+@click.option(
+    "--record", "recordings", multiple=True, metavar="WHAT", help="Record of each epoch: histograms (for reports)."
+)
 @weights_option
 @execution_options
 @params_option
@@ -126,6 +129,7 @@ def command(
     resume: Path | None,
     runs: int | None,
     logs: tuple[str, ...],
+    recordings: tuple[str, ...],
     weights: str | None,
     execution: Execution,
     params: dict[str, Any],
@@ -142,12 +146,13 @@ def command(
     metric; the same command continues where it was interrupted.
     """
     given, learning_rate = training
+    written: dict[str, Any] = {"logs": logs, "recordings": recordings}
     if resume is not None:
         if spec is not None:
             raise click.UsageError("a resumed run has its own spec: give --resume RUN without a SPEC")
         if ignored := [option for option in given_options() if option not in _WITH_RESUME]:
             raise click.UsageError(f"a resumed run has its own settings: leave out {', '.join(ignored)}")
-        opened: AbstractContextManager[Run] = resume_run(resume, data, epochs=given.get("epochs"), logs=logs)
+        opened: AbstractContextManager[Run] = resume_run(resume, data, epochs=given.get("epochs"), **written)
     elif spec is None:
         raise click.UsageError("give a SPEC to train, or a run to --resume")
     else:
@@ -162,11 +167,11 @@ def command(
 
         def start(seed: int, folder: Path | None) -> AbstractContextManager[Run]:
             seeded = settings.model_copy(update={"seed": seed})
-            return start_run(loaded, seeded, execution, data, weights=weights, folder=folder, logs=logs)
+            return start_run(loaded, seeded, execution, data, weights=weights, folder=folder, **written)
 
         if runs is not None:
             folder = out or new_folder(None, loaded.name)
-            opened_runs = repeated(folder, settings.seed, runs, start, lambda _, own: resume_run(own, data, logs=logs))
+            opened_runs = repeated(folder, settings.seed, runs, start, lambda _, own: resume_run(own, data, **written))
             _train_repeatedly(opened_runs, folder, output_format)
             return
         opened = start(settings.seed, out)
@@ -225,7 +230,17 @@ def _train(run: Run, stop: Callable[[], bool], output_format: str) -> Result:
     return result
 
 
-_WITH_RESUME = ("--resume", "--epochs", "--data", "--data-dir", "--no-download", "--workers", "--format", "--log")
+_WITH_RESUME = (
+    "--resume",
+    "--epochs",
+    "--data",
+    "--data-dir",
+    "--no-download",
+    "--workers",
+    "--format",
+    "--log",
+    "--record",
+)
 
 
 @contextmanager

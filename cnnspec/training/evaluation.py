@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Loader, Split, batches
 from cnnspec.graph.training import Loss
 from cnnspec.runtime.model import Model
@@ -44,6 +44,23 @@ class Evaluation:
         """
         return list(self.classes)
 
+    def class_names(self, own: Sequence[str], of_data: Sequence[str]) -> list[str]:
+        """Return the names of the classes or labels: those of the spec, those of the data, or their numbers."""
+        count = len(self.classes)
+        if count == 2 and len(own) == 1:  # one channel for two classes
+            return [f"not {own[0]}", own[0]]
+        return next(([*names] for names in (own, of_data) if len(names) == count), [str(i) for i in range(count)])
+
+
+class Observer(Protocol):
+    """What looks on while a split is evaluated."""
+
+    def layer(self, name: str, value: Array) -> None:
+        """Be given the value of each layer for a batch, as it is computed: [n, ...]."""
+
+    def batch(self, outputs: Arrays, target: Array | Arrays, indices: Array) -> None:
+        """Be given the outputs of a batch by name, the targets, and the indices of the samples in the split."""
+
 
 def evaluate_split(
     model: Model,
@@ -52,10 +69,12 @@ def evaluate_split(
     batch: int = 256,
     on_batch: Callable[[int], None] | None = None,
     loader: Loader | None = None,
+    observer: Observer | None = None,
 ) -> Evaluation:
     """Run a model over a split, each process over its shard; `on_batch` is called with the number of samples so far.
 
-    `losses` are those of outputs by name, or that of every output. The result depends on `batch` by rounding alone.
+    `losses` are those of outputs by name, or that of every output. With an `observer` the network runs layer by layer.
+    The result depends on `batch` by rounding alone.
     """
     nodes = model.graph.output_nodes
     given = dict.fromkeys(nodes, losses) if isinstance(losses, Loss) else losses
@@ -63,9 +82,11 @@ def evaluate_split(
     mine = np.arange(split.n)[model.shard(split.n)]
     done = 0
     for x, target, indices in batches(split, mine, batch, loader):
-        outputs = model.run(x if isinstance(x, dict) else {model.graph.input.name: x})
+        outputs = _outputs(model, x if isinstance(x, dict) else {model.graph.input.name: x}, observer)
         for name, metric in metrics.items():
             metric.add(outputs[name], target[name] if isinstance(target, dict) else target)
+        if observer:
+            observer.batch(outputs, target, indices)
         done += len(indices)
         if on_batch:
             on_batch(done)
@@ -81,6 +102,13 @@ def evaluate_split(
     if len(nodes) == 1:
         return replace(first, loss=total, metrics=first.metrics | {"loss": total}, process=model.process)
     return Evaluation(first.samples, total, None, None, model.process, found, {"loss": total})
+
+
+def _outputs(model: Model, x: Arrays, observer: Observer | None) -> Arrays:
+    if observer is None:
+        return model.run(x)
+    found = model.run_with_hook(x, observer.layer)
+    return found if isinstance(found, dict) else {model.graph.output_names[0]: found}
 
 
 def _result(metric: Metrics) -> Evaluation:

@@ -91,7 +91,7 @@ def evaluate_spec(
 ) -> tuple[Spec, Dataset, Evaluation]:
     """Evaluate as `evaluate` does, with the options in objects; `workers` are those of a dataset that is open."""
     dataset = opened_data(data, spec, "evaluate")
-    chosen = _part(dataset, spec, split)
+    chosen = part_of(dataset, spec, split)
     check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
     workers = data.workers if isinstance(data, DataOptions) else workers
     with distributed(execution) as own, Loader(workers) as loader:
@@ -99,7 +99,7 @@ def evaluate_spec(
         return spec, dataset, evaluate_split(model, chosen, spec.losses, batch, loader=loader)
 
 
-def _part(dataset: Dataset, spec: Spec, name: str) -> Split:
+def part_of(dataset: Dataset, spec: Spec, name: str) -> Split:
     """Return a part of a dataset by name, as training with the spec's settings divides it."""
     settings = spec.train or Train()
     if name == "test":

@@ -38,6 +38,8 @@ class Recorded:
     """Whether samples with a broken file were left out."""
     logs: tuple[str, ...] = ()
     """The logs that it writes."""
+    recordings: tuple[str, ...] = ()
+    """What it records beside them."""
 
     def data_with(self, data: DataOptions) -> DataOptions:
         """Return the options of the run's data, with the given ones in place of its own."""
@@ -67,10 +69,18 @@ def is_run(path: object) -> bool:
     return isinstance(path, str | Path) and (Path(path) / SETTINGS).is_file()
 
 
-def write_run(folder: Path, spec: Spec, execution: Execution, data: DataOptions, logs: Sequence[str] = ()) -> str:
+def write_run(
+    folder: Path,
+    spec: Spec,
+    execution: Execution,
+    data: DataOptions,
+    logs: Sequence[str] = (),
+    recordings: Sequence[str] = (),
+) -> str:
     """Write the spec as it is run, and the options; return the text of the spec."""
     source = str(data.folder) if data.folder else None
-    record = asdict(execution) | {"data_dir": source, "skip_broken": data.skip_broken, "logs": list(logs)}
+    record = asdict(execution) | {"data_dir": source, "skip_broken": data.skip_broken}
+    record |= {"logs": list(logs), "recordings": list(recordings)}
     text = render(spec)
     atomic.write(folder / SPEC, text.encode())
     atomic.write(folder / SETTINGS, (json.dumps(record, indent=2) + "\n").encode())
@@ -95,7 +105,16 @@ def read_run(folder: Path) -> Recorded:
     try:
         record = json.loads((folder / SETTINGS).read_text("utf-8"))
         source, skip_broken, logs = record.pop("data_dir"), record.pop("skip_broken", False), record.pop("logs", [])
+        recordings = tuple(record.pop("recordings", []))
         execution = Execution(**record)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(f"{folder / SETTINGS} is not what a run writes there: {error}") from error
-    return Recorded(folder, load(folder / SPEC), execution, Path(source) if source else None, skip_broken, tuple(logs))
+    data_dir = Path(source) if source else None
+    return Recorded(folder, load(folder / SPEC), execution, data_dir, skip_broken, tuple(logs), recordings)
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """Return the record of each epoch of a run so far; a line that is not whole is left out."""
+    metrics = folder / METRICS
+    lines = metrics.read_text("utf-8").splitlines() if metrics.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]

@@ -25,6 +25,7 @@ from cnnspec.runtime.memory import check_training_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
 from cnnspec.training.events import Callback
+from cnnspec.training.histograms import expect_records
 from cnnspec.training.logs import expect_known
 from cnnspec.training.recorded import LAST, SETTINGS, expect_same_spec, read_run, write_run
 from cnnspec.training.trainer import Result, Trainer
@@ -73,6 +74,7 @@ def start_run(
     keep: bool = True,
     workers: int = DataOptions.workers,
     logs: Sequence[str] = (),
+    recordings: Sequence[str] = (),
 ) -> Iterator[Run]:
     """Yield a new run in a new folder (`runs/<name>` where none is named; none at all unless `keep`).
 
@@ -81,6 +83,7 @@ def start_run(
     dataset that is open; options have their own.
     """
     expect_known(logs)
+    expect_records(recordings)
     execution = replace(execution, seed=settings.seed)
     if weights is not None:
         settings = settings.model_copy(update={"start": None if isinstance(weights, Mapping) else str(weights)})
@@ -99,12 +102,21 @@ def start_run(
             **{"backend": execution.backend, "dtype": execution.dtype},
         }
         trainer = Trainer(
-            model, dataset, settings, _only_input(spec), None, loader, spec.name, logs=logs, metadata=metadata
+            model,
+            dataset,
+            settings,
+            _only_input(spec),
+            None,
+            loader,
+            spec.name,
+            logs=logs,
+            recordings=recordings,
+            metadata=metadata,
         )
         if keep:
             trainer.folder = model.gather(new_folder(folder, spec.name) if model.process == 0 else None)[0]
         if trainer.folder is not None and model.process == 0:
-            trainer.metadata["spec_text"] = write_run(trainer.folder, spec, execution, options, logs)
+            trainer.metadata["spec_text"] = write_run(trainer.folder, spec, execution, options, logs, recordings)
         yield Run(spec, trainer, execution, (*dataset.notes, *notes, *remarks))
 
 
@@ -142,11 +154,17 @@ def _with_settings(spec: Spec, settings: Train) -> tuple[Spec, list[str]]:
 
 @contextmanager
 def resume_run(
-    folder: Path, data: DataOptions, *, epochs: int | None = None, logs: Sequence[str] = ()
+    folder: Path,
+    data: DataOptions,
+    *,
+    epochs: int | None = None,
+    logs: Sequence[str] = (),
+    recordings: Sequence[str] = (),
 ) -> Iterator[Run]:
     """Yield a run as it was when its last checkpoint was written; `epochs` lets it continue for longer."""
     if not (folder / LAST).exists() or not (folder / SETTINGS).exists():
         raise DataError(f"{folder} is no run that can be resumed: it has no {SETTINGS} or no {LAST}")
+    expect_records(recordings)
     found = read_run(folder)
     spec, execution = found.spec, found.execution
     settings = spec.train or Train()
@@ -167,6 +185,7 @@ def resume_run(
             loader,
             spec.name,
             logs=logs or found.logs,
+            recordings=recordings or found.recordings,
             metadata=metadata,
         )
         trainer.resume()
@@ -228,13 +247,15 @@ def train(
     options: Mapping[str, Any] | None = None,
     callbacks: Iterable[Callback] = (),
     logs: Sequence[str] = (),
+    recordings: Sequence[str] = (),
     **settings: Any,
 ) -> tuple[Model, Result]:
     """Train a spec, and return the model and the result of the training.
 
     `data` is what `--data` takes, or a Dataset; `settings` are those of `train:` (epochs, batch, optimizer, …) in
-    place of the spec's. With a `folder` it writes metrics, `logs` (`csv`, `tensorboard`) and checkpoints there. Each
-    callback is called with the events of `cnnspec.training.events`, as they happen.
+    place of the spec's. With a `folder` it writes metrics, `logs` (`csv`, `tensorboard`), `recordings` (`histograms` of
+    weights and gradients by epoch) and checkpoints there. Each callback is called with the events of
+    `cnnspec.training.events`, as they happen.
     """
     loaded = load_spec(spec, params, resize)
     given = settings | ({"data": data} if isinstance(data, str) else {})
@@ -251,6 +272,7 @@ def train(
         keep=folder is not None,
         workers=workers,
         logs=logs,
+        recordings=recordings,
     )
     with opened as run:
         run.trainer.callbacks += callbacks

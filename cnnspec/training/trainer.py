@@ -18,7 +18,7 @@ from cnnspec.errors import TrainingError, WeightsError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Plateau, Train
 from cnnspec.runtime.model import Model
-from cnnspec.training import checkpoint
+from cnnspec.training import checkpoint, histograms
 from cnnspec.training.checkpoint import Progress
 from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.training.events import (
@@ -33,7 +33,7 @@ from cnnspec.training.events import (
 from cnnspec.training.logs import open_logs
 from cnnspec.training.metrics import Values, added, metrics_of
 from cnnspec.training.monitor import monitor_of
-from cnnspec.training.recorded import BEST, LAST, METRICS
+from cnnspec.training.recorded import BEST, LAST, METRICS, read_records
 from cnnspec.weights import files as weights
 
 CHECKPOINT_SECONDS = 60.0
@@ -82,6 +82,8 @@ class Trainer:
     """Called with each event, in every process."""
     logs: Sequence[str] = ()
     """Logs in the folder beside metrics.jsonl: `csv`, `tensorboard`."""
+    recordings: Sequence[str] = ()
+    """What is recorded of each epoch beside metrics.jsonl: `histograms`."""
     should_stop: Callable[[], bool] = lambda: False
     metadata: dict[str, str] = field(default_factory=dict)
     """Metadata of the checkpoints."""
@@ -124,12 +126,10 @@ class Trainer:
                     "(`--start`)"
                 )
         self.progress = checkpoint.load(self.folder / LAST, self.model)
-        metrics = self.folder / METRICS
-        lines = metrics.read_text("utf-8").splitlines() if metrics.exists() else []
-        records = [json.loads(line) for line in lines if line.endswith("}")]
-        self.result.epochs = [record for record in records if record["epoch"] <= self.progress.epoch]
+        self.result.epochs = [record for record in read_records(self.folder) if record["epoch"] <= self.progress.epoch]
         content = "".join(json.dumps(record) + "\n" for record in self.result.epochs)
-        atomic.write(metrics, content.encode())
+        atomic.write(self.folder / METRICS, content.encode())
+        histograms.forget_after(self.folder, self.progress.epoch)
 
     def run(self) -> Result:
         """Train until the last epoch; raise Interrupted, after writing a checkpoint, when asked to stop."""
@@ -267,6 +267,8 @@ class Trainer:
         if self.folder is not None and self.model.process == 0:
             with (self.folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+        if histograms.HISTOGRAMS in self.recordings and self.folder is not None:
+            histograms.record(self.folder, self.model, self.train, self.settings.batch, p.epoch)
         if better:
             self.save(BEST)
             if self.folder is None:

@@ -64,6 +64,7 @@ FLOORS = (
     "view",
     "interop",
     "bench",
+    "report",
     "lsp",
     "cli",
 )
