@@ -17,7 +17,10 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Loss
 from cnnspec.report import pictures
+from cnnspec.runtime.build import itemsize
+from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.model import Model
+from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation, evaluate_split
 from cnnspec.training.evaluator import part_of
 from cnnspec.training.prediction import pixels, probabilities
@@ -120,7 +123,13 @@ def can_be_silent(node: Node) -> bool:
 
 
 def assess(
-    spec: Spec, model: Model, data: Dataset | DataOptions, *, samples: int | None = None, batch: int = 64
+    spec: Spec,
+    model: Model,
+    data: Dataset | DataOptions,
+    execution: Execution,
+    *,
+    samples: int | None = None,
+    batch: int = 64,
 ) -> Assessment:
     """Evaluate a model layer by layer on the test data, or else on what training holds out, or on the training data.
 
@@ -128,6 +137,7 @@ def assess(
     """
     dataset = opened_data(data, spec, "evaluate")
     name, split = _evaluated(dataset, spec)
+    check_memory(spec.graph, batch, itemsize(execution), execution.memory_limit)
     chosen = split
     if samples is not None and samples < split.n:
         chosen = Subset(split, np.linspace(0, split.n - 1, samples).round().astype(np.intp))

@@ -24,6 +24,8 @@ class Kernels:
     shape: tuple[int, ...]
     """Of the weight: [o, c/g, kh, kw]."""
     shown: int
+    columns: int
+    """Kernels in a row."""
     are_colours: bool
     """Whether a kernel has three channels, which are red, green and blue."""
     picture: Array
@@ -56,7 +58,8 @@ def _kernels(name: str, weight: Array, reads: Node) -> Kernels:
         levels = pictures.signed(kept.reshape(-1, *weight.shape[2:])).reshape(kept.shape)
         columns = min(COLUMNS, len(kept))
         sheets = np.stack([pictures.side_by_side(levels[:, c], columns) for c in range(3)])
-        return Kernels(name, weight.shape, len(kept), True, sheets, float(np.abs(weight).max()))
+        return Kernels(name, weight.shape, len(kept), columns, True, sheets, float(np.abs(weight).max()))
     slices = weight.reshape(-1, *weight.shape[2:])[:MOST_KERNELS]
-    sheet = pictures.side_by_side(pictures.signed(slices), min(COLUMNS, len(slices)))
-    return Kernels(name, weight.shape, len(slices), False, sheet, float(np.abs(weight).max()))
+    columns = min(COLUMNS, len(slices))
+    sheet = pictures.side_by_side(pictures.signed(slices), columns)
+    return Kernels(name, weight.shape, len(slices), columns, False, sheet, float(np.abs(weight).max()))

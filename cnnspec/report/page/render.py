@@ -1,0 +1,93 @@
+"""A report as one HTML file: templates, the style, the script and the data of the page, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from cnnspec.diagnostics import format_diagnostic
+from cnnspec.interop.requirements import require
+from cnnspec.report import pictures, plots
+from cnnspec.report.data import ReportData
+from cnnspec.report.page import stand_in as diagram
+from cnnspec.report.page.layers import COLUMNS, page_layers, table_rows
+from cnnspec.report.page.maps import page_maps, picture_uris
+from cnnspec.report.page.sections import Sections, cost_rows, facts
+from cnnspec.report.page.training import page_run
+from cnnspec.sizes import size_of
+from cnnspec.version import __version__
+from cnnspec.view.table import percent
+from cnnspec.wording import a_count, format_shape
+
+ASSETS = Path(__file__).with_name("assets")
+
+
+def render(data: ReportData) -> str:
+    """Return the page; it has every picture, script and style in itself."""
+    require("jinja2", "matplotlib", "PIL", extra="report")
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": size_of, "percent": percent, "shape": format_shape, "count": a_count}
+    environment.filters["asjson"] = lambda value: Markup(embedded(value))
+    script = diagram.script() + _asset("report.js")
+    graph, line = data.network.graph, data.network.timeline
+    page = {
+        "data": data,
+        "version": __version__,
+        "script": Markup(script),
+        "policy": policy(script),
+        "style": Markup(diagram.stylesheet() + _asset("report.css")),
+        "diagram": Markup(diagram.fragment(graph)),
+        "sections": Sections.of(data),
+        "facts": facts(data),
+        "diagnostics": [(d.severity, format_diagnostic(d)) for d in data.network.diagnostics],
+        "rows": table_rows(data.network),
+        "columns": COLUMNS,
+        "layers": page_layers(data),
+        "costs": cost_rows(data.network),
+        "timeline": Markup(plots.timeline(line.live, line.weights, line.peak, line.names[line.peak])),
+        "kernels_uri": _kernels_uri(data),
+        "inputs": picture_uris(data),
+        "maps": page_maps(data),
+        "run": page_run(data),
+    }
+    return environment.get_template("report.html.jinja").render(page)
+
+
+def _kernels_uri(data: ReportData) -> str:
+    if data.kernels is None:
+        return ""
+    picture = data.kernels.picture
+    return pictures.pixels_uri(picture) if data.kernels.are_colours else pictures.levels_uri(picture, "RdBu_r")
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text("utf-8")
+
+
+def embedded(value: Any) -> str:
+    """Return a value as JSON that can stand in a `<script>`: no character of it ends that, or begins a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def policy(script: str) -> str:
+    """Return the Content-Security-Policy of the page: its own script, styles and pictures, and no other resource."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
