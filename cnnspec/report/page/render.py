@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cnnspec.diagnostics import format_diagnostic
+from cnnspec.diagram import assets as diagram
+from cnnspec.diagram.draw import draw
 from cnnspec.interop.requirements import require
 from cnnspec.report import pictures, plots
 from cnnspec.report.data import ReportData
-from cnnspec.report.page import stand_in as diagram
 from cnnspec.report.page.layers import COLUMNS, page_layers, table_rows
 from cnnspec.report.page.maps import page_maps, picture_uris
 from cnnspec.report.page.sections import Sections, cost_rows, facts
@@ -48,7 +49,7 @@ def render(data: ReportData) -> str:
         "script": Markup(script),
         "policy": policy(script),
         "style": Markup(diagram.stylesheet() + _asset("report.css")),
-        "diagram": Markup(diagram.fragment(graph)),
+        "diagram": Markup(draw(graph).fragment()),
         "sections": Sections.of(data),
         "facts": facts(data),
         "diagnostics": [(d.severity, format_diagnostic(d)) for d in data.network.diagnostics],
