@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Run the network of a spec on images, arrays or random numbers.",
     "train": "Train the network of a spec on a dataset.",
     "evaluate": "Evaluate weights on a dataset.",
+    "report": "Write one HTML file about a network, its values and its training.",
     "predict": "Write the predictions for any number of files.",
     "data": "Describe a dataset: classes, sizes, colours, broken files, duplicates.",
     "test": "Run the examples of a spec on every installed backend.",

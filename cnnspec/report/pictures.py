@@ -6,11 +6,11 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.interop.requirements import require
 
 GAP = 255
 """The level of the lines between maps, which is transparent; values have those below it."""
@@ -62,7 +62,6 @@ def side_by_side(maps: Array, columns: int) -> Array:
 
 def levels_uri(levels: Array, colours: str) -> str:
     """Return levels [h, w] as a PNG in a `data:` URI, with the colour map of that name in Matplotlib."""
-    require("PIL", "matplotlib", extra="report")
     from matplotlib import colormaps
     from PIL import Image
 
@@ -72,17 +71,17 @@ def levels_uri(levels: Array, colours: str) -> str:
     return _uri(picture, transparency=GAP)
 
 
-def pixels_uri(pixels: Array) -> str:
-    """Return a picture as a PNG in a `data:` URI: uint8 [1, h, w] or [3, h, w]."""
-    require("PIL", extra="report")
+def pixels_uri(pixels: Array, *, gaps: bool = False) -> str:
+    """Return a picture as a PNG in a `data:` URI: uint8 [1, h, w] or [3, h, w]; with `gaps`, white is transparent."""
     from PIL import Image
 
     c, h, w = pixels.shape
     mode = "L" if c == 1 else "RGB"
-    return _uri(Image.frombytes(mode, (w, h), np.ascontiguousarray(pixels.transpose(1, 2, 0)).tobytes()))
+    picture = Image.frombytes(mode, (w, h), np.ascontiguousarray(pixels.transpose(1, 2, 0)).tobytes())
+    return _uri(picture, **({"transparency": (GAP,) * 3} if gaps else {}))
 
 
-def _uri(picture: object, **options: int) -> str:
+def _uri(picture: object, **options: Any) -> str:
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True, **options)  # type: ignore[attr-defined]
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnspec.interop.requirements import require
 from cnnspec.sizes import size_of
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 """Colours that stand for those of the page: Matplotlib writes them, and they are replaced by custom properties."""
-_PROPERTIES = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--pool"}
+_PROPERTIES = {INK: "--ink", MUTED: "--muted", LINE: "--rule", ACCENT: "--accent", SECOND: "--pool"}
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -52,7 +51,7 @@ MOST_RIDGES = 8
 Series = Mapping[str, Sequence[float | None]]
 
 
-def timeline(live: Sequence[int], weights: int, peak: int, name: str) -> str:
+def timeline(live: Sequence[int], peak: int, name: str) -> str:
     """Return the memory of activations while each layer runs, with the peak and its layer."""
     with _style():
         figure, axes = _figure(7.2, 2.5)
@@ -76,7 +75,7 @@ def timeline(live: Sequence[int], weights: int, peak: int, name: str) -> str:
         return _svg(figure, f"Memory of activations by layer; the peak is {size_of(live[peak])} in {name}")
 
 
-def lines(epochs: Sequence[int], series: Series, label: str, *, percent: bool = False) -> str:
+def lines(epochs: Sequence[int], series: Series, label: str, *, percent: bool = False, from_zero: bool = False) -> str:
     """Return series over epochs, the first drawn through and the second dashed."""
     with _style():
         figure, axes = _figure(3.5, 2.4)
@@ -86,6 +85,8 @@ def lines(epochs: Sequence[int], series: Series, label: str, *, percent: bool = 
             mark = "o" if len(epochs) < 25 else ""
             axes.plot(epochs, numbers, dash, color=colour, marker=mark, markersize=3.5, label=name)
         axes.set(xlabel="epoch", ylabel=f"{label}, %" if percent else label)
+        if from_zero:
+            axes.set_ylim(bottom=0)
         _whole_numbers(axes, 6)
         if len(epochs) == 1:
             axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
@@ -125,7 +126,6 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _style() -> AbstractContextManager[None]:
     """Set Matplotlib's parameters for a plot, and let it have its own again at the end."""
-    require("matplotlib", extra="report")
     from matplotlib import rc_context
 
     parameters: Any = _STYLE

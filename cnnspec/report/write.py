@@ -10,6 +10,7 @@ from cnnspec.arrays import Array
 from cnnspec.data.options import DataOptions
 from cnnspec.diagnostics import Source, SpecError
 from cnnspec.graph.spec import Spec
+from cnnspec.interop.requirements import require
 from cnnspec.language.load import Report, check
 from cnnspec.report.data import Wanted, collect
 from cnnspec.report.page.render import render
@@ -31,8 +32,10 @@ def report_html(
     `weights` are those of `cnnspec.build`; without them they are those of the `run`, the folder of a training of the
     same network. `inputs` are files as `cnnspec run` takes them; the first sample is shown. `data` has the place of
     the evaluation data where that of the run is not at hand, of which at most so many `samples` are evaluated. Raises
-    SpecError for an invalid spec, and the errors of the files that are named.
+    SpecError for an invalid spec, BackendError where the extra `report` is not installed, and the errors of the files
+    that are named.
     """
+    require("jinja2", "matplotlib", "PIL", extra="report")
     report = None
     if isinstance(spec, Spec):
         checked = spec

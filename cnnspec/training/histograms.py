@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ RECORDS = (HISTOGRAMS,)
 """What a run can record beside its metrics."""
 FILE = "histograms.jsonl"
 BINS = 40
+"""Bins of a histogram; fewer of a few numbers."""
 
 
 def expect_records(names: Sequence[str]) -> None:
@@ -34,10 +36,11 @@ def expect_records(names: Sequence[str]) -> None:
 
 def histogram(values: Array) -> dict[str, Any]:
     """Return the counts of numbers in bins of equal width from the least to the largest; others do not count."""
+    bins = max(5, min(BINS, 2 * math.isqrt(values.size)))
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size:
-        return {"low": None, "high": None, "counts": [0] * BINS, "mean": None, "std": None}
-    counts, edges = np.histogram(finite, BINS)
+        return {"low": None, "high": None, "counts": [0] * bins, "mean": None, "std": None}
+    counts, edges = np.histogram(finite, bins)
     mean, std = float(finite.mean()), float(finite.std())
     return {"low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist(), "mean": mean, "std": std}
 

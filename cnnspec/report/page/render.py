@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnspec.diagnostics import format_diagnostic
 from cnnspec.diagram import assets as diagram
 from cnnspec.diagram.draw import draw
-from cnnspec.interop.requirements import require
 from cnnspec.report import pictures, plots
 from cnnspec.report.data import ReportData
 from cnnspec.report.page.layers import COLUMNS, page_layers, table_rows
@@ -23,24 +23,16 @@ from cnnspec.version import __version__
 from cnnspec.view.table import percent
 from cnnspec.wording import a_count, format_shape
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 ASSETS = Path(__file__).with_name("assets")
 
 
 def render(data: ReportData) -> str:
     """Return the page; it has every picture, script and style in itself."""
-    require("jinja2", "matplotlib", "PIL", extra="report")
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"size": size_of, "percent": percent, "shape": format_shape, "count": a_count}
-    environment.filters["asjson"] = lambda value: Markup(embedded(value))
     script = diagram.script() + _asset("report.js")
     graph, line = data.network.graph, data.network.timeline
     page = {
@@ -53,24 +45,50 @@ def render(data: ReportData) -> str:
         "sections": Sections.of(data),
         "facts": facts(data),
         "diagnostics": [(d.severity, format_diagnostic(d)) for d in data.network.diagnostics],
-        "rows": table_rows(data.network),
         "columns": COLUMNS,
+        "rows": table_rows(data.network),
         "layers": page_layers(data),
         "costs": cost_rows(data.network),
-        "timeline": Markup(plots.timeline(line.live, line.weights, line.peak, line.names[line.peak])),
+        "timeline": Markup(plots.timeline(line.live, line.peak, line.names[line.peak])),
         "kernels_uri": _kernels_uri(data),
         "inputs": picture_uris(data),
         "maps": page_maps(data),
         "run": page_run(data),
     }
-    return environment.get_template("report.html.jinja").render(page)
+    return _environment().get_template("report.html.jinja").render(page)
+
+
+def _environment() -> Environment:
+    """Return the environment of the templates, which escape every text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "size": size_of,
+        "percent": percent,
+        "shape": format_shape,
+        "count": a_count,
+        "code": lambda text: Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))),
+        "breakable": lambda name: Markup(str(escape(name)).replace(".", ".<wbr>")),
+        "asjson": lambda value: Markup(embedded(value)),
+    }
+    return environment
 
 
 def _kernels_uri(data: ReportData) -> str:
     if data.kernels is None:
         return ""
     picture = data.kernels.picture
-    return pictures.pixels_uri(picture) if data.kernels.are_colours else pictures.levels_uri(picture, "RdBu_r")
+    if data.kernels.are_colours:
+        return pictures.pixels_uri(picture, gaps=True)
+    return pictures.levels_uri(picture, "RdBu_r")
 
 
 def _asset(name: str) -> str:

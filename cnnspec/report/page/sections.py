@@ -117,7 +117,9 @@ def _row(costs: Costs, whole: Costs, depth: int) -> CostRow:
         (f"{costs.macs:,}", costs.macs, whole.macs),
         (size_of(costs.activation_bytes), costs.activation_bytes, whole.activation_bytes),
     )
-    bars = tuple((text, round(100 * part / (of or 1), 2), _of(part, of)) for text, part, of in figures)
+    bars = tuple(
+        (text, round(100 * part / of, 2), percent(part / of)) if part else ("–", 0.0, "") for text, part, of in figures
+    )
     parts = tuple(_row(part, whole, depth + 1) for part in costs.parts)
     layers = a_count(costs.layers, "layer") if costs.is_block else ""
     return CostRow(costs.name, costs.name.split(".")[-1], depth, costs.is_block, layers, bars, parts)

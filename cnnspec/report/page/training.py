@@ -86,7 +86,7 @@ def curves(run: TrainingRun) -> list[Curve]:
                 title = f"{output}: {METRICS[metric].title}" if output else METRICS[metric].title
                 found.append(plot(title, series, percent=METRICS[metric].is_fraction))
     rates = [record["learning_rate"] for record in records]
-    found.append(plot("learning rate", {"learning rate": rates}))
+    found.append(plot("learning rate", {"learning rate": rates}, from_zero=True))
     return found
 
 

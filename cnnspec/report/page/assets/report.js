@@ -15,6 +15,13 @@
     return made;
   };
 
+  // Text with words of the spec between backquotes, which are shown as code.
+  const written = (name, text, kind) => {
+    const made = element(name, undefined, kind);
+    text.split('`').forEach((part, i) => made.append(i % 2 ? element('code', part) : part));
+    return made;
+  };
+
   // Themes
 
   document.querySelectorAll('input[name=theme]').forEach(input => input.addEventListener('change', () => {
@@ -52,7 +59,7 @@
 
   const panel = layer => {
     const place = byId('panel');
-    place.replaceChildren(element('h3', layer.name), element('p', `${layer.title}, ${layer.shape.join('×')}. ${layer.about}`));
+    place.replaceChildren(element('h3', layer.name), written('p', `${layer.title}, ${layer.shape.join('×')}. ${layer.about}`));
     for (const [title, names] of [['reads', layer.reads], ['read by', layer.readBy]]) {
       if (!names.length) continue;
       const line = element('p', `${title} `, 'muted');
@@ -61,11 +68,11 @@
     }
     for (const [topic, result, steps] of layer.sections) {
       const head = element('h4', `${topic}: `);
-      head.append(element('span', result));
+      head.append(written('span', result));
       place.append(head);
       if (!steps.length) continue;
       const list = element('dl');
-      for (const [quantity, formula] of steps) list.append(element('dt', quantity), element('dd', formula));
+      for (const [quantity, formula] of steps) list.append(element('dt', quantity), written('dd', formula));
       place.append(list);
     }
     if (layer.source !== null) {
@@ -107,7 +114,7 @@
       });
       texts.push(empty ? `${unit} reads nothing of ${name}: padding alone`
         : `${unit} reads ${span(rows, 'rows', height)} and ${span(columns, 'columns', width)} of ${name}`
-          + `, ${rows[1] - rows[0]}×${columns[1] - columns[0]} pixels`);
+          + `, counted from 0: ${rows[1] - rows[0]}×${columns[1] - columns[0]} pixels`);
     });
     byId('field-text').textContent = texts.length ? `${texts.join('. ')}.`
       : `What ${chosen} reads of an image is not known.`;
