@@ -63,12 +63,16 @@ def command(
     if is_run(spec):
         if params:
             raise click.UsageError("a run has its own spec, with its parameters: leave out --set")
-        given = {field: getattr(execution, field) for option, field in _FIELDS.items() if option in given_options()}
-        found = evaluate_run(Path(spec), given, data, weights=weights, batch=batch, split=split)
+        found = evaluate_run(Path(spec), given_fields(execution), data, weights=weights, batch=batch, split=split)
     else:
         loaded = load_spec(spec, params, data.resize)
         found = evaluate_spec(loaded, execution, data, weights=weights, batch=batch, split=split)
     _show(*found, split, output_format)
+
+
+def given_fields(execution: Execution) -> dict[str, Any]:
+    """Return the fields of an Execution that options of the command line give, which replace those of a run."""
+    return {field: getattr(execution, field) for option, field in _FIELDS.items() if option in given_options()}
 
 
 def _show(spec: Spec, dataset: Dataset, found: Evaluation, split: str, output_format: str) -> None:

@@ -11,9 +11,11 @@ import click
 from cnnspec import atomic
 from cnnspec.cli.common import error_line, params_option, show
 from cnnspec.cli.completion import complete_spec
+from cnnspec.cli.evaluate import given_fields
 from cnnspec.cli.execution import data_options, execution_options, weights_option
 from cnnspec.data.options import DataOptions
 from cnnspec.language.load import Report, check
+from cnnspec.report.data import recorded_run
 from cnnspec.report.write import report_html
 from cnnspec.runtime.options import Execution
 from cnnspec.sizes import size_of
@@ -57,7 +59,8 @@ def command(
     It has the totals, a diagram in which each layer explains its figures, a table of the layers, where parameters, MACs
     and memory go, and what each unit reads of the input. --weights adds the kernels of the first convolution; --input
     the values of every layer for a sample; --run the curves of a training, and what its result makes of the evaluation
-    data: the confusion matrix, mistakes, dead units. In place of SPEC and --run, RUN is both.
+    data: the confusion matrix, mistakes, dead units. In place of SPEC and --run, RUN is both; its weights, data and
+    backend are used where no option gives others.
 
     It needs the extra `report`: pip install 'cnnspec[report]'.
     """
@@ -72,6 +75,8 @@ def command(
         sys.exit(1)
     if data.resize:
         checked = Report(checked.name, checked.spec.resizing(), checked.diagnostics)
+    if run is not None:
+        execution = recorded_run(run).execution_with(given_fields(execution))
     text = report_html(
         checked, weights=weights, run=run, inputs=files, data=data, samples=samples, execution=execution
     ).encode()

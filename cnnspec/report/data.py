@@ -75,10 +75,12 @@ class Wanted:
     """The most samples of the evaluation data."""
 
 
-def collect(spec: Spec, report: Report | None, wanted: Wanted, execution: Execution) -> ReportData:
-    """Return the data of a report on a spec; the weights are those of the run where none are given."""
+def collect(spec: Spec, report: Report | None, wanted: Wanted, execution: Execution | None) -> ReportData:
+    """Return the data of a report on a spec; weights and execution are those of the run where none are given."""
     found = network(spec, report)
     recorded = None if wanted.run is None else run_of(wanted.run, spec)
+    if execution is None:
+        execution = Execution() if recorded is None else recorded.execution
     weights = wanted.weights if wanted.weights is not None or recorded is None else recorded.weights
     seed = execution.seed
     origin = f"drawn at random from seed {seed}, not trained"
@@ -96,14 +98,18 @@ def collect(spec: Spec, report: Report | None, wanted: Wanted, execution: Execut
     return ReportData(found, origin, weights is not None, str(execution), kernels, maps, run)
 
 
+def recorded_run(folder: Path) -> Recorded:
+    """Return the run in a folder; raise DataError where it is none."""
+    try:
+        return read_run(folder)
+    except OSError as error:
+        why = f"{error.filename} cannot be read ({error.strerror})"
+        raise DataError(f"{folder} is no folder of a run: {why}") from error
+
+
 def run_of(folder: Path, spec: Spec) -> Recorded:
     """Return the run in a folder; raise DataError where it is none, or one of another network."""
-    try:
-        found = read_run(folder)
-    except OSError as error:
-        raise DataError(
-            f"{folder} is no folder of a run: {error.filename} cannot be read ({error.strerror})"
-        ) from error
+    found = recorded_run(folder)
     if differs := _difference(found.spec.graph, spec.graph):
         raise DataError(f"the run in {folder} is of another network than `{spec.name}`: {differs}")
     return found

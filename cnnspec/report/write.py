@@ -30,10 +30,10 @@ def report_html(
     """Return the report of a spec as the text of an HTML file.
 
     `weights` are those of `cnnspec.build`; without them they are those of the `run`, the folder of a training of the
-    same network. `inputs` are files as `cnnspec run` takes them; the first sample is shown. `data` has the place of
-    the evaluation data where that of the run is not at hand, of which at most so many `samples` are evaluated. Raises
-    SpecError for an invalid spec, BackendError where the extra `report` is not installed, and the errors of the files
-    that are named.
+    same network, whose backend also computes unless `execution` names another. `inputs` are files as `cnnspec run`
+    takes them; the first sample is shown. `data` says where the evaluation data of the run is, if not where it was; at
+    most so many `samples` of it are evaluated, and none is downloaded. Raises SpecError for an invalid spec,
+    BackendError where the extra `report` is not installed, and the errors of the files that are named.
     """
     require("jinja2", "matplotlib", "PIL", extra="report")
     report = None
@@ -46,7 +46,7 @@ def report_html(
         checked = report.spec
     files = (inputs,) if isinstance(inputs, str) else tuple(inputs)
     wanted = Wanted(weights, None if run is None else Path(run), files, data or DataOptions(), samples)
-    return render(collect(checked, report, wanted, execution or Execution()))
+    return render(collect(checked, report, wanted, execution))
 
 
 def write_report(

@@ -101,7 +101,7 @@
     document.querySelectorAll('.frame').forEach(frame => {
       const name = frame.dataset.input;
       const [height, width] = data.inputs[name].size;
-      const box = frame.querySelector('.box');
+      const box = frame.querySelector('.reach');
       const tables = layer.ranges[name];
       box.hidden = !tables;
       if (!tables) return;
