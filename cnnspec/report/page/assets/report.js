@@ -29,6 +29,21 @@
     else document.documentElement.dataset.theme = input.value;
   }));
 
+  // On paper: light, with every block unfolded
+
+  let before = null;
+  addEventListener('beforeprint', () => {
+    const root = document.documentElement;
+    before = { theme: root.dataset.theme, closed: [...document.querySelectorAll('details:not([open])')] };
+    root.dataset.theme = 'light';
+    before.closed.forEach(part => { part.open = true; });
+  });
+  addEventListener('afterprint', () => {
+    if (before.theme) document.documentElement.dataset.theme = before.theme;
+    else delete document.documentElement.dataset.theme;
+    before.closed.forEach(part => { part.open = false; });
+  });
+
   // The panel of a layer
 
   const source = excerpt => {
