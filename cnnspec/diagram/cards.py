@@ -110,13 +110,18 @@ def spoken_block(block: Block) -> str:
 
 
 class Cards:
-    """Makes the cards of an outline's items."""
+    """Makes the cards of an outline's items, of which those of one block are equally wide."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
+        self.sizes: dict[Item, Size] = {outline.root: Size(0, 0)} | {item: self._size(item) for item in outline.paths}
+        for block in (outline.root, *(item for item in outline.paths if isinstance(item, Block))):
+            boxes = [item for item in block.items if not isinstance(item, End)]
+            width = max((self.sizes[item].width for item in boxes), default=0)
+            self.sizes |= {item: self.sizes[item]._replace(width=width) for item in boxes}
 
-    def size(self, item: Item) -> Size:
-        """Return the size of an item: of a block, when folded, and of the halves of its header."""
+    def _size(self, item: Item) -> Size:
+        """Return the size of an item by what stands in it: of a block, when folded, and of its header's halves."""
         if isinstance(item, End):
             return Size(34 + _end_line(item).width, 26)
         if isinstance(item, Box):
@@ -193,7 +198,7 @@ class Cards:
         return lines
 
     def _box(self, box: Box, is_button: bool) -> Group:
-        width, height, *_ = self.size(box)
+        width, height, *_ = self.sizes[box]
         lines = self._head(box)
         tall = height - _BAND * (len(box.layers) - 1)
         parts: list[Part] = []
@@ -239,7 +244,7 @@ class Cards:
         return parts
 
     def _folded(self, block: Block) -> Group:
-        whole = self.size(block)
+        whole = self.sizes[block]
         width, height = whole.width - _PILE, whole.height - _PILE
         lines = self._summary(block)
         y = 6 + sum(line.height for line in lines)
@@ -256,7 +261,7 @@ class Cards:
         )
 
     def _end(self, end: End) -> Group:
-        width, height, *_ = self.size(end)
+        width, height, *_ = self.sizes[end]
         line = _end_line(end)
         left = 15.0
         return Group(

@@ -21,6 +21,10 @@ class _Column:
         behind = at < len(self.taken) and self.taken[at][0] <= last
         return not behind and not (at and self.taken[at - 1][1] >= first)
 
+    def covers(self, first: int, last: int) -> bool:
+        """Whether one chain takes all rows of the range."""
+        return self.taken == [(first, last)]
+
     def take(self, first: int, last: int) -> None:
         """Take the rows of a range."""
         insort(self.taken, (first, last))
@@ -45,7 +49,9 @@ def add_columns(segment: Segment, edges: Sequence[Edge]) -> None:
     columns: list[_Column] = []
     for chain in _chains([cell for cell in segment.cells if cell.role != "lane"], order, before, behind):
         _place(chain, columns, range(len(columns)))
-    segment.columns, segment.low, segment.high = len(columns), 0, len(columns) - 1
+    segment.columns = len(columns)
+    whole = [i for i, column in enumerate(columns) if column.covers(segment.first, segment.last)]
+    segment.low, segment.high = (whole[0], whole[0]) if len(whole) == 1 else (0, len(columns) - 1)
     lanes = [cell for cell in segment.cells if cell.role == "lane"]
     for lane in sorted(lanes, key=lambda lane: (lane.last - lane.first, lane.last)):
         near = [cell.column for cell in before[lane] if cell in own]

@@ -21,6 +21,8 @@ class Metrics(NamedTuple):
     """Between two rows."""
     port_gap: float
     """Between the border of a block and its first or last row."""
+    turn: float
+    """Where in that distance the first level is at which edges go sideways: a half is in the middle."""
     level: float
     """Between two levels at which edges go sideways."""
     column: float
@@ -89,7 +91,7 @@ class _Frame:
     """The axis of each cell."""
     inner: dict[Cell, _Frame] = field(default_factory=dict)
     """The items in the cells."""
-    half_gap: list[float] = field(default_factory=list)
+    turns: list[float] = field(default_factory=list)
     """From the bottom of each row to the first level."""
     level: float = 0
 
@@ -154,7 +156,7 @@ def _down(frame: _Frame, grid: Grid, metrics: Metrics) -> float:
         if row + 1 < grid.rows:
             at_port = grid.has_ports and row in (0, grid.rows - 2)
             gap = metrics.port_gap if at_port else metrics.gap
-            frame.half_gap.append(gap / 2)
+            frame.turns.append(gap * metrics.turn)
             y += height + gap + metrics.level * max(0, grid.levels[row] - 1)
     return frame.bottoms[-1]
 
@@ -166,8 +168,7 @@ def _put(block: Block, frame: _Frame, x: float, y: float, placement: Placement) 
     at: dict[Cell, Point] = {}
     for cell, inner in frame.inner.items():
         assert cell.item is not None
-        height = frame.bottoms[cell.first] - frame.tops[cell.first]
-        corner = x + frame.x[cell] - inner.axis, y + frame.tops[cell.first] + (height - inner.height) / 2
+        corner = x + frame.x[cell] - inner.axis, y + frame.tops[cell.first]
         at[cell] = corner
         if isinstance(cell.item, Block) and inner.grid is not None:
             _put(cell.item, inner, *corner, placement)
@@ -178,7 +179,7 @@ def _put(block: Block, frame: _Frame, x: float, y: float, placement: Placement) 
         for hop in edge.hops:
             end = _port(frame, hop.target, edge.tensor, "entry", at, x, y)
             if hop.level is not None:
-                turn = y + frame.bottoms[hop.gap] + frame.half_gap[hop.gap] + hop.level * frame.level
+                turn = y + frame.bottoms[hop.gap] + frame.turns[hop.gap] + hop.level * frame.level
                 points += [(points[-1][0], turn), (end[0], turn)]
             points.append(end)
         placement.edges.append((edge, _simplified(points)))

@@ -12,7 +12,7 @@
     const [width, height, left, right] = layout.sizes[id];
     const grid = layout.grids[id];
     if (!grid || folded.has(id)) return { width, height, axis: width / 2 };
-    const frame = { grid, inner: [], x: [], tops: [], bottoms: [], halfGaps: [] };
+    const frame = { grid, inner: [], x: [], tops: [], bottoms: [], turns: [] };
     grid.cells.forEach(([, item], i) => {
       if (item !== null) frame.inner[i] = measure(layout, folded, item);
     });
@@ -61,14 +61,13 @@
       frame.tops.push(y);
       frame.bottoms.push(y + height);
       const gap = ports && (row === 0 || row === rows - 2) ? metrics.port_gap : metrics.gap;
-      frame.halfGaps.push(gap / 2);
+      frame.turns.push(gap * metrics.turn);
       y += height + gap + metrics.level * Math.max(0, (levels[row] ?? 0) - 1);
     });
   }
 
   function cornerOf(frame, i) {
-    const inner = frame.inner[i], row = frame.grid.cells[i][3];
-    return [frame.x[i] - inner.axis, frame.tops[row] + (frame.bottoms[row] - frame.tops[row] - inner.height) / 2];
+    return [frame.x[i] - frame.inner[i].axis, frame.tops[frame.grid.cells[i][3]]];
   }
 
   function port(frame, i, tensor, role) {
@@ -85,7 +84,7 @@
     for (const [, target, gap, level] of hops) {
       const end = port(frame, target, tensor, "entry");
       if (level !== null) {
-        const turn = frame.bottoms[gap] + frame.halfGaps[gap] + level * metrics.level;
+        const turn = frame.bottoms[gap] + frame.turns[gap] + level * metrics.level;
         points.push([points.at(-1)[0], turn], [end[0], turn]);
       }
       points.push(end);
