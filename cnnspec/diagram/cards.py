@@ -191,7 +191,7 @@ class Cards:
         last, first = layers[-1].node, layers[0].node
         lines = [
             _Line(16, self._title(block), format_shape(last.shape), True, last.shape != first.in_shapes[0], NAME),
-            _Line(14, _contents(block)),
+            _Line(14, contents(block)),
         ]
         if owner := shared_with(layers):
             lines.append(_Line(14, shortened(f"weights of {printable(owner)}", _MOST - 30, DETAIL)))
@@ -273,6 +273,11 @@ class Cards:
         )
 
 
+def title_of(box: Box) -> str:
+    """Return the name of a box."""
+    return printable(box.label)
+
+
 def layer_attributes(layer: Layer, is_button: bool) -> dict[str, str]:
     """Return the attributes of a layer's element."""
     own = {"class": "layer", "data-name": layer.node.name}
@@ -305,7 +310,7 @@ def _band_texts(layer: Layer, width: float) -> list[Part]:
     return parts + ([Text(width - _RIGHT, 13, line.right, DETAIL, "muted", anchor="end")] if line.right else [])
 
 
-def _contents(block: Block) -> str:
+def contents(block: Block) -> str:
     """Return what a block holds: 3 blocks, 32 layers."""
     count = a_count(len(block.layers), "layer")
     return f"{a_count(len(block.blocks), 'block')}, {count}" if block.blocks else count

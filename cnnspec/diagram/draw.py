@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Literal
 
-from cnnspec.diagram import png, svg
+from cnnspec.diagram import png, svg, text
 from cnnspec.diagram.arrange import arrange
 from cnnspec.diagram.cards import Cards
 from cnnspec.diagram.fragment import Fragment, fragment_of
@@ -87,6 +87,10 @@ class Diagram:
     def fragment(self) -> str:
         """Return the diagram as an element of an HTML page, with the style sheet and the script of `assets`."""
         return Fragment(self.outline, self.grids, self.cards, self.sizes, self.placement, self.folded).svg()
+
+    def text(self, width: int, *, ascii_only: bool = False) -> str:
+        """Return the diagram as lines for a terminal of so many columns; more blocks are folded where it is narrow."""
+        return text.text(self.outline, self.grids, self.folded, width, ascii_only=ascii_only)
 
     def png(self, scale: float = 2.0, theme: Theme = "light") -> bytes:
         """Return the picture as a PNG file, `scale` pixels for each of the picture's; needs the extra `images`."""

@@ -18,7 +18,7 @@ class Metrics(NamedTuple):
     """The distances of a diagram, in pixels or in the cells of a terminal."""
 
     gap: float
-    """Between two rows."""
+    """Between two rows, beside the levels between them."""
     port_gap: float
     """Between the border of a block and its first or last row."""
     turn: float
@@ -157,7 +157,7 @@ def _down(frame: _Frame, grid: Grid, metrics: Metrics) -> float:
             at_port = grid.has_ports and row in (0, grid.rows - 2)
             gap = metrics.port_gap if at_port else metrics.gap
             frame.turns.append(gap * metrics.turn)
-            y += height + gap + metrics.level * max(0, grid.levels[row] - 1)
+            y += height + gap + metrics.level * grid.levels[row]
     return frame.bottoms[-1]
 
 

@@ -57,18 +57,21 @@ _Tensor = tuple[tuple[Layer, ...], Shape, Family | None]
 
 def check_chain(graph: Graph) -> None:
     """Raise DiagramError, with the first layer that is to blame, for a network that is no chain of layers."""
-    remedy = "the stack view is for plain chains: use the graph view (`--view graph`)"
+    remedy = "the stack view draws plain chains of layers only: use the graph view (`--view graph`)"
     for what, names in (("inputs", graph.inputs), ("outputs", graph.outputs)):
         if len(names) > 1:
-            raise DiagramError(f"{quoted(graph.name)} has {len(names)} {what} ({', '.join(names)}): {remedy}")
+            listed = ", ".join(map(printable, names))
+            raise DiagramError(f"{quoted(graph.name)} is no chain, it has {len(names)} {what} ({listed}): {remedy}")
     readers: dict[str, str] = {}
     for node in graph.nodes:
         if len(node.inputs) > 1:
-            raise DiagramError(f"{quoted(node.name)} reads {len(node.inputs)} layers: {remedy}")
+            raise DiagramError(
+                f"{quoted(graph.name)} is no chain, {quoted(node.name)} reads {len(node.inputs)} layers: {remedy}"
+            )
         for name in node.inputs:
             if name in readers:
                 both = f"{quoted(readers[name])} and {quoted(node.name)}"
-                raise DiagramError(f"{both} read {quoted(name)}: {remedy}")
+                raise DiagramError(f"{quoted(graph.name)} is no chain, {both} read {quoted(name)}: {remedy}")
             readers[name] = node.name
 
 

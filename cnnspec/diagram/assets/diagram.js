@@ -62,7 +62,7 @@
       frame.bottoms.push(y + height);
       const gap = ports && (row === 0 || row === rows - 2) ? metrics.port_gap : metrics.gap;
       frame.turns.push(gap * metrics.turn);
-      y += height + gap + metrics.level * Math.max(0, (levels[row] ?? 0) - 1);
+      y += height + gap + metrics.level * (levels[row] ?? 0);
     });
   }
 
