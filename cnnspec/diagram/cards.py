@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -123,18 +124,18 @@ class Cards:
     def _size(self, item: Item) -> Size:
         """Return the size of an item by what stands in it: of a block, when folded, and of its header's halves."""
         if isinstance(item, End):
-            return Size(34 + _end_line(item).width, 26)
+            return Size(_even(34 + _end_line(item).width), 26)
         if isinstance(item, Box):
             lines = self._head(item)
             width = self._width([*lines, *map(_band, item.layers[1:])], self._figures(item.layers))
             height = 6 + sum(line.height for line in lines) + self._bars_height(item.layers) + 5
             return Size(width, height + _BAND * (len(item.layers) - 1))
         lines = self._summary(item)
-        width = self._width(lines, self._figures(item.layers)) + 10
+        width = self._width(lines, self._figures(item.layers), 10)
         height = 6 + sum(line.height for line in lines) + 12 + self._bars_height(item.layers) + 5
         left = 34 + text_width(self._title(item), NAME, bold=True)
         right = 20 + text_width(self._header_figures(item), SMALL)
-        return Size(width + _PILE, height + _PILE, left, right)
+        return Size(width + _PILE, height + _PILE, _even(left), _even(right))
 
     def draw(self, item: Item, *, is_button: bool = False) -> Group:
         """Return the card of an item; of a block, when it is folded. Layers may be buttons, in a page."""
@@ -168,9 +169,10 @@ class Cards:
     def _bars_height(self, layers: Sequence[Layer]) -> float:
         return _BAR_LINE * len(self._figures(layers).bars)
 
-    def _width(self, lines: Sequence[_Line], own: Figures) -> float:
+    def _width(self, lines: Sequence[_Line], own: Figures, mark: float = 0) -> float:
         bars = [_BAR + 6 + text_width(text, SMALL) for text, _, _ in own.bars]
-        return min(_MOST, max(_LEAST, _LEFT + max([*(line.width for line in lines), *bars]) + _RIGHT))
+        widest = max([*(line.width for line in lines), *bars])
+        return _even(min(_MOST, max(_LEAST, mark + _LEFT + widest + _RIGHT)))
 
     def _head(self, box: Box) -> list[_Line]:
         """Return the lines of a box's first layer."""
@@ -287,6 +289,11 @@ def layer_attributes(layer: Layer, is_button: bool) -> dict[str, str]:
 def printable(text: str) -> str:
     """Return a name with its control characters written out."""
     return quoted(text, max(1, len(text)))[1:-1]
+
+
+def _even(width: float) -> float:
+    """Return the next even number of pixels, of which the half is one, too: sums of those are exact."""
+    return 2.0 * math.ceil(width / 2)
 
 
 def _moved(parts: Sequence[Part], by: float) -> list[Part]:
