@@ -91,6 +91,8 @@ class _Frame:
     """The axis of each cell."""
     inner: dict[Cell, _Frame] = field(default_factory=dict)
     """The items in the cells."""
+    ports: dict[tuple[str, str | None], float] = field(default_factory=dict)
+    """Where tensors enter a folded block and leave it, by the role of the port and the tensor."""
     turns: list[float] = field(default_factory=list)
     """From the bottom of each row to the first level."""
     level: float = 0
@@ -100,9 +102,11 @@ def _measure(
     item: Item, grids: Mapping[Block, Grid], sizes: Mapping[Item, Size], folded: frozenset[Block], metrics: Metrics
 ) -> _Frame:
     size = sizes[item]
-    if not isinstance(item, Block) or item in folded:
+    if not isinstance(item, Block):
         return _Frame(None, size.width, size.height, size.width / 2)
     grid = grids[item]
+    if item in folded:
+        return _Frame(None, size.width, size.height, size.width / 2, ports=_spread(grid, size.width, metrics))
     frame = _Frame(grid, 0, 0, 0, level=metrics.level)
     for cell in grid.cells:
         if cell.item is not None:
@@ -115,6 +119,17 @@ def _measure(
         frame.x[cell] += frame.axis
     frame.height = _down(frame, grid, metrics)
     return frame
+
+
+def _spread(grid: Grid, width: float, metrics: Metrics) -> dict[tuple[str, str | None], float]:
+    """Return where tensors enter a folded block and leave it: side by side around its middle."""
+    found: dict[tuple[str, str | None], float] = {}
+    for role in ("entry", "exit"):
+        ports = sorted((cell for cell in grid.cells if cell.role == role), key=lambda cell: cell.column)
+        step = min(metrics.lane, width / (len(ports) + 1))
+        for i, port in enumerate(ports):
+            found[role, port.tensor] = width / 2 + (i - (len(ports) - 1) / 2) * step
+    return found
 
 
 def _across(frame: _Frame, grid: Grid, metrics: Metrics) -> tuple[float, float]:
@@ -193,7 +208,7 @@ def _port(frame: _Frame, cell: Cell, tensor: str, role: str, at: Mapping[Cell, P
             return x + frame.x[cell], y + frame.tops[cell.first]
         return x + frame.x[cell], y + (frame.height if cell.role == "exit" else 0)
     corner = at[cell]
-    across = inner.axis
+    across = inner.ports.get((role, tensor), inner.axis)
     if inner.grid is not None:
         across = next(inner.x[port] for port in inner.grid.cells if port.role == role and port.tensor == tensor)
     return corner[0] + across, corner[1] + (inner.height if role == "exit" else 0)
