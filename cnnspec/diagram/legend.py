@@ -56,7 +56,7 @@ def entries(outline: Outline) -> list[tuple[list[Part], str]]:
             found.append((list(bar), f"part of all {name}"))
     for numbers in dict.fromkeys((min(outline.largest, 1000), outline.largest)):
         line = Line(((0, 8), (16, 8)), "edge", edge_width(numbers, outline.largest))
-        found.append(([line], f"{compact(numbers)} numbers"))
+        found.append(([line], f"tensor of {compact(numbers)} numbers"))
     return found
 
 

@@ -11,8 +11,9 @@
   function measure(layout, folded, id) {
     const [width, height, left, right] = layout.sizes[id];
     const grid = layout.grids[id];
-    if (!grid || folded.has(id)) return { width, height, axis: width / 2 };
-    const frame = { grid, inner: [], x: [], tops: [], bottoms: [], halfGaps: [] };
+    if (!grid) return { width, height, axis: width / 2 };
+    if (folded.has(id)) return { width, height, axis: width / 2, ports: spread(grid, width, layout.metrics) };
+    const frame = { grid, inner: [], x: [], tops: [], bottoms: [], turns: [] };
     grid.cells.forEach(([, item], i) => {
       if (item !== null) frame.inner[i] = measure(layout, folded, item);
     });
@@ -24,6 +25,16 @@
     measureDown(frame, layout.metrics);
     frame.height = frame.bottoms.at(-1);
     return frame;
+  }
+
+  function spread(grid, width, metrics) {
+    const found = new Map();
+    for (const role of ["entry", "exit"]) {
+      const ports = grid.cells.filter((cell) => cell[0] === role).sort((a, b) => a[4] - b[4]);
+      const step = Math.min(metrics.lane, width / (ports.length + 1));
+      ports.forEach((port, i) => found.set(`${role} ${port[2]}`, width / 2 + (i - (ports.length - 1) / 2) * step));
+    }
+    return found;
   }
 
   function measureAcross(frame, metrics) {
@@ -61,14 +72,13 @@
       frame.tops.push(y);
       frame.bottoms.push(y + height);
       const gap = ports && (row === 0 || row === rows - 2) ? metrics.port_gap : metrics.gap;
-      frame.halfGaps.push(gap / 2);
-      y += height + gap + metrics.level * Math.max(0, (levels[row] ?? 0) - 1);
+      frame.turns.push(gap * metrics.turn);
+      y += height + gap + metrics.level * (levels[row] ?? 0);
     });
   }
 
   function cornerOf(frame, i) {
-    const inner = frame.inner[i], row = frame.grid.cells[i][3];
-    return [frame.x[i] - inner.axis, frame.tops[row] + (frame.bottoms[row] - frame.tops[row] - inner.height) / 2];
+    return [frame.x[i] - frame.inner[i].axis, frame.tops[frame.grid.cells[i][3]]];
   }
 
   function port(frame, i, tensor, role) {
@@ -76,7 +86,8 @@
     if (!inner) return [frame.x[i], ownRole === "lane" ? frame.tops[first] : ownRole === "exit" ? frame.height : 0];
     const [x, y] = cornerOf(frame, i);
     const across = inner.grid
-      ? inner.x[inner.grid.cells.findIndex((cell) => cell[0] === role && cell[2] === tensor)] : inner.axis;
+      ? inner.x[inner.grid.cells.findIndex((cell) => cell[0] === role && cell[2] === tensor)]
+      : inner.ports?.get(`${role} ${tensor}`) ?? inner.axis;
     return [x + across, y + (role === "exit" ? inner.height : 0)];
   }
 
@@ -85,7 +96,7 @@
     for (const [, target, gap, level] of hops) {
       const end = port(frame, target, tensor, "entry");
       if (level !== null) {
-        const turn = frame.bottoms[gap] + frame.halfGaps[gap] + level * metrics.level;
+        const turn = frame.bottoms[gap] + frame.turns[gap] + level * metrics.level;
         points.push([points.at(-1)[0], turn], [end[0], turn]);
       }
       points.push(end);
