@@ -81,20 +81,25 @@ def collect(spec: Spec, report: Report | None, wanted: Wanted, execution: Execut
     recorded = None if wanted.run is None else run_of(wanted.run, spec)
     if execution is None:
         execution = Execution() if recorded is None else recorded.execution
-    weights = wanted.weights if wanted.weights is not None or recorded is None else recorded.weights
-    seed = execution.seed
-    origin = f"drawn at random from seed {seed}, not trained"
+    weights, missing = wanted.weights, ""
+    if weights is None and recorded is not None:
+        try:
+            weights = recorded.weights
+        except DataError as error:  # no epoch is complete yet
+            missing = str(error)
+    origin = f"drawn at random from seed {execution.seed}, not trained"
     if weights is not None:
         origin = "given as arrays" if isinstance(weights, Mapping) else str(weights)
-    kernels, maps, run = None, None, None
+    kernels, maps, model = None, None, None
     if weights is not None or wanted.inputs:
-        data = read(wanted.inputs, spec.inputs, limit=None) if wanted.inputs else None
+        data = read(wanted.inputs, spec.inputs) if wanted.inputs else None
         check_memory(spec.graph, 1, itemsize(execution), execution.memory_limit)
         model = prepare(spec, execution, weights)
         kernels = first_kernels(spec.graph, model.state())
         maps = feature_maps(spec, model, data) if data else None
-        if recorded is not None:
-            run = _training_run(recorded, model, execution, wanted)
+    run = None
+    if recorded is not None:
+        run = _training_run(recorded, model if weights is not None else None, execution, wanted, missing)
     return ReportData(found, origin, weights is not None, str(execution), kernels, maps, run)
 
 
@@ -125,19 +130,21 @@ def _difference(trained: Graph, given: Graph) -> str:
     return "" if len(before) == len(now) else f"it has {len(before)} layers, the spec {len(now)}"
 
 
-def _training_run(recorded: Recorded, model: Model, execution: Execution, wanted: Wanted) -> TrainingRun:
-    """Return what a run has recorded, and what its weights make of its evaluation data."""
+def _training_run(
+    recorded: Recorded, model: Model | None, execution: Execution, wanted: Wanted, missing: str
+) -> TrainingRun:
+    """Return what a run has recorded, and what its weights, if it has some, make of its evaluation data."""
     own = recorded.spec
     histograms: Sequence[Mapping[str, Any]] = read_histograms(recorded.folder)
-    if not histograms:
-        trained = {name: array for name, array in model.state().items() if own.graph.parameters[name].trainable}
-        histograms = [{"epoch": None, "weights": {name: histogram(array) for name, array in trained.items()}}]
-    assessment, missing = None, ""
-    try:
-        data = replace(recorded.data_with(wanted.data), download=False)
-        assessment = assess(own, model, data, execution, samples=wanted.samples)
-    except (DataError, MemoryLimitError) as error:
-        missing = str(error)
+    assessment = None
+    if model is not None:
+        if not histograms:
+            histograms = [{"epoch": None, "weights": _of_weights(model)}]
+        try:
+            data = replace(recorded.data_with(wanted.data), download=False)
+            assessment = assess(own, model, data, execution, samples=wanted.samples)
+        except (DataError, MemoryLimitError) as error:
+            missing = str(error)
     return TrainingRun(
         str(recorded.folder),
         own.train or Train(),
@@ -147,3 +154,9 @@ def _training_run(recorded: Recorded, model: Model, execution: Execution, wanted
         assessment,
         missing,
     )
+
+
+def _of_weights(model: Model) -> dict[str, Any]:
+    """Return the histogram of every trained array as it is."""
+    state = model.state()
+    return {name: histogram(state[name]) for name, parameter in model.graph.parameters.items() if parameter.trainable}

@@ -95,8 +95,8 @@ def lines(epochs: Sequence[int], series: Series, label: str, *, percent: bool = 
         return _svg(figure, f"{label} by epoch: {', '.join(series)}")
 
 
-def ridges(histograms: Sequence[tuple[int, Mapping[str, Any]]], title: str) -> str:
-    """Return histograms of one array, an epoch above the other, the last one at the top."""
+def ridges(histograms: Sequence[tuple[int | None, Mapping[str, Any]]], title: str) -> str:
+    """Return histograms of one array, an epoch above the other, the last one at the top; None is of no epoch."""
     kept = [pair for pair in histograms if pair[1]["low"] is not None]
     if len(kept) > MOST_RIDGES:
         kept = [kept[i] for i in np.linspace(0, len(kept) - 1, MOST_RIDGES).round().astype(int)]
@@ -109,8 +109,9 @@ def ridges(histograms: Sequence[tuple[int, Mapping[str, Any]]], title: str) -> s
             order = len(kept) - level
             axes.stairs(heights, edges, baseline=level, fill=True, color=ACCENT, alpha=0.35, zorder=2 * order)
             axes.stairs(heights, edges, baseline=level, color=ACCENT, linewidth=0.9, zorder=2 * order + 1)
-        axes.set_yticks(range(len(kept)), [str(epoch) for epoch, _ in kept], fontsize=7)
-        axes.set_ylabel("epoch", fontsize=8)
+        epochs = [(level, str(epoch)) for level, (epoch, _) in enumerate(kept) if epoch is not None]
+        axes.set_yticks([level for level, _ in epochs], [epoch for _, epoch in epochs], fontsize=7)
+        axes.set_ylabel("epoch" if epochs else "", fontsize=8)
         axes.tick_params(axis="x", labelsize=7)
         axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="y", visible=False)

@@ -238,6 +238,15 @@ class TestRun:
         assert found.assessment is None
         assert "samples.npz" in found.missing
 
+    def test_a_run_without_a_complete_epoch(self, tmp_path: Path) -> None:
+        run = trained_run(tmp_path)
+        for name in ("metrics.jsonl", "best.safetensors"):
+            (run / name).unlink()
+        found = collect(cnnspec.load(run / "spec.yaml"), None, Wanted(run=run), None)
+        assert found.run is not None
+        assert (found.run.records, found.run.assessment, found.trained) == ([], None, False)
+        assert "has not completed an epoch" in found.run.missing
+
     def test_a_run_of_another_network(self, run: Path) -> None:
         with pytest.raises(DataError, match=r"another network than `lenet`: it has `input` \(input, 1×8×8\) where"):
             collect(cnnspec.load("lenet"), None, Wanted(run=run), None)

@@ -210,6 +210,26 @@ class TestTraining:
         ]
         assert section.get_by_role("region", name="Dead units").locator("tbody tr").count() == 2
 
+    def test_a_run_that_has_just_begun(self, page: Page, tmp_path: Path) -> None:
+        run = trained_run(tmp_path)
+        for name in ("metrics.jsonl", "best.safetensors"):
+            (run / name).unlink()
+        write_report(tmp_path / "report.html", run / "spec.yaml", run=run)
+        page.goto((tmp_path / "report.html").as_uri())
+        text = page.get_by_role("region", name="Training", exact=True).inner_text()
+        assert "there are no curves yet" in text
+        assert "the run has not completed an epoch" in text
+
+    def test_data_that_is_gone_is_named_with_what_to_do(self, page: Page, tmp_path: Path) -> None:
+        run = trained_run(tmp_path)
+        (tmp_path / "samples.npz").unlink()
+        write_report(tmp_path / "report.html", run / "spec.yaml", run=run)
+        page.goto((tmp_path / "report.html").as_uri())
+        text = page.get_by_role("region", name="Training", exact=True).inner_text()
+        assert "samples.npz" in text
+        assert "--data-dir or --data says where the evaluation data is" in text
+        assert page.locator(".charts svg").count() == 3
+
 
 class TestText:
     HOSTILE = """\

@@ -159,7 +159,7 @@ def _histograms(run: TrainingRun) -> list[dict[str, Any]]:
     for name in _arrays(run)[:MOST_ARRAYS]:
         last = run.histograms[-1]["weights"][name]
         plots_of = {
-            part: Markup(plots.ridges([(h["epoch"] or 0, h[part][name]) for h in run.histograms], f"{name}: {part}"))
+            part: Markup(plots.ridges([(h["epoch"], h[part][name]) for h in run.histograms], f"{name}: {part}"))
             for part in ("weights", "gradients")
             if all(name in h.get(part, {}) for h in run.histograms)
         }

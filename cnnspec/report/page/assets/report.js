@@ -123,6 +123,7 @@
       const [rows, columns] = [data.tables[tables[0]][row], data.tables[tables[1]][column]];
       const empty = rows[1] <= rows[0] || columns[1] <= columns[0];
       box.hidden = empty;
+      box.classList.toggle('tiny', (rows[1] - rows[0]) / height < 0.03 && (columns[1] - columns[0]) / width < 0.03);
       Object.assign(box.style, {
         top: `${100 * rows[0] / height}%`, height: `${100 * (rows[1] - rows[0]) / height}%`,
         left: `${100 * columns[0] / width}%`, width: `${100 * (columns[1] - columns[0]) / width}%`,
@@ -204,6 +205,14 @@
   };
   filter.addEventListener('input', filtered);
 
+  // Scroll the diagram, and not the page, to a layer of it that is out of sight.
+  const reveal = layer => {
+    const drawing = layer.closest('.drawing');
+    const [own, frame] = [layer.getBoundingClientRect(), drawing.getBoundingClientRect()];
+    if (!own.height || (own.top >= frame.top && own.bottom <= frame.bottom)) return;
+    drawing.scrollTop += (own.top + own.bottom - frame.top - frame.bottom) / 2;
+  };
+
   // One layer is chosen at a time, wherever that was done
 
   const choose = name => {
@@ -212,8 +221,10 @@
     byId('layer').value = byId('field-layer').value = name;
     for (const row of body.rows) row.classList.toggle('chosen', row.dataset.name === name);
     document.querySelectorAll('.drawing .layer').forEach(layer => {
-      layer.classList.toggle('chosen', layer.dataset.name === name);
-      layer.setAttribute('aria-pressed', layer.dataset.name === name);
+      const own = layer.dataset.name === name;
+      layer.classList.toggle('chosen', own);
+      layer.setAttribute('aria-pressed', own);
+      if (own) reveal(layer);
     });
     panel(layers.get(name));
     centre();
@@ -228,5 +239,5 @@
   for (const id of ['layer', 'field-layer']) byId(id).addEventListener('change', event => choose(event.target.value));
 
   filtered();
-  choose(data.layers[Math.min(1, data.layers.length - 1)].name);
+  choose((data.layers.find(layer => layer.reads.length) || data.layers[0]).name);
 })();
