@@ -205,10 +205,16 @@
   };
   filter.addEventListener('input', filtered);
 
-  // Scroll the diagram, and not the page, to a layer of it that is out of sight.
+  // Mark the folded block that a layer is in, if it is in one, and scroll the diagram, and not the page, to what is seen.
   const reveal = layer => {
     const drawing = layer.closest('.drawing');
-    const [own, frame] = [layer.getBoundingClientRect(), drawing.getBoundingClientRect()];
+    drawing.querySelectorAll('.holds').forEach(block => block.classList.remove('holds'));
+    let seen = layer;
+    for (let block = layer.closest('.block'); block; block = block.parentElement.closest('.block')) {
+      if (block.dataset.folded === 'true') seen = block;
+    }
+    if (seen !== layer) seen.classList.add('holds');
+    const [own, frame] = [seen.getBoundingClientRect(), drawing.getBoundingClientRect()];
     if (!own.height || (own.top >= frame.top && own.bottom <= frame.bottom)) return;
     drawing.scrollTop += (own.top + own.bottom - frame.top - frame.bottom) / 2;
   };
