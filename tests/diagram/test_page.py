@@ -156,6 +156,19 @@ def test_a_diagram_that_comes_later_folds_too(page: Page) -> None:
     assert page.locator('.block[data-name="stage2.unit0"] > .toggle').is_visible()
 
 
+def test_a_page_keeps_what_is_unfolded_and_leads_to_a_layer(page: Page) -> None:
+    graph = load("resnet50")
+    show(page, draw(graph, depth=0).fragment(), folded_by_hand(graph, ["stage1", "stage1.unit0"]).fragment())
+    svg, other = page.locator("svg").first, page.locator("svg").nth(1)
+    names = other.evaluate("(svg) => cnnspecDiagram.unfolded(svg)")
+    assert names == ["stage1", "stage1.unit0"]
+    svg.evaluate("(svg, names) => cnnspecDiagram.unfold(svg, names)", names)
+    same(svg.evaluate(STATE), other.evaluate(STATE))
+    svg.evaluate("(svg) => cnnspecDiagram.reveal(svg, 'stage4.unit1.conv2')")
+    assert svg.locator(".layer.chosen").get_attribute("data-name") == "stage4.unit1.conv2"
+    assert svg.locator(".layer.chosen").is_visible()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_accessibility_violations(page: Page, theme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
