@@ -135,7 +135,8 @@ class Cards:
         height = 6 + sum(line.height for line in lines) + 12 + self._bars_height(item.layers) + 5
         left = 34 + text_width(self._title(item), NAME, bold=True)
         right = 20 + text_width(self._header_figures(item), SMALL)
-        return Size(width + _PILE, height + _PILE, _even(left), _even(right))
+        half = _even(max(left, right))  # alike on both sides, so that what is in the block stands in its middle
+        return Size(width + _PILE, height + _PILE, half, half)
 
     def draw(self, item: Item, *, is_button: bool = False) -> Group:
         """Return the card of an item; of a block, when it is folded. Layers may be buttons, in a page."""

@@ -33,7 +33,7 @@ def png(picture: Picture, scale: float = 2.0, theme: Theme = "light") -> bytes:
     Raise BackendError where Pillow is not installed, and DiagramError for a picture that would be too large.
     """
     if importlib.util.find_spec("PIL") is None:
-        raise BackendError('PIL is not installed: pip install "cnnspec[images]"')
+        raise BackendError('Pillow is not installed: pip install "cnnspec[images]"')
     from PIL import Image, ImageDraw
 
     width, height = round(picture.width * scale), round(picture.height * scale)

@@ -58,7 +58,7 @@ _Tensor = tuple[tuple[Layer, ...], Shape, Family | None]
 def check_chain(graph: Graph) -> None:
     """Raise DiagramError, with the first layer that is to blame, for a network that is no chain of layers."""
     remedy = "the stack view draws plain chains of layers only: use the graph view (`--view graph`)"
-    for what, names in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+    for what, names in (("inputs", graph.inputs), ("outputs", graph.output_names)):
         if len(names) > 1:
             listed = ", ".join(map(printable, names))
             raise DiagramError(f"{quoted(graph.name)} is no chain, it has {len(names)} {what} ({listed}): {remedy}")

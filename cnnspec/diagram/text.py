@@ -17,8 +17,9 @@ from cnnspec.view.table import describe
 from cnnspec.wording import cells, format_shape
 
 CHARACTERS = Metrics(gap=1, port_gap=1, turn=0, level=1, column=2, lane=2, padding=2, header=1)
-_WIDTHS = (46, 34, 26, 20, 14)
-"""The most characters of a line within a box that are tried, until the diagram is narrow enough."""
+_WIDTHS = (46, 34, 26, 20), (14,)
+"""The most characters of a line within a box that are tried, until the diagram is narrow enough; of each group, first
+with the blocks unfolded that should be, then with all folded."""
 
 
 def text(
@@ -28,11 +29,10 @@ def text(
     title = cut(either(printable(outline.title), ascii_only=ascii_only), width, ascii_only=ascii_only)
     about = cut(headline(outline), width, ascii_only=ascii_only)
     every = frozenset(item for item in outline.paths if isinstance(item, Block))
-    for chosen in dict.fromkeys((folded, every)):
-        for most in _WIDTHS:
-            terminal = _Terminal(outline, grids, chosen, most, ascii_only)
-            if terminal.placement.width <= width:
-                return "\n".join([title, about, "", *terminal.rows()])
+    for chosen, most in [(chosen, most) for widths in _WIDTHS for chosen in (folded, every) for most in widths]:
+        terminal = _Terminal(outline, grids, chosen, most, ascii_only)
+        if terminal.placement.width <= width:
+            return "\n".join([title, about, "", *terminal.rows()])
     return "\n".join([title, about, "", *_list(outline, folded, width, ascii_only)])
 
 

@@ -22,13 +22,14 @@ def check(graph: Graph, depth: int | None) -> Diagram:
     return diagram
 
 
-@pytest.mark.parametrize("depth", [None, 0, 1, EVERYTHING])
 @pytest.mark.parametrize("name", [*ZOO, *TEXTBOOK])
-def test_nothing_overlaps_in_the_zoo(name: str, depth: int | None) -> None:
-    check(load(name), depth)
+def test_nothing_overlaps_in_the_zoo(name: str) -> None:
+    graph = load(name)
+    for depth in (None, 0, 1, EVERYTHING):
+        check(graph, depth)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_nothing_overlaps_in_any_network(seed: int) -> None:
     graph = random_graph(10 + 5 * seed, seed)
     for depth in (None, 0, 1, EVERYTHING):

@@ -1,4 +1,6 @@
 /* Folds and unfolds the blocks of diagrams, and sends `cnnspec:layer` for the layer that is chosen.
+   Pages have, in `cnnspecDiagram`: unfolded(svg), the names of the blocks that are unfolded; unfold(svg, names), which
+   folds all others; and reveal(svg, name), which shows a layer and marks it as chosen.
    The positions are those of cnnspec/diagram/place.py: sums over the rows and columns of grids. */
 (() => {
   "use strict";
@@ -175,17 +177,42 @@
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   }
 
+  function mark(block, isFolded) {
+    block.dataset.folded = String(isFolded);
+    block.querySelector(":scope > .toggle").setAttribute("aria-expanded", String(!isFolded));
+  }
+
   function fold(toggle, isFolded) {
-    toggle.parentNode.dataset.folded = String(isFolded);
-    toggle.setAttribute("aria-expanded", String(!isFolded));
+    mark(toggle.parentNode, isFolded);
     reflow(toggle.ownerSVGElement);
   }
 
-  function choose(layer) {
-    const svg = layer.ownerSVGElement;
-    svg.querySelectorAll(".layer.chosen").forEach((other) => other.classList.remove("chosen"));
+  const blocksOf = (svg) => [...svg.querySelectorAll(".block")];
+  const unfolded = (svg) => blocksOf(svg).filter((b) => b.dataset.folded === "false").map((b) => b.dataset.name);
+
+  function unfold(svg, names) {
+    const wanted = new Set(names);
+    blocksOf(svg).forEach((block) => mark(block, !wanted.has(block.dataset.name)));
+    reflow(svg);
+  }
+
+  function reveal(svg, name) {
+    const layer = [...svg.querySelectorAll(".layer")].find((other) => other.dataset.name === name);
+    if (!layer) return null;
+    for (let block = layer.closest(".block"); block; block = block.parentNode.closest(".block")) mark(block, false);
+    if (svg.dataset.layout) reflow(svg);
+    highlight(layer);
+    return layer;
+  }
+
+  function highlight(layer) {
+    layer.ownerSVGElement.querySelectorAll(".layer.chosen").forEach((other) => other.classList.remove("chosen"));
     layer.classList.add("chosen");
-    svg.dispatchEvent(new CustomEvent("cnnspec:layer", { bubbles: true, detail: { name: layer.dataset.name } }));
+  }
+
+  function choose(layer) {
+    highlight(layer);
+    layer.ownerSVGElement.dispatchEvent(new CustomEvent("cnnspec:layer", { bubbles: true, detail: { name: layer.dataset.name } }));
   }
 
   function activate(button) {
@@ -221,4 +248,6 @@
     event.preventDefault();
     actions[event.key]();
   });
+
+  window.cnnspecDiagram = { unfolded, unfold, reveal };
 })();
