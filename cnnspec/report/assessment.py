@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.data import Dataset, Split
+from cnnspec.data import Dataset, Loader, Split
 from cnnspec.data.options import DataOptions
 from cnnspec.data.split import Subset
 from cnnspec.errors import DataError
@@ -142,7 +142,9 @@ def assess(
     if samples is not None and samples < split.n:
         chosen = Subset(split, np.linspace(0, split.n - 1, samples).round().astype(np.intp))
     watcher = Watcher(spec.graph, spec.losses)
-    found = evaluate_split(model, chosen, spec.losses, batch, observer=watcher)
+    workers = data.workers if isinstance(data, DataOptions) else DataOptions.workers
+    with Loader(workers) as loader:
+        found = evaluate_split(model, chosen, spec.losses, batch, loader=loader, observer=watcher)
     outputs = found.outputs or {spec.graph.output_names[0]: found}
     return Assessment(
         dataset.name,

@@ -148,6 +148,25 @@ class TestLayers:
         assert page.locator("#panel h3").inner_text() == "max_pool2"
         assert page.locator('.drawing .layer[data-name="max_pool2"]').get_attribute("aria-pressed") == "true"
 
+    def test_a_layer_in_a_folded_block_marks_the_block_and_brings_it_into_sight(
+        self, page: Page, tmp_path: Path
+    ) -> None:
+        write_report(tmp_path / "report.html", "resnet18")
+        page.goto((tmp_path / "report.html").as_uri())
+        page.locator("#layer").select_option("stage4.unit1.conv1")
+        marked = page.locator(".drawing .holds")
+        assert marked.get_attribute("data-name") == "stage4.unit1"
+        inside = page.evaluate(
+            """() => {
+              const block = document.querySelector('.holds').getBoundingClientRect();
+              const frame = document.querySelector('.drawing').getBoundingClientRect();
+              return block.top >= frame.top && block.bottom <= frame.bottom;
+            }"""
+        )
+        assert inside
+        page.locator("#layer").select_option("conv1")
+        assert marked.count() == 0
+
 
 class TestValues:
     def test_the_receptive_field_of_the_centre_and_of_a_corner(self, page: Page, lenet: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from cnnspec.graph.input_ranges import Axis
 from cnnspec.layers.reference import headline
 from cnnspec.report.data import ReportData
-from cnnspec.report.network import Network
-from cnnspec.report.pictures import is_picture
+from cnnspec.report.network import Excerpt, Network
 from cnnspec.sizes import size_of
 from cnnspec.view.explanation import Explanation
 from cnnspec.view.table import describe
@@ -53,15 +54,12 @@ def table_rows(network: Network) -> list[LayerRow]:
         shown = len(set(step)) == 1 and len(row.output) > 1
         steps = str(step[0]) if shown else "×".join(map(str, step)) if len(row.output) > 1 else ""
         pads = " ".join(map(str, row.pads.flat)) if row.pads else ""
-        size = 1
-        for n in row.output:
-            size *= n
         cells = (
             Cell(str(i), i),
             Cell(row.name, row.name),
             Cell(describe(node), node.kind),
             Cell(", ".join(row.inputs), ", ".join(row.inputs)),
-            Cell(format_shape(row.output), size),
+            Cell(format_shape(row.output), math.prod(row.output)),
             Cell(pads, pads),
             Cell(f"{row.parameters:,}" if row.parameters else "", row.parameters),
             Cell(f"{row.macs:,}" if row.macs else "", row.macs),
@@ -79,7 +77,7 @@ def page_layers(data: ReportData) -> dict[str, Any]:
     Excerpts and tables of ranges that several layers have stand there once, and layers name them by their index.
     """
     network = data.network
-    excerpts: dict[Any, int] = {}
+    excerpts: dict[Excerpt, int] = {}
     tables: dict[Axis, int] = {}
     layers = []
     for node in network.graph.nodes:
@@ -93,7 +91,7 @@ def page_layers(data: ReportData) -> dict[str, Any]:
         layers.append(_layer(network.explanations[node.name]) | {"source": place, "ranges": reads})
     return {
         "layers": layers,
-        "excerpts": [excerpt._asdict() if hasattr(excerpt, "_asdict") else vars(excerpt) for excerpt in excerpts],
+        "excerpts": [asdict(excerpt) for excerpt in excerpts],
         "tables": [[[found.start, found.stop] for found in axis] for axis in tables],
         "inputs": {
             name: {"size": list(network.graph.by_name[name].shape[1:])}
@@ -114,8 +112,3 @@ def _layer(found: Explanation) -> dict[str, Any]:
         "readBy": list(found.read_by),
         "sections": [[s.topic, s.result, [list(step) for step in s.steps]] for s in found.sections],
     }
-
-
-def has_picture(network: Network) -> bool:
-    """Return whether an input of the network can be shown as a picture."""
-    return any(is_picture(network.graph.by_name[name].shape) for name in network.graph.inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,10 +122,3 @@ def _row(costs: Costs, whole: Costs, depth: int) -> CostRow:
     parts = tuple(_row(part, whole, depth + 1) for part in costs.parts)
     layers = a_count(costs.layers, "layer") if costs.is_block else ""
     return CostRow(costs.name, costs.name.split(".")[-1], depth, costs.is_block, layers, bars, parts)
-
-
-def flat(rows: list[CostRow]) -> Iterator[CostRow]:
-    """Yield rows, each before what is in it."""
-    for row in rows:
-        yield row
-        yield from flat(list(row.parts))

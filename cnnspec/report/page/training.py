@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from cnnspec.report import pictures, plots
-from cnnspec.report.assessment import Assessment, Mistake
+from cnnspec.report.assessment import Assessment, DeadUnits, Mistake
 from cnnspec.report.data import ReportData, TrainingRun
 from cnnspec.training.evaluation import Evaluation
 from cnnspec.training.metrics import METRICS
@@ -168,7 +168,7 @@ def _histograms(run: TrainingRun) -> list[dict[str, Any]]:
     return found
 
 
-def _dead(one: Any) -> dict[str, Any]:
+def _dead(one: DeadUnits) -> dict[str, Any]:
     listed = ", ".join(map(str, one.dead[:MOST_DEAD]))
     more = f" and {len(one.dead) - MOST_DEAD} more" if len(one.dead) > MOST_DEAD else ""
     return {
