@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cnnspec.diagram import legend
-from cnnspec.diagram.cards import Cards, printable, spoken_block
+from cnnspec.diagram.about import printable, spoken_block
+from cnnspec.diagram.cards import Cards
 from cnnspec.diagram.grid import Edge, Grid
 from cnnspec.diagram.legend import edge_width
 from cnnspec.diagram.outline import Block, Box, End, Item, Outline
