@@ -105,7 +105,7 @@ class Watcher:
                     heapq.heappop(self.kept[name])
 
     def mistakes(self, name: str) -> list[Mistake]:
-        """Return the most confident mistakes of an output, the surest first."""
+        """Return the most confident mistakes of an output, the most confident first."""
         best = sorted(self.kept[name], reverse=True)
         return [Mistake(-index, actual, predicted, chance) for chance, index, actual, predicted in best]
 
