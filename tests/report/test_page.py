@@ -180,8 +180,10 @@ class TestValues:
         assert box == ["0%", "50%", f"{100 * 8 / 28:.4f}%"]
         page.get_by_role("button", name="Centre").click()
         assert "rows 8 to 21" in text.inner_text()
+        page.locator("#field-layer").select_option("input")
+        assert "Unit (14, 14) of input reads row 14 and column 14 of input" in text.inner_text()
         page.locator("#field-layer").select_option("dense3")
-        assert "rows 0 to 27 (all)" in text.inner_text()
+        assert "The numbers of dense3 together read rows 0 to 27 (all)" in text.inner_text()
         assert page.locator("#unit").is_hidden()
 
     def test_scrubbing_goes_through_the_layers(self, page: Page, lenet: Path) -> None:

@@ -101,9 +101,9 @@
   const rowInput = byId('unit-row');
   const columnInput = byId('unit-column');
 
-  const span = ([start, stop], what, n) => stop <= start
-    ? `no ${what}`
-    : `${what} ${start}${stop - start > 1 ? ` to ${stop - 1}` : ''}${stop - start === n ? ' (all)' : ''}`;
+  const span = ([start, stop], what, n) => stop - start > 1
+    ? `${what}s ${start} to ${stop - 1}${stop - start === n ? ' (all)' : ''}`
+    : `${what} ${start}`;
 
   const field = () => {
     const layer = layers.get(chosen);
@@ -111,7 +111,7 @@
     const [row, column] = isMap ? [+rowInput.value, +columnInput.value] : [0, 0];
     byId('row-value').value = row;
     byId('column-value').value = column;
-    const unit = isMap ? `Unit (${row}, ${column}) of ${chosen}` : `Each number of ${chosen}, a vector,`;
+    const unit = isMap ? `Unit (${row}, ${column}) of ${chosen} reads` : `The numbers of ${chosen} together read`;
     const texts = [];
     document.querySelectorAll('.frame').forEach(frame => {
       const name = frame.dataset.input;
@@ -128,8 +128,8 @@
         top: `${100 * rows[0] / height}%`, height: `${100 * (rows[1] - rows[0]) / height}%`,
         left: `${100 * columns[0] / width}%`, width: `${100 * (columns[1] - columns[0]) / width}%`,
       });
-      texts.push(empty ? `${unit} reads nothing of ${name}: padding alone`
-        : `${unit} reads ${span(rows, 'rows', height)} and ${span(columns, 'columns', width)} of ${name}`
+      texts.push(empty ? `${unit} nothing of ${name}: padding alone`
+        : `${unit} ${span(rows, 'row', height)} and ${span(columns, 'column', width)} of ${name}`
           + `, counted from 0: ${rows[1] - rows[0]}×${columns[1] - columns[0]} pixels`);
     });
     byId('field-text').textContent = texts.length ? `${texts.join('. ')}.`
@@ -163,7 +163,6 @@
     const image = byId('map');
     image.width = shown.width;
     image.height = shown.height;
-    image.style.setProperty('--width', shown.width);
     image.src = shown.picture;
     image.alt = `Values of ${shown.name}`;
   };
