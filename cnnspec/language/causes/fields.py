@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.chain import spatial_text
 from cnnspec.language.causes.conventions import Conventions, Value, slides
 from cnnspec.language.causes.network import Change, Network
+from cnnspec.language.causes.origins import reference
 from cnnspec.language.causes.written import Written
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.edits import with_field, without_key
@@ -54,6 +55,19 @@ def candidate(network: Network, proposal: Proposal) -> Candidate | None:
         return None
     title = f"leave out `{field}` of {one.title}" if new is None else f"set `{field}: {new.text}` on {one.title}"
     return Candidate(score, title, (edit,), Change(layers), cause(network, one, layers))
+
+
+def likeness(network: Network, proposal: Proposal, own: Written | None) -> float:
+    """Return a bonus where a window would be as that of another layer, a penalty where it is so now."""
+    _, one, field, new = proposal
+    layer: Any = network.placed[one.names[0]].layer
+    others = [one] if own is None else [one, own]
+    if field not in ("kernel", "stride", "padding"):
+        return 0.0
+    if network.rules.same_window(layer, others):
+        return -0.2
+    made = next(iter(changed(network, one, field, new).values()), None)
+    return 0.7 if made is not None and network.rules.same_window(made, others) else 0.0
 
 
 def edit_of(one: Written, field: str, new: Value | None) -> Edit | None:
@@ -101,6 +115,8 @@ def turned(node: Node, new: Layer | None = None) -> str:
     if len(before) != len(after) or len(after) == 1:
         return f"makes {after[0]}" if len(after) == 1 else ""
     if before[1:] == after[1:]:
+        return f"makes {after[0]} channels"
+    if new is not None and (field := channels_field(node.layer)) and getattr(new, field) != getattr(node.layer, field):
         return f"makes {after[0]} channels"
     text = f"turns {spatial_text(before)} into {spatial_text(after)}"
     layer: Any = node.layer
@@ -154,9 +170,10 @@ def window_proposals(network: Network, one: Written, rules: Conventions, ratio: 
     if not isinstance(layer, Conv | ConvTranspose | Pool):
         return
     node = network.by_name.get(one.names[0])
-    yield from _paddings(layer, node, one, rules)
+    yield from _paddings(layer, node, one, rules, bool(network.fault.branches))
     yield from _strides(layer, one, rules, ratio)
     yield from _kernels(layer, one, rules)
+    yield from _of_parameters(network, one)
     if isinstance(layer, ConvTranspose):
         steps = layer.stride if isinstance(layer.stride, int) else max(layer.stride)
         for extra in range(steps):
@@ -171,6 +188,27 @@ def window_proposals(network: Network, one: Written, rules: Conventions, ratio: 
         yield Proposal(2.2, one, "dilation", None)
 
 
+def _of_parameters(network: Network, one: Written) -> Iterator[Proposal]:
+    """Yield references to parameters that are called as a field, and other values of those that are used."""
+    for field, score in (("stride", 0.8), ("padding", 1.0), ("kernel", 1.5)):
+        written = one.written(field)
+        if reference(written) is not None:
+            layers = [network.placed[name].layer for name in one.names]
+            contents = {repr(found): found for layer in layers if (found := getattr(layer, field, None)) is not None}
+            for content in contents.values():
+                if isinstance(content, int | str):
+                    yield Proposal(score + 0.2, one, field, value(one, content))
+        elif written is None and field in _parameters(network, one):
+            yield Proposal(score, one, field, Value(f"${field}", YamlNode(f"${field}", one.span)))
+
+
+def _parameters(network: Network, one: Written) -> Collection[str]:
+    """Return the parameters of the block that an entry stands in."""
+    blocks = one.entry.scope.open_blocks
+    block = network.document.blocks.get(blocks[0]) if blocks else None
+    return block.params if block is not None else ()
+
+
 def _exact(node: Node | None) -> int:
     """Return how much a transposed convolution makes beyond n·s, along its first axis; 0 where it does not fit."""
     return node.windows[0].out - node.in_shapes[0][1] * node.windows[0].stride if node is not None else 0
@@ -182,11 +220,15 @@ def _innocent(node: Node | None) -> float:
     return 1.0 if exact else 0.0
 
 
-def _paddings(layer: Any, node: Node | None, one: Written, rules: Conventions) -> Iterator[Proposal]:
+def _paddings(layer: Any, node: Node | None, one: Written, rules: Conventions, in_branch: bool) -> Iterator[Proposal]:
     kept = rules.preserving(one)
+    if kept == 0.5 and in_branch and node is not None and slides(node):
+        kept = 0.75  # what runs beside another branch keeps the size
     is_transposed = isinstance(layer, ConvTranspose)
     if is_transposed:
         base = 0.7 if _exact(node) else 1.6
+    elif isinstance(layer, Pool) and layer.stride == 1:
+        base = 0.6
     else:
         base = 0.6 if kept > 0.5 else 1.3 if kept == 0.5 else 2.0
         if layer.padding != "valid":
@@ -212,6 +254,8 @@ def _strides(layer: Any, one: Written, rules: Conventions, ratio: int) -> Iterat
             yield Proposal(1.0 + 0.05 * i + 0.3 * (kind != one.kind), one, "stride", known)
     if layer.stride is not None:
         yield Proposal(1.15, one, "stride", None)
+    elif isinstance(layer, Pool) and layer.padding != "valid":
+        yield Proposal(0.8, one, "stride", value(one, 1))
     for new in {1, 2, stride * ratio, stride // ratio if stride % ratio == 0 else 1}:
         if new != stride:
             rare = 0.3 * (str(new) not in usual and new != 1) + 0.3 * (new > 2)
@@ -220,7 +264,7 @@ def _strides(layer: Any, one: Written, rules: Conventions, ratio: int) -> Iterat
 
 def _kernels(layer: Any, one: Written, rules: Conventions) -> Iterator[Proposal]:
     for i, known in enumerate(rules.values(one.kind, "kernel", one)):
-        yield Proposal(2.0 + 0.05 * i, one, "kernel", known)
+        yield Proposal(1.9 + 0.05 * i, one, "kernel", known)
     stride = layer.stride if layer.stride is not None else 1
     if isinstance(layer, ConvTranspose) and isinstance(stride, int):
         for new in (stride, 2 * stride):
@@ -236,7 +280,8 @@ def own_window(network: Network, one: Written) -> Iterator[Proposal]:
     axes = layer.window_axes(shape)
     largest = [min(axis.kernel, max(1, axis.largest_kernel)) for axis in axes]
     if isinstance(layer.kernel, int):
-        yield Proposal(1.5, one, "kernel", value(one, min(largest)))
+        one_position = isinstance(layer, Conv) and max(shape[1:]) == 1
+        yield Proposal(0.9 if one_position else 1.5, one, "kernel", value(one, min(largest)))
     else:
         yield Proposal(1.5, one, "kernel", value(one, largest))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cnnspec.diagnostics import Fix
 from cnnspec.language.causes import chain, fields, inputs, structure
+from cnnspec.language.causes.bindings import with_bindings
 from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.conventions import Conventions
 from cnnspec.language.causes.network import Change, Network
@@ -27,6 +28,8 @@ MOST_ENTRIES = 60
 """How many entries on the way to a fault are looked at."""
 MOST_CANDIDATES = 8
 """How many fixes of one fault are handed on, to be tried."""
+MOST_UNTESTED = 4
+"""How many of them may be such that only a check of the edited text tells whether they help."""
 
 
 def explain(document: Document, placer: LayerPlacer, names: Names, declared: Mapping[str, DeclaredInput]) -> None:
@@ -45,7 +48,7 @@ def explain(document: Document, placer: LayerPlacer, names: Names, declared: Map
             continue
         nodes = ancestors(placer.builder.nodes, fault.reads, likes)
         before = {node.name: node.shape for node in placer.builder.nodes[: fault.before]}
-        network = Network(fault, placed, written, rules, places, nodes, likes, before, names)
+        network = Network(fault, document, placed, written, rules, places, nodes, likes, before, names)
         fixes = tuple(_fixes(network, dict(declared))) if collector.proposes_fixes else ()
         last = tuple(replace(fix, is_fallback=True) for fix in fault.last_resort)
         collector.explain(fault.code, fault.span, chain.notes(network), (*fixes, *last))
@@ -64,13 +67,17 @@ def _likes(placer: LayerPlacer, names: Names) -> dict[str, str]:
 
 def _fixes(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Fix]:
     """Yield the most likely of the candidates that make the shapes fit."""
-    found = 0
+    found = untested = 0
     seen: set[object] = set()
     for one in sorted(_candidates(network, declared), key=lambda one: one.score):
         if found == MOST_CANDIDATES or network.left <= 0:
             return
         candidate = fields.candidate(network, one) if isinstance(one, fields.Proposal) else one
-        if candidate is None or (key := _key(candidate)) in seen or not network.fits(candidate.change):
+        if candidate is None or (key := _key(candidate)) in seen:
+            continue
+        if candidate.change is None:
+            untested += 1
+        if untested > MOST_UNTESTED if candidate.change is None else not network.fits(candidate.change):
             continue
         seen.add(key)
         found += 1
@@ -81,27 +88,32 @@ def _fixes(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Fix
 def _key(candidate: Candidate) -> object:
     """Return what two candidates that make the same network have in common."""
     change = candidate.change
+    if change is None:
+        return candidate.edits
     layers = tuple(sorted((name, repr(layer)) for name, layer in change.layers.items()))
-    return layers, change.removed, tuple(change.inputs.items()), tuple(change.moved.items()), _appended(candidate)
+    return layers, change.removed, tuple(change.inputs.items()), tuple(change.moved.items()), _appended(change)
 
 
-def _appended(candidate: Candidate) -> object:
-    return tuple((i, repr(layers)) for i, layers in candidate.change.appended.items())
+def _appended(change: Change) -> object:
+    return tuple((i, repr(layers)) for i, layers in change.appended.items())
 
 
 def _candidates(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Candidate | fields.Proposal]:
     """Yield what may be meant, in no order; proposals are not candidates yet, since most of them are never tried."""
-    way = _way(network)
+    way, own = _way(network), _own(network)
+    proposals = []
     for one in way:
         for proposal in fields.window_proposals(network, one, network.rules, _ratio(network)):
-            yield proposal._replace(score=proposal.score + _distance(one, way))
-    yield from _of_channels(network)
-    own = _own(network)
+            score = proposal.score + _distance(one, way) - fields.likeness(network, proposal, own)
+            proposals.append(proposal._replace(score=score))
+    proposals += _of_channels(network)
     if own is not None:
-        yield from _of_layer(network, own)
+        proposals += _of_layer(network, own)
+    for proposal in proposals:
+        yield from with_bindings(network, proposal)
     yield from _together(network, way if own is None else [own, *way])
     for candidate in structure.removals(network, way):
-        one = next(one for one in way if set(one.names) == candidate.change.removed)
+        one = next(one for one in way if candidate.change and set(one.names) == candidate.change.removed)
         yield replace(candidate, score=candidate.score + _distance(one, way))
     if network.fault.branches:
         yield from structure.appended(network, network.rules)
@@ -192,7 +204,7 @@ def _all(
     parts = [part for part in found if part is not None]
     if len(parts) < 2:
         return
-    layers = {name: layer for part in parts for name, layer in part.change.layers.items()}
+    layers = {name: layer for part in parts if part.change for name, layer in part.change.layers.items()}
     edits = tuple(edit for part in parts for edit in part.edits)
     titles = [one.title for one, part in zip(ones, found, strict=True) if part is not None]
     causes = [part.cause for part in parts if part.cause is not None]

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnnspec.diagnostics import Edit, Label
+from cnnspec.graph.graph import Node
 from cnnspec.language.causes import places
 from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.chain import clash, difference, path
 from cnnspec.language.causes.conventions import Conventions
 from cnnspec.language.causes.fields import cause, turned
 from cnnspec.language.causes.network import Change, Network
+from cnnspec.language.causes.places import Place
 from cnnspec.language.causes.written import Written
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, Shape, find
@@ -30,15 +32,21 @@ def removals(network: Network, ones: list[Written]) -> Iterator[Candidate]:
             continue
         place = network.places.of(one.span)
         edit = places.without(place) if place is not None else None
-        if edit is None:
+        if place is None or edit is None:
             continue
         node = network.by_name.get(one.names[0])
         previous = network.by_name.get(node.inputs[0]) if node is not None else None
-        doubled = previous is not None and isinstance(previous.layer, Pool)
-        score = 0.6 if doubled else 0.9 if flattens else 1.4
+        doubled = previous is not None and isinstance(previous.layer, Pool) and _beside(network, place, previous)
+        score = 0.6 if doubled else 0.9 if flattens else 1.9 if getattr(layer, "stride", None) == 1 else 1.4
         yield Candidate(
             score, f"take out {one.title}", (edit,), Change(removed=frozenset(one.names)), cause(network, one, {})
         )
+
+
+def _beside(network: Network, place: Place, node: Node) -> bool:
+    """Return whether the entry of a node stands in the same list."""
+    other = network.places.of(network.placed[node.name].entry.span) if node.name in network.placed else None
+    return other is not None and other.items is place.items
 
 
 # Layers at the end of a branch
