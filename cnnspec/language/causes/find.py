@@ -28,7 +28,7 @@ MOST_ENTRIES = 60
 """How many entries on the way to a fault are looked at."""
 MOST_CANDIDATES = 8
 """How many fixes of one fault are handed on, to be tried."""
-MOST_UNTESTED = 4
+MOST_UNTESTED = 6
 """How many of them may be such that only a check of the edited text tells whether they help."""
 
 

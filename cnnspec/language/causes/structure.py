@@ -239,7 +239,9 @@ def upsampled(network: Network, ratio: int) -> Iterator[Candidate]:
     if ratio < 2 or not any(network.source(i) is not None for i in range(len(network.fault.branches))):
         return
     spans = (entry.span, *(label.span for label in entry.scope.stack))
-    found = {place.node.span: place for span in spans for place in network.places.around(span)}
+    around = [place for span in spans for place in network.places.around(span)]
+    behind = [Place(items, position - 1) for items, position in around if position]  # what enlarges, then convolves
+    found = {place.node.span: place for place in (*around, *behind)}
     for i, place in enumerate(found.values()):
         edit = places.before(place, f"upsample: {ratio}")
         if edit is not None and "repeat" not in place.node.keys:
