@@ -76,7 +76,7 @@ def _environment() -> Environment:
         "shape": format_shape,
         "count": a_count,
         "code": lambda text: Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))),
-        "breakable": lambda name: Markup(str(escape(name)).replace(".", ".<wbr>")),
+        "breakable": lambda name: Markup(str(escape(name)).replace(".", ".<wbr>").replace(",", ",<wbr>")),
         "asjson": lambda value: Markup(embedded(value)),
     }
     return environment

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from samples import CLASSIFIER, trained_run
+from report_samples import CLASSIFIER, trained_run
 
 import cnnspec
 from cnnspec.report.write import report_html, write_report

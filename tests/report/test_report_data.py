@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import CLASSIFIER, trained_run
+from report_samples import CLASSIFIER, trained_run
 
 import cnnspec
 from cnnspec.data.named import NamedBatch
