@@ -15,6 +15,7 @@ import click
 
 from cnnspec.cli.completion import complete_param
 from cnnspec.diagnostics import Diagnostic, Paint, SpecError, format_diagnostic
+from cnnspec.encoding import has, shown
 from cnnspec.errors import CnnspecError
 from cnnspec.layers import Shape
 from cnnspec.layers.geometry import MOST_SIZES
@@ -48,17 +49,24 @@ def fail(error: BaseException, status: int = 1) -> NoReturn:
 
 
 def colourful(stream: IO[str]) -> bool:
-    """Return whether output to the stream is coloured (https://no-color.org)."""
+    """Return whether output to the stream is coloured: on a terminal with colours (https://no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def painter(stream: IO[str]) -> Paint:
-    """Return a function that colours text by its role, or leaves it as it is where the stream has no colours."""
-    if not colourful(stream):
-        return lambda text, role: text
-    return lambda text, role: click.style(text, **_COLOURS[role]) if role else text
+    """Return a function that colours text by its role, where the stream has colours; without a role, it does not.
+
+    The text comes back as the stream's encoding shows it, so that its width can be measured.
+    """
+    encoding, coloured = getattr(stream, "encoding", None), colourful(stream)
+
+    def paint(text: str, role: str) -> str:
+        text = shown(text, encoding)
+        return click.style(text, **_COLOURS[role]) if role and coloured else text
+
+    return paint
 
 
 def error_line(message: str) -> None:
@@ -104,7 +112,13 @@ def console(stream: IO[str] | None = None) -> Any:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON, with escapes for all beyond ASCII where the encoding of standard output lacks some."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return text if has(text, getattr(sys.stdout, "encoding", None)) else json.dumps(value, indent=2)
 
 
 class ShapeType(click.ParamType):  # type: ignore[type-arg]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import click
 
 from cnnspec.arrays import Array
-from cnnspec.cli.common import painter, print_lines
+from cnnspec.cli.common import painter, print_lines, text_width
 from cnnspec.data import Dataset
 from cnnspec.graph.spec import Spec
 from cnnspec.training.evaluation import Evaluation
 from cnnspec.training.metrics import METRICS, Metrics
 from cnnspec.training.monitor import SPLITS, Monitor
+from cnnspec.view.fitting import Columns, Narrow, width_of
 from cnnspec.view.table import percent, table_lines
 
 MOST_CLASSES = 20
@@ -93,7 +95,9 @@ def print_classes(names: Sequence[str], found: Evaluation) -> None:
     confusion = found.confusion
     if confusion is not None:
         columns["most often confused with"] = [_most_confused(names, row, i) for i, row in enumerate(confusion)]
-    print_lines(table_lines(columns, paint, left=("class", "label", "most often confused with")))
+    left = ("class", "label", "most often confused with")
+    narrow = Narrow(("most often confused with", "precision"), names=(), texts=("class", "label"))
+    print_lines(table_lines(columns, paint, left, width=text_width(), narrow=narrow))
 
 
 def print_confusion(names: Sequence[str], found: Evaluation) -> None:
@@ -101,11 +105,16 @@ def print_confusion(names: Sequence[str], found: Evaluation) -> None:
     if found.confusion is None or len(names) > MOST_CLASSES:
         return
     click.echo("\nconfusion matrix (rows: actual class; columns: predicted class)\n")
-    heads = [name[:8] for name in names]
-    if len(set(heads)) < len(names):
-        heads = [str(i) for i in range(len(names))]
-    cells = {head: [f"{n or '·'}" for n in column] for head, column in zip(heads, found.confusion.T, strict=True)}
-    print_lines(table_lines({"": names, **cells}, painter(sys.stdout), left=("",)))
+    numbers = [str(i) for i in range(len(names))]
+    numbered = [f"{i} {name}" for i, name in enumerate(names)]
+    for rows, heads in ((names, [name[:8] for name in names]), (numbered, numbers), (numbers, numbers)):
+        columns: Columns = {"": rows} | {
+            head: [f"{n or '·'}" for n in column] for head, column in zip(heads, found.confusion.T, strict=True)
+        }
+        if len(columns) == 1 + len(names) and width_of(columns) <= (text_width() or math.inf):
+            print_lines(table_lines(columns, painter(sys.stdout), left=("",)))
+            return
+    click.echo(f"it takes {width_of(columns)} columns, more than the terminal has; --format json has it, too")
 
 
 def class_names(spec: Spec, dataset: Dataset, output: str, found: Evaluation) -> list[str]:

@@ -35,6 +35,7 @@ from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
 from cnnspec.training.prediction import probabilities
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.plan import plan_lines, plan_to_dict
 from cnnspec.view.table import percent, table_lines
 from cnnspec.wording import cells, format_shape
@@ -229,7 +230,8 @@ def _print_layers(graph: Graph, recorder: LayerRecorder, profile: bool) -> None:
         total = sum(recorder.seconds.values()) or 1.0
         columns["ms"] = [f"{recorder.seconds[node.name] * 1e3:.3f}" for node in graph.nodes]
         columns["time"] = [percent(recorder.seconds[node.name] / total) for node in graph.nodes]
-    print_lines([*table_lines(columns, painter(sys.stdout)), ""])
+    narrow = Narrow(drop=("predicted", "ms"))
+    print_lines([*table_lines(columns, painter(sys.stdout), width=text_width(), narrow=narrow), ""])
 
 
 def _print_output(spec: Spec, name: str, sources: tuple[str, ...], y: Array, top: int) -> None:

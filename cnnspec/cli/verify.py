@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import ShapeType, format_option, packed, painter, params_option, print_json, print_lines
+from cnnspec.cli.common import (
+    ShapeType,
+    format_option,
+    packed,
+    painter,
+    params_option,
+    print_json,
+    print_lines,
+    text_width,
+)
 from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import (
     device_option,
@@ -22,8 +31,11 @@ from cnnspec.language.load import graph_of, load
 from cnnspec.layers import Shape
 from cnnspec.runtime.options import Execution
 from cnnspec.testing.verification import TOLERANCE, Comparison, LayerDifference, verify_graph
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import table_lines
 from cnnspec.wording import format_shape
+
+_NARROW = Narrow(drop=("predicted", "actual", "in training"))
 
 
 def _execution(
@@ -90,7 +102,7 @@ def _print(spec: str, found: list[Comparison]) -> None:
         }
         columns = {name: texts for name, texts in columns.items() if any(texts)}
         click.echo(f"{spec}: {comparison.backend}, {comparison.dtype}{against}\n")
-        print_lines(table_lines(columns, painter(sys.stdout)))
+        print_lines(table_lines(columns, painter(sys.stdout), width=text_width(), narrow=_NARROW))
         worst = max(layer.worst() for layer in layers)
         if not comparison.nonsmooth:
             worst = max(worst, comparison.input_gradient)

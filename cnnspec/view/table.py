@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,9 +11,8 @@ from cnnspec.diagnostics import Paint
 from cnnspec.graph.costs import Row, Summary
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.sizes import size_of
+from cnnspec.view.fitting import GAP, Columns, Narrow, fitted, width_of, widths
 from cnnspec.wording import cells, format_shape
-
-GAP = "  "
 
 PADS = "pads"
 _ARROWS = {1: "←→", 2: "↑↓←→", 3: "↙↗↑↓←→"}
@@ -35,36 +34,38 @@ _FIRST = (
     "memory",
 )
 
-Columns = Mapping[str, Sequence[str]]
 
+def table_lines(
+    columns: Columns,
+    paint: Paint,
+    left: Collection[str] = ("name",),
+    *,
+    width: int | None = None,
+    narrow: Narrow = Narrow(),  # noqa: B008  # it is frozen
+) -> list[str]:
+    """Return a heading, a rule and a line for each row; columns that `left` does not name are aligned to the right.
 
-def table_lines(columns: Columns, paint: Paint, left: Collection[str] = ("name",)) -> list[str]:
-    """Return a heading, a rule and a line for each row; columns that `left` does not name are aligned to the right."""
-    widths = _widths(columns)
+    With a `width`, no line is wider: columns give way as `narrow` says.
+    """
+    shown: Columns = {name: [paint(text, "") for text in texts] for name, texts in columns.items()}
+    if width is not None:
+        shown = fitted(shown, width, narrow, paint("…", ""))
+    wide = widths({paint(name, ""): texts for name, texts in shown.items()})
 
     def line(texts: Iterable[str], roles: Iterable[str]) -> str:
         parts = []
-        for name, text, role in zip(columns, texts, roles, strict=True):
-            space = " " * (widths[name] - cells(text))
-            shown = paint(text, role) if text and role else text
-            parts.append(shown + space if name in left else space + shown)
+        for name, text, room, role in zip(shown, texts, wide.values(), roles, strict=True):
+            space = " " * (room - cells(text))
+            painted = paint(text, role) if text and role else text
+            parts.append(painted + space if name in left else space + painted)
         return GAP.join(parts).rstrip()
 
-    roles = ["bold" if i == 0 else "" for i in range(len(columns))]
+    roles = ["bold" if i == 0 else "" for i in range(len(shown))]
     return [
-        line(columns, ["bold"] * len(columns)),
-        "─" * width_of(columns),
-        *(line(texts, roles) for texts in zip(*columns.values(), strict=True)),
+        line(wide, ["bold"] * len(shown)),
+        paint("─", "") * (sum(wide.values()) + len(GAP) * (len(wide) - 1)),
+        *(line(texts, roles) for texts in zip(*shown.values(), strict=True)),
     ]
-
-
-def width_of(columns: Columns) -> int:
-    """Return the width of the table of these columns, in terminal cells."""
-    return sum(width + len(GAP) for width in _widths(columns).values()) - len(GAP)
-
-
-def _widths(columns: Columns) -> dict[str, int]:
-    return {name: max(map(cells, [name, *texts])) for name, texts in columns.items()}
 
 
 def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Paint) -> list[str]:
@@ -77,10 +78,8 @@ def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Pain
             if name in columns and width_of({**fitting, name: columns[name]}) <= width:
                 fitting[name] = columns[name]
         columns = {name: texts for name, texts in columns.items() if name in fitting}
-    if width is not None and (excess := width_of(columns) - width) > 0:
-        longest = max(4, max(map(len, columns["name"])) - excess)
-        columns["name"] = [n if len(n) <= longest else "…" + n[1 - longest :] for n in columns["name"]]
-    return table_lines(columns, paint, left=("name", "layer", "shares", "reads", "handed out as"))
+    left = ("name", "layer", "shares", "reads", "handed out as")
+    return table_lines(columns, paint, left=left, width=width)
 
 
 def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
