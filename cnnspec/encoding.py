@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import unicodedata
 
 ASCII = {
@@ -24,7 +25,7 @@ ASCII = {
 _ARROWS = "←→↑↓↙↗"
 
 HANDLER = "cnnspec.ascii"
-"""The name of the error handler, for `stream.reconfigure(errors=HANDLER)`; importing this module registers it."""
+"""The name of the error handler, which importing this module registers."""
 
 
 def shown(text: str, encoding: str | None) -> str:
@@ -66,4 +67,31 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
     return "".join(_plain(error.object, at) for at in range(error.start, error.end)), error.end
 
 
+PLAIN_ASCII = "cnnspec_ascii"
+"""ASCII under another name: click takes the encoding `ascii` for a mistake, and writes UTF-8 instead."""
+
+
+def _plain_ascii(name: str) -> codecs.CodecInfo | None:
+    if name != PLAIN_ASCII:
+        return None
+    ascii_codec = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        ascii_codec.encode,
+        ascii_codec.decode,
+        ascii_codec.streamreader,
+        ascii_codec.streamwriter,
+        ascii_codec.incrementalencoder,
+        ascii_codec.incrementaldecoder,
+        name,
+    )
+
+
+def adapt(stream: io.TextIOWrapper) -> None:
+    """Let a stream write a form in ASCII of what its encoding lacks, in place of an error."""
+    if codecs.lookup(stream.encoding).name == "ascii":
+        stream.reconfigure(encoding=PLAIN_ASCII)
+    stream.reconfigure(errors=HANDLER)
+
+
 codecs.register_error(HANDLER, _replace)
+codecs.register(_plain_ascii)

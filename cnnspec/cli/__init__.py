@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnspec.encoding import HANDLER
+from cnnspec.encoding import adapt
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
         """Run as click does; characters that the terminal's encoding lacks get a form in ASCII."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors=HANDLER)
+                adapt(stream)
         return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -14,6 +14,7 @@ from typing import IO, Any, NoReturn, TypeVar
 import click
 
 from cnnspec.cli.completion import complete_param
+from cnnspec.cli.wrapping import wrapped
 from cnnspec.diagnostics import Diagnostic, Paint, SpecError, format_diagnostic
 from cnnspec.encoding import has, shown
 from cnnspec.errors import CnnspecError
@@ -90,8 +91,11 @@ def fixable(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines on standard output, with their colours where it has any."""
-    click.echo("\n".join(lines), color=colourful(sys.stdout))
+    """Print lines on standard output, with their colours where it has any, wrapped at words on a terminal."""
+    width = text_width()
+    each = (part for line in lines for part in line.split("\n"))
+    parts = each if width is None else (part for line in each for part in wrapped(line, width))
+    click.echo("\n".join(parts), color=colourful(sys.stdout))
 
 
 def text_width() -> int | None:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
 from cnnspec.arrays import Array
 from cnnspec.cli.common import painter, print_lines, text_width
 from cnnspec.data import Dataset
@@ -104,7 +102,7 @@ def print_confusion(names: Sequence[str], found: Evaluation) -> None:
     """Print the confusion matrix of a few classes."""
     if found.confusion is None or len(names) > MOST_CLASSES:
         return
-    click.echo("\nconfusion matrix (rows: actual class; columns: predicted class)\n")
+    print_lines(["", "confusion matrix (rows: actual class; columns: predicted class)", ""])
     numbers = [str(i) for i in range(len(names))]
     numbered = [f"{i} {name}" for i, name in enumerate(names)]
     for rows, heads in ((names, [name[:8] for name in names]), (numbered, numbers), (numbers, numbers)):
@@ -114,7 +112,7 @@ def print_confusion(names: Sequence[str], found: Evaluation) -> None:
         if len(columns) == 1 + len(names) and width_of(columns) <= (text_width() or math.inf):
             print_lines(table_lines(columns, painter(sys.stdout), left=("",)))
             return
-    click.echo(f"it takes {width_of(columns)} columns, more than the terminal has; --format json has it, too")
+    print_lines([f"it takes {width_of(columns)} columns, more than the terminal has; --format json has it, too"])
 
 
 def class_names(spec: Spec, dataset: Dataset, output: str, found: Evaluation) -> list[str]:

@@ -101,22 +101,24 @@ def _print(spec: str, found: list[Comparison]) -> None:
             "": [_remark(layer, comparison.tolerance) for layer in layers],
         }
         columns = {name: texts for name, texts in columns.items() if any(texts)}
-        click.echo(f"{spec}: {comparison.backend}, {comparison.dtype}{against}\n")
+        print_lines([f"{spec}: {comparison.backend}, {comparison.dtype}{against}", ""])
         print_lines(table_lines(columns, painter(sys.stdout), width=text_width(), narrow=_NARROW))
         worst = max(layer.worst() for layer in layers)
         if not comparison.nonsmooth:
             worst = max(worst, comparison.input_gradient)
         verdict = "agree" if comparison.first_mismatch is None else f"first mismatch at `{comparison.first_mismatch}`"
         loss = f", loss in training {_small(comparison.loss)}" if comparison.loss is not None else ""
-        click.echo(
+        text = (
             f"\n{verdict}: largest difference {_small(worst)} relative, tolerance {comparison.tolerance:g}; "
             f"gradient of the input {_small(comparison.input_gradient)}{loss}"
         )
+        print_lines([text])
         if comparison.nonsmooth:
-            click.echo(
+            text = (
                 f"rounding puts a number across a jump of the derivative of {', '.join(comparison.nonsmooth)}: "
                 "the gradients before it are shown, and not compared (another --seed, or float64, compares them)"
             )
+            print_lines([text])
         click.echo()
 
 
