@@ -22,7 +22,7 @@ from cnnspec.graph.settings import Input
 from cnnspec.view import pixels
 from cnnspec.view.fitting import clipped
 from cnnspec.view.pixels import Picture
-from cnnspec.view.spark import sparkline
+from cnnspec.view.spark import grouped, sparkline
 from cnnspec.wording import cells, format_shape
 
 MAPS = 8
@@ -81,7 +81,7 @@ def input_picture(name: str, values: Array, settings: Input, width: int, maps: i
 def layer_picture(name: str, values: Array, width: int, maps: int = MAPS) -> RenderableType:
     """Return the value of a layer for one sample: maps [c, h, w] or [c, d, h, w], signals [c, l], a vector [f].
 
-    The first `maps` channels are shown, all in one scale from the smallest to the largest value of the layer.
+    The first `maps` channels are shown, all in one scale from the smallest to the largest value that is shown.
     """
     if values.ndim == 1 or math.prod(values.shape[1:]) == 1:
         return _vector(name, values, width)
@@ -90,7 +90,7 @@ def layer_picture(name: str, values: Array, width: int, maps: int = MAPS) -> Ren
 
 def _vector(name: str, values: Array, width: int) -> RenderableType:
     flat = values.ravel()
-    notes = [_range(flat)]
+    notes = [_range(np.array(grouped(flat.tolist(), width)))]
     if len(flat) > width:
         notes.append(f"means of {math.ceil(len(flat) / width)} or fewer")
     line = Text(sparkline(flat.tolist(), width), no_wrap=True)
@@ -98,24 +98,25 @@ def _vector(name: str, values: Array, width: int) -> RenderableType:
 
 
 def _signals(name: str, values: Array, width: int, maps: int) -> RenderableType:
-    low, high = pixels.extent(values)
     label = len(str(min(maps, len(values)) - 1)) + 1
-    notes = [_range(values), *_limited(values, maps, "signals")]
+    shown = np.array([grouped(row.tolist(), width - label) for row in values[:maps]])
+    low, high = pixels.extent(shown)
+    notes = [_range(shown), *_limited(values, maps, "signals")]
     if values.shape[1] > width - label:
         notes.append(f"means of {math.ceil(values.shape[1] / (width - label))} or fewer")
     lines = [
-        Text(f"{i:<{label}}" + sparkline(row.tolist(), width - label, low=low, high=high), no_wrap=True)
-        for i, row in enumerate(values[:maps])
+        Text(f"{i:<{label}}" + sparkline(row.tolist(), width, low=low, high=high), no_wrap=True)
+        for i, row in enumerate(shown)
     ]
     return Group(_caption(name, values.shape, notes, width), *lines, "")
 
 
 def _maps(name: str, values: Array, width: int, maps: int) -> RenderableType:
-    low, high = pixels.extent(values)
     planes = [pixels.plane(one) for one in values[:maps]]
     room = _room(width, max(planes[0].shape[:2]))
     shown = [pixels.fitted(one, min(_SMALLEST_MAP, room), room) for one in planes]
-    notes = [_range(values), *_limited(values, maps, "maps")]
+    low, high = pixels.extent(np.stack(shown))
+    notes = [_range(np.stack(shown)), *_limited(values, maps, "maps")]
     if values.ndim == 4:
         notes.append(f"slice {values.shape[1] // 2 + 1} of {values.shape[1]}")
     notes += _reduced(planes[0], shown[0])
