@@ -10,7 +10,7 @@ import click
 from cnnspec.cli.common import format_option, given_options, params_option, print_json, print_lines
 from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import data_options, execution_options, weights_option
-from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes, print_confusion, summary
+from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes, print_confusion
 from cnnspec.data import Dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.graph.spec import Spec
@@ -19,6 +19,7 @@ from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation
 from cnnspec.training.evaluator import evaluate_run, evaluate_spec
 from cnnspec.training.recorded import is_run
+from cnnspec.view.metrics import summary
 
 _FIELDS = {
     "--backend": "backend",

@@ -8,23 +8,14 @@ from typing import Any
 import click
 
 from cnnspec.cli.common import console, print_lines, text_width
-from cnnspec.cli.curves import curve_lines
-from cnnspec.cli.metrics import (
-    MOST_CLASSES,
-    as_data,
-    by_output,
-    class_names,
-    epoch_line,
-    metric_text,
-    print_classes,
-    summary,
-    value_text,
-)
+from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes
 from cnnspec.graph.costs import trainable
 from cnnspec.training.events import EpochFinished, Event, StepFinished
 from cnnspec.training.recorded import BEST, LAST
 from cnnspec.training.run import Run
 from cnnspec.training.trainer import Result
+from cnnspec.view.curves import curve_lines
+from cnnspec.view.metrics import MOST_CLASSES, epoch_line, metric_text, summary, value_text
 
 
 class JsonProgress:
@@ -125,7 +116,7 @@ def print_end(run: Run, result: Result) -> None:
         waited = f"{epochs} epoch{'s' if epochs > 1 else ''}"
         ended = f"after epoch {trainer.progress.epoch}"
         print_lines([f"stopped early {ended}: `{trainer.monitor.key}` has not improved for {waited}"])
-    if curves := curve_lines(result, trainer.metrics, text_width()):
+    if curves := curve_lines(result, text_width()):
         print_lines(["", *curves, ""])
     chosen = trainer.settings.chooses_best
     if (test := result.test) is not None:

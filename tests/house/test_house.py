@@ -76,6 +76,7 @@ FLOORS = (
     "view",
     "interop",
     "bench",
+    "notebook",
     "lsp",
     "cli",
 )
