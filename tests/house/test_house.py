@@ -74,6 +74,7 @@ FLOORS = (
     "training",
     "testing",
     "view",
+    "diagram",
     "interop",
     "bench",
     "notebook",
