@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from html import escape
 
 from cnnspec.diagnostics import Diagnostic, format_diagnostic
+from cnnspec.diagram.palette import PALETTES
 from cnnspec.view.fitting import Columns
 
 SCOPE = "cnnspec-view"
@@ -18,11 +19,11 @@ _DARK = (
 """How JupyterLab and Notebook, Colab, Sphinx and VS Code mark a page that is dark."""
 
 _RULES = (
-    ("", "--cs-bad:#b3261e;--cs-warn:#8a5a00;--cs-curve:#0072b2"),
+    ("", f"--cs-bad:#b3261e;--cs-warn:#8a5a00;--cs-curve:{PALETTES['light']['conv']}"),
     ("", "color:inherit;font-size:13px;line-height:1.45;max-width:100%;font-variant-numeric:tabular-nums"),
-    ("h4", "margin:0 0 .3em;font-size:1.1em;color:inherit"),
+    ("p.cs-title", "margin:0 0 .3em;font-size:1.1em;font-weight:600"),
     ("p", "margin:.3em 0"),
-    ("div.cs-wide", "overflow-x:auto;max-width:100%"),
+    ("div.cs-wide", "overflow:auto;max-width:100%;max-height:36em"),
     ("table", "border-collapse:collapse;margin:.4em 0;border:0;font-size:12px;color:inherit"),
     ("th,td", "text-align:right;padding:.1em .7em;border:0;background:none;white-space:nowrap;color:inherit"),
     ("thead th", "border-bottom:1px solid;font-weight:600;vertical-align:bottom"),
@@ -35,6 +36,7 @@ _RULES = (
     ("b.cs-error", "color:var(--cs-bad)"),
     ("b.cs-warning", "color:var(--cs-warn)"),
     ("figure", "margin:.6em 0;padding:0"),
+    ("figure.cs-curve", "display:inline-block;margin:.4em 1.5em .4em 0"),
     ("img", "max-width:100%;height:auto;margin:.2em 0;display:block"),
     ("img.cs-pixels", "image-rendering:pixelated"),
     ("img.cs-dark", "display:none"),
@@ -43,7 +45,7 @@ _RULES = (
 )
 """Selectors within SCOPE and their declarations; text has the notebook's own colour, whatever its theme."""
 _DARK_RULES = (
-    ("", "--cs-bad:#ff8f85;--cs-warn:#e6b450;--cs-curve:#3d95d8"),
+    ("", f"--cs-bad:#ff8f85;--cs-warn:#e6b450;--cs-curve:{PALETTES['dark']['conv']}"),
     ("img.cs-dark", "display:block"),
     ("img.cs-light", "display:none"),
 )
@@ -67,7 +69,7 @@ def _rule(selectors: str, body: str, page: str) -> str:
 
 def heading(text: str, about: str = "") -> str:
     """Return a heading, and a line below it."""
-    return f"<h4>{escape(text)}</h4>" + (paragraph(about) if about else "")
+    return f'<p class="cs-title">{escape(text)}</p>' + (paragraph(about) if about else "")
 
 
 def paragraph(text: str) -> str:
@@ -94,10 +96,12 @@ def table(columns: Columns, left: Collection[str], label: str) -> str:
         rows.append(f"<tr>{''.join(cells)}</tr>")
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     name = escape(label)
-    return (
-        f'<div class="cs-wide" role="region" tabindex="0" aria-label="{name}">'
-        f'<table aria-label="{name}">{body}</table></div>'
-    )
+    return scrolled(f'<table aria-label="{name}">{body}</table>', label)
+
+
+def scrolled(body: str, label: str) -> str:
+    """Return a part that scrolls where it is larger than its place; `label` is its name for screen readers."""
+    return f'<div class="cs-wide" role="group" tabindex="0" aria-label="{escape(label)}">{body}</div>'
 
 
 def facts(entries: Mapping[str, str], label: str) -> str:
@@ -117,7 +121,7 @@ def folded(summary: str, body: str, *, is_open: bool) -> str:
 def diagnostics(found: Iterable[Diagnostic]) -> str:
     """Return diagnostics as the terminal shows them."""
     texts = "\n\n".join(_diagnostic(one) for one in found)
-    return f'<pre tabindex="0" role="region" aria-label="diagnostics">{texts}</pre>' if texts else ""
+    return f'<pre tabindex="0" role="group" aria-label="diagnostics">{texts}</pre>' if texts else ""
 
 
 def _diagnostic(one: Diagnostic) -> str:

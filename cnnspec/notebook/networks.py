@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+from html import escape
+
 from cnnspec.diagnostics import format_diagnostic
+from cnnspec.diagram.draw import draw
+from cnnspec.diagram.palette import Theme
 from cnnspec.graph.costs import Summary, summarize
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
@@ -70,11 +75,30 @@ def _about(found: Graph) -> str:
     return f"{read} → {made}, {a_count(len(found.nodes) - len(found.inputs), 'layer')}"
 
 
+def _diagram(found: Graph) -> str:
+    """Return the diagram as images, one for light notebooks and one for dark ones.
+
+    Images, since the styles and the names of elements of an SVG in the page itself would be the whole notebook's.
+    """
+    drawn = draw(found)
+    label = escape(f"diagram of {found.name}: {drawn.picture.about}")
+    themes: tuple[Theme, ...] = ("light", "dark")
+    return html.scrolled(
+        "".join(
+            f'<img class="cs-{theme}" alt="{label}" width="{drawn.picture.width:.0f}" '
+            f'src="data:image/svg+xml;base64,{base64.b64encode(drawn.svg(theme).encode()).decode("ascii")}">'
+            for theme in themes
+        ),
+        f"diagram of {found.name}",
+    )
+
+
 def _body(found: Graph, summary: Summary) -> list[str]:
     columns = network_columns(found, summary.rows)
     rows = html.table(columns, LEFT, f"layers of {found.name}")
     is_open = len(found.nodes) <= MOST_ROWS
     return [
+        _diagram(found),
         html.facts(totals(summary, 1), f"totals of {found.name}"),
         html.folded(a_count(len(found.nodes), "row") + " of layers", rows, is_open=is_open),
     ]

@@ -80,11 +80,8 @@ def _confusion(found: Evaluation) -> str:
         total = sum(row) or 1
         cells = "".join(f'<td style="background:rgba(0,114,178,{n / total / 2:.2f})">{n:,}</td>' for n in row)
         rows += f'<tr><th scope="row">{number}</th>{cells}</tr>'
-    return (
-        '<div class="cs-wide" role="region" tabindex="0" aria-label="confusion matrix"><table>'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        "<p>rows: actual class; columns: predicted class</p>"
-    )
+    body = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return html.scrolled(body, "confusion matrix") + html.paragraph("rows: actual class; columns: predicted class")
 
 
 def _figure(name: str, curve: Curve) -> str:
@@ -97,7 +94,7 @@ def _figure(name: str, curve: Curve) -> str:
     )
     label = escape(f"{name}: {curve.ends}")
     return (
-        f'<figure><svg role="img" aria-label="{label}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'<figure class="cs-curve"><svg role="img" aria-label="{label}" width="{_WIDTH}" height="{_HEIGHT}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}"><polyline points="{points}"/></svg>'
         f"<figcaption><b>{escape(name)}</b> {escape(curve.ends)}</figcaption></figure>"
     )
