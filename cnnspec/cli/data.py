@@ -49,6 +49,8 @@ def command(source: str, columns: str | None, data_dir: Path | None, no_download
         print_json(as_data(found))
     else:
         print_lines(_lines(found))
+        if (given := paste(found)) is not None:
+            click.echo(f"\ninput: {flow(given)}")  # in one line, to be copied into a spec
     if any(part.broken or part.faults for part in found.parts.values()):
         sys.exit(1)
 
@@ -85,9 +87,6 @@ def _lines(found: Description) -> Iterator[str]:
             yield ""
             yield f"{len(shared):,} images are in {one} and in {other}:"
             yield from _some(f"{ours} = {theirs}" for ours, theirs in shared)
-    if (given := paste(found)) is not None:
-        yield ""
-        yield f"input: {flow(given)}"
 
 
 def _column(found: Description, column: str) -> Iterator[str]:

@@ -16,9 +16,13 @@ from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
 from cnnspec.language.files import read_spec
 from cnnspec.language.load import load
-from cnnspec.view.fitting import Narrow
+from cnnspec.view.fitting import Narrow, width_of
 from cnnspec.view.table import table_lines
 from cnnspec.wording import format_shape
+
+
+_ABOUT = 30
+"""Cells of the description for which other columns are left out."""
 
 
 @click.command("specs")
@@ -50,10 +54,10 @@ def command(output_format: str) -> None:
         "about": [entry["about"] for entry in found],
     }
     width = text_width()
-    if width is not None and width < 120:
-        del columns["MACs"]
-    narrow = Narrow(drop=("parameters", "input") if width is not None and width < 80 else (), texts=("about",))
-    left = ("name", "about")
+    for name in ("MACs", "parameters", "input"):
+        if width is not None and width_of({**columns, "about": [" " * _ABOUT]}) > width:
+            del columns[name]
+    left, narrow = ("name", "about"), Narrow(texts=("about",))
     print_lines(table_lines(columns, painter(sys.stdout), left, width=width, narrow=narrow))
 
 

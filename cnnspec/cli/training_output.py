@@ -9,6 +9,7 @@ import click
 
 from cnnspec.cli.common import console, print_lines, text_width
 from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes
+from cnnspec.cli.wrapping import wrapped
 from cnnspec.graph.costs import trainable
 from cnnspec.training.events import EpochFinished, Event, StepFinished
 from cnnspec.training.recorded import BEST, LAST
@@ -91,7 +92,9 @@ class Bar:
     def epoch(self, record: dict[str, Any]) -> None:
         """Print the line of an epoch."""
         trainer = self.run.trainer
-        self.bar.console.print(epoch_line(record, trainer.metrics, trainer.monitor), soft_wrap=True)
+        line, width = epoch_line(record, trainer.metrics, trainer.monitor), text_width()
+        parts = [line] if width is None else wrapped(line, width)
+        self.bar.console.print("\n".join(parts), soft_wrap=True)
 
 
 def _headline(run: Run) -> str:

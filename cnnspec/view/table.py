@@ -11,9 +11,11 @@ from cnnspec.diagnostics import Paint
 from cnnspec.graph.costs import Row, Summary
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.sizes import size_of
-from cnnspec.view.fitting import GAP, Columns, Narrow, fitted, width_of, widths
+from cnnspec.view.fitting import GAP, Columns, Narrow, clipped, fitted, width_of, widths
 from cnnspec.wording import cells, format_shape
 
+_READS = 20
+"""Cells of the names of inputs on a terminal: their ends say most."""
 PADS = "pads"
 _ARROWS = {1: "←→", 2: "↑↓←→", 3: "↙↗↑↓←→"}
 """The sides before and after each axis, by the number of axes: front and back of a volume are ↙ and ↗."""
@@ -75,6 +77,8 @@ def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Pain
     """Return the table of a network, a row for each layer, with the columns that fit; None is an unlimited width."""
     columns = network_columns(graph, summary.rows)
     if width is not None:
+        if "reads" in columns:
+            columns["reads"] = [clipped(text, _READS, paint("…", ""), start=True) for text in columns["reads"]]
         first = [_pads_heading(summary.rows) if name == PADS else name for name in _FIRST]
         fitting = {name: columns[name] for name in first[:3] if name in columns}
         for name in first[3:]:
