@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -116,13 +117,14 @@ def console(stream: IO[str] | None = None) -> Any:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
-    click.echo(json_text(value))
+    click.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
-def json_text(value: Any) -> str:
-    """Return a value as JSON, with escapes for all beyond ASCII where the encoding of standard output lacks some."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    return text if has(text, getattr(sys.stdout, "encoding", None)) else json.dumps(value, indent=2)
+def escaped(text: str) -> str:
+    """Return JSON with escapes for all beyond ASCII where the encoding of standard output lacks some of it."""
+    if has(text, getattr(sys.stdout, "encoding", None)):
+        return text
+    return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
 
 
 class ShapeType(click.ParamType):  # type: ignore[type-arg]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
 
 from cnnspec.arrays import Array
-from cnnspec.cli.common import console, text_width
+from cnnspec.cli.common import console, painter, print_lines, text_width
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.selection import matching, proposal
 from cnnspec.graph.spec import Spec
@@ -70,13 +71,15 @@ def draw(
     out, width = console(), text_width() or UNLIMITED
     for i, source in enumerate(sources[:MOST_SAMPLES]):
         if len(sources) > 1:
-            out.print(f"[bold]{clipped(source, width, start=True)}[/bold]\n", highlight=False)
-        for name, settings in spec.inputs.items():
-            out.print(input_picture(name, inputs[name][i], settings, width, show.maps))
-        for name, array in values.items():
-            out.print(layer_picture(name, array[i], width, show.maps))
+            print_lines([painter(sys.stdout)(clipped(source, width, start=True), "bold"), ""])
+        pictures = [input_picture(name, inputs[name][i], one, width, show.maps) for name, one in spec.inputs.items()]
+        pictures += [layer_picture(name, array[i], width, show.maps) for name, array in values.items()]
+        with out.capture() as drawn:
+            out.print(*pictures, sep="\n")
+        lines = [line.rstrip(" ") for line in drawn.get().splitlines()]
+        click.echo("\n".join(lines), color=True)  # rich has left out the colours that are not wanted
     if len(sources) > MOST_SAMPLES:
-        out.print(f"the first {MOST_SAMPLES} of {len(sources):,} samples are drawn\n")
+        print_lines([f"the first {MOST_SAMPLES} of {len(sources):,} samples are drawn", ""])
 
 
 def class_bars(source: str, entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -20,7 +20,6 @@ from cnnspec.view.fitting import Narrow, width_of
 from cnnspec.view.table import table_lines
 from cnnspec.wording import format_shape
 
-
 _ABOUT = 30
 """Cells of the description for which other columns are left out."""
 
