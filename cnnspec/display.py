@@ -23,6 +23,8 @@ RENDERERS = {
     "Model": "networks.model",
     "Evaluation": "training.evaluation",
     "Result": "training.result",
+    "ImportedNetwork": "exchange.imported",
+    "Exported": "exchange.exported",
     "FeatureMaps": "maps.feature_maps",
 }
 """The function of `cnnspec.notebook` that shows each class: object -> {MIME type: content}."""

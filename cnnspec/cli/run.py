@@ -273,10 +273,11 @@ def _print_output(spec: Spec, name: str, sources: tuple[str, ...], y: Array, top
             print_lines([f"  {source}{' ' * (width - cells(source))}  {named}"])
     elif y.size <= 400:
         for source, value in zip(sources, y, strict=True):
-            click.echo(f"{source}:\n{np.array2string(value, precision=4, suppress_small=True)}")
+            shown = np.array2string(value, text_width() or 75, precision=4, suppress_small=True)
+            click.echo(f"{source}:\n{shown}")
     else:
         extremes = f"mean {y.mean():.4g}, minimum {y.min():.4g}, maximum {y.max():.4g}"
-        click.echo(f"outputs {format_shape(y.shape[1:])}: {extremes}")
+        print_lines([f"outputs {format_shape(y.shape[1:])}: {extremes}"])
 
 
 def _as_json(

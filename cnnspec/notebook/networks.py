@@ -25,7 +25,9 @@ MOST_ROWS = 40
 def graph(found: Graph) -> Forms:
     """Return the forms of a network."""
     summary = summarize(found)
-    return forms(_text(found, summary), html.view(html.heading(found.name, _about(found)), *_body(found, summary)))
+    return forms(
+        _text(found, summary), html.view(html.heading(found.name, _about(found)), *network_parts(found, summary))
+    )
 
 
 def spec(found: Spec) -> Forms:
@@ -33,7 +35,7 @@ def spec(found: Spec) -> Forms:
     summary = _summary(found)
     head = html.heading(found.name, _about(found.graph))
     text = _text(found.graph, summary)
-    return forms(text, html.view(head, html.diagnostics(found.warnings), *_body(found.graph, summary)))
+    return forms(text, html.view(head, html.diagnostics(found.warnings), *network_parts(found.graph, summary)))
 
 
 def report(found: Report) -> Forms:
@@ -45,14 +47,14 @@ def report(found: Report) -> Forms:
     ]
     verdict = ", ".join(["every shape fits"] * found.ok + counts)
     shown = html.diagnostics(found.diagnostics)
-    lines = [f"{found.name}: {verdict}", "", *("\n" + format_diagnostic(d) for d in found.diagnostics)]
+    lines = [f"{found.name}: {verdict}", *(format_diagnostic(d) for d in found.diagnostics)]
     if found.spec is None:
-        return forms("\n".join(lines), html.view(html.heading(found.name, verdict), shown))
+        return forms("\n\n".join(lines), html.view(html.heading(found.name, verdict), shown))
     summary = _summary(found.spec)
     graph = found.spec.graph
-    text = "\n".join([*lines, _text(graph, summary)])
+    text = "\n\n".join([*lines, _text(graph, summary)])
     head = html.heading(found.name, f"{verdict}; {_about(graph)}")
-    return forms(text, html.view(head, shown, *_body(graph, summary)))
+    return forms(text, html.view(head, shown, *network_parts(graph, summary)))
 
 
 def model(found: Model) -> Forms:
@@ -61,7 +63,7 @@ def model(found: Model) -> Forms:
     where = f"on {found.device}, {found.dtype}"
     head = html.heading(found.graph.name, f"{type(found).__name__} {where}; {_about(found.graph)}")
     text = f"{found.graph.name} {where}\n\n{_text(found.graph, summary)}"
-    return forms(text, html.view(head, *_body(found.graph, summary)))
+    return forms(text, html.view(head, *network_parts(found.graph, summary)))
 
 
 def _summary(found: Spec) -> Summary:
@@ -93,7 +95,8 @@ def _diagram(found: Graph) -> str:
     )
 
 
-def _body(found: Graph, summary: Summary) -> list[str]:
+def network_parts(found: Graph, summary: Summary) -> list[str]:
+    """Return the diagram of a network, its totals, and the table of its layers."""
     columns = network_columns(found, summary.rows)
     rows = html.table(columns, LEFT, f"layers of {found.name}")
     is_open = len(found.nodes) <= MOST_ROWS

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ import pytest
 
 import cnnspec
 from cnnspec.display import RENDERERS, Rich
+from cnnspec.interop.comparison import Difference
+from cnnspec.interop.exported import Exported
+from cnnspec.interop.imported import ImportedNetwork
 from cnnspec.notebook import html
 from cnnspec.runtime.feature_maps import FeatureMaps
 from cnnspec.training.evaluation import Evaluation, evaluate_split
@@ -63,6 +67,10 @@ THINGS: dict[str, Callable[[], Any]] = {
     "evaluation": evaluated,
     "result": lambda: RESULT,
     "maps": maps,
+    "imported": lambda: ImportedNetwork(cnnspec.load("lenet"), {}, 12, difference=Difference(1e-7, 1e-8)),
+    "exported": lambda: Exported(
+        "lenet", "onnx", (Path(__file__),), {"opset": 18}, "onnxruntime", Difference(1e-7, 1e-8)
+    ),
 }
 
 
