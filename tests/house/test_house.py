@@ -56,6 +56,7 @@ GROUND = (
     "atomic",
     "bundled",
     "diagnostics",
+    "display",
     "encoding",
     "errors",
     "machine",
