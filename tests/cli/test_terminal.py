@@ -44,7 +44,7 @@ COMMANDS = [
     "evaluate tiny.yaml --data data.npz --split train", "data data.npz", "train tiny.yaml --data data.npz --out run",
     "train tiny.yaml --data data.npz --runs 2 --out runs",
     "layers", "layers conv", "layers attention", "specs", "backends", "weights show lenet", "explain lenet conv2",
-    "explain", "test textbook/convolution",
+    "explain", "test textbook/convolution", "show lenet", "show resnet18",
 ]  # fmt: skip
 
 
@@ -153,7 +153,7 @@ ENCODED = [
     "layers conv", "explain kernel-too-large", "bench --help", "specs", "run nowhere.yaml", "chek",
     "train tiny.yaml --data data.npz --out run", "evaluate tiny.yaml --data data.npz --split train",
     "bench tiny.yaml --backend numpy --seconds 0.01 --rounds 1", "check lenet --format json",
-    "check tiny.yaml --set nothing=…", "init -", "schema",
+    "check tiny.yaml --set nothing=…", "init -", "schema", "show resnet18",
 ]  # fmt: skip
 
 
