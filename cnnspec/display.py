@@ -1,11 +1,10 @@
 """Rich forms in a notebook, which stand on a higher floor than the classes that have them.
 
 `Graph` stands below the diagrams and tables that show it, so it cannot import them; the same holds for a `Report`, an
-`Evaluation` or the result of a training. Such a class derives from `Rich` and knows nothing else of its pictures. The
-first time that IPython asks an object how it looks, `Rich` looks up the module of `cnnspec.notebook` for its class in
-`RENDERERS`, imports it, and calls the function there. (`import cnnspec` finds its
-public names in the same way.) Nothing is imported where no notebook asks, and a class of the same name elsewhere is
-not affected: only subclasses of `Rich` are looked up.
+`Evaluation` or the result of a training. Such a class derives from `Rich` and knows nothing else of its pictures. When
+IPython asks an object how it looks, `Rich` looks up the function of `cnnspec.notebook` for its class in `RENDERERS`,
+imports its module, and calls it, as `import cnnspec` finds public names on first use. Nothing is imported where no
+notebook asks.
 
 To give a class a rich form: derive it from `Rich`, add its row to `RENDERERS`, and write the function.
 """

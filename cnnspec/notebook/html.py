@@ -23,7 +23,7 @@ _RULES = (
     ("", "color:inherit;font-size:13px;line-height:1.45;max-width:100%;font-variant-numeric:tabular-nums"),
     ("p.cs-title", "margin:0 0 .3em;font-size:1.1em;font-weight:600"),
     ("p", "margin:.3em 0"),
-    ("div.cs-wide", "overflow:auto;max-width:100%;max-height:36em"),
+    ("div.cs-wide", "overflow:auto;max-width:100%;max-height:70em"),
     ("table", "border-collapse:collapse;margin:.4em 0;border:0;font-size:12px;color:inherit"),
     ("th,td", "text-align:right;padding:.1em .7em;border:0;background:none;white-space:nowrap;color:inherit"),
     ("thead th", "border-bottom:1px solid;font-weight:600;vertical-align:bottom"),

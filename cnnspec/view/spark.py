@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 BARS = "▁▂▃▄▅▆▇█"
-ASCII_BARS = "_.,-~=*#"
-"""The bars in an encoding without blocks, as `cnnspec.encoding` has them."""
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
