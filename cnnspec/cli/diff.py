@@ -10,9 +10,10 @@ import click
 
 from cnnspec.cli.common import packed, painter, params_option, parse_values, print_json, print_lines, text_width
 from cnnspec.cli.completion import complete_spec
+from cnnspec.diagnostics import Diagnostic, SpecError, format_diagnostic
 from cnnspec.graph.difference import compare
 from cnnspec.graph.spec import Spec
-from cnnspec.language.load import load
+from cnnspec.language.load import check
 
 Sides = tuple[dict[str, Any], dict[str, Any]]
 
@@ -46,9 +47,14 @@ def command(a: str, b: str, batch: int, full: bool, params: dict[str, Any], side
     """Compare the specs A and B by meaning: layers, shapes, costs and settings; not how they are written.
 
     The layers are aligned by structure. Exit status: 0 where both mean the same, 1 where they differ or one has errors.
+    What an author expects and a spec is not is reported beside the difference.
     """
-    before, after = (_load(name, {**params, **own}) for name, own in zip((a, b), sides, strict=True))
+    (before, failed_before), (after, failed_after) = (
+        _load(name, {**params, **own}) for name, own in zip((a, b), sides, strict=True)
+    )
     difference = compare(before, after, batch)
+    for diagnostic in (*failed_before, *failed_after):
+        click.echo(format_diagnostic(diagnostic, painter(sys.stderr)), err=True)
     if output_format == "json":
         from cnnspec.view.difference import to_dict
 
@@ -61,9 +67,20 @@ def command(a: str, b: str, batch: int, full: bool, params: dict[str, Any], side
         from cnnspec.view.difference import difference_lines
 
         print_lines(difference_lines(difference, painter(sys.stdout), each=full, width=text_width()))
-    sys.exit(0 if difference.is_empty else 1)
+    sys.exit(0 if difference.is_empty and not failed_before and not failed_after else 1)
 
 
-def _load(name: str, params: dict[str, Any]) -> Spec | None:
-    """Return a spec; None for the empty device, which stands for a file that is not there in git's tools."""
-    return None if name in ("/dev/null", os.devnull) else load(name, params=params)
+def _load(name: str, params: dict[str, Any]) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
+    """Return a spec, and what its author expects and it is not; raise SpecError where it has other errors.
+
+    The empty device stands for a file that is not there in git's tools, and so for no spec.
+    """
+    if name in ("/dev/null", os.devnull):
+        return None, ()
+    report = check(name, params=params)
+    errors = tuple(d for d in report.diagnostics if d.severity == "error")
+    if errors and all(d.code == "expectation-failed" for d in errors):
+        return check(name, params=params, expectations=False).spec, errors
+    if report.spec is None:
+        raise SpecError(report.diagnostics)
+    return report.spec, ()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Fix, Label, Span
+from cnnspec.language.edits import with_field
 from cnnspec.language.entry import COMMON_KEYS, Entry
-from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving
+from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving, references
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_of, with_article
@@ -42,10 +44,28 @@ class Block:
 
     name: str
     params: dict[str, Param]
-    layers: YamlNode
+    node: YamlNode
+    """The mapping that declares it."""
     span: Span
     scope: Scope
     """The scope of the declaration."""
+
+    @property
+    def layers(self) -> YamlNode:
+        """The list of its layers."""
+        layers = self.node.get("layers")
+        assert layers is not None
+        return layers
+
+    @cached_property
+    def _unbound(self) -> frozenset[str]:
+        """The names that its layers refer to and that nothing binds but, maybe, a repeat among them."""
+        names = {name for text in self.layers.texts() for name, *_ in references(text)}
+        return frozenset(names - self.params.keys() - self.scope.values.keys())
+
+    def undeclared(self, config: YamlNode | None) -> list[str]:
+        """Return the names that a use gives and the layers refer to, but that are no parameters."""
+        return [key for key in config.keys if key in self._unbound] if config is not None else []
 
 
 def read_blocks(scope: Scope, chain: list[YamlNode]) -> dict[str, Block | None]:
@@ -89,7 +109,7 @@ def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | 
     if params is not None and not params.is_mapping:
         scope.error("wrong-type", "`params` of a block takes names with types or defaults", params.span)
         return None
-    return Block(name, _read_block_params(scope, params) if params is not None else {}, layers, span, scope)
+    return Block(name, _read_block_params(scope, params) if params is not None else {}, node, span, scope)
 
 
 def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
@@ -130,7 +150,9 @@ def arguments(block: Block, entry: Entry) -> dict[str, Any]:
     unknown = NO_UNKNOWN_KEYS
     if config is not None and config.is_mapping:
         required = [key for key, param in block.params.items() if param.required]
-        unknown = unknown_keys(scope, config, (*block.params, *COMMON_KEYS), f"`{block.name}`", required)
+        undeclared = block.undeclared(config)  # whose references are reported
+        known = (*block.params, *COMMON_KEYS, *undeclared)
+        unknown = unknown_keys(scope, config, known, f"`{block.name}`", required)
         given = {key: item for key, item in config.items() if key in block.params}
     elif config is not None and config.value is not None:
         if block.params:
@@ -143,8 +165,16 @@ def arguments(block: Block, entry: Entry) -> dict[str, Any]:
         declared = [Label(block.params[key].span, "declared here") for key in missing]
         remedy = example(block.name, missing, config)
         message = f"`{block.name}` needs {names(missing)}"
-        scope.error("missing-key", message, entry.span, "", *declared, help=remedy)
+        scope.error("missing-key", message, entry.span, "", *declared, help=remedy, fixes=_handed_on(entry, missing))
     return {key: _argument(block, key, param, given.get(key), scope) for key, param in block.params.items()}
+
+
+def _handed_on(entry: Entry, missing: list[str]) -> list[Fix]:
+    """Return the fix that hands on a parameter which is called as the one that is missing."""
+    if len(missing) > 1 or missing[0] not in entry.scope.values:
+        return []
+    edit = with_field(entry, None, missing[0], f"${missing[0]}")
+    return [Fix(f"set `{missing[0]}: ${missing[0]}` where `{entry.kind}` is used", (edit,))] if edit else []
 
 
 def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope: Scope) -> Any:

@@ -45,15 +45,17 @@ def build(
     input_shape: Shape | None = None,
     fixes: bool = True,
     notes: bool = False,
+    expectations: bool = True,
 ) -> Built:
     """Build the spec of a text; with `notes`, the diagnostics hold what is worth knowing, too.
 
     `params` and `input_shape` replace the spec's own; what its author expects of the spec as written, and its
-    examples, are not checked then. With `fixes`, the diagnostics propose some, which are not tried yet.
+    examples, are not checked then, nor without `expectations`. With `fixes`, the diagnostics propose some, which are
+    not tried yet.
     """
     collector = DiagnosticCollector(proposes_fixes=fixes)
     document = spec = expansion = None
-    layers, as_written = 0, not params and input_shape is None
+    layers, as_written = 0, expectations and not params and input_shape is None
     try:
         document = read_document(source, collector, params or {}, opener)
         if document is not None:

@@ -52,7 +52,7 @@ class DiagnosticCollector:
         index = self._index.get((code, span))
         if index is not None:
             found = self.diagnostics[index]
-            proposed = (*fixes, *found.fixes) if self.proposes_fixes else ()
+            proposed = tuple(dict.fromkeys((*fixes, *found.fixes))) if self.proposes_fixes else ()
             own = found.notes[-1:] if notes and code == "shapes-differ" else found.notes
             self.diagnostics[index] = replace(found, notes=(*notes, *own), fixes=proposed)
 

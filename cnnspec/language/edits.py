@@ -37,7 +37,7 @@ def with_field(entry: Entry, main: str | None, field: str, value: str) -> Edit |
         return Edit(config.span, f"{{{main}: {config.span.text}, {field}: {value}}}")
     if field in config.keys:
         return _over(config, field, value)
-    return _added(config, f"{field}: {value}")
+    return with_key(config, field, value)
 
 
 def _over(mapping: YamlNode, key: str, value: str) -> Edit | None:
@@ -46,10 +46,10 @@ def _over(mapping: YamlNode, key: str, value: str) -> Edit | None:
     return None if span == mapping.keys[key] or span == mapping.span else Edit(span, value)
 
 
-def _added(mapping: YamlNode, pair: str) -> Edit | None:
+def with_key(mapping: YamlNode, key: str, value: str) -> Edit | None:
     """Return the edit that adds a key and its value to a mapping; None where a reference stands for the mapping."""
-    span = mapping.span
-    if any(key == span for key in mapping.keys.values()):
+    span, pair = mapping.span, f"{key}: {value}"
+    if any(place == span for place in mapping.keys.values()):
         return None
     if span.text.startswith("{"):
         inner = span.text[1:-1]
@@ -60,7 +60,7 @@ def _added(mapping: YamlNode, pair: str) -> Edit | None:
         return Edit(_end(last), f", {pair}")
     if not mapping.keys:
         return None
-    indent = " " * (min(key.column for key in mapping.keys.values()) - 1)
+    indent = " " * (min(place.column for place in mapping.keys.values()) - 1)
     line = span.source.lines[span.end_line - 1]
     behind = Span(span.source, span.end_line, len(line) + 1, span.end_line, len(line) + 1)  # a comment, too
     return Edit(behind, f"\n{indent}{pair}")

@@ -33,6 +33,7 @@ from cnnspec.language.repeat import (
 from cnnspec.language.scope import Scope
 from cnnspec.language.sharing import Sharing
 from cnnspec.language.sugar import SUGAR, sugar
+from cnnspec.language.undeclared import propose_declarations
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import NORMS, Layer, find, known_kinds
 from cnnspec.layers.activation import Activation
@@ -341,6 +342,7 @@ class Expansion:
         shared = self.sharing.of_block(name, entry)
         first = len(self.placer.builder.nodes)
         end = self._list(block.layers.elements(), inner.replace(shared=shared or scope.shared), current)
+        propose_declarations(scope.collector, self.document.blocks, block, entry)
         self.sharing.end_block(name, first, entry, shared)
         if name:
             self.names.define(name, end)

@@ -12,7 +12,7 @@ from cnnspec.language.edits import apply
 SHOWN = 3
 """The most fixes of one diagnostic."""
 MAX_TRIALS = 100
-MAX_LAYERS = 20_000
+MAX_LAYERS = 6_000
 """How many fixes are tried in one check, and how many layers in all."""
 
 Recheck = Callable[[dict[str, Source]], list[Diagnostic]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +43,7 @@ def check(
     input_shape: Shape | None = None,
     fixes: bool = True,
     notes: bool = False,
+    expectations: bool = True,
     opener: Opener = open_base,
 ) -> Report:
     """Check a spec without running anything; never raises for an invalid spec or an unreadable file.
@@ -50,8 +51,8 @@ def check(
     `spec` is a path, the name of a bundled spec, or a `Source(name, text)`; `params` override the spec's,
     `input_shape` (channels, height, width; one or three spatial axes likewise) its input. With `fixes`, changes of the
     text that remove a diagnostic are looked for, and each is tried, which takes several times as long where there are
-    diagnostics. With `notes`, the report holds what is worth knowing, beside what may be wrong. `opener` returns the
-    text that a spec extends.
+    diagnostics. With `notes`, the report holds what is worth knowing, beside what may be wrong. Without `expectations`,
+    neither what `expect` says nor the examples are checked. `opener` returns the text that a spec extends.
     """
     if input_shape is not None:
         input_shape = _shape(input_shape)
@@ -59,7 +60,9 @@ def check(
         text = read_spec(spec)
     except SpecError as error:
         return Report(str(spec), None, error.diagnostics)
-    built = checked(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)
+    built = checked(
+        text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes, expectations=expectations
+    )
     return Report(built.name, built.spec, tuple(built.diagnostics))
 
 
@@ -71,13 +74,15 @@ def checked(
     input_shape: Shape | None = None,
     fixes: bool = True,
     notes: bool = False,
+    expectations: bool = True,
 ) -> Built:
     """Return what a text is, with the fixes that help; `check` has the part of it that a user needs."""
     with _collector_paused():
-        built = build(text, opener, params=params, input_shape=input_shape, fixes=fixes, notes=notes)
+        again = partial(build, params=params, input_shape=input_shape, notes=notes, expectations=expectations)
+        built = again(text, opener, fixes=fixes)
         if not any(d.fixes for d in built.diagnostics):
             return built
-        recheck = partial(_recheck, text, opener, params, input_shape, notes)
+        recheck = partial(_recheck, text, opener, again)
         diagnostics = with_tried_fixes(built.diagnostics, built.layers, recheck)
         warnings = tuple(d for d in diagnostics if d.severity == "warning")
         spec = built.spec and replace(built.spec, warnings=warnings)
@@ -85,12 +90,7 @@ def checked(
 
 
 def _recheck(
-    text: Source,
-    opener: Opener,
-    params: Mapping[str, Any] | None,
-    input_shape: Shape | None,
-    notes: bool,
-    edited: Mapping[str, Source],
+    text: Source, opener: Opener, again: Callable[..., Built], edited: Mapping[str, Source]
 ) -> list[Diagnostic]:
     """Return the diagnostics of a spec with some of its texts edited."""
 
@@ -98,8 +98,7 @@ def _recheck(
         base = opener(name, extending)
         return edited.get(base.name, base)
 
-    changed = edited.get(text.name, text)
-    return build(changed, open_edited, params=params, input_shape=input_shape, fixes=False, notes=notes).diagnostics
+    return again(edited.get(text.name, text), open_edited, fixes=False).diagnostics
 
 
 @contextmanager

@@ -224,23 +224,27 @@ class Names:
         if not isinstance(name, str):
             scope.error("wrong-type", f"`{key}` takes the name of a layer, not {describe(name)}", node.span)
             return None
-        prefixes = scope.prefix.split(".")
-        for depth in range(len(prefixes), 0, -1):
-            full = ".".join([*prefixes[: depth - 1], name])
-            if full in self.outputs:
-                self.references.append(Reference(key, node.span, name, full))
-                return full
+        full = self._visible(name, scope)
+        if full is not None:
+            self.references.append(Reference(key, node.span, name, full))
+            return full
         if not f"{scope.prefix}{name}".startswith(tuple(self._unresolved_prefixes)):
             self._unresolved.append((key, name, node.span, scope))
         return None
 
+    def _visible(self, name: str, scope: Scope) -> str | None:
+        """Return the full name of the layer that a name stands for in a block: there, or in the nearest around it."""
+        prefixes = scope.prefix.split(".")
+        names = (".".join([*prefixes[: depth - 1], name]) for depth in range(len(prefixes), 0, -1))
+        return next((full for full in names if full in self.outputs), None)
+
     def report_unresolved(self) -> None:
         """Report the references to names that no layer before them has."""
         for key, name, span, scope in self._unresolved:
-            later = self.outputs.get(scope.prefix + name)
+            later = self._visible(name, scope)
             if later is not None:
                 message = f"{quoted(name)} comes later, and `{key}` reaches back only"
-                scope.error("unknown-layer", message, span, "", Label(later.span, "stands here"))
+                scope.error("unknown-layer", message, span, "", Label(self.outputs[later].span, "stands here"))
             else:
                 self._report_unknown(name, span, scope)
 

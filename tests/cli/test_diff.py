@@ -223,3 +223,16 @@ class Git:
         )
         assert result.returncode == 0, result.stderr
         return result.stdout
+
+
+def test_a_spec_that_is_not_as_its_author_expects_is_compared(cnnspec: Cnnspec) -> None:
+    Path("a.yaml").write_text(f"{LENET}expect: {{output: [10]}}\n", "utf-8")
+    Path("b.yaml").write_text(f"{LENET}expect: {{output: [10]}}\n".replace("dense: 10", "dense: 12"), "utf-8")
+    result = cnnspec("diff", "a.yaml", "b.yaml")
+    assert result.exit_code == 1
+    assert "units: 10 → 12" in result.stdout
+    assert "expectation-failed" in result.stderr
+    assert "b.yaml" in result.stderr
+    same = cnnspec("diff", "b.yaml", "b.yaml")
+    assert same.exit_code == 1
+    assert "expectation-failed" in same.stderr

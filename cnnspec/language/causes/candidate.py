@@ -15,6 +15,7 @@ class Candidate:
     score: float
     title: str
     edits: tuple[Edit, ...]
-    change: Change
+    change: Change | None
+    """None where only a check of the edited text tells."""
     cause: Label | None = None
     """The layer that made the difference."""

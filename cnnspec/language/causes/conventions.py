@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from cnnspec.graph.graph import Node
 from cnnspec.language.causes.written import Written
@@ -43,12 +43,22 @@ class Conventions:
 
     def preserving(self, without: Written | None) -> float:
         """Return how many of the other windows of stride 1 keep the size, from 0 to 1; a half where there is none."""
-        kept = [
-            node.shape[1:] == node.in_shapes[0][1:]
-            for one in self._written
-            if one is not without and (node := self.node(one)) is not None and slides(node)
-        ]
+        kept = []
+        for one in self._written:
+            found = (self._nodes[name] for name in one.names if name in self._nodes) if one is not without else ()
+            same = [node.shape[1:] == node.in_shapes[0][1:] for node in found if slides(node)]
+            if same:
+                kept.append(sum(same) / len(same))
         return sum(kept) / len(kept) if kept else 0.5
+
+    def same_window(self, layer: Any, without: Collection[Written]) -> bool:
+        """Return whether another layer of the kind has the same kernel, stride and padding."""
+        wanted = window_of(layer)
+        return any(
+            one.kind == layer.kind and one not in without and wanted == window_of(node.layer)
+            for one in self._written
+            if (node := self.node(one)) is not None
+        )
 
     def has(self, kind: str) -> bool:
         """Return whether the spec has a layer of a kind."""
@@ -58,6 +68,11 @@ class Conventions:
         """Return how many layers have a value in a field."""
         found = (self.node(one) for one in self._written)
         return sum(node is not None and getattr(node.layer, field, None) == value for node in found)
+
+
+def window_of(layer: Any) -> tuple[object, ...]:
+    """Return the fields of a layer that place its window."""
+    return tuple(getattr(layer, field, None) for field in ("kernel", "stride", "padding", "dilation"))
 
 
 def slides(node: Node) -> bool:

@@ -11,7 +11,7 @@ from cnnspec.diagnostics import Edit, Label
 from cnnspec.graph.graph import Node
 from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.chain import spatial_text
-from cnnspec.language.causes.conventions import Conventions, Value, slides
+from cnnspec.language.causes.conventions import Value, slides
 from cnnspec.language.causes.network import Change, Network
 from cnnspec.language.causes.written import Written
 from cnnspec.language.collector import DiagnosticCollector
@@ -19,11 +19,7 @@ from cnnspec.language.edits import with_field, without_key
 from cnnspec.language.scope import InvalidValue
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, find
-from cnnspec.layers.conv import Conv, ConvTranspose, Weighted, divisors
-from cnnspec.layers.geometry import AXES
-from cnnspec.layers.padding import Total
-from cnnspec.layers.pool import Pool
-from cnnspec.layers.window import looks_per_side
+from cnnspec.layers.conv import ConvTranspose, Weighted, divisors
 
 
 class Proposal(NamedTuple):
@@ -102,6 +98,8 @@ def turned(node: Node, new: Layer | None = None) -> str:
         return f"makes {after[0]}" if len(after) == 1 else ""
     if before[1:] == after[1:]:
         return f"makes {after[0]} channels"
+    if new is not None and (field := channels_field(node.layer)) and getattr(new, field) != getattr(node.layer, field):
+        return f"makes {after[0]} channels"
     text = f"turns {spatial_text(before)} into {spatial_text(after)}"
     layer: Any = node.layer
     if slides(node) and all(w.before == w.after == 0 for w in node.windows):
@@ -114,134 +112,16 @@ def turned(node: Node, new: Layer | None = None) -> str:
     return text
 
 
-# Windows
+# Factors, channels and groups
 
 
-def padded(network: Network, one: Written) -> Candidate | None:
-    """Return `padding: same` on an entry whose window makes sizes smaller for want of it; None for any other."""
-    layer: Any = network.placed[one.names[0]].layer
-    if not isinstance(layer, Conv | Pool) or layer.padding != "valid" or layer.kernel == 1:
-        return None
-    if layer.stride not in (1, (1, 1)):
-        return None
-    return candidate(network, Proposal(1.0, one, "padding", value(one, "same")))
-
-
-def each_side(network: Network, one: Written) -> Candidate | None:
-    """Return the padding of an entry on each side, where it looks as if that were meant; None for any other."""
-    layer: Any = network.placed[one.names[0]].layer
-    node = network.by_name.get(one.names[0])
-    if not looks_per_side(layer, len(node.windows) if node is not None else 2) or not isinstance(layer.padding, Total):
-        return None
-    sizes = layer.padding.sizes
-    content = {"each_side": sizes if isinstance(sizes, int) else [*sizes]}
-    return candidate(network, Proposal(0.5, one, "padding", value(one, content)))
-
-
-def listed(titles: list[str]) -> str:
-    """Return what messages call several entries."""
-    if len(titles) > 3:
-        return f"{len(titles)} layers from {titles[0]} to {titles[-1]}"
-    return f"{', '.join(titles[:-1])} and {titles[-1]}"
-
-
-def window_proposals(network: Network, one: Written, rules: Conventions, ratio: int) -> Iterator[Proposal]:
-    """Yield other paddings, strides and kernels for an entry with a window.
-
-    `ratio` is how much larger the sizes of one branch are than those of the other, where that is a whole number.
-    """
-    layer: Any = network.placed[one.names[0]].layer
-    if not isinstance(layer, Conv | ConvTranspose | Pool):
+def factor_proposals(network: Network, one: Written, ratio: int) -> Iterator[Proposal]:
+    """Yield other factors of a layer that makes its input larger by one."""
+    factor = getattr(network.placed[one.names[0]].layer, "scale", None)
+    if not isinstance(factor, int) or ratio == 1:
         return
-    node = network.by_name.get(one.names[0])
-    yield from _paddings(layer, node, one, rules)
-    yield from _strides(layer, one, rules, ratio)
-    yield from _kernels(layer, one, rules)
-    if isinstance(layer, ConvTranspose):
-        steps = layer.stride if isinstance(layer.stride, int) else max(layer.stride)
-        for extra in range(steps):
-            score = 1.2 if _exact(node) < 0 and extra == steps - 1 else 1.8
-            yield Proposal(score + _innocent(node), one, "output_padding", value(one, extra) if extra else None)
-    if isinstance(layer, Pool):
-        other = "ceil" if layer.rounding == "floor" else "floor"
-        usual = any(known.text == other for known in rules.values(one.kind, "rounding", one))
-        new = None if other == "floor" else value(one, other)
-        yield Proposal(0.9 if usual or new is None else 2.4, one, "rounding", new)
-    if layer.dilation != 1:
-        yield Proposal(2.2, one, "dilation", None)
-
-
-def _exact(node: Node | None) -> int:
-    """Return how much a transposed convolution makes beyond n·s, along its first axis; 0 where it does not fit."""
-    return node.windows[0].out - node.in_shapes[0][1] * node.windows[0].stride if node is not None else 0
-
-
-def _innocent(node: Node | None) -> float:
-    """Return a penalty for a change of a layer that makes exactly n·s of n."""
-    exact = node is not None and isinstance(node.layer, ConvTranspose) and _exact(node) == 0
-    return 1.0 if exact else 0.0
-
-
-def _paddings(layer: Any, node: Node | None, one: Written, rules: Conventions) -> Iterator[Proposal]:
-    kept = rules.preserving(one)
-    is_transposed = isinstance(layer, ConvTranspose)
-    if is_transposed:
-        base = 0.7 if _exact(node) else 1.6
-    else:
-        base = 0.6 if kept > 0.5 else 1.3 if kept == 0.5 else 2.0
-        if layer.padding != "valid":
-            base += 0.6
-        if node is not None and slides(node) and node.shape[1:] == node.in_shapes[0][1:]:
-            base += 0.8
-    for i, known in enumerate(rules.values(one.kind, "padding", one)):
-        yield Proposal(base + 0.05 * i, one, "padding", known)
-    yield Proposal(base + 0.2, one, "padding", value(one, "same"))
-    if is_transposed:
-        yield Proposal(base + 0.25, one, "padding", value(one, {"each_side": 1}))
-    if layer.padding != "valid":
-        yield Proposal(0.8 if kept < 0.5 else 1.9, one, "padding", None)
-
-
-def _strides(layer: Any, one: Written, rules: Conventions, ratio: int) -> Iterator[Proposal]:
-    stride = layer.stride if layer.stride is not None else layer.kernel
-    if not isinstance(stride, int):
-        return
-    usual = {known.text for kind in ("conv", one.kind) for known in rules.values(kind, "stride", one)}
-    for kind in dict.fromkeys((one.kind, "conv", "max_pool", "avg_pool")):
-        for i, known in enumerate(rules.values(kind, "stride", one)):
-            yield Proposal(1.0 + 0.05 * i + 0.3 * (kind != one.kind), one, "stride", known)
-    if layer.stride is not None:
-        yield Proposal(1.15, one, "stride", None)
-    for new in {1, 2, stride * ratio, stride // ratio if stride % ratio == 0 else 1}:
-        if new != stride:
-            rare = 0.3 * (str(new) not in usual and new != 1) + 0.3 * (new > 2)
-            yield Proposal(1.2 + rare + 0.3 * isinstance(layer, Pool), one, "stride", value(one, new))
-
-
-def _kernels(layer: Any, one: Written, rules: Conventions) -> Iterator[Proposal]:
-    for i, known in enumerate(rules.values(one.kind, "kernel", one)):
-        yield Proposal(2.0 + 0.05 * i, one, "kernel", known)
-    stride = layer.stride if layer.stride is not None else 1
-    if isinstance(layer, ConvTranspose) and isinstance(stride, int):
-        for new in (stride, 2 * stride):
-            yield Proposal(1.5, one, "kernel", value(one, new))
-
-
-def own_window(network: Network, one: Written) -> Iterator[Proposal]:
-    """Yield smaller windows for a layer whose window does not fit its input."""
-    layer: Any = network.layer
-    shape = network.shapes[0]
-    if not isinstance(layer, Conv | Pool) or len(shape) - 1 not in AXES:
-        return
-    axes = layer.window_axes(shape)
-    largest = [min(axis.kernel, max(1, axis.largest_kernel)) for axis in axes]
-    if isinstance(layer.kernel, int):
-        yield Proposal(1.5, one, "kernel", value(one, min(largest)))
-    else:
-        yield Proposal(1.5, one, "kernel", value(one, largest))
-
-
-# Channels and groups
+    for new in {factor * ratio, factor // ratio} - {0, 1, factor}:
+        yield Proposal(0.9, one, "scale", value(one, new))
 
 
 def last_with_channels(network: Network, name: str) -> Written | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from cnnspec.diagnostics import Fix
-from cnnspec.language.causes import chain, fields, inputs, structure
+from cnnspec.language.causes import chain, fields, inputs, structure, windows
+from cnnspec.language.causes.bindings import with_bindings
 from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.conventions import Conventions
 from cnnspec.language.causes.network import Change, Network
@@ -27,6 +28,8 @@ MOST_ENTRIES = 60
 """How many entries on the way to a fault are looked at."""
 MOST_CANDIDATES = 8
 """How many fixes of one fault are handed on, to be tried."""
+MOST_UNTESTED = 6
+"""How many of them may be such that only a check of the edited text tells whether they help."""
 
 
 def explain(document: Document, placer: LayerPlacer, names: Names, declared: Mapping[str, DeclaredInput]) -> None:
@@ -45,10 +48,9 @@ def explain(document: Document, placer: LayerPlacer, names: Names, declared: Map
             continue
         nodes = ancestors(placer.builder.nodes, fault.reads, likes)
         before = {node.name: node.shape for node in placer.builder.nodes[: fault.before]}
-        network = Network(fault, placed, written, rules, places, nodes, likes, before, names)
+        network = Network(fault, document, placed, written, rules, places, nodes, likes, before, names)
         fixes = tuple(_fixes(network, dict(declared))) if collector.proposes_fixes else ()
-        last = tuple(replace(fix, is_fallback=True) for fix in fault.last_resort)
-        collector.explain(fault.code, fault.span, chain.notes(network), (*fixes, *last))
+        collector.explain(fault.code, fault.span, chain.notes(network), (*fixes, *fault.last_resort))
 
 
 def _likes(placer: LayerPlacer, names: Names) -> dict[str, str]:
@@ -64,13 +66,17 @@ def _likes(placer: LayerPlacer, names: Names) -> dict[str, str]:
 
 def _fixes(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Fix]:
     """Yield the most likely of the candidates that make the shapes fit."""
-    found = 0
+    found = untested = 0
     seen: set[object] = set()
     for one in sorted(_candidates(network, declared), key=lambda one: one.score):
         if found == MOST_CANDIDATES or network.left <= 0:
             return
         candidate = fields.candidate(network, one) if isinstance(one, fields.Proposal) else one
-        if candidate is None or (key := _key(candidate)) in seen or not network.fits(candidate.change):
+        if candidate is None or (key := _key(candidate)) in seen:
+            continue
+        if candidate.change is None:
+            untested += 1
+        if untested > MOST_UNTESTED if candidate.change is None else not network.fits(candidate.change):
             continue
         seen.add(key)
         found += 1
@@ -81,31 +87,43 @@ def _fixes(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Fix
 def _key(candidate: Candidate) -> object:
     """Return what two candidates that make the same network have in common."""
     change = candidate.change
+    if change is None:
+        return candidate.edits
     layers = tuple(sorted((name, repr(layer)) for name, layer in change.layers.items()))
-    return layers, change.removed, tuple(change.inputs.items()), tuple(change.moved.items()), _appended(candidate)
+    return layers, change.removed, tuple(change.inputs.items()), tuple(change.moved.items()), _appended(change)
 
 
-def _appended(candidate: Candidate) -> object:
-    return tuple((i, repr(layers)) for i, layers in candidate.change.appended.items())
+def _appended(change: Change) -> object:
+    return tuple((i, repr(layers)) for i, layers in change.appended.items())
 
 
 def _candidates(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Candidate | fields.Proposal]:
     """Yield what may be meant, in no order; proposals are not candidates yet, since most of them are never tried."""
-    way = _way(network)
+    way, own, ratio = _way(network), _own(network), _ratio(network)
+    proposals = []
     for one in way:
-        for proposal in fields.window_proposals(network, one, network.rules, _ratio(network)):
-            yield proposal._replace(score=proposal.score + _distance(one, way))
-    yield from _of_channels(network)
-    own = _own(network)
+        found = windows.window_proposals(network, one, network.rules, ratio)
+        for proposal in (*found, *fields.factor_proposals(network, one, ratio)):
+            score = proposal.score + _distance(one, way) - windows.likeness(network, proposal, own)
+            proposals.append(proposal._replace(score=score))
+    proposals += _of_channels(network)
     if own is not None:
-        yield from _of_layer(network, own)
+        proposals += _of_layer(network, own)
+    elif network.fault.wanted is not None:
+        proposals += windows.for_expectation(network, way[:1], network.fault.wanted)
+    for proposal in proposals:
+        yield from with_bindings(network, proposal)
     yield from _together(network, way if own is None else [own, *way])
-    for candidate in structure.removals(network, way):
-        one = next(one for one in way if set(one.names) == candidate.change.removed)
-        yield replace(candidate, score=candidate.score + _distance(one, way))
+    for one in way:
+        for candidate in structure.removals(network, one):
+            yield replace(candidate, score=candidate.score + _distance(one, way))
+    if own is not None and not network.fault.branches:
+        yield from structure.removals(network, own)
     if network.fault.branches:
         yield from structure.appended(network, network.rules)
         yield from structure.other_sources(network)
+        yield from structure.other_merges(network)
+        yield from structure.upsampled(network, ratio)
     elif network.fault.name:
         yield from structure.inserted(network)
     yield from inputs.candidates(network, declared)
@@ -134,7 +152,14 @@ def _own(network: Network) -> Written | None:
 
 
 def _ratio(network: Network) -> int:
-    """Return how much larger the sizes of one branch are than those of another, 1 where that is no whole number."""
+    """Return how much larger the sizes of one branch are than those of another, 1 where that is no whole number.
+
+    For an expectation it is how much larger the sizes are than those expected, or smaller, rounded.
+    """
+    wanted = network.fault.wanted
+    if wanted is not None and len(wanted) == len(network.shapes[0]) > 1:
+        small, large = sorted((wanted[1], network.shapes[0][1]))
+        return max(1, round(large / small))
     sizes = sorted({shape[1] for shape in network.shapes if len(shape) > 1})
     return sizes[-1] // sizes[0] if len(sizes) > 1 and sizes[-1] % sizes[0] == 0 else 1
 
@@ -160,7 +185,7 @@ def _of_layer(network: Network, own: Written) -> list[fields.Proposal]:
     """Return the proposals that change the layer that does not fit."""
     if isinstance(network.layer, Merge):
         return []
-    found = [*fields.window_proposals(network, own, network.rules, 1), *fields.own_window(network, own)]
+    found = [*windows.window_proposals(network, own, network.rules, 1), *windows.own_window(network, own)]
     if network.fault.code == "groups-do-not-divide":
         found += fields.group_proposals(network, own, network.shapes[0][0])
     return found
@@ -178,9 +203,9 @@ def _together(network: Network, way: list[Written]) -> Iterator[Candidate]:
     kept = network.rules.preserving(None)
     for ones in (*lists, everywhere):
         base = 1.0 if kept >= 0.5 else 1.35
-        yield from _all(network, ones, [fields.padded(network, one) for one in ones], "`padding: same`", base)
+        yield from _all(network, ones, [windows.padded(network, one) for one in ones], "`padding: same`", base)
     for ones in (*lists, everywhere):
-        found = [fields.each_side(network, one) for one in ones]
+        found = [windows.each_side(network, one) for one in ones]
         yield from (one for one in found if one is not None)
         yield from _all(network, ones, found, "the padding on each side", 0.5)
 
@@ -192,9 +217,9 @@ def _all(
     parts = [part for part in found if part is not None]
     if len(parts) < 2:
         return
-    layers = {name: layer for part in parts for name, layer in part.change.layers.items()}
+    layers = {name: layer for part in parts if part.change for name, layer in part.change.layers.items()}
     edits = tuple(edit for part in parts for edit in part.edits)
     titles = [one.title for one, part in zip(ones, found, strict=True) if part is not None]
     causes = [part.cause for part in parts if part.cause is not None]
-    title = f"set {what} on {fields.listed(titles)}"
+    title = f"set {what} on {windows.listed(titles)}"
     yield Candidate(score + 0.03 * len(parts), title, edits, Change(layers), causes[0] if causes else None)

@@ -11,6 +11,7 @@ from cnnspec.language.causes.conventions import Conventions
 from cnnspec.language.causes.fault import Fault, Placed
 from cnnspec.language.causes.places import Places
 from cnnspec.language.causes.written import Written
+from cnnspec.language.document import Document
 from cnnspec.language.names import Names
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, Shape, ShapeError
@@ -42,6 +43,7 @@ class Network:
     """The nodes that a fault depends on, in topological order."""
 
     fault: Fault
+    document: Document
     placed: Mapping[str, Placed]
     written: Mapping[Span, Written]
     """The entries of the whole text."""

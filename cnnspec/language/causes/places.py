@@ -26,18 +26,31 @@ class Places:
 
     def __init__(self, roots: Iterable[YamlNode]) -> None:
         self._found: dict[Span, Place] = {}
+        self._around: dict[Span, Place] = {}
         for root in roots:
-            self._walk(root)
+            self._walk(root, None)
 
-    def _walk(self, node: YamlNode) -> None:
+    def _walk(self, node: YamlNode, around: Place | None) -> None:
+        if node.is_list and around is not None:
+            self._around.setdefault(node.span, around)
         for i, item in enumerate(node.elements()):
+            place = Place(node, i)
             if isinstance(item.value, str):
-                self._found.setdefault(item.span, Place(node, i))
+                self._found.setdefault(item.span, place)
             for span in item.keys.values():
-                self._found.setdefault(span, Place(node, i))
-            self._walk(item)
+                self._found.setdefault(span, place)
+            self._walk(item, place)
         for _, inner in node.items():
-            self._walk(inner)
+            self._walk(inner, around)
+
+    def around(self, span: Span) -> list[Place]:
+        """Return where the entry is whose kind has this place, and the items of lists that it stands in."""
+        found = []
+        place = self._found.get(span)
+        while place is not None:
+            found.append(place)
+            place = self._around.get(place.items.span)
+        return found
 
     def of(self, span: Span) -> Place | None:
         """Return where the entry is whose kind has this place."""

@@ -6,39 +6,43 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnnspec.diagnostics import Edit, Label
+from cnnspec.graph.graph import Node
 from cnnspec.language.causes import places
 from cnnspec.language.causes.candidate import Candidate
 from cnnspec.language.causes.chain import clash, difference, path
 from cnnspec.language.causes.conventions import Conventions
 from cnnspec.language.causes.fields import cause, turned
 from cnnspec.language.causes.network import Change, Network
+from cnnspec.language.causes.places import Place
 from cnnspec.language.causes.written import Written
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, Shape, find
-from cnnspec.layers.conv import Conv
+from cnnspec.layers.conv import Conv, Weighted
 from cnnspec.layers.merge import Add, Matmul
 from cnnspec.layers.pool import Pool
 from cnnspec.wording import format_shape
 
 
-def removals(network: Network, ones: list[Written]) -> Iterator[Candidate]:
-    """Yield the pools on the way to a fault, and layers that flatten, as taken out."""
-    for one in ones:
-        layer = network.placed[one.names[0]].layer
-        flattens = one.kind in ("flatten", "global_avg_pool", "global_max_pool") and network.fault.code == "needs-image"
-        if not (isinstance(layer, Pool) or flattens or one.kind == "upsample"):
-            continue
-        place = network.places.of(one.span)
-        edit = places.without(place) if place is not None else None
-        if edit is None:
-            continue
-        node = network.by_name.get(one.names[0])
-        previous = network.by_name.get(node.inputs[0]) if node is not None else None
-        doubled = previous is not None and isinstance(previous.layer, Pool)
-        score = 0.6 if doubled else 0.9 if flattens else 1.4
-        yield Candidate(
-            score, f"take out {one.title}", (edit,), Change(removed=frozenset(one.names)), cause(network, one, {})
-        )
+def removals(network: Network, one: Written) -> Iterator[Candidate]:
+    """Yield an entry as taken out, if it is a pool, enlarges its input or flattens what has to be an image."""
+    layer = network.placed[one.names[0]].layer
+    flattens = one.kind in ("flatten", "global_avg_pool", "global_max_pool") and network.fault.code == "needs-image"
+    place = network.places.of(one.span)
+    edit = places.without(place) if place is not None else None
+    if place is None or edit is None or not (isinstance(layer, Pool) or flattens or one.kind == "upsample"):
+        return
+    node = network.by_name.get(one.names[0])
+    previous = network.by_name.get(node.inputs[0]) if node is not None else None
+    doubled = previous is not None and isinstance(previous.layer, Pool) and _beside(network, place, previous)
+    score = 0.6 if doubled else 0.9 if flattens else 1.9 if getattr(layer, "stride", None) == 1 else 1.4
+    change = Change(removed=frozenset(one.names)) if network.fault.name not in one.names else None
+    yield Candidate(score, f"take out {one.title}", (edit,), change, cause(network, one, {}))
+
+
+def _beside(network: Network, place: Place, node: Node) -> bool:
+    """Return whether the entry of a node stands in the same list."""
+    other = network.places.of(network.placed[node.name].entry.span) if node.name in network.placed else None
+    return other is not None and other.items is place.items
 
 
 # Layers at the end of a branch
@@ -50,7 +54,8 @@ def appended(network: Network, rules: Conventions) -> Iterator[Candidate]:
     if layer is None:
         return
     for i, branch in enumerate(fault.branches):
-        for j in {shapes.index(shape): shape for shape in shapes if shape != shapes[i]}:
+        others = {shapes.index(shape) for shape in shapes if shape != shapes[i]}
+        for j in others or ({1 - i} if isinstance(layer, Matmul) else ()):
             if len(shapes[i]) == len(shapes[j]):
                 options = _alike(network, rules, i, j, bool(layer.joins_channels))
             else:
@@ -98,7 +103,8 @@ def _alike(network: Network, rules: Conventions, i: int, j: int, joins_channels:
     step = min(steps)
     if len(steps) == 1 and all(-(-n // step) == m for n, m in zip(a[1:], b[1:], strict=True)):
         if channels != a[0] or (step > 1 and not joins_channels):
-            score = (0.95 if is_identity and is_sum else 1.9) + (0.0 if channels != a[0] else 0.6)
+            usual = 1.25 if step == 1 and _others_are_identities(network) else 0.95
+            score = (usual if is_identity and is_sum else 1.9) + (0.0 if channels != a[0] else 0.6)
             fields, made = _projection(network, j, channels, step)
             yield score, (f"conv: {fields}",), (made,)
         elif step > 1:
@@ -121,6 +127,19 @@ def _alike(network: Network, rules: Conventions, i: int, j: int, joins_channels:
     if a[1:] != b[1:] and all(n >= m for n, m in zip(a[1:], b[1:], strict=True)):
         score = 0.8 if rules.has("crop") else 1.3 if rules.preserving(None) < 0.5 else 1.8
         yield score, (f"crop: {_like(network, j, b)}",), (_layer("crop", size=b[1:]),)
+
+
+def _others_are_identities(network: Network) -> bool:
+    """Return whether another sum of the text has a branch without layers, and fits."""
+    own = network.placed[network.fault.name].entry.span
+    return any(
+        one.kind == Add.kind
+        and one.span != own
+        and one.names[0] in network.all_shapes
+        and one.entry.config is not None
+        and any(item.is_list and not item.elements() for _, item in one.entry.config.items())
+        for one in network.written.values()
+    )
 
 
 def _other_rank(network: Network, i: int, j: int) -> Iterator[Option]:
@@ -205,6 +224,32 @@ def other_sources(network: Network) -> Iterator[Candidate]:
             yield Candidate(score, title, (Edit(source.span, name),), change, label)
 
 
+def other_merges(network: Network) -> Iterator[Candidate]:
+    """Yield `concat` in place of a sum whose branches differ in their channels alone."""
+    fault = network.fault
+    if isinstance(network.layer, Add) and clash(network) == (True, False) and len(network.shapes[0]) > 1:
+        span = network.placed[fault.name].entry.span
+        joined = Change(layers={fault.name: _layer("concat")})
+        yield Candidate(1.3, f"join the branches of `{fault.name}` by `concat`", (Edit(span, "concat"),), joined)
+
+
+def upsampled(network: Network, ratio: int) -> Iterator[Candidate]:
+    """Yield `upsample` before a merge, or before the use of a block that it stands in."""
+    entry = network.placed[network.fault.name].entry
+    if ratio < 2 or not any(network.source(i) is not None for i in range(len(network.fault.branches))):
+        return
+    spans = (entry.span, *(label.span for label in entry.scope.stack))
+    around = [place for span in spans for place in network.places.around(span)]
+    behind = [Place(items, position - 1) for items, position in around if position]  # what enlarges, then convolves
+    found = {place.node.span: place for place in (*around, *behind)}
+    for i, place in enumerate(found.values()):
+        edit = places.before(place, f"upsample: {ratio}")
+        if edit is not None and "repeat" not in place.node.keys:
+            kind = next(iter(place.node.keys), place.node.span.text)
+            title = f"put `upsample: {ratio}` before `{kind}` in line {place.node.span.line}"
+            yield Candidate(1.3 - 0.02 * i, title, (edit,), None)
+
+
 def _stem(name: str) -> str:
     return name.rstrip("0123456789").rstrip("_-.")
 
@@ -218,6 +263,11 @@ def inserted(network: Network) -> Iterator[Candidate]:
     place = network.places.of(network.placed[fault.name].entry.span)
     if fault.code != "needs-vector" or place is None:
         return
+    entry, layer = network.placed[fault.name].entry, network.layer
+    units = entry.config
+    if isinstance(layer, Weighted) and units is not None and not units.is_mapping:
+        text = f"conv: {{channels: {units.span.text}, kernel: 1}}"
+        yield Candidate(1.15, f"put `{text}` in place of `{fault.name}`", (Edit(place.node.span, text),), None)
     for score, kind in ((1.0, "flatten"), (1.1, "global_avg_pool")):
         edit = places.before(place, kind)
         if edit is not None:

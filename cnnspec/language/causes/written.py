@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from cnnspec.diagnostics import Span
 from cnnspec.language.causes.fault import Placed
+from cnnspec.language.yaml_tree import YamlNode
+from cnnspec.layers import find
 
 
 class Written:
@@ -20,6 +22,14 @@ class Written:
     def span(self) -> Span:
         """The place of its kind."""
         return self.entry.span
+
+    def written(self, field: str) -> YamlNode | None:
+        """Return the value of a field as the text has it, if it does."""
+        config = self.entry.config
+        if config is None or config.is_mapping:
+            return self.entry.get(field)
+        cls = find(self.kind)
+        return config if cls is not None and cls.main == field else None
 
     @property
     def title(self) -> str:
