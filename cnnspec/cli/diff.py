@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import packed, painter, params_option, parse_values, print_json, print_lines
+from cnnspec.cli.common import packed, painter, params_option, parse_values, print_json, print_lines, text_width
 from cnnspec.cli.completion import complete_spec
 from cnnspec.diagnostics import Diagnostic, SpecError, format_diagnostic
 from cnnspec.graph.difference import compare
@@ -66,7 +66,7 @@ def command(a: str, b: str, batch: int, full: bool, params: dict[str, Any], side
     else:
         from cnnspec.view.difference import difference_lines
 
-        print_lines(difference_lines(difference, painter(sys.stdout), each=full))
+        print_lines(difference_lines(difference, painter(sys.stdout), each=full, width=text_width()))
     sys.exit(0 if difference.is_empty and not failed_before and not failed_after else 1)
 
 
