@@ -62,7 +62,7 @@ def command(a: str, b: str, batch: int, full: bool, params: dict[str, Any], side
     elif output_format == "markdown":
         from cnnspec.view.difference_markdown import difference_markdown
 
-        print_lines(difference_markdown(difference))
+        click.echo("\n".join(difference_markdown(difference)))  # a row of its tables is never wrapped
     else:
         from cnnspec.view.difference import difference_lines
 

@@ -211,3 +211,10 @@ class TestColours:
 
     def test_some_on_a_terminal(self, files: Path) -> None:
         assert "\x1b[1m" in shown("check lenet", files, 80)
+
+
+def test_markdown_keeps_its_rows_whole(cnnspec: Cnnspec) -> None:
+    rows = [
+        cnnspec("diff", "lenet", "lenet5", "--format", "markdown", env=env).stdout for env in ({"COLUMNS": "40"}, {})
+    ]
+    assert rows[0] == rows[1]
