@@ -64,6 +64,7 @@ FLOORS = (
     "view",
     "interop",
     "bench",
+    "live",
     "lsp",
     "cli",
 )
