@@ -14,8 +14,8 @@ from cnnspec.graph.training import Train
 from cnnspec.training.logs import numbers, tag
 from cnnspec.training.recorded import METRICS, SETTINGS, is_run, read_records, read_run
 
-WIDTH, HEIGHT = 340.0, 190.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 10.0, 26.0
+WIDTH, HEIGHT = 280, 160
+LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
 """The margins, for the numbers at the axes."""
 MARKED = 40
 """Up to so many epochs have a marker each."""
@@ -133,7 +133,7 @@ def _chart(title: str, epochs: Sequence[int], series: Sequence[Series]) -> Chart
         parts = [list(group) for there, group in groupby(points, key=lambda p: p is not None) if there]
         lines.append(tuple(" ".join(f"{p[0]},{p[1]}" for p in part if p) for part in parts))
         markers.append(tuple(p for p in points if p) if len(epochs) <= MARKED else ())
-    between = max(1, math.ceil((last - first) / 6))
+    between = max(1, math.ceil((last - first) / 5))
     x_ticks = tuple(Tick(x(epoch), str(epoch)) for epoch in range(first, last + 1, between))
     count = round((high - low) / step)
     y_ticks = tuple(Tick(y(low + i * step), f"{low + i * step:.4g}") for i in range(count + 1))

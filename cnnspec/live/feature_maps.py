@@ -20,6 +20,8 @@ SIDE = 64
 """The longest side of a channel in pixels; larger ones are thinned out."""
 WIDTH = 64
 """Numbers in a row of a vector."""
+WIDE, TALL, MOST_SCALE = 420, 96, 12
+"""Pixels of the page that a layer and a channel of it are enlarged to at most, and the largest factor."""
 GAP = 255
 """The index of the transparent colour between channels."""
 _ANCHORS = ((0, 34, 78), (54, 91, 110), (124, 123, 120), (187, 175, 113), (254, 232, 56))
@@ -50,10 +52,13 @@ def feature_map(node: Node, value: Array) -> FeatureMap:
     planes, shown = _planes(levels)
     tiled = _tiled(planes)
     height, width = tiled.shape
-    about = f"{shown}, from {least:.3g} to {most:.3g}" if most > least else f"{shown}, all {least:.3g}"
-    longest = max(planes.shape[1:])
-    scale = max(1, min(12, 48 // longest))
+    about = f"{shown}, from {_text(least)} to {_text(most)}" if most > least else f"{shown}, all {_text(least)}"
+    scale = max(1, min(MOST_SCALE, WIDE // width, TALL // max(planes.shape[1:])))
     return FeatureMap(node.name, node.kind, format_shape(value.shape), about, _png(tiled), width, height, scale)
+
+
+def _text(number: float) -> str:
+    return f"{number:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _planes(value: Array) -> tuple[Array, str]:

@@ -46,6 +46,10 @@ class Latest:
             self._closed = True
             self._changed.notify_all()
 
+    def join(self) -> None:
+        """Wait until the thread is over."""
+        self._thread.join()
+
     def _run(self) -> None:
         while True:
             with self._changed:

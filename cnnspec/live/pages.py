@@ -15,7 +15,7 @@ from cnnspec.diagnostics import Diagnostic, format_diagnostic
 from cnnspec.graph.costs import Row, summarize
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import Report
-from cnnspec.live.curves import Curves
+from cnnspec.live.curves import HEIGHT, LEFT, RIGHT, WIDTH, Curves
 from cnnspec.live.network import MOST_BYTES, Computed
 from cnnspec.live.stand_in import fragment
 from cnnspec.sizes import size_of
@@ -24,6 +24,8 @@ from cnnspec.wording import a_count, format_shape
 
 FILES = Path(__file__).parent / "page"
 """The templates, the style sheet and the script."""
+SPOKEN = 3
+"""Diagnostics that a screen reader speaks at once; the others are read on the page."""
 _BEGIN, _ROLE, _END = "\x02", "\x03", "\x04"
 """Around painted text, before it is escaped: diagnostics hold no control characters of a spec."""
 _PAINTED = re.compile(f"{_BEGIN}([a-z]+){_ROLE}([^{_BEGIN}{_ROLE}{_END}]*){_END}")
@@ -46,7 +48,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["percent"] = percent
+    environment.filters |= {"percent": percent, "size": size_of}
     return environment
 
 
@@ -56,7 +58,7 @@ def _render(template: str, **values: Any) -> str:
 
 def page(spec: str, *, has_run: bool) -> str:
     """Return the page, whose sections are empty until the first event."""
-    return _render("page.html", spec=spec, has_run=has_run, most=size_of(MOST_BYTES))
+    return _render("page.html", spec=spec, has_run=has_run, most=MOST_BYTES)
 
 
 def of_report(report: Report) -> dict[str, Any]:
@@ -64,7 +66,13 @@ def of_report(report: Report) -> dict[str, Any]:
     errors = sum(d.severity == "error" for d in report.diagnostics)
     found: dict[str, Any] = {
         "state": {"broken": report.spec is None, "name": report.name},
-        "status": _render("status.html", name=report.name, errors=errors, counts=_counts(report.diagnostics)),
+        "status": _render(
+            "status.html",
+            name=report.name,
+            errors=errors,
+            counts=_counts(report.diagnostics),
+            diagnostics=report.diagnostics[:SPOKEN],
+        ),
         "diagnostics": _render(
             "diagnostics.html", diagnostics=[(d.severity, d.code, painted(d)) for d in report.diagnostics]
         ),
@@ -104,19 +112,23 @@ def _layer(row: Row, layer: str) -> Layer:
     )
 
 
-def maps(found: Computed, names: Sequence[str]) -> str:
-    """Return the section of a picture: its maps are at these addresses."""
-    return _render("maps.html", found=found, maps=[*zip(found.maps, names, strict=True)])
+def of_picture(found: Computed, names: Sequence[str]) -> dict[str, str]:
+    """Return the sections of a picture: its maps are at these addresses."""
+    return {
+        "outputs": _render("outputs.html", found=found),
+        "maps": _render("maps.html", maps=[*zip(found.maps, names, strict=True)]),
+    }
 
 
-def no_maps(picture: str = "", fault: str = "") -> str:
-    """Return the section of a picture where there is none, or where it cannot be computed."""
-    return _render("no_maps.html", picture=picture, fault=fault)
+def without_picture(picture: str = "", fault: str = "") -> dict[str, str]:
+    """Return the sections of a picture where there is none, or where it cannot be computed."""
+    return {"outputs": _render("no_outputs.html", picture=picture, fault=fault), "maps": ""}
 
 
 def curves(found: Curves) -> str:
     """Return the section of a run."""
-    return _render("curves.html", run=found.run, state=found.state, charts=found.charts)
+    frame = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT}
+    return _render("curves.html", run=found.run, state=found.state, charts=found.charts, **frame)
 
 
 def fault(message: str) -> str:

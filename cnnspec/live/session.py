@@ -52,8 +52,7 @@ class Session:
 
     def start(self) -> None:
         """Check the spec, and watch from now on."""
-        self.changed(set(self.files()))
-        self.board.publish(maps=pages.no_maps())
+        self.board.publish(**pages.without_picture())
         self._watcher.start()
 
     def close(self) -> None:
@@ -108,7 +107,7 @@ class Session:
                 spec, picture, self.watched.weights, self.watched.execution, self._runner.checkpoint
             )
         except (CnnspecError, OSError, MemoryError) as error:
-            self.board.publish(maps=pages.no_maps(picture.name, _message(error)))
+            self.board.publish(**pages.without_picture(picture.name, _message(error)))
             return
         self._publish(found)
 
@@ -118,7 +117,7 @@ class Session:
         # The maps before stay until the page has those that follow.
         kept = {name: data for name, data in self.pictures.items() if name.startswith(f"{number - 1}-")}
         self.pictures = kept | dict(zip(names, (one.png for one in found.maps), strict=True))
-        self.board.publish(maps=pages.maps(found, names))
+        self.board.publish(**pages.of_picture(found, names))
 
     def _read_run(self) -> None:
         assert self.watched.run is not None

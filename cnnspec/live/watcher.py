@@ -17,7 +17,7 @@ looked at where no event comes, as on network drives."""
 
 
 class Watcher:
-    """Calls a function with those of some files that were changed, made, moved or removed.
+    """Calls a function with all files at first, and then with those that were changed, made, moved or removed.
 
     The folders are watched rather than the files, since most editors save by moving a new file to the name.
     """
@@ -43,7 +43,7 @@ class Watcher:
     def _run(self) -> None:
         from watchfiles import watch
 
-        stamps = {path: _stamp(path) for path in self._files()}
+        stamps = self._report({}, set())
         while not self._stop.is_set():
             folders = _folders(self._files())
             try:

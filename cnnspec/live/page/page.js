@@ -1,6 +1,6 @@
 "use strict";
 
-const SECTIONS = ["fault", "status", "diagnostics", "diagram", "costs", "maps", "curves"];
+const SECTIONS = ["fault", "status", "diagnostics", "diagram", "costs", "outputs", "maps", "curves"];
 const root = document.documentElement;
 const place = (id) => document.getElementById(id);
 
@@ -78,15 +78,23 @@ function connection(text, live) {
 
 // Pictures
 
+function say(text, fault) {
+  place("sending").textContent = text;
+  place("sending").classList.toggle("fault", fault);
+}
+
 async function send(file) {
-  const say = (text) => { place("sending").textContent = text; };
-  say(`sending ${file.name} …`);
+  if (file.size > Number(place("drop").dataset.most)) {
+    say(`${file.name} is too large`, true);
+    return;
+  }
+  say(`sending ${file.name} …`, false);
+  const headers = { "Content-Type": "application/octet-stream", "X-File-Name": encodeURIComponent(file.name) };
   try {
-    const headers = { "Content-Type": file.type || "application/octet-stream", "X-File-Name": encodeURIComponent(file.name) };
     const answer = await fetch("picture", { method: "POST", body: file, headers });
-    say(answer.ok ? "" : await answer.text());
+    say(answer.ok ? "" : await answer.text(), !answer.ok);
   } catch {
-    say(`${file.name} was not sent: the server does not answer, or the picture is too large`);
+    say(`${file.name} was not sent: the server does not answer`, true);
   }
 }
 
