@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cnnspec.graph.costs import Row
@@ -32,27 +32,33 @@ def block_rows(rows: Sequence[Row]) -> list[BlockRow]:
 
 def _rows(rows: Sequence[Row], depth: int) -> list[BlockRow]:
     found: list[BlockRow] = []
-    start = 0
-    while start < len(rows):
-        name = _block(rows[start], depth)
-        end = start
-        while end < len(rows) and _block(rows[end], depth) == name:
-            end += 1
+    for name, start, end in runs([row.name for row in rows], depth):
         part = rows[start:end]
         if name is None:
             ends = [row.name.split(".")[-1] for row in (part[0], part[-1])]
             found.append(_sum(" … ".join(dict.fromkeys(ends)), depth, False, part))
         else:
             found.append(_sum(name, depth, True, part))
-            if any(_block(row, depth + 1) for row in part):
+            if any(block_at(row.name, depth + 1) for row in part):
                 found += _rows(part, depth + 1)
-        start = end
     return found
 
 
-def _block(row: Row, depth: int) -> str | None:
+def runs(names: Sequence[str], depth: int) -> Iterator[tuple[str | None, int, int]]:
+    """Yield the blocks at a depth that names of layers in a row are in, as (block, start, end); None is in no block."""
+    start = 0
+    while start < len(names):
+        block = block_at(names[start], depth)
+        end = start
+        while end < len(names) and block_at(names[end], depth) == block:
+            end += 1
+        yield block, start, end
+        start = end
+
+
+def block_at(name: str, depth: int) -> str | None:
     """Return the block that a layer is in at a depth; None where there are no more blocks around it."""
-    parts = row.name.split(".")
+    parts = name.split(".")
     return ".".join(parts[: depth + 1]) if len(parts) > depth + 1 else None
 
 

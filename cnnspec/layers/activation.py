@@ -13,6 +13,7 @@ from cnnspec.layers.named_axes import position
 class Activation(SameShape):
     """A non-linear function of each number by itself, or of the channels at each position."""
 
+    family = "activation"
     elementwise = True
     linear = False
 

@@ -4,7 +4,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,8 @@ from cnnspec.layers.geometry import AXES, Axis, Pads, ReceptiveField, Transposed
 Shape = tuple[int, ...]
 Fields = tuple[ReceptiveField, ...]
 """The receptive field along each spatial axis."""
+Family = Literal["conv", "pool", "norm", "activation", "dense", "merge", "shape", "other"]
+"""What pictures colour a layer by: shape is for layers that move numbers and compute none."""
 
 
 class ShapeError(Exception):
@@ -116,6 +118,8 @@ class Layer(BaseModel):
     like: ClassVar[str | None] = None
     """The field that `like: name` sets to the spatial sizes of a named layer."""
 
+    family: ClassVar[Family] = "other"
+    """The family of layers that it is coloured as in pictures."""
     arity: ClassVar[int | None] = 1
     """How many inputs it reads; None for the branches of a merge, of which there are two or more."""
     elementwise: ClassVar[bool]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from cnnspec.layers.axes import along_axes, padding_along, spatial
-from cnnspec.layers.base import Fields, Inferred, Layer, Parameter, Shape, ShapeError
+from cnnspec.layers.base import Family, Fields, Inferred, Layer, Parameter, Shape, ShapeError
 from cnnspec.layers.fields import BiasField, Count, Numbers, NumbersField, Offset, PaddingField, Size
 from cnnspec.layers.geometry import AXES, Axis, TransposedAxis, transposed_window, window
 from cnnspec.layers.window import check_border, does_not_fit, slide
@@ -25,6 +25,7 @@ KERNEL_AXES = {1: ("k",), 2: ("k_h", "k_w"), 3: ("k_d", "k_h", "k_w")}
 class Weighted(Layer):
     """Layers with a weight and a bias, drawn by a scheme or written in the spec."""
 
+    family: ClassVar[Family] = "conv"
     elementwise = False
     monotone = False
     linear = True

@@ -22,6 +22,7 @@ class Dense(Weighted):
     """
 
     kind = "dense"
+    family = "dense"
     mac_rule = "each output is a sum of as many products as there are inputs"
     folds_affine_input = True
     main = "units"
@@ -82,6 +83,7 @@ class Flatten(WithoutMacs):
     """
 
     kind = "flatten"
+    family = "shape"
     elementwise = False
     monotone = False
     linear = True

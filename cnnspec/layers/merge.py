@@ -16,6 +16,7 @@ from cnnspec.wording import a_noun, format_shape, product
 class Merge(WithoutMacs):
     """A layer over several branches."""
 
+    family = "merge"
     arity = None
     elementwise = False
     monotone = False

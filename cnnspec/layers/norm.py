@@ -22,6 +22,8 @@ def _scale_and_shift(shape: Shape) -> dict[str, Parameter]:
 class Norm(SameShape):
     """Layers that a `norm:` field may name."""
 
+    family = "norm"
+
     def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
         """Return one number for each channel."""
         return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("channels",))
@@ -238,6 +240,7 @@ class Scale(Elementwise):
     """
 
     kind = "scale"
+    family = "norm"
     monotone = False
     linear = True
     piecewise = False
@@ -277,6 +280,7 @@ class Shift(Elementwise):
     """
 
     kind = "shift"
+    family = "norm"
     monotone = True
     linear = True
     piecewise = False

@@ -15,6 +15,7 @@ from cnnspec.wording import product
 class Pool(WithoutMacs):
     """Pooling with a sliding window."""
 
+    family = "pool"
     elementwise = False
     monotone = False
     commutes_with_affine = True
@@ -138,6 +139,7 @@ class LpPool(Pool):
 class GlobalPool(WithoutMacs):
     """Pooling over all positions; the output is a vector."""
 
+    family = "pool"
     elementwise = False
     monotone = False
     commutes_with_affine = True
@@ -189,6 +191,7 @@ class AdaptivePool(WithoutMacs):
     """Pooling with windows that are chosen so that the output has a given size."""
 
     main = "size"
+    family = "pool"
     elementwise = False
     monotone = False
     commutes_with_affine = True

@@ -23,6 +23,7 @@ class Reduce(WithoutMacs):
 
     kind = "reduce"
     main = "axes"
+    family = "pool"
     elementwise = False
     monotone = False
 

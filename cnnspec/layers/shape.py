@@ -17,6 +17,7 @@ from cnnspec.wording import format_shape, noun
 class Rearranged(WithoutMacs):
     """Layers that repeat, move, add or drop numbers, and compute none."""
 
+    family = "shape"
     elementwise = False
     monotone = False
     linear = True

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from cnnspec.diagram.assets import script, stylesheet
 from cnnspec.errors import InputError
 from cnnspec.live import pages
 from cnnspec.live.board import Board
 from cnnspec.live.network import MOST_BYTES, decoded
 from cnnspec.live.session import Session
-from cnnspec.live.stand_in import script, stylesheet
 from cnnspec.sizes import size_of
 
 HEARTBEAT = 10.0

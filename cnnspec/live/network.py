@@ -108,15 +108,15 @@ def compute(
 
     y = model.run_with_hook(x, record)
     outputs = y if isinstance(y, dict) else {spec.graph.output_names[0]: y}
-    ranked = [_ranked(spec, name, value[0]) for name, value in outputs.items()]
     broken = [name for name, value in outputs.items() if not np.isfinite(value).all()]
+    ranked = [_ranked(spec, name, value[0]) for name, value in outputs.items() if name not in broken]
     remarks = (f"{names(broken)} has numbers that are NaN or infinite",) if broken else ()
     return Computed(
         picture.name,
         _fitting(picture.pixels.shape, spec.input.shape),
         said,
         tuple(maps),
-        tuple(found for found in ranked if found is not None and found.output not in broken),
+        tuple(found for found in ranked if found is not None),
         remarks,
     )
 

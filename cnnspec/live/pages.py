@@ -12,12 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from cnnspec.diagnostics import Diagnostic, format_diagnostic
+from cnnspec.diagram.draw import draw
 from cnnspec.graph.costs import Row, summarize
 from cnnspec.graph.spec import Spec
 from cnnspec.language.load import Report
 from cnnspec.live.curves import HEIGHT, LEFT, RIGHT, WIDTH, Curves
 from cnnspec.live.network import MOST_BYTES, Computed
-from cnnspec.live.stand_in import fragment
 from cnnspec.sizes import size_of
 from cnnspec.view.table import describe, percent, totals_lines
 from cnnspec.wording import a_count, format_shape
@@ -78,7 +78,7 @@ def of_report(report: Report) -> dict[str, Any]:
         ),
     }
     if report.spec is not None:
-        found |= {"diagram": fragment(report.spec.graph), "costs": _costs(report.spec)}
+        found |= {"diagram": draw(report.spec.graph).fragment(), "costs": _costs(report.spec)}
     return found
 
 

@@ -62,6 +62,7 @@ FLOORS = (
     "training",
     "testing",
     "view",
+    "diagram",
     "interop",
     "bench",
     "live",

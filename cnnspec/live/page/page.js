@@ -23,29 +23,36 @@ function update({ state, ...sections }) {
 
 function replace(element, html) {
   const { scrollLeft, scrollTop } = element;
-  const folds = foldsOf(element);
-  const focused = element.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  const before = stateOf(element);
   element.innerHTML = html;
-  restoreFolds(element, folds);
+  restore(element, before);
   element.scrollTo({ left: scrollLeft, top: scrollTop, behavior: "instant" });
-  if (focused) find(element, focused)?.focus({ preventScroll: true });
 }
 
-const nameOf = (element) => element.dataset?.name;
+// What a reader did to a diagram: blocks that are folded, the layer that is chosen, and where the focus is
+
+const nameOf = (element) => element?.closest("[data-name]")?.dataset.name;
 const find = (element, name) => element.querySelector(`[data-name="${CSS.escape(name)}"]`);
+const buttonOf = (part) => (part?.matches(".block") ? part.querySelector(":scope > .toggle") : part);
 
-function foldsOf(element) {
-  const blocks = element.querySelectorAll("[data-name][aria-expanded]");
-  return new Map([...blocks].map((block) => [nameOf(block), block.getAttribute("aria-expanded")]));
+function stateOf(element) {
+  const blocks = [...element.querySelectorAll(".block[data-name]")];
+  return {
+    folded: new Map(blocks.map((block) => [block.dataset.name, block.dataset.folded])),
+    chosen: nameOf(element.querySelector(".layer.chosen")),
+    focused: element.contains(document.activeElement) ? nameOf(document.activeElement) : undefined,
+  };
 }
 
-function restoreFolds(element, folds) {
-  for (const [name, expanded] of folds) {
+function restore(element, { folded, chosen, focused }) {
+  for (const [name, isFolded] of folded) {
     const block = find(element, name);
-    if (block && block.getAttribute("aria-expanded") !== expanded) {
-      block.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    if (block && block.dataset.folded !== isFolded) {
+      buttonOf(block)?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
     }
   }
+  if (chosen !== undefined) find(element, chosen)?.classList.add("chosen");
+  if (focused !== undefined) buttonOf(find(element, focused))?.focus({ preventScroll: true });
 }
 
 document.addEventListener("cnnspec:layer", (event) => {
