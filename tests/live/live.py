@@ -96,7 +96,7 @@ class Reader:
     def until(self, fits: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         """Read events until the sections fit; return them."""
         give_up = time.monotonic() + PATIENCE
-        while not (self.sections and fits(self.sections)):
+        while not ("state" in self.sections and "maps" in self.sections and fits(self.sections)):
             assert time.monotonic() < give_up, self.sections
             line = self.answer.readline()
             assert line, "the stream ended"
