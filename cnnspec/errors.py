@@ -37,3 +37,7 @@ class ImportingError(CnnspecError, ValueError):
 
 class ExportError(CnnspecError):
     """A network that another format cannot hold, or whose exported form computes something else."""
+
+
+class DiagramError(CnnspecError):
+    """A network that a view cannot draw, or a picture that would be too large."""

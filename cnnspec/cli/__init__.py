@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "check": "Check a spec: compute every shape, and the cost of each layer.",
+    "show": "Draw the network of a spec, on the terminal or as SVG or PNG.",
     "run": "Run the network of a spec on images, arrays or random numbers.",
     "train": "Train the network of a spec on a dataset.",
     "evaluate": "Evaluate weights on a dataset.",

@@ -68,6 +68,19 @@ def complete_layer(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return _beginning((node.name for node in report.spec.graph.nodes), incomplete)
 
 
+def complete_block(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the blocks of the spec on the command line that begin so."""
+    from cnnspec.graph.blocks import block_names
+    from cnnspec.language.load import check
+
+    # While the option has no value, click has not told the arguments from each other.
+    spec = ctx.params.get("spec") or next(iter(ctx.args), None)
+    report = check(spec, fixes=False) if spec else None
+    if report is None or report.spec is None:
+        return []
+    return _beginning(block_names(report.spec.graph), incomplete)
+
+
 def complete_param(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return `NAME=` for the parameters of the specs on the command line that begin so."""
     from cnnspec.diagnostics import SpecError
@@ -102,7 +115,8 @@ class FirstWord(click.Command):
 
 
 TAKES_SPEC = (
-    "check", "run", "train", "evaluate", "predict", "test", "diff", "export", "verify", "bench", "render", "schema",
+    "check", "show", "run", "train", "evaluate", "predict", "test", "diff", "export", "verify", "bench", "render",
+    "schema",
 )  # fmt: skip
 """The commands whose first argument is a spec."""
 FIRST_WORDS = (*TAKES_SPEC, "explain", "layers")

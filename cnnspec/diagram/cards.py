@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -110,26 +111,32 @@ def spoken_block(block: Block) -> str:
 
 
 class Cards:
-    """Makes the cards of an outline's items."""
+    """Makes the cards of an outline's items, of which those of one block are equally wide."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
+        self.sizes: dict[Item, Size] = {outline.root: Size(0, 0)} | {item: self._size(item) for item in outline.paths}
+        for block in (outline.root, *(item for item in outline.paths if isinstance(item, Block))):
+            boxes = [item for item in block.items if not isinstance(item, End)]
+            width = max((self.sizes[item].width for item in boxes), default=0)
+            self.sizes |= {item: self.sizes[item]._replace(width=width) for item in boxes}
 
-    def size(self, item: Item) -> Size:
-        """Return the size of an item: of a block, when folded, and of the halves of its header."""
+    def _size(self, item: Item) -> Size:
+        """Return the size of an item by what stands in it: of a block, when folded, and of its header's halves."""
         if isinstance(item, End):
-            return Size(34 + _end_line(item).width, 26)
+            return Size(_even(34 + _end_line(item).width), 26)
         if isinstance(item, Box):
             lines = self._head(item)
             width = self._width([*lines, *map(_band, item.layers[1:])], self._figures(item.layers))
             height = 6 + sum(line.height for line in lines) + self._bars_height(item.layers) + 5
             return Size(width, height + _BAND * (len(item.layers) - 1))
         lines = self._summary(item)
-        width = self._width(lines, self._figures(item.layers)) + 10
+        width = self._width(lines, self._figures(item.layers), 10)
         height = 6 + sum(line.height for line in lines) + 12 + self._bars_height(item.layers) + 5
         left = 34 + text_width(self._title(item), NAME, bold=True)
         right = 20 + text_width(self._header_figures(item), SMALL)
-        return Size(width + _PILE, height + _PILE, left, right)
+        half = _even(max(left, right))  # alike on both sides, so that what is in the block stands in its middle
+        return Size(width + _PILE, height + _PILE, half, half)
 
     def draw(self, item: Item, *, is_button: bool = False) -> Group:
         """Return the card of an item; of a block, when it is folded. Layers may be buttons, in a page."""
@@ -163,9 +170,10 @@ class Cards:
     def _bars_height(self, layers: Sequence[Layer]) -> float:
         return _BAR_LINE * len(self._figures(layers).bars)
 
-    def _width(self, lines: Sequence[_Line], own: Figures) -> float:
+    def _width(self, lines: Sequence[_Line], own: Figures, mark: float = 0) -> float:
         bars = [_BAR + 6 + text_width(text, SMALL) for text, _, _ in own.bars]
-        return min(_MOST, max(_LEAST, _LEFT + max([*(line.width for line in lines), *bars]) + _RIGHT))
+        widest = max([*(line.width for line in lines), *bars])
+        return _even(min(_MOST, max(_LEAST, mark + _LEFT + widest + _RIGHT)))
 
     def _head(self, box: Box) -> list[_Line]:
         """Return the lines of a box's first layer."""
@@ -186,14 +194,14 @@ class Cards:
         last, first = layers[-1].node, layers[0].node
         lines = [
             _Line(16, self._title(block), format_shape(last.shape), True, last.shape != first.in_shapes[0], NAME),
-            _Line(14, _contents(block)),
+            _Line(14, contents(block)),
         ]
         if owner := shared_with(layers):
             lines.append(_Line(14, shortened(f"weights of {printable(owner)}", _MOST - 30, DETAIL)))
         return lines
 
     def _box(self, box: Box, is_button: bool) -> Group:
-        width, height, *_ = self.size(box)
+        width, height, *_ = self.sizes[box]
         lines = self._head(box)
         tall = height - _BAND * (len(box.layers) - 1)
         parts: list[Part] = []
@@ -239,7 +247,7 @@ class Cards:
         return parts
 
     def _folded(self, block: Block) -> Group:
-        whole = self.size(block)
+        whole = self.sizes[block]
         width, height = whole.width - _PILE, whole.height - _PILE
         lines = self._summary(block)
         y = 6 + sum(line.height for line in lines)
@@ -256,7 +264,7 @@ class Cards:
         )
 
     def _end(self, end: End) -> Group:
-        width, height, *_ = self.size(end)
+        width, height, *_ = self.sizes[end]
         line = _end_line(end)
         left = 15.0
         return Group(
@@ -268,6 +276,11 @@ class Cards:
         )
 
 
+def title_of(box: Box) -> str:
+    """Return the name of a box."""
+    return printable(box.label)
+
+
 def layer_attributes(layer: Layer, is_button: bool) -> dict[str, str]:
     """Return the attributes of a layer's element."""
     own = {"class": "layer", "data-name": layer.node.name}
@@ -277,6 +290,11 @@ def layer_attributes(layer: Layer, is_button: bool) -> dict[str, str]:
 def printable(text: str) -> str:
     """Return a name with its control characters written out."""
     return quoted(text, max(1, len(text)))[1:-1]
+
+
+def _even(width: float) -> float:
+    """Return the next even number of pixels, of which the half is one, too: sums of those are exact."""
+    return 2.0 * math.ceil(width / 2)
 
 
 def _moved(parts: Sequence[Part], by: float) -> list[Part]:
@@ -300,7 +318,7 @@ def _band_texts(layer: Layer, width: float) -> list[Part]:
     return parts + ([Text(width - _RIGHT, 13, line.right, DETAIL, "muted", anchor="end")] if line.right else [])
 
 
-def _contents(block: Block) -> str:
+def contents(block: Block) -> str:
     """Return what a block holds: 3 blocks, 32 layers."""
     count = a_count(len(block.layers), "layer")
     return f"{a_count(len(block.blocks), 'block')}, {count}" if block.blocks else count

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from cnnspec.diagram.grid import Cell, Edge, Segment
 
+SHORT = 4
+"""The most rows of a lane that keeps the column of the branch to which it leads."""
+
 
 class _Column:
     """The rows of a column that are taken."""
@@ -21,6 +24,10 @@ class _Column:
         behind = at < len(self.taken) and self.taken[at][0] <= last
         return not behind and not (at and self.taken[at - 1][1] >= first)
 
+    def covers(self, first: int, last: int) -> bool:
+        """Whether one chain takes all rows of the range."""
+        return self.taken == [(first, last)]
+
     def take(self, first: int, last: int) -> None:
         """Take the rows of a range."""
         insort(self.taken, (first, last))
@@ -29,39 +36,65 @@ class _Column:
 def add_columns(segment: Segment, edges: Sequence[Edge]) -> None:
     """Give each cell of a segment its column, and the segment the number of its columns.
 
-    Chains of cells go from left to right in the order in which their first layers are written. A lane takes the column
-    of its source or of its only target where that is free, and the first free one on the right otherwise: short lanes
-    are nearer, so that lanes within each other do not cross.
+    Chains of cells go from left to right in the order in which their first layers are written. A lane that leads to a
+    branch or goes on from its end stands above or below it; any other takes the column of its source or of its only
+    target where that is free, and the first free one on the right otherwise: short lanes are nearer, so that lanes
+    within each other do not cross.
     """
-    own = set(segment.cells)
     order = {cell: i for i, cell in enumerate(segment.cells)}
     before: dict[Cell, list[Cell]] = defaultdict(list)
     behind: dict[Cell, list[Cell]] = defaultdict(list)
-    for edge in edges:
-        for hop in edge.hops:
-            if hop.target not in before or hop.source not in before[hop.target]:
-                before[hop.target].append(hop.source)
-                behind[hop.source].append(hop.target)
+    for source, target in dict.fromkeys((hop.source, hop.target) for edge in edges for hop in edge.hops):
+        before[target].append(source)
+        behind[source].append(target)
     columns: list[_Column] = []
-    for chain in _chains([cell for cell in segment.cells if cell.role != "lane"], order, before, behind):
-        _place(chain, columns, range(len(columns)))
-    segment.columns, segment.low, segment.high = len(columns), 0, len(columns) - 1
-    lanes = [cell for cell in segment.cells if cell.role == "lane"]
+    chains = _chains([cell for cell in segment.cells if cell.role != "lane"], order, before, behind)
+    chains = [_with_lanes(chain, order, before, behind) for chain in chains]
+    for chain in chains:
+        _put(chain, _first_free(chain[0].first, chain[-1].last, columns, range(len(columns))), columns)
+    ends = [cell for chain in chains for cell in chain if any(target not in order for target in behind[cell])]
+    leaving = {cell.column for cell in ends}
+    whole = [i for i, column in enumerate(columns) if i in leaving and column.covers(segment.first, segment.last)]
+    segment.low, segment.high = (whole[0], whole[0]) if len(whole) == 1 else (0, len(columns) - 1)
+    placed = {cell for chain in chains for cell in chain}
+    lanes = [cell for cell in segment.cells if cell not in placed]
+    on_the_right = len(columns)
     for lane in sorted(lanes, key=lambda lane: (lane.last - lane.first, lane.last)):
-        near = [cell.column for cell in before[lane] if cell in own]
-        if len(behind[lane]) == 1:
-            near += [cell.column for cell in behind[lane] if cell in own]
-        _place([lane], columns, [*near, *range(segment.columns, len(columns))])
+        near = [cell.column for cell in before[lane] if cell in order]
+        near += [cell.column for cell in behind[lane] if cell in order and len(behind[lane]) == 1]
+        at = _first_free(lane.first, lane.last, columns, near)
+        if at == len(columns):
+            # A row between two lanes, so that the end of one does not run into the beginning of the other.
+            at = _first_free(lane.first - 1, lane.last + 1, columns, range(on_the_right, len(columns)))
+        _put([lane], at, columns)
     segment.columns = len(columns)
 
 
-def _place(chain: Sequence[Cell], columns: list[_Column], preferred: Sequence[int]) -> None:
-    """Put cells of rows that follow each other into the first preferred column that is free, or into a new one."""
-    first, last = chain[0].first, chain[-1].last
-    at = next((i for i in preferred if columns[i].is_free(first, last)), len(columns))
+def _with_lanes(
+    chain: Sequence[Cell], order: dict[Cell, int], before: dict[Cell, list[Cell]], behind: dict[Cell, list[Cell]]
+) -> list[Cell]:
+    """Return a chain with the lane that leads to it from where branches part, and the one that goes on from its end."""
+    found = list(chain)
+    match before[chain[0]]:
+        case [lane] if lane in order and lane.role == "lane" and len(behind[lane]) == 1:
+            if lane.last - lane.first < SHORT and not any(source in order for source in before[lane]):
+                found.insert(0, lane)
+    match behind[chain[-1]]:
+        case [lane] if lane in order and lane.role == "lane" and len(behind[lane]) == 1:
+            found.append(lane)
+    return found
+
+
+def _first_free(first: int, last: int, columns: Sequence[_Column], preferred: Sequence[int]) -> int:
+    """Return the first of the columns that is free in a range of rows; where none is, the number of a new one."""
+    return next((i for i in preferred if columns[i].is_free(first, last)), len(columns))
+
+
+def _put(chain: Sequence[Cell], at: int, columns: list[_Column]) -> None:
+    """Put cells of rows that follow each other into a column."""
     if at == len(columns):
         columns.append(_Column())
-    columns[at].take(first, last)
+    columns[at].take(chain[0].first, chain[-1].last)
     for cell in chain:
         cell.column = at
 

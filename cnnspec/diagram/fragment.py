@@ -14,13 +14,24 @@ from cnnspec.diagram import legend
 from cnnspec.diagram.cards import Cards, printable, spoken_block
 from cnnspec.diagram.grid import Cell, Edge, Grid
 from cnnspec.diagram.outline import Block, Box, Item, Outline
-from cnnspec.diagram.picture import PIXELS, RADIUS, about, edge_parts, has_head, numbers
+from cnnspec.diagram.picture import PIXELS, RADIUS, Picture, about, edge_parts, has_head, numbers
 from cnnspec.diagram.place import Placement, Size
 from cnnspec.diagram.scene import Group, Part, Rectangle
 from cnnspec.diagram.svg import FONT, Writer, text_of
 
 MARGIN = 12.0
 LEGEND_WIDTH = 560.0
+
+
+def fragment_of(picture: Picture, layout: str | None = None) -> str:
+    """Return a picture as an element of a page, whose style sheet has the colours."""
+    width, height = round(picture.width), round(picture.height)
+    data = f' data-layout="{text_of(layout)}"' if layout else ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="cnnspec-diagram" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="group" font-family="{FONT}" aria-label="{text_of(picture.title)}"{data}>'
+        f"<desc>{text_of(picture.about)}</desc>{''.join(map(Writer(None).part, picture.parts))}</svg>\n"
+    )
 
 
 class Fragment:
@@ -43,19 +54,14 @@ class Fragment:
 
     def svg(self) -> str:
         """Return the element."""
-        writer = Writer(None)
         keys, tall = legend.below(self.outline, LEGEND_WIDTH)
         top = MARGIN + tall + 16
         body = Group(self._inside(self.outline.root, 0), MARGIN, top, {"class": "body"})
         width, height = max(self.width, LEGEND_WIDTH) + 2 * MARGIN, self.height + top + MARGIN
         title = f"Diagram of {printable(self.outline.title)}"
         layout = json.dumps(self._layout(top), separators=(",", ":"))
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="cnnspec-diagram" width="{width:.0f}" '
-            f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" role="group" font-family="{FONT}" '
-            f'aria-label="{text_of(title)}" data-layout="{text_of(layout)}"><desc>{text_of(about(self.outline))}</desc>'
-            f"{writer.part(Group([keys], MARGIN, MARGIN))}{writer.part(body)}</svg>\n"
-        )
+        parts = [Group([keys], MARGIN, MARGIN), body]
+        return fragment_of(Picture(parts, width, height, title, about(self.outline)), layout)
 
     def _inside(self, block: Block, depth: int) -> list[Part]:
         """Return the edges and the items of a block."""

@@ -55,7 +55,11 @@ class Edge:
 
 @dataclass(eq=False)
 class Segment:
-    """Rows that share columns; `low` and `high` are the outermost columns that have items, on which it is centred."""
+    """Rows that share columns; it is centred on the columns from `low` to `high`.
+
+    That is the one through all of whose rows a way goes on to the next segment, or those of all items where there is
+    no one such column.
+    """
 
     first: int
     last: int

@@ -53,10 +53,10 @@ def entries(outline: Outline) -> list[tuple[list[Part], str]]:
     ):
         if total:
             bar = [Rectangle(0, 6, 16, 5, "line", None, 0, 1), Rectangle(0, 6, 10, 5, colour, None, 0, 1)]
-            found.append((list(bar), f"part of all {name}"))
+            found.append((list(bar), f"share of all {name}"))
     for numbers in dict.fromkeys((min(outline.largest, 1000), outline.largest)):
         line = Line(((0, 8), (16, 8)), "edge", edge_width(numbers, outline.largest))
-        found.append(([line], f"{compact(numbers)} numbers"))
+        found.append(([line], f"tensor of {compact(numbers)} numbers"))
     return found
 
 

@@ -54,9 +54,8 @@ def add_levels(grid: Grid, grids: Mapping[Block, Grid]) -> None:
         for hop in edge.hops:
             key = (hop.source, hop.target, edge.tensor)
             same[key].append(hop)
-            start, end = _positions(grid, hop)
-            if start != end or not _is_straight(hop.source.item, grids) or not _is_straight(hop.target.item, grids):
-                gaps[hop.gap].setdefault(key, _Turn(hop, edge.tensor, start, end))
+            if not _is_below(grid, hop) or any(_has_ports(cell.item, grids) for cell in (hop.source, hop.target)):
+                gaps[hop.gap].setdefault(key, _Turn(hop, edge.tensor, *_positions(grid, hop)))
     grid.levels = [0] * (grid.rows - 1)
     for gap, turns in gaps.items():
         grid.levels[gap] = _assign([*turns.values()])
@@ -73,12 +72,20 @@ def _positions(grid: Grid, hop: Hop) -> tuple[float, float]:
     return (hop.source.column if a is wide else middle), (hop.target.column if b is wide else middle)
 
 
-def _is_straight(item: Item | None, grids: Mapping[Block, Grid]) -> bool:
-    """Whether all edges reach an item in its middle: not a block, when unfolded, that has several ways in or out."""
+def _is_below(grid: Grid, hop: Hop) -> bool:
+    """Whether the target is straight below the source, whatever the sizes are."""
+    a, b = grid.segment_of[hop.source], grid.segment_of[hop.target]
+    if a is b:
+        return hop.source.column == hop.target.column
+    return all(segment.low == segment.high == cell.column for segment, cell in ((a, hop.source), (b, hop.target)))
+
+
+def _has_ports(item: Item | None, grids: Mapping[Block, Grid]) -> bool:
+    """Whether edges may reach an item beside its axis: a block, when unfolded, that has several ways in or out."""
     if not isinstance(item, Block):
-        return True
+        return False
     grid = grids[item]
-    return all(segment.columns == 1 for segment in (grid.segments[0], grid.segments[-1]))
+    return any(segment.columns > 1 for segment in (grid.segments[0], grid.segments[-1]))
 
 
 def _assign(turns: Sequence[_Turn]) -> int:

@@ -30,15 +30,15 @@ _LIGHT = {
     "line": "#aab3bd",
     "accent": "#0b5fad",
     "frame": "#f3f5f8",
-    "edge": "#8792a0",
-    "conv": "#0072b2",
-    "pool": "#d55e00",
+    "edge": "#808b98",
+    "conv": "#005c9e",
+    "pool": "#b04400",
     "norm": "#3d9bd0",
-    "activation": "#b57c00",
-    "dense": "#008f68",
-    "merge": "#b5558f",
-    "shape": "#7b8794",
-    "other": "#3b424b",
+    "activation": "#c68600",
+    "dense": "#009468",
+    "merge": "#cc69ad",
+    "shape": "#66707b",
+    "other": "#1f242a",
 }
 _DARK = {
     "paper": "#14171b",
@@ -48,16 +48,16 @@ _DARK = {
     "accent": "#7cbcf5",
     "frame": "#1d2127",
     "edge": "#7a8591",
-    "conv": "#3d95d8",
-    "pool": "#f0803c",
+    "conv": "#3a8fd6",
+    "pool": "#d9622b",
     "norm": "#8fd0f5",
-    "activation": "#e6a817",
-    "dense": "#2fc08f",
-    "merge": "#d98bb9",
-    "shape": "#98a3ae",
-    "other": "#d5dade",
+    "activation": "#edb92e",
+    "dense": "#2fc896",
+    "merge": "#c264a6",
+    "shape": "#a6b0ba",
+    "other": "#e3e7ea",
 }
-_TINT = {"light": 0.17, "dark": 0.26}
+_TINT = {"light": 0.17, "dark": 0.23}
 """How much of a family's colour is in the ground of its layers."""
 
 

@@ -16,7 +16,7 @@ from cnnspec.diagram.scene import Group, Line, Part, Polygon
 from cnnspec.wording import format_shape
 
 MARGIN = 20.0
-PIXELS = Metrics(gap=28, port_gap=22, level=9, column=18, lane=10, padding=14, header=26)
+PIXELS = Metrics(gap=28, port_gap=22, turn=0.5, level=8, column=18, lane=10, padding=14, header=26)
 RADIUS = 9.0
 """Of the corners of edges."""
 

@@ -18,9 +18,11 @@ class Metrics(NamedTuple):
     """The distances of a diagram, in pixels or in the cells of a terminal."""
 
     gap: float
-    """Between two rows."""
+    """Between two rows, beside the levels between them."""
     port_gap: float
     """Between the border of a block and its first or last row."""
+    turn: float
+    """Where in that distance the first level is at which edges go sideways: a half is in the middle."""
     level: float
     """Between two levels at which edges go sideways."""
     column: float
@@ -89,7 +91,9 @@ class _Frame:
     """The axis of each cell."""
     inner: dict[Cell, _Frame] = field(default_factory=dict)
     """The items in the cells."""
-    half_gap: list[float] = field(default_factory=list)
+    ports: dict[tuple[str, str | None], float] = field(default_factory=dict)
+    """Where tensors enter a folded block and leave it, by the role of the port and the tensor."""
+    turns: list[float] = field(default_factory=list)
     """From the bottom of each row to the first level."""
     level: float = 0
 
@@ -98,9 +102,11 @@ def _measure(
     item: Item, grids: Mapping[Block, Grid], sizes: Mapping[Item, Size], folded: frozenset[Block], metrics: Metrics
 ) -> _Frame:
     size = sizes[item]
-    if not isinstance(item, Block) or item in folded:
+    if not isinstance(item, Block):
         return _Frame(None, size.width, size.height, size.width / 2)
     grid = grids[item]
+    if item in folded:
+        return _Frame(None, size.width, size.height, size.width / 2, ports=_spread(grid, size.width, metrics))
     frame = _Frame(grid, 0, 0, 0, level=metrics.level)
     for cell in grid.cells:
         if cell.item is not None:
@@ -113,6 +119,17 @@ def _measure(
         frame.x[cell] += frame.axis
     frame.height = _down(frame, grid, metrics)
     return frame
+
+
+def _spread(grid: Grid, width: float, metrics: Metrics) -> dict[tuple[str, str | None], float]:
+    """Return where tensors enter a folded block and leave it: side by side around its middle."""
+    found: dict[tuple[str, str | None], float] = {}
+    for role in ("entry", "exit"):
+        ports = sorted((cell for cell in grid.cells if cell.role == role), key=lambda cell: cell.column)
+        step = min(metrics.lane, width / (len(ports) + 1))
+        for i, port in enumerate(ports):
+            found[role, port.tensor] = width / 2 + (i - (len(ports) - 1) / 2) * step
+    return found
 
 
 def _across(frame: _Frame, grid: Grid, metrics: Metrics) -> tuple[float, float]:
@@ -154,8 +171,8 @@ def _down(frame: _Frame, grid: Grid, metrics: Metrics) -> float:
         if row + 1 < grid.rows:
             at_port = grid.has_ports and row in (0, grid.rows - 2)
             gap = metrics.port_gap if at_port else metrics.gap
-            frame.half_gap.append(gap / 2)
-            y += height + gap + metrics.level * max(0, grid.levels[row] - 1)
+            frame.turns.append(gap * metrics.turn)
+            y += height + gap + metrics.level * grid.levels[row]
     return frame.bottoms[-1]
 
 
@@ -166,8 +183,7 @@ def _put(block: Block, frame: _Frame, x: float, y: float, placement: Placement) 
     at: dict[Cell, Point] = {}
     for cell, inner in frame.inner.items():
         assert cell.item is not None
-        height = frame.bottoms[cell.first] - frame.tops[cell.first]
-        corner = x + frame.x[cell] - inner.axis, y + frame.tops[cell.first] + (height - inner.height) / 2
+        corner = x + frame.x[cell] - inner.axis, y + frame.tops[cell.first]
         at[cell] = corner
         if isinstance(cell.item, Block) and inner.grid is not None:
             _put(cell.item, inner, *corner, placement)
@@ -178,7 +194,7 @@ def _put(block: Block, frame: _Frame, x: float, y: float, placement: Placement) 
         for hop in edge.hops:
             end = _port(frame, hop.target, edge.tensor, "entry", at, x, y)
             if hop.level is not None:
-                turn = y + frame.bottoms[hop.gap] + frame.half_gap[hop.gap] + hop.level * frame.level
+                turn = y + frame.bottoms[hop.gap] + frame.turns[hop.gap] + hop.level * frame.level
                 points += [(points[-1][0], turn), (end[0], turn)]
             points.append(end)
         placement.edges.append((edge, _simplified(points)))
@@ -192,7 +208,7 @@ def _port(frame: _Frame, cell: Cell, tensor: str, role: str, at: Mapping[Cell, P
             return x + frame.x[cell], y + frame.tops[cell.first]
         return x + frame.x[cell], y + (frame.height if cell.role == "exit" else 0)
     corner = at[cell]
-    across = inner.axis
+    across = inner.ports.get((role, tensor), inner.axis)
     if inner.grid is not None:
         across = next(inner.x[port] for port in inner.grid.cells if port.role == role and port.tensor == tensor)
     return corner[0] + across, corner[1] + (inner.height if role == "exit" else 0)

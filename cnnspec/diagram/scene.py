@@ -43,8 +43,6 @@ class Line:
     stroke: str
     width: float = 1
     radius: float = 0
-    dashed: bool = False
-    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import pairwise
-from math import hypot
 from typing import Literal
 
+from cnnspec.diagram.corners import round_corners
 from cnnspec.diagram.palette import PALETTES
 from cnnspec.diagram.picture import Picture
 from cnnspec.diagram.scene import Group, Line, Part, Point, Polygon, Rectangle, Text
@@ -72,8 +71,7 @@ class Writer:
                 hidden = ' display="none"' if part.is_hidden else ""
                 return f'<polygon points="{points}"{self._colours(part.fill, part.stroke)}{hidden}/>'
             case Line():
-                dashes = ' stroke-dasharray="4 3"' if part.dashed else ""
-                width = f' stroke-width="{_number(part.width)}"{dashes}'
+                width = f' stroke-width="{_number(part.width)}"'
                 return f'<path d="{path(part.points, part.radius)}"{self._colours(None, part.stroke)}{width}/>'
             case Text():
                 return self._text(part)
@@ -116,19 +114,9 @@ class Writer:
 def path(points: Sequence[Point], radius: float) -> str:
     """Return a line through points as path data, with round corners."""
     steps = [f"M{_pair(points[0])}"]
-    for (before, corner), (_, behind) in pairwise(pairwise(points)):
-        r = min(radius, _length(before, corner) / 2, _length(corner, behind) / 2)
-        steps.append(f"L{_pair(_towards(corner, before, r))}Q{_pair(corner)} {_pair(_towards(corner, behind, r))}")
+    for start, corner, end in round_corners(points, radius):
+        steps.append(f"L{_pair(start)}Q{_pair(corner)} {_pair(end)}")
     return "".join([*steps, f"L{_pair(points[-1])}"])
-
-
-def _length(a: Point, b: Point) -> float:
-    return hypot(b[0] - a[0], b[1] - a[1])
-
-
-def _towards(a: Point, b: Point, by: float) -> Point:
-    length = _length(a, b) or 1
-    return a[0] + (b[0] - a[0]) * by / length, a[1] + (b[1] - a[1]) * by / length
 
 
 def _pair(point: Point) -> str:

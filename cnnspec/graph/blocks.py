@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cnnspec.graph.costs import Row
+from cnnspec.graph.graph import Graph
 
 
 class BlockRow(NamedTuple):
@@ -60,6 +61,14 @@ def block_at(name: str, depth: int) -> str | None:
     """Return the block that a layer is in at a depth; None where there are no more blocks around it."""
     parts = name.split(".")
     return ".".join(parts[: depth + 1]) if len(parts) > depth + 1 else None
+
+
+def block_names(graph: Graph) -> list[str]:
+    """Return the names of all blocks, in the order of the layers, each before those within it."""
+    names = (node.name for node in graph.nodes)
+    return list(
+        dict.fromkeys(block for name in names for depth in range(name.count(".")) if (block := block_at(name, depth)))
+    )
 
 
 def _sum(name: str, depth: int, is_block: bool, rows: Sequence[Row]) -> BlockRow:

@@ -36,7 +36,9 @@ def script() -> str:
     """Return the script: it folds and unfolds blocks, and tells the page which layer is chosen.
 
     A layer that is clicked, or chosen by Enter or the space bar, sends the event `cnnspec:layer`, with its name in
-    `detail`, from the diagram's element. It may be loaded before or after diagrams are there.
+    `detail`, from the diagram's element. It may be loaded before or after diagrams are there. `cnnspecDiagram` has
+    `unfolded(svg)`, `unfold(svg, names)` and `reveal(svg, name)`, for a page that keeps what is unfolded where it
+    replaces a diagram, or that leads to a layer.
     """
     return _text("diagram.js")
 

@@ -1,4 +1,6 @@
 /* Folds and unfolds the blocks of diagrams, and sends `cnnspec:layer` for the layer that is chosen.
+   Pages have, in `cnnspecDiagram`: unfolded(svg), the names of the blocks that are unfolded; unfold(svg, names), which
+   folds all others; and reveal(svg, name), which shows a layer and marks it as chosen.
    The positions are those of cnnspec/diagram/place.py: sums over the rows and columns of grids. */
 (() => {
   "use strict";
@@ -11,8 +13,9 @@
   function measure(layout, folded, id) {
     const [width, height, left, right] = layout.sizes[id];
     const grid = layout.grids[id];
-    if (!grid || folded.has(id)) return { width, height, axis: width / 2 };
-    const frame = { grid, inner: [], x: [], tops: [], bottoms: [], halfGaps: [] };
+    if (!grid) return { width, height, axis: width / 2 };
+    if (folded.has(id)) return { width, height, axis: width / 2, ports: spread(grid, width, layout.metrics) };
+    const frame = { grid, inner: [], x: [], tops: [], bottoms: [], turns: [] };
     grid.cells.forEach(([, item], i) => {
       if (item !== null) frame.inner[i] = measure(layout, folded, item);
     });
@@ -24,6 +27,16 @@
     measureDown(frame, layout.metrics);
     frame.height = frame.bottoms.at(-1);
     return frame;
+  }
+
+  function spread(grid, width, metrics) {
+    const found = new Map();
+    for (const role of ["entry", "exit"]) {
+      const ports = grid.cells.filter((cell) => cell[0] === role).sort((a, b) => a[4] - b[4]);
+      const step = Math.min(metrics.lane, width / (ports.length + 1));
+      ports.forEach((port, i) => found.set(`${role} ${port[2]}`, width / 2 + (i - (ports.length - 1) / 2) * step));
+    }
+    return found;
   }
 
   function measureAcross(frame, metrics) {
@@ -61,14 +74,13 @@
       frame.tops.push(y);
       frame.bottoms.push(y + height);
       const gap = ports && (row === 0 || row === rows - 2) ? metrics.port_gap : metrics.gap;
-      frame.halfGaps.push(gap / 2);
-      y += height + gap + metrics.level * Math.max(0, (levels[row] ?? 0) - 1);
+      frame.turns.push(gap * metrics.turn);
+      y += height + gap + metrics.level * (levels[row] ?? 0);
     });
   }
 
   function cornerOf(frame, i) {
-    const inner = frame.inner[i], row = frame.grid.cells[i][3];
-    return [frame.x[i] - inner.axis, frame.tops[row] + (frame.bottoms[row] - frame.tops[row] - inner.height) / 2];
+    return [frame.x[i] - frame.inner[i].axis, frame.tops[frame.grid.cells[i][3]]];
   }
 
   function port(frame, i, tensor, role) {
@@ -76,7 +88,8 @@
     if (!inner) return [frame.x[i], ownRole === "lane" ? frame.tops[first] : ownRole === "exit" ? frame.height : 0];
     const [x, y] = cornerOf(frame, i);
     const across = inner.grid
-      ? inner.x[inner.grid.cells.findIndex((cell) => cell[0] === role && cell[2] === tensor)] : inner.axis;
+      ? inner.x[inner.grid.cells.findIndex((cell) => cell[0] === role && cell[2] === tensor)]
+      : inner.ports?.get(`${role} ${tensor}`) ?? inner.axis;
     return [x + across, y + (role === "exit" ? inner.height : 0)];
   }
 
@@ -85,7 +98,7 @@
     for (const [, target, gap, level] of hops) {
       const end = port(frame, target, tensor, "entry");
       if (level !== null) {
-        const turn = frame.bottoms[gap] + frame.halfGaps[gap] + level * metrics.level;
+        const turn = frame.bottoms[gap] + frame.turns[gap] + level * metrics.level;
         points.push([points.at(-1)[0], turn], [end[0], turn]);
       }
       points.push(end);
@@ -164,17 +177,42 @@
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   }
 
+  function mark(block, isFolded) {
+    block.dataset.folded = String(isFolded);
+    block.querySelector(":scope > .toggle").setAttribute("aria-expanded", String(!isFolded));
+  }
+
   function fold(toggle, isFolded) {
-    toggle.parentNode.dataset.folded = String(isFolded);
-    toggle.setAttribute("aria-expanded", String(!isFolded));
+    mark(toggle.parentNode, isFolded);
     reflow(toggle.ownerSVGElement);
   }
 
-  function choose(layer) {
-    const svg = layer.ownerSVGElement;
-    svg.querySelectorAll(".layer.chosen").forEach((other) => other.classList.remove("chosen"));
+  const blocksOf = (svg) => [...svg.querySelectorAll(".block")];
+  const unfolded = (svg) => blocksOf(svg).filter((b) => b.dataset.folded === "false").map((b) => b.dataset.name);
+
+  function unfold(svg, names) {
+    const wanted = new Set(names);
+    blocksOf(svg).forEach((block) => mark(block, !wanted.has(block.dataset.name)));
+    reflow(svg);
+  }
+
+  function reveal(svg, name) {
+    const layer = [...svg.querySelectorAll(".layer")].find((other) => other.dataset.name === name);
+    if (!layer) return null;
+    for (let block = layer.closest(".block"); block; block = block.parentNode.closest(".block")) mark(block, false);
+    if (svg.dataset.layout) reflow(svg);
+    highlight(layer);
+    return layer;
+  }
+
+  function highlight(layer) {
+    layer.ownerSVGElement.querySelectorAll(".layer.chosen").forEach((other) => other.classList.remove("chosen"));
     layer.classList.add("chosen");
-    svg.dispatchEvent(new CustomEvent("cnnspec:layer", { bubbles: true, detail: { name: layer.dataset.name } }));
+  }
+
+  function choose(layer) {
+    highlight(layer);
+    layer.ownerSVGElement.dispatchEvent(new CustomEvent("cnnspec:layer", { bubbles: true, detail: { name: layer.dataset.name } }));
   }
 
   function activate(button) {
@@ -210,4 +248,6 @@
     event.preventDefault();
     actions[event.key]();
   });
+
+  window.cnnspecDiagram = { unfolded, unfold, reveal };
 })();
