@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from cnnspec.cli.common import error_line, packed
+from cnnspec.cli.common import error_line, given_options, packed
+from cnnspec.layers import Shape
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_WITH_WATCH = ("--watch", "--port", "--ipv6", "--open", "--weights", "--run", "--set", "--input", "spec")
 EXTRA = ("starlette", "uvicorn", "watchfiles", "jinja2", "markupsafe", "PIL")
 
 
@@ -26,8 +28,10 @@ class Live(NamedTuple):
     weights: str | None
     run: Path | None
 
-    def serve(self, spec: str, params: Mapping[str, Any]) -> None:
+    def serve(self, spec: str, params: Mapping[str, Any], input_shape: Shape | None) -> None:
         """Serve the page until Ctrl-C; exit with 2 where the extra is missing or the port is in use."""
+        if unused := [option for option in given_options() if option not in _WITH_WATCH]:
+            raise click.UsageError(f"the live page shows the whole network: leave out {', '.join(unused)}")
         if spec == "-":
             raise click.UsageError("--watch follows a file, and standard input is none")
         try:
@@ -40,7 +44,7 @@ class Live(NamedTuple):
             sys.exit(2)
         try:
             serve(
-                Watched(spec, params, self.weights, self.run),
+                Watched(spec, params, input_shape, self.weights, self.run),
                 port=self.port or 0,
                 ipv6=self.ipv6,
                 open_browser=self.open_browser,

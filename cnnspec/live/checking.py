@@ -10,6 +10,7 @@ from cnnspec import bundled
 from cnnspec.diagnostics import Source
 from cnnspec.language.files import open_base, place_beside
 from cnnspec.language.load import Report, check
+from cnnspec.layers import Shape
 from cnnspec.live.watcher import places
 
 
@@ -26,7 +27,7 @@ class Checked(NamedTuple):
         return missing or any(map(_is_empty, self.files))
 
 
-def check_with_files(spec: str, params: Mapping[str, Any]) -> Checked:
+def check_with_files(spec: str, params: Mapping[str, Any], input_shape: Shape | None) -> Checked:
     """Check a spec, and note which files that took."""
     files = files_of(spec)
 
@@ -36,7 +37,7 @@ def check_with_files(spec: str, params: Mapping[str, Any]) -> Checked:
         files.update(places(base.name))
         return base
 
-    report = check(spec, params=params, opener=opener)
+    report = check(spec, params=params, input_shape=input_shape, opener=opener)
     return Checked(report, frozenset(files))
 
 

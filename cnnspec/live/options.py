@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnnspec.layers import Shape
 from cnnspec.runtime.options import Execution
 
 
@@ -17,6 +18,8 @@ class Watched:
     spec: str
     """A path, or the name of a bundled spec."""
     params: Mapping[str, Any] = field(default_factory=dict)
+    input_shape: Shape | None = None
+    """The shape of the input, in place of the spec's."""
     weights: str | None = None
     """As `--weights` takes them; None for those that the spec names, or else initial ones."""
     run: Path | None = None

@@ -93,7 +93,7 @@ class Session:
             self._runner.submit(self._compute)
 
     def _checked(self) -> Checked:
-        checked = check_with_files(self.watched.spec, self.watched.params)
+        checked = check_with_files(self.watched.spec, self.watched.params, self.watched.input_shape)
         self._spec_files = checked.files
         return checked
 

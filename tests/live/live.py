@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-COMMAND = (sys.executable, "-u", "/tmp/live_try/show.py")
+COMMAND = (sys.executable, "-u", "-m", "cnnspec", "show")
 GOOD = """\
 name: tiny
 input: [1, 8, 8]

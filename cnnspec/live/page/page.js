@@ -33,7 +33,6 @@ function replace(element, html) {
 
 const nameOf = (element) => element?.closest("[data-name]")?.dataset.name;
 const find = (element, name) => element.querySelector(`[data-name="${CSS.escape(name)}"]`);
-const buttonOf = (part) => (part?.matches(".block") ? part.querySelector(":scope > .toggle") : part);
 
 function stateOf(element) {
   const blocks = [...element.querySelectorAll(".block[data-name]")];
@@ -45,14 +44,17 @@ function stateOf(element) {
 }
 
 function restore(element, { folded, chosen, focused }) {
-  for (const [name, isFolded] of folded) {
-    const block = find(element, name);
-    if (block && block.dataset.folded !== isFolded) {
-      buttonOf(block)?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
-    }
+  const blocks = [...element.querySelectorAll(".block[data-name]")];
+  const wanted = (block) => folded.get(block.dataset.name) ?? block.dataset.folded;
+  if (blocks.some((block) => block.dataset.folded !== wanted(block))) {
+    const unfolded = blocks.filter((block) => wanted(block) === "false").map((block) => block.dataset.name);
+    cnnspecDiagram.unfold(element.querySelector("svg"), unfolded);
   }
   if (chosen !== undefined) find(element, chosen)?.classList.add("chosen");
-  if (focused !== undefined) buttonOf(find(element, focused))?.focus({ preventScroll: true });
+  if (focused !== undefined) {
+    const part = find(element, focused);
+    (part?.querySelector(":scope > .toggle") ?? part)?.focus({ preventScroll: true });
+  }
 }
 
 document.addEventListener("cnnspec:layer", (event) => {
