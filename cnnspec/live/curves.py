@@ -19,6 +19,8 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
 """The margins, for the numbers at the axes."""
 MARKED = 40
 """Up to so many epochs have a marker each."""
+MOST_POINTS = 500
+"""Longer runs are drawn with every k-th epoch, and the last one."""
 _NO_CURVES = ("epoch", "step", "seconds", "samples_per_second", "data_wait")
 _SPLITS = {"train": "training"}
 
@@ -77,8 +79,10 @@ def curves_of(run: Path) -> Curves:
         raise DataError(f"{run / METRICS} is not what a run writes there: {error}") from error
     if not records:
         return Curves(str(run), "its first epoch is not over yet")
-    epochs = [int(record["epoch"]) for record in records]
-    return Curves(str(run), f"epoch {epochs[-1]}{_of_all(run)}", tuple(_charts(epochs, records)))
+    every = -(-len(records) // MOST_POINTS)
+    drawn = records[::-every][::-1]
+    epochs = [int(record["epoch"]) for record in drawn]
+    return Curves(str(run), f"epoch {epochs[-1]}{_of_all(run)}", tuple(_charts(epochs, drawn)))
 
 
 def _of_all(run: Path) -> str:
@@ -138,7 +142,7 @@ def _chart(title: str, epochs: Sequence[int], series: Sequence[Series]) -> Chart
     count = round((high - low) / step)
     y_ticks = tuple(Tick(y(low + i * step), f"{low + i * step:.4g}") for i in range(count + 1))
     latest = ", ".join(f"{one.name} {one.latest}" for one in series)
-    about = f"{title} over {len(epochs)} epochs; at epoch {epochs[-1]}: {latest}"
+    about = f"{title}, epochs {epochs[0]} to {epochs[-1]}; latest: {latest}"
     return Chart(title, tuple(series), tuple(lines), tuple(markers), x_ticks, y_ticks, about)
 
 

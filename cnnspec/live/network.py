@@ -26,7 +26,7 @@ from cnnspec.weights import hub
 from cnnspec.weights.start import started
 from cnnspec.wording import format_shape, names
 
-MOST_BYTES = 16 * 2**20
+MOST_BYTES = 16_000_000
 MOST_PIXELS = 1 << 24
 """4096 × 4096: a picture for a network is far smaller, and this one is decoded at every change of the spec."""
 TOP = 5

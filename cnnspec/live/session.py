@@ -102,12 +102,13 @@ class Session:
             spec, picture = self._spec, self._picture
         if spec is None or picture is None:
             return
+        self.board.publish(computing=picture.name)
         try:
             found = network.compute(
                 spec, picture, self.watched.weights, self.watched.execution, self._runner.checkpoint
             )
         except (CnnspecError, OSError, MemoryError) as error:
-            self.board.publish(**pages.without_picture(picture.name, _message(error)))
+            self.board.publish(computing="", **pages.without_picture(picture.name, _message(error)))
             return
         self._publish(found)
 
@@ -117,7 +118,7 @@ class Session:
         # The maps before stay until the page has those that follow.
         kept = {name: data for name, data in self.pictures.items() if name.startswith(f"{number - 1}-")}
         self.pictures = kept | dict(zip(names, (one.png for one in found.maps), strict=True))
-        self.board.publish(**pages.of_picture(found, names))
+        self.board.publish(computing="", **pages.of_picture(found, names))
 
     def _read_run(self) -> None:
         assert self.watched.run is not None

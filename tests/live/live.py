@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
+for _module in ("starlette", "uvicorn", "watchfiles", "jinja2", "PIL"):
+    pytest.importorskip(_module, reason="the extra `live` is not installed")
+
 COMMAND = (sys.executable, "-u", "-m", "cnnspec", "show")
 GOOD = """\
 name: tiny

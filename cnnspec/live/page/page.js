@@ -8,7 +8,8 @@ const place = (id) => document.getElementById(id);
 
 const shown = {};
 
-function update({ state, ...sections }) {
+function update({ state, computing, ...sections }) {
+  if (computing !== undefined) showComputing(computing);
   if (state) {
     root.classList.toggle("broken", state.broken);
     place("name").textContent = state.name;
@@ -86,6 +87,15 @@ function connection(text, live) {
 }
 
 // Pictures
+
+const NOTICEABLE = 300; // milliseconds that a network computes before the page says so
+let noticed;
+
+function showComputing(picture) {
+  clearTimeout(noticed);
+  if (picture) noticed = setTimeout(() => say(`${picture} is being computed …`, false), NOTICEABLE);
+  else if (!place("sending").classList.contains("fault")) say("", false);
+}
 
 function say(text, fault) {
   place("sending").textContent = text;

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from live import BROKEN, GOOD, PATIENCE, Server, serving
-from test_network import bomb, png
+from test_live_network import bomb, png
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ class TestPictures:
     def test_a_body_that_is_too_large_is_refused_before_it_is_read(self, server: Server) -> None:
         own = f"http://127.0.0.1:{server.port}"
         head = f"POST {server.base}picture HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nOrigin: {own}\r\n"
-        for announced in ("Content-Length: 99999999999\r\n\r\n", "Content-Length: 16777217\r\n\r\n"):
+        for announced in ("Content-Length: 99999999999\r\n\r\n", "Content-Length: 16000001\r\n\r\n"):
             assert raw(server, head + announced).startswith(b"HTTP/1.1 413")
 
     def test_one_that_does_not_say_how_large_it_is(self, server: Server) -> None:
@@ -219,6 +220,17 @@ class TestLife:
             assert second.url == first.url
             assert second.ask()[0] == 200
 
+    def test_it_opens_the_browser_where_it_is_asked_to(self, spec: Path) -> None:
+        script = spec.parent / "browser.py"
+        script.write_text("import sys; from pathlib import Path; Path(sys.argv[1]).write_text(sys.argv[2])")
+        opened = spec.parent / "opened"
+        with serving(spec, "--open", cwd=spec.parent, BROWSER=f"{sys.executable} {script} {opened} %s") as server:
+            give_up = time.monotonic() + PATIENCE
+            while not (opened.exists() and opened.read_text()):
+                assert time.monotonic() < give_up
+                time.sleep(0.02)
+            assert opened.read_text() == server.url
+
     def test_ipv6_where_it_is_asked_for(self, spec: Path) -> None:
         try:
             with socket.socket(socket.AF_INET6) as probe:
@@ -241,7 +253,7 @@ class TestLife:
             assert "conv1" in reader.until(lambda s: not s["state"]["broken"])["diagram"]
 
     def test_weights_are_watched(self, spec: Path, cnnspec: Any) -> None:
-        from test_network import saved
+        from test_live_network import saved
 
         weights = spec.parent / "w.safetensors"
         with serving(spec, "--weights", str(weights), cwd=spec.parent) as server, server.reader() as reader:

@@ -37,7 +37,7 @@ def test_a_chart_of_each_metric_with_a_line_for_each_split(tmp_path: Path) -> No
         ("learning rate", ["training"]),
     ]
     loss, accuracy, _ = found.charts
-    assert loss.about == "loss over 2 epochs; at epoch 2: training 1, validation 1.5"
+    assert loss.about == "loss, epochs 1 to 2; latest: training 1, validation 1.5"
     assert accuracy.series[1].values == (0.6, None)
     first, last = (tuple(map(float, point.split(","))) for point in loss.lines[0][0].split())
     assert first[0] < last[0]
@@ -74,7 +74,9 @@ def test_a_gap_is_not_bridged(tmp_path: Path) -> None:
 def test_a_long_run(tmp_path: Path) -> None:
     (chart,) = curves_of(logged(tmp_path, *({"loss": 1 / (i + 1)} for i in range(1000)))).charts
     assert chart.markers == ((),)
-    assert [tick.text for tick in chart.x_ticks] == ["1", "201", "401", "601", "801"]
+    assert chart.lines[0][0].count(" ") + 1 == 500
+    assert chart.series[0].latest == "0.001", "the last epoch is drawn"
+    assert [tick.text for tick in chart.x_ticks] == ["2", "202", "402", "602", "802"]
 
 
 def test_before_the_first_epoch(tmp_path: Path) -> None:
@@ -99,5 +101,5 @@ def test_a_log_that_is_none(tmp_path: Path) -> None:
 
 def test_the_page_has_the_numbers_as_text(tmp_path: Path) -> None:
     html = pages.curves(curves_of(logged(tmp_path, {"loss": 2.0}, {"loss": 1.25})))
-    assert 'aria-label="loss over 2 epochs; at epoch 2: training 1.25"' in html
+    assert 'aria-label="loss, epochs 1 to 2; latest: training 1.25"' in html
     assert "<b>1.25</b>" in html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from live import BROKEN, GOOD, PATIENCE, Server, serving
-from test_network import png, saved
+from test_live_network import png, saved
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -124,6 +125,17 @@ def test_what_the_reader_did_to_the_diagram_stays(serve: Serve, page: Page, spec
     assert svg.evaluate("e => e.isConnected"), "what has not changed is not replaced"
 
 
+def test_a_large_network(serve: Serve, page: Page, spec: Path) -> None:
+    """With blocks that are folded at first; the fixture `page` sees what the page's policy refuses."""
+    page.goto(serve(Path("resnet50")).url)
+    unit = page.locator('.block[data-name="stage1.unit0"]')
+    expect(unit).to_have_attribute("data-folded", "true")
+    hidden = unit.locator("polygon[display=none]").first
+    expect(hidden).to_have_count(1)
+    unit.locator("> .toggle").click()
+    expect(unit.locator('.layer[data-name="stage1.unit0.conv1"]').or_(unit.locator(".layer")).first).to_be_visible()
+
+
 def test_a_picture_that_is_dropped(serve: Serve, page: Page, spec: Path) -> None:
     page.goto(serve(spec).url)
     expect(page.locator("#outputs")).to_contain_text("A picture runs through the network here")
@@ -151,7 +163,7 @@ def test_a_picture_that_is_chosen_with_the_keyboard(serve: Serve, page: Page, sp
             break
     expect(page.get_by_label("Picture")).to_be_focused()
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files(tmp_path / "b.png")
     expect(page.locator("#outputs")).to_contain_text("weights.safetensors")
 
@@ -202,10 +214,15 @@ def test_the_curves_of_a_training_move(serve: Serve, page: Page, spec: Path, tmp
     ]
     training = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        points = page.locator(".chart[aria-label^=loss] circle")
-        expect(points.first).to_be_visible()
-        before = page.locator(".chart[aria-label^=loss]").get_attribute("aria-label")
-        expect(page.locator(".chart[aria-label^=loss]")).not_to_have_attribute("aria-label", before or "")
+        chart = page.locator(".chart[aria-label^=loss]")
+        expect(chart.locator("polyline")).to_be_visible()
+
+        def epochs() -> int:
+            return int((chart.get_attribute("aria-label") or "").split(";")[0].rpartition(" ")[2])
+
+        before = epochs()
+        expect(chart).not_to_have_attribute("aria-label", re.compile(rf"to {before};"))
+        assert epochs() > before
         expect(curves).to_contain_text("of 100000")
         for title in ("loss", "accuracy", "learning rate"):
             expect(curves.get_by_text(title, exact=True)).to_be_visible()
