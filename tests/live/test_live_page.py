@@ -312,7 +312,7 @@ def test_500_edits_leave_the_last_state_and_nothing_else(serve: Serve, page: Pag
     after = resources(server.process.pid)
     assert after["threads"] <= before["threads"] + 1
     assert after["files"] <= before["files"] + 2
-    assert after["memory"] <= before["memory"] + 24 * 2**20
+    assert after["memory"] <= before["memory"] + 6 * 2**20
     assert page.evaluate("document.querySelectorAll('*').length") == elements
 
 

@@ -228,6 +228,24 @@ def test_a_change_without_an_event_is_found(watch: Watch, spec: Path, monkeypatc
     shown.has("8×6×6")
 
 
+def test_an_event_counts_where_the_file_looks_as_before(
+    watch: Watch, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two saves within a tick of the clock; and in the folder of a base, which is watched from the first check on."""
+    monkeypatch.setattr("cnnspec.live.watcher._stamp", lambda path: (0, 0, 0, 0))
+    base = spec.parent / "bases" / "base.yaml"
+    base.parent.mkdir()
+    base.write_text(GOOD)
+    spec.write_text("name: net\nextends: bases/base.yaml\n")
+    shown = watch(spec)
+    shown.has("4×6×6")
+    time.sleep(1)  # until the folder is watched, about which nothing is said
+    base.write_text(GOOD.replace("channels: 4", "channels: 5"))
+    shown.has("5×6×6")
+    spec.write_text(GOOD.replace("channels: 4", "channels: 6"))
+    shown.has("6×6×6")
+
+
 def test_other_files_of_the_folder_lead_to_no_check(watch: Watch, spec: Path) -> None:
     shown = watch(spec)
     shown.session.board.publish(costs="as it was")
