@@ -44,8 +44,8 @@ look_options = packed(
         show_default=True,
         help="Boxes and edges, or the feature maps of a plain chain.",
     ),
-    click.option("--depth", type=click.IntRange(0), help="Unfold blocks in so many blocks; by default as is readable."),
-    click.option("--block", metavar="NAME", help="Draw this block alone, unfolded.", shell_complete=complete_block),
+    click.option("--depth", type=click.IntRange(0), help="Levels of blocks to unfold. [as many as are readable]"),
+    click.option("--block", metavar="NAME", help="Draw this block alone.", shell_complete=complete_block),
     click.option(
         "--theme", type=click.Choice(["auto", "light", "dark"]), help="Colours. [auto for SVG, light for PNG]"
     ),
@@ -106,13 +106,12 @@ def _check(output: Path | None, look: Look) -> None:
 
 
 def _draw(graph: Graph, look: Look) -> Diagram:
-    depth = look.depth if look.depth is not None or look.block is None else 1_000
     if look.block is not None and look.block not in (names := block_names(graph)):
         near = nearest(look.block, names)
         hint = f"did you mean `{near}`?" if near else _listed(names)
         error_line(f"`{graph.name}` has no block {quoted(look.block)}: {hint}")
         sys.exit(1)
-    return draw(graph, view="stack" if look.view == "stack" else "graph", depth=depth, block=look.block)
+    return draw(graph, view="stack" if look.view == "stack" else "graph", depth=look.depth, block=look.block)
 
 
 def _listed(names: list[str]) -> str:

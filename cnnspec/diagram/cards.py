@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from cnnspec.diagram.about import Figures, compact, contents, figures, printable, shared_with, spoken
 from cnnspec.diagram.outline import Block, Box, End, Item, Layer, Outline
-from cnnspec.diagram.place import Size
+from cnnspec.diagram.place import Size, equally_wide
 from cnnspec.diagram.scene import Group, Line, Part, Polygon, Rectangle, Text, shortened, text_width
 from cnnspec.view.table import describe
-from cnnspec.wording import a_count, format_shape, quoted
+from cnnspec.wording import format_shape
 
 NAME, DETAIL, SMALL = 12.0, 10.5, 9.5
 """Sizes of text, in pixels."""
@@ -21,19 +22,8 @@ _BAND = 19.0
 _BAR, _BAR_HEIGHT, _BAR_LINE = 44.0, 5.0, 12.0
 _PILE = 4.0
 """How far a folded block's second sheet shows."""
-_HEADER = 26.0
-_LEAST, _MOST = 120.0, 250.0
-_LONGEST_NAME = 150.0
-
-
-def compact(n: int) -> str:
-    """Return a number with a suffix for thousands: 25.6M."""
-    size = float(n)
-    for unit in ("", "k", "M", "G", "T"):
-        if size < 999.5 or unit == "T":
-            return f"{size:.0f}{unit}" if not unit or size >= 99.95 else f"{size:.1f}{unit}"
-        size /= 1000
-    raise AssertionError("T is the last unit")
+_LEAST = 120.0
+_LONGEST_NAME, _LONGEST_LINE = 150.0, 230.0
 
 
 class _Line(NamedTuple):
@@ -52,74 +42,12 @@ class _Line(NamedTuple):
         return text_width(self.left, self.size, bold=self.bold) + gap + text_width(self.right, DETAIL)
 
 
-class Figures(NamedTuple):
-    """The parameters and MACs of an item, and of the network, which they are parts of."""
-
-    parameters: int
-    macs: int
-    all_parameters: int
-    all_macs: int
-
-    @property
-    def bars(self) -> list[tuple[str, float, str]]:
-        """What has a bar: the text, the part of the network's, and the colour."""
-        found = []
-        if self.parameters:
-            found.append((f"{compact(self.parameters)} params", self.parameters / self.all_parameters, "ink"))
-        if self.macs:
-            found.append((f"{compact(self.macs)} MACs", self.macs / self.all_macs, "accent"))
-        return found
-
-
-def figures(outline: Outline, layers: Sequence[Layer]) -> Figures:
-    """Return the sums over layers."""
-    parameters, macs = sum(layer.row.parameters for layer in layers), sum(layer.row.macs for layer in layers)
-    return Figures(parameters, macs, outline.parameters, outline.macs)
-
-
-def shared_with(layers: Sequence[Layer]) -> str | None:
-    """Return the layer whose parameters these have, or the block around it; None where they have some of their own."""
-    owners = [layer.row.shares for layer in layers if layer.node.parameters]
-    if not owners or any(owner is None for owner in owners):
-        return None
-    names = [owner for owner in owners if owner]
-    return names[0] if len(names) == 1 else names[0].rpartition(".")[0] or names[0]
-
-
-def spoken(layer: Layer) -> str:
-    """Return what a layer is, in a sentence for a screen reader or a tooltip."""
-    node, row = layer.node, layer.row
-    read = " and ".join(format_shape(shape) for shape in node.in_shapes)
-    parts = [
-        describe(node),
-        f"{read} to {format_shape(node.shape)}" if layer.changes_shape else format_shape(node.shape),
-    ]
-    if row.shares:
-        parts.append(f"parameters of {row.shares}")
-    elif row.parameters:
-        parts.append(f"{row.parameters:,} parameters")
-    if row.macs:
-        parts.append(f"{row.macs:,} MACs")
-    return f"{node.name}: {', '.join(parts)}"
-
-
-def spoken_block(block: Block) -> str:
-    """Return what a block is, in a sentence."""
-    layers = block.layers
-    parameters, macs = sum(layer.row.parameters for layer in layers), sum(layer.row.macs for layer in layers)
-    return f"block {block.name}: {a_count(len(layers), 'layer')}, {parameters:,} parameters, {macs:,} MACs"
-
-
 class Cards:
     """Makes the cards of an outline's items, of which those of one block are equally wide."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
-        self.sizes: dict[Item, Size] = {outline.root: Size(0, 0)} | {item: self._size(item) for item in outline.paths}
-        for block in (outline.root, *(item for item in outline.paths if isinstance(item, Block))):
-            boxes = [item for item in block.items if not isinstance(item, End)]
-            width = max((self.sizes[item].width for item in boxes), default=0)
-            self.sizes |= {item: self.sizes[item]._replace(width=width) for item in boxes}
+        self.sizes = equally_wide(outline, {item: self._size(item) for item in outline.paths})
 
     def _size(self, item: Item) -> Size:
         """Return the size of an item by what stands in it: of a block, when folded, and of its header's halves."""
@@ -173,7 +101,7 @@ class Cards:
     def _width(self, lines: Sequence[_Line], own: Figures, mark: float = 0) -> float:
         bars = [_BAR + 6 + text_width(text, SMALL) for text, _, _ in own.bars]
         widest = max([*(line.width for line in lines), *bars])
-        return _even(min(_MOST, max(_LEAST, mark + _LEFT + widest + _RIGHT)))
+        return _even(max(_LEAST, mark + _LEFT + widest + _RIGHT))
 
     def _head(self, box: Box) -> list[_Line]:
         """Return the lines of a box's first layer."""
@@ -183,9 +111,9 @@ class Cards:
         lines = [_Line(16, label, shape, bold=True, strong_right=first.changes_shape, size=NAME)]
         about = describe(first.node)
         if about != first.node.kind or not box.label.rpartition(".")[2].startswith(first.node.kind):
-            lines.append(_Line(14, about))
+            lines.append(_Line(14, shortened(about, _LONGEST_LINE, DETAIL)))
         if owner := shared_with(box.layers):
-            lines.append(_Line(14, shortened(f"weights of {printable(owner)}", _MOST - 30, DETAIL)))
+            lines.append(_Line(14, shortened(f"weights of {printable(owner)}", _LONGEST_LINE, DETAIL)))
         return lines
 
     def _summary(self, block: Block) -> list[_Line]:
@@ -197,7 +125,7 @@ class Cards:
             _Line(14, contents(block)),
         ]
         if owner := shared_with(layers):
-            lines.append(_Line(14, shortened(f"weights of {printable(owner)}", _MOST - 30, DETAIL)))
+            lines.append(_Line(14, shortened(f"weights of {printable(owner)}", _LONGEST_LINE, DETAIL)))
         return lines
 
     def _box(self, box: Box, is_button: bool) -> Group:
@@ -276,20 +204,10 @@ class Cards:
         )
 
 
-def title_of(box: Box) -> str:
-    """Return the name of a box."""
-    return printable(box.label)
-
-
 def layer_attributes(layer: Layer, is_button: bool) -> dict[str, str]:
     """Return the attributes of a layer's element."""
     own = {"class": "layer", "data-name": layer.node.name}
     return own | {"role": "button", "tabindex": "0", "aria-label": printable(spoken(layer))} if is_button else own
-
-
-def printable(text: str) -> str:
-    """Return a name with its control characters written out."""
-    return quoted(text, max(1, len(text)))[1:-1]
 
 
 def _even(width: float) -> float:
@@ -316,12 +234,6 @@ def _band_texts(layer: Layer, width: float) -> list[Part]:
     line = _band(layer)
     parts: list[Part] = [Text(_LEFT, 13, line.left, DETAIL)]
     return parts + ([Text(width - _RIGHT, 13, line.right, DETAIL, "muted", anchor="end")] if line.right else [])
-
-
-def contents(block: Block) -> str:
-    """Return what a block holds: 3 blocks, 32 layers."""
-    count = a_count(len(block.layers), "layer")
-    return f"{a_count(len(block.blocks), 'block')}, {count}" if block.blocks else count
 
 
 _MOST_MARKS = 40

@@ -53,7 +53,7 @@ def add_columns(segment: Segment, edges: Sequence[Edge]) -> None:
     for chain in chains:
         _put(chain, _first_free(chain[0].first, chain[-1].last, columns, range(len(columns))), columns)
     ends = [cell for chain in chains for cell in chain if any(target not in order for target in behind[cell])]
-    leaving = {cell.column for cell in ends}
+    leaving = {cell.column for cell in ends} or range(len(columns))
     whole = [i for i, column in enumerate(columns) if i in leaving and column.covers(segment.first, segment.last)]
     segment.low, segment.high = (whole[0], whole[0]) if len(whole) == 1 else (0, len(columns) - 1)
     placed = {cell for chain in chains for cell in chain}

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnspec.diagram import legend
-from cnnspec.diagram.cards import Cards, printable, spoken_block
+from cnnspec.diagram.about import printable, spoken_block
+from cnnspec.diagram.cards import Cards
 from cnnspec.diagram.grid import Cell, Edge, Grid
 from cnnspec.diagram.outline import Block, Box, Item, Outline
 from cnnspec.diagram.picture import PIXELS, RADIUS, Picture, about, edge_parts, has_head, numbers

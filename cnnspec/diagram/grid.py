@@ -57,8 +57,8 @@ class Edge:
 class Segment:
     """Rows that share columns; it is centred on the columns from `low` to `high`.
 
-    That is the one through all of whose rows a way goes on to the next segment, or those of all items where there is
-    no one such column.
+    That is the one through all of whose rows a way goes on to the next segment, if there is a next one, or those of all
+    items where there is no one such column.
     """
 
     first: int

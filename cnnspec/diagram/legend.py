@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from cnnspec.diagram.cards import DETAIL, SMALL, compact, printable
+from cnnspec.diagram.about import compact, printable
+from cnnspec.diagram.cards import DETAIL, SMALL
 from cnnspec.diagram.outline import Outline
 from cnnspec.diagram.palette import CALLED
 from cnnspec.diagram.scene import Group, Line, Part, Rectangle, Text, shortened, text_width

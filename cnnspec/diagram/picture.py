@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cnnspec.diagram import legend
-from cnnspec.diagram.cards import Cards, printable, spoken_block
+from cnnspec.diagram.about import printable, spoken_block
+from cnnspec.diagram.cards import Cards
 from cnnspec.diagram.grid import Edge, Grid
 from cnnspec.diagram.legend import edge_width
 from cnnspec.diagram.outline import Block, Box, End, Item, Outline
@@ -126,10 +127,11 @@ def has_head(edge: Edge, folded: frozenset[Block]) -> bool:
 def edge_parts(points: Sequence[Point], width: float, *, has_head: bool, hides_head: bool = False) -> list[Part]:
     """Return an edge as a line, and a head that touches its target; without one, that is hidden or left out."""
     x, y = points[-1]
-    line = [*points[:-1], (x, y - 3)] if has_head else [*points]
+    back = -1 if y >= points[-2][1] else 1
+    line = [*points[:-1], (x, y + 3 * back)] if has_head else [*points]
     parts: list[Part] = [Line(tuple(line), "edge", width, RADIUS)]
     half = 3 + width / 2
-    head = Polygon(((x - half, y - 7), (x + half, y - 7), (x, y)), "edge")
+    head = Polygon(((x - half, y + 7 * back), (x + half, y + 7 * back), (x, y)), "edge")
     if has_head:
         parts.append(head)
     elif hides_head:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from cnnspec.diagram.grid import Cell, Edge, Grid, Segment
-from cnnspec.diagram.outline import Block, Item
+from cnnspec.diagram.outline import Block, End, Item, Outline
 
 
 class Metrics(NamedTuple):
@@ -75,6 +75,16 @@ def place(
     placement = Placement(frame.width, frame.height)
     _put(root, frame, 0, 0, placement)
     return placement
+
+
+def equally_wide(outline: Outline, sizes: Mapping[Item, Size]) -> dict[Item, Size]:
+    """Return sizes by which the boxes and folded blocks of one block are equally wide; the network has none."""
+    found = {outline.root: Size(0, 0), **sizes}
+    for block in (outline.root, *(item for item in outline.paths if isinstance(item, Block))):
+        boxes = [item for item in block.items if not isinstance(item, End)]
+        width = max((sizes[item].width for item in boxes), default=0)
+        found |= {item: sizes[item]._replace(width=width) for item in boxes}
+    return found
 
 
 @dataclass

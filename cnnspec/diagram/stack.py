@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from cnnspec.diagram.cards import DETAIL, NAME, SMALL, layer_attributes, printable, spoken
+from cnnspec.diagram.about import printable, spoken
+from cnnspec.diagram.cards import DETAIL, NAME, SMALL, layer_attributes
 from cnnspec.diagram.legend import HEADING, heading, headline
 from cnnspec.diagram.outline import End, Layer, Outline
 from cnnspec.diagram.picture import MARGIN, Picture

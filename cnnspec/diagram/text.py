@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from math import floor
 
+from cnnspec.diagram.about import contents, figures, printable, shared_with, title_of
 from cnnspec.diagram.canvas import Canvas, cut, either
-from cnnspec.diagram.cards import contents, figures, printable, shared_with, title_of
 from cnnspec.diagram.grid import Grid
 from cnnspec.diagram.legend import headline
 from cnnspec.diagram.outline import Block, Box, End, Item, Outline
 from cnnspec.diagram.picture import has_head
-from cnnspec.diagram.place import Metrics, Placement, Point, Rect, Size, place
+from cnnspec.diagram.place import Metrics, Point, Rect, Size, equally_wide, place
 from cnnspec.view.table import describe
 from cnnspec.wording import cells, format_shape
 
@@ -44,12 +44,8 @@ class _Terminal:
     ) -> None:
         self.outline, self.grids, self.folded, self.most, self.ascii_only = outline, grids, folded, most, ascii_only
         self.lines = {item: self._lines(item) for item in outline.paths}
-        self.sizes: dict[Item, Size] = {outline.root: Size(0, 0)} | {item: self._size(item) for item in outline.paths}
-        for block in (outline.root, *(item for item in outline.paths if isinstance(item, Block))):
-            boxes = [item for item in block.items if not isinstance(item, End)]
-            width = max((self.sizes[item].width for item in boxes), default=0)
-            self.sizes |= {item: self.sizes[item]._replace(width=width) for item in boxes}
-        self.placement: Placement = place(outline.root, grids, self.sizes, folded, CHARACTERS)
+        sizes = equally_wide(outline, {item: self._size(item) for item in outline.paths})
+        self.placement = place(outline.root, grids, sizes, folded, CHARACTERS)
 
     def _lines(self, item: Item) -> list[tuple[str, str]]:
         """Return the lines within a box, each with what stands on its left and on its right."""

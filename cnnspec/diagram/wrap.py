@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+from cnnspec.diagram.bend import EDGE, bent
 from cnnspec.diagram.grid import Edge, Grid
 from cnnspec.diagram.outline import Block
 from cnnspec.diagram.place import Placement, Point, Rect
@@ -18,14 +19,17 @@ WORTH = 0.75
 """The height of the columns, of that of one, from which on there is one column."""
 GUTTER, TURN, TOP = 48.0, 16.0, 26.0
 """Between two columns, from the last box of a column to where its edge turns, and from that height to the first."""
-EDGE = 3.0
-"""Half of the width of the widest edge."""
 
 
 def wrapped(placement: Placement, root: Block, grid: Grid) -> Placement:
-    """Return a diagram in columns where it is tall; it is cut where one edge alone leads from one box to the next."""
-    cuts = _cuts(placement, grid)
+    """Return a diagram that is tall as a U where it has long skips, in columns otherwise.
+
+    Columns are cut where one edge alone leads from one box to the next.
+    """
     width, height = placement.width, placement.height
+    if height > TALL and (turned := bent(placement, root, grid)) and turned.height < WORTH * height:
+        return turned
+    cuts = _cuts(placement, grid)
     count = 1
     while height / count > max(TALL, ASPECT * count * (width + GUTTER)) and count <= len(cuts):
         count += 1

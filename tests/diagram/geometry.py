@@ -74,9 +74,9 @@ def _loose_ends(placement: Placement, rects: dict[Item, Rect], diagram: Diagram)
     for edge, points in placement.edges:
         source, target = edge.source.item, edge.target.item
         first, last = points[0], points[-1]
-        if source and not _touches(rects[source], first, bottom=True):
+        if source and not _touches(rects[source], first):
             found.append(f"{edge.tensor} does not begin at {source}")
-        if target and not _touches(rects[target], last, bottom=False):
+        if target and not _touches(rects[target], last):
             found.append(f"{edge.tensor} does not end at {target}")
         if edge.source.role == "entry" and (edge.tensor, _round(first)) not in ends:
             found.append(f"{edge.tensor} comes from nowhere")
@@ -90,6 +90,7 @@ def _round(point: Point) -> tuple[float, float]:
     return round(point[0], 3), round(point[1], 3)
 
 
-def _touches(rect: Rect, point: Point, *, bottom: bool) -> bool:
-    height = rect.y + (rect.height if bottom else 0)
-    return rect.x <= point[0] <= rect.x + rect.width and abs(point[1] - height) < NEAR
+def _touches(rect: Rect, point: Point) -> bool:
+    """Whether a point is on the upper or the lower side of a rectangle."""
+    at_side = min(abs(point[1] - rect.y), abs(point[1] - rect.y - rect.height)) < NEAR
+    return rect.x <= point[0] <= rect.x + rect.width and at_side

@@ -43,6 +43,14 @@ OUTSIDE = """
 }).map((text) => text.textContent)
 """
 
+OVERLAPPING = """
+() => [...document.querySelectorAll(".box, .end, .closed, .open")].flatMap((card) => {
+  const texts = [...card.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  return texts.filter(([, a], i) => texts.some(([, b], j) => i < j && a.width && b.width
+    && a.left < b.right && b.left < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom)).map(([text]) => text);
+})
+"""
+
 
 def show(page: Page, *fragments: str, theme: str = "light") -> None:
     style = f"{stylesheet()} body {{ background: var(--paper); color: var(--ink); font-family: sans-serif; }}"
@@ -179,11 +187,11 @@ def test_no_accessibility_violations(page: Page, theme: str) -> None:
     assert found.violations_count == 0, found.generate_report()
 
 
-@pytest.mark.parametrize("name", ["lenet", "resnet50", "unet", "googlenet", "siamese", "yolov8n", "convnext_tiny"])
+@pytest.mark.parametrize("name", ["lenet", "resnet50", "unet", "siamese", "yolov8n", "convnext_tiny", "r3d_18"])
 def test_texts_fit_into_their_boxes(page: Page, name: str) -> None:
-    show(page, draw(load(name), depth=99).fragment())
-    outside = page.evaluate(OUTSIDE)
-    assert outside == []
+    show(page, draw(load(name), depth=99).fragment(), draw(load(name), depth=0).fragment())
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate(OVERLAPPING) == []
 
 
 def test_hostile_names_run_nothing(page: Page) -> None:

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pytest
-from networks import load, random_graph
+from networks import load
 from test_svg import hostile_graph
 
 from cnnspec.diagram.draw import draw
@@ -54,7 +54,7 @@ def test_any_characters_can_be_drawn() -> None:
 
 def test_what_would_be_too_large_is_an_error() -> None:
     with pytest.raises(DiagramError, match=r"the picture would have [\d,]+×[\d,]+ pixels: fold more blocks"):
-        draw(random_graph(2000, 1, far=0.5), depth=9).png(4.0)
+        draw(load("resnet50"), depth=9).png(8.0)
 
 
 def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

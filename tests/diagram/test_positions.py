@@ -70,6 +70,24 @@ def test_the_main_path_is_straight_and_skips_are_beside_it() -> None:
     assert {round(rect.axis, 3) for rect in [*main, *rects.values()]} == {round(main[0].axis, 3)}
 
 
+def test_a_tall_network_goes_on_in_the_next_column() -> None:
+    diagram = draw(load("resnet50"))
+    assert diagram.placement.height > 2000 > 900 > diagram.picture.height
+
+
+def test_long_skips_make_a_u() -> None:
+    """The encoder leads down on the left, the decoder up on the right, and the skips go across."""
+    diagram = draw(load("unet"))
+    root = diagram.outline.root
+    placement = wrapped(diagram.placement, root, diagram.grids[root])
+    rects = {item.label: rect for item, rect in placement.rects.items()}
+    assert rects["encoder1"].y < rects["encoder4"].y < rects["bottom"].y
+    assert rects["decoder1"].y < rects["decoder4"].y < rects["up4"].y
+    assert rects["dropout1"].y + rects["dropout1"].height == rects["up4"].y + rects["up4"].height
+    assert rects["encoder1"].axis == rects["bottom"].axis < rects["crop1"].axis < rects["decoder1"].axis
+    assert diagram.picture.height < 0.75 * diagram.placement.height
+
+
 def test_layers_that_change_no_shape_are_drawn_with_the_layer_before() -> None:
     boxes = draw(load("resnet50"), block="stage1.unit1").outline.root.boxes
     assert [[layer.node.kind for layer in box.layers] for box in boxes] == [
