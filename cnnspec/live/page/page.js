@@ -102,7 +102,11 @@ function say(text, fault) {
   place("sending").classList.toggle("fault", fault);
 }
 
+let sent = 0;
+
 async function send(file) {
+  const number = ++sent;
+  const sayUnlessLater = (text, fault) => { if (number === sent) say(text, fault); };
   if (file.size > Number(place("drop").dataset.most)) {
     say(`${file.name} is too large`, true);
     return;
@@ -111,9 +115,9 @@ async function send(file) {
   const headers = { "Content-Type": "application/octet-stream", "X-File-Name": encodeURIComponent(file.name) };
   try {
     const answer = await fetch("picture", { method: "POST", body: file, headers });
-    say(answer.ok ? "" : await answer.text(), !answer.ok);
+    sayUnlessLater(answer.ok ? "" : await answer.text(), !answer.ok);
   } catch {
-    say(`${file.name} was not sent: the server does not answer`, true);
+    sayUnlessLater(`${file.name} was not sent: the server does not answer`, true);
   }
 }
 
