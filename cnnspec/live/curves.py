@@ -19,6 +19,8 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
 """The margins, for the numbers at the axes."""
 MARKED = 40
 """Up to so many epochs have a marker each."""
+LOOKS = 5
+"""Colours and dashes of lines in the style sheet."""
 MOST_POINTS = 500
 """Longer runs are drawn with every k-th epoch, and the last one."""
 _NO_CURVES = ("epoch", "step", "seconds", "samples_per_second", "data_wait")
@@ -29,6 +31,8 @@ class Series(NamedTuple):
     """A line: what it is of, its value at each epoch, and the latest of these as text."""
 
     name: str
+    look: int
+    """Which of the looks of lines it has: the same in each chart for lines of one name."""
     values: tuple[float | None, ...]
     latest: str
 
@@ -99,13 +103,14 @@ def _charts(epochs: Sequence[int], records: Sequence[Mapping[str, Any]]) -> Iter
     order = list(dict.fromkeys(title for title, _, _ in titled))
     order.sort(key=lambda title: (title != "loss", title == "learning rate"))
     titled.sort(key=lambda entry: order.index(entry[0]))
+    labels = list(dict.fromkeys(label for _, label, _ in titled))
     for title, members in groupby(titled, key=lambda entry: entry[0]):
         series = []
         for _, label, name in members:
             values = tuple(_finite(row.get(name)) for row in rows)
             known = [value for value in values if value is not None]
             if known:
-                series.append(Series(label, values, f"{known[-1]:.4g}"))
+                series.append(Series(label, labels.index(label) % LOOKS, values, f"{known[-1]:.4g}"))
         if series:
             yield _chart(title, epochs, series)
 

@@ -44,6 +44,14 @@ def test_a_chart_of_each_metric_with_a_line_for_each_split(tmp_path: Path) -> No
     assert first[1] < last[1], "y grows downwards, and the loss falls"
 
 
+def test_lines_of_one_name_look_the_same_in_each_chart(tmp_path: Path) -> None:
+    charts = curves_of(logged(tmp_path, {"loss": 1.0, "validation_loss": 1.0, "validation_macro_f1": 0.5})).charts
+    assert [[(s.name, s.look) for s in chart.series] for chart in charts] == [
+        [("training", 0), ("validation", 1)],
+        [("validation", 1)],
+    ]
+
+
 def test_several_outputs(tmp_path: Path) -> None:
     outputs = {"main": {"accuracy": 0.5, "validation_accuracy": 0.4}, "aux": {"accuracy": 0.3}}
     found = curves_of(logged(tmp_path, {"loss": 1.0, "outputs": outputs}))
