@@ -64,9 +64,15 @@ class Guard:
         own = f"http://{hosts[0]}"
         if any(origin != own for origin in origins) or (scope["method"] == "POST" and not origins):
             return PlainTextResponse("requests of other pages are refused", 403)
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not _follows_a_link(scope, headers):
             return PlainTextResponse("requests of other pages are refused", 403)
         first, slash, _ = scope["path"][1:].partition("/")
         if not slash or not hmac.compare_digest(first.encode("utf-8", "replace"), self.token.encode()):
             return PlainTextResponse("open the address that `cnnspec show --watch` printed, with its token", 403)
         return None
+
+
+def _follows_a_link(scope: Scope, headers: Headers) -> bool:
+    """Return whether a browser opens a page at the top, as for a link in another one, which learns nothing of it."""
+    navigates = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return navigates and scope["method"] == "GET"

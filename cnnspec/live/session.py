@@ -88,7 +88,7 @@ class Session:
             if report.spec is not None:
                 self._spec = report.spec
             self._weight_files = frozenset(weight_files_of(self.watched.weights, self._spec))
-        self.board.publish(**sections)
+        self.board.publish(fault="", **sections)
         if report.spec is not None and self._picture is not None:
             self._runner.submit(self._compute)
 
@@ -136,7 +136,7 @@ class Session:
     def _report(self, error: Exception) -> None:
         """Show a fault of this program, which must not go unseen."""
         message = f"internal error, please report it: {type(error).__name__}: {error}"
-        self.board.publish(fault=pages.fault(message))
+        self.board.publish(fault=pages.fault(message), computing="")
 
 
 def _message(error: BaseException) -> str:

@@ -84,7 +84,14 @@ class TestWhoIsServed:
 
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     def test_requests_of_other_sites_are_refused(self, server: Server, site: str) -> None:
-        assert server.ask("events", Sec_Fetch_Site=site)[0] == 403
+        for path in ("", "events", "assets/page.js"):
+            assert server.ask(path, Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors", Sec_Fetch_Dest="script")[0] == 403
+        assert server.ask(Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="iframe")[0] == 403
+
+    def test_a_link_of_another_site_may_be_followed(self, server: Server) -> None:
+        link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+        assert server.ask(**link)[0] == 200
+        assert server.ask("picture", "POST", png(8, 8), Origin="http://evil.example", **link)[0] == 403
 
     def test_without_the_token_nothing_is_served(self, server: Server) -> None:
         wrong = "/" + "0" * 32

@@ -278,3 +278,16 @@ def test_text_of_the_spec_is_escaped(watch: Watch, spec: Path) -> None:
     assert "&lt;script&gt;" in shown("diagnostics")
     assert "<script>" not in shown("diagnostics") + shown("status")
     assert "<img" not in shown("status")
+
+
+def test_a_fault_of_the_program_is_shown_until_it_is_over(
+    watch: Watch, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = watch(spec)
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnspec.live.pages.draw", lambda graph: 1 / 0)
+        spec.write_text(GOOD.replace("channels: 4", "channels: 5"))
+        shown.until(lambda: "internal error, please report it: ZeroDivisionError" in shown("fault"))
+    spec.write_text(GOOD.replace("channels: 4", "channels: 6"))
+    shown.has("6×6×6")
+    assert shown("fault") == ""

@@ -13,6 +13,7 @@ function update({ state, computing, ...sections }) {
   if (state) {
     root.classList.toggle("broken", state.broken);
     place("name").textContent = state.name;
+    document.title = `${state.broken ? "✗ " : ""}${state.name} – cnnspec`;
   }
   for (const name of SECTIONS) {
     if (name in sections && sections[name] !== shown[name] && place(name)) {
