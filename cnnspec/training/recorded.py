@@ -99,3 +99,10 @@ def read_run(folder: Path) -> Recorded:
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(f"{folder / SETTINGS} is not what a run writes there: {error}") from error
     return Recorded(folder, load(folder / SPEC), execution, Path(source) if source else None, skip_broken, tuple(logs))
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """Return the record of each epoch of a run so far; a line that is not whole is left out."""
+    metrics = folder / METRICS
+    lines = metrics.read_text("utf-8").splitlines() if metrics.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]

@@ -34,7 +34,7 @@ from cnnspec.training.events import (
 from cnnspec.training.logs import open_logs
 from cnnspec.training.metrics import Values, added, metrics_of
 from cnnspec.training.monitor import monitor_of
-from cnnspec.training.recorded import BEST, LAST, METRICS
+from cnnspec.training.recorded import BEST, LAST, METRICS, read_records
 from cnnspec.weights import files as weights
 
 CHECKPOINT_SECONDS = 60.0
@@ -125,12 +125,9 @@ class Trainer:
                     "(`--start`)"
                 )
         self.progress = checkpoint.load(self.folder / LAST, self.model)
-        metrics = self.folder / METRICS
-        lines = metrics.read_text("utf-8").splitlines() if metrics.exists() else []
-        records = [json.loads(line) for line in lines if line.endswith("}")]
-        self.result.epochs = [record for record in records if record["epoch"] <= self.progress.epoch]
+        self.result.epochs = [record for record in read_records(self.folder) if record["epoch"] <= self.progress.epoch]
         content = "".join(json.dumps(record) + "\n" for record in self.result.epochs)
-        atomic.write(metrics, content.encode())
+        atomic.write(self.folder / METRICS, content.encode())
 
     def run(self) -> Result:
         """Train until the last epoch; raise Interrupted, after writing a checkpoint, when asked to stop."""

@@ -79,6 +79,7 @@ FLOORS = (
     "interop",
     "bench",
     "notebook",
+    "live",
     "lsp",
     "cli",
 )
