@@ -233,8 +233,8 @@ def _snippets(labels: list[Label], gutter: int, severity: Severity, paint: Paint
                 shown = line
             primary = label is labels[0]
             end = label.span.end_column - 1 if label.span.end_line == line else len(text.rstrip())
-            start = cells(text[first : label.span.column - 1]) + bool(first)
-            length = max(1, cells(text[label.span.column - 1 : min(end, last)]))
+            start = cells(paint(before + text[first : label.span.column - 1], ""))
+            length = max(1, cells(paint(text[label.span.column - 1 : min(end, last)], "")))
             mark = ("^" if primary else "-") * length + (f" {label.text}" if label.text else "")
             out.append(bar + " " * start + paint(mark, severity if primary else "frame"))
     return out

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from cnnspec.bench.results import BenchResult, LeftOut, WorkloadResult
 from cnnspec.diagnostics import Paint
+from cnnspec.view.fitting import GAP, width_of
 from cnnspec.view.plan import plan_lines
-from cnnspec.view.table import GAP, duration, percent, table_lines, width_of
+from cnnspec.view.table import duration, percent, table_lines
 from cnnspec.wording import cells
 
 BAR = "█"
@@ -20,8 +21,8 @@ WIDEST_BAR, SHORTEST_BAR = 30, 8
 _DISPENSABLE = ("best ratio", "GFLOP/s", "best", "of peak", "samples/s")
 
 
-def bench_lines(result: BenchResult, width: int | None, paint: Paint, bar: str = BAR) -> list[str]:
-    """Return the text of a benchmark; None is an unlimited width, `bar` the character that bars are made of."""
+def bench_lines(result: BenchResult, width: int | None, paint: Paint) -> list[str]:
+    """Return the text of a benchmark; None is an unlimited width."""
     options, machine = result.options, result.machine
     threads = f"{options.threads} thread{'s' * (options.threads != 1)}"
     rounds = f"{options.rounds} round{'s' * (options.rounds != 1)} of {options.seconds:g} s"
@@ -33,7 +34,7 @@ def bench_lines(result: BenchResult, width: int | None, paint: Paint, bar: str =
         f"a product of matrices reaches {result.peak / 1e9:,.1f} GFLOP/s",
     ]
     for found in result.workloads:
-        lines += ["", *_workload_lines(found, result.peak, width, paint, bar)]
+        lines += ["", *_workload_lines(found, result.peak, width, paint)]
     if disturbed := [m.peer for found in result.workloads for m in found.measurements if m.median > BUSY * m.best]:
         names = ", ".join(dict.fromkeys(disturbed))
         note = f"medians of {names} are above {BUSY:g} × the best: the machine was busy; repeat, or use fewer --threads"
@@ -55,7 +56,7 @@ def left_out_lines(entries: Iterable[LeftOut]) -> list[str]:
     ]
 
 
-def _workload_lines(found: WorkloadResult, peak: float, width: int | None, paint: Paint, bar: str) -> list[str]:
+def _workload_lines(found: WorkloadResult, peak: float, width: int | None, paint: Paint) -> list[str]:
     measurements, reference = found.measurements, found.reference
     if reference is None:
         return [f"{paint(str(found.workload), 'bold')}: no peer was measured"]
@@ -82,12 +83,12 @@ def _workload_lines(found: WorkloadResult, peak: float, width: int | None, paint
         longest = min(WIDEST_BAR, width - width_of(columns) - len(GAP))
     if longest >= SHORTEST_BAR:
         fastest = min(m.median for m in measurements)
-        columns[""] = [bar * max(1, round(longest * fastest / m.median)) for m in measurements]
+        columns[""] = [BAR * max(1, round(longest * fastest / m.median)) for m in measurements]
     ratios = f"; ratios of times to {reference.peer}, below 1 is faster" if len(measurements) > 1 else ""
     heading = f"{paint(str(found.workload), 'bold')}{ratios}"
     if width is not None and cells(str(found.workload) + ratios) > width:
         heading = f"{paint(str(found.workload), 'bold')}; ratios to {reference.peer}"
-    return [heading, *table_lines(columns, paint, left=("peer", ""))]
+    return [heading, *table_lines(columns, paint, ("peer", ""), width=width)]
 
 
 def _count(value: float) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnspec.encoding import adapt
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -49,10 +51,10 @@ class LazyGroup(click.Group):
     """A group whose commands are imported on demand, each from its own module."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run as click does, with a question mark for characters that the terminal's encoding lacks."""
+        """Run as click does; characters that the terminal's encoding lacks get a form in ASCII."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
+                adapt(stream)
         return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import format_option, painter, print_json, print_lines
+from cnnspec.cli.common import format_option, painter, print_json, print_lines, text_width
 from cnnspec.errors import BackendError
 from cnnspec.runtime.backend import Backend, installed
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import table_lines
 
 
@@ -29,7 +30,8 @@ def command(output_format: str) -> None:
         "dtypes": [", ".join(entry["dtypes"]) for entry in here],
         "options": [", ".join(entry["options"]) for entry in here],
     }
-    print_lines(table_lines(columns, painter(sys.stdout), left=columns))
+    narrow = Narrow(texts=("options", "dtypes", "devices", "library"))
+    print_lines(table_lines(columns, painter(sys.stdout), columns, width=text_width(), narrow=narrow))
     for entry in found:
         if entry["fault"]:
             click.echo(f"{entry['name']} is not available: {entry['fault']}")

@@ -10,7 +10,7 @@ import click
 
 from cnnspec.bench.options import AGAINST, BenchError, Mode, Options, Peer, usable_cpus
 from cnnspec.bench.run import bench
-from cnnspec.bench.text import BAR, bench_lines, left_out_lines
+from cnnspec.bench.text import bench_lines, left_out_lines
 from cnnspec.cli.common import (
     ShapeType,
     error_line,
@@ -151,7 +151,7 @@ def command(
     if output_format == "json":
         print_json(result.to_dict())
     else:
-        print_lines(bench_lines(result, text_width(), painter(sys.stdout), _bar()))
+        print_lines(bench_lines(result, text_width(), painter(sys.stdout)))
         for what, entries in (("no plan", result.without_plan), ("left out", result.left_out)):
             if entries:
                 print_lines(["", *(f"{what}: {line}" for line in left_out_lines(entries))])
@@ -188,15 +188,6 @@ def _backends(wanted: list[str], options: Mapping[str, Any]) -> list[Peer]:
 
 def _options_of(backend: Backend | str) -> tuple[str, ...]:
     return () if isinstance(backend, str) else backend.options
-
-
-def _bar() -> str:
-    """Return the character of the bar chart, one that the terminal's encoding has."""
-    try:
-        BAR.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return "#"
-    return BAR
 
 
 class _Progress:

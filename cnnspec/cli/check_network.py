@@ -109,7 +109,7 @@ def print_family(networks: Sequence[Network], costs: CostOptions, output: Output
     if output.format == "csv":
         output.emit(member_csv(members))
         return
-    print_lines([*member_lines(members, painter(sys.stdout)), ""])
+    print_lines([*member_lines(members, painter(sys.stdout), text_width()), ""])
     faulty = sum(bool(member.error) for member in members)
     click.echo(f"{len(members)} networks: {len(members) - faulty} valid, {faulty} with errors")
 
@@ -144,7 +144,7 @@ def print_network(network: Network, costs: CostOptions, *, explain: bool) -> Non
     elif costs.per_block:
         from cnnspec.view.costs import block_lines
 
-        body = block_lines(summary, paint)
+        body = block_lines(summary, paint, width)
     else:
         body = network_lines(graph, summary, width, paint)
     totals = totals_lines(summary, costs.batch, width, costs.dtype)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from cnnspec.cli.common import packed, show
+from cnnspec.cli.common import escaped, packed, show
 from cnnspec.wording import names
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("text", "concise", "json", "csv", "github", "gitlab", "sarif", "junit")
+_OF_JSON = ("json", "gitlab", "sarif")
+"""The formats that are JSON, which has escapes for characters that an encoding lacks."""
 
 
 class Output(NamedTuple):
@@ -80,7 +82,7 @@ class Output(NamedTuple):
     def emit(self, text: str) -> None:
         """Print a text, or write it to the file."""
         if self.file is None:
-            click.echo(text, nl=False)
+            click.echo(escaped(text) if self.format in _OF_JSON else text, nl=False)
         else:
             from cnnspec import atomic
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -14,7 +15,9 @@ from typing import IO, Any, NoReturn, TypeVar
 import click
 
 from cnnspec.cli.completion import complete_param
+from cnnspec.cli.wrapping import wrapped
 from cnnspec.diagnostics import Diagnostic, Paint, SpecError, format_diagnostic
+from cnnspec.encoding import has, shown
 from cnnspec.errors import CnnspecError
 from cnnspec.layers import Shape
 from cnnspec.layers.geometry import MOST_SIZES
@@ -48,17 +51,24 @@ def fail(error: BaseException, status: int = 1) -> NoReturn:
 
 
 def colourful(stream: IO[str]) -> bool:
-    """Return whether output to the stream is coloured (https://no-color.org)."""
+    """Return whether output to the stream is coloured: on a terminal with colours (https://no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def painter(stream: IO[str]) -> Paint:
-    """Return a function that colours text by its role, or leaves it as it is where the stream has no colours."""
-    if not colourful(stream):
-        return lambda text, role: text
-    return lambda text, role: click.style(text, **_COLOURS[role]) if role else text
+    """Return a function that colours text by its role, where the stream has colours; without a role, it does not.
+
+    The text comes back as the stream's encoding shows it, so that its width can be measured.
+    """
+    encoding, coloured = getattr(stream, "encoding", None), colourful(stream)
+
+    def paint(text: str, role: str) -> str:
+        text = shown(text, encoding)
+        return click.style(text, **_COLOURS[role]) if role and coloured else text
+
+    return paint
 
 
 def error_line(message: str) -> None:
@@ -82,8 +92,11 @@ def fixable(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines on standard output, with their colours where it has any."""
-    click.echo("\n".join(lines), color=colourful(sys.stdout))
+    """Print lines on standard output, with their colours where it has any, wrapped at words on a terminal."""
+    width = text_width()
+    each = (part for line in lines for part in line.split("\n"))
+    parts = each if width is None else (part for line in each for part in wrapped(line, width))
+    click.echo("\n".join(parts), color=colourful(sys.stdout))
 
 
 def text_width() -> int | None:
@@ -104,7 +117,14 @@ def console(stream: IO[str] | None = None) -> Any:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+def escaped(text: str) -> str:
+    """Return JSON with escapes for all beyond ASCII where the encoding of standard output lacks some of it."""
+    if has(text, getattr(sys.stdout, "encoding", None)):
+        return text
+    return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
 
 
 class ShapeType(click.ParamType):  # type: ignore[type-arg]

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import console, format_option, painter, parse_values, print_json, print_lines
+from cnnspec.cli.common import console, format_option, painter, parse_values, print_json, print_lines, text_width
 from cnnspec.data.describe import Description, PartDescription, Progress, as_data, describe, pairs, paste
 from cnnspec.language.render import flow
 from cnnspec.language.train import train_settings
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import percent, table_lines
 from cnnspec.wording import format_shape
 
@@ -48,6 +49,8 @@ def command(source: str, columns: str | None, data_dir: Path | None, no_download
         print_json(as_data(found))
     else:
         print_lines(_lines(found))
+        if (given := paste(found)) is not None:
+            click.echo(f"\ninput: {flow(given)}")  # in one line, to be copied into a spec
     if any(part.broken or part.faults for part in found.parts.values()):
         sys.exit(1)
 
@@ -84,9 +87,6 @@ def _lines(found: Description) -> Iterator[str]:
             yield ""
             yield f"{len(shared):,} images are in {one} and in {other}:"
             yield from _some(f"{ours} = {theirs}" for ours, theirs in shared)
-    if (given := paste(found)) is not None:
-        yield ""
-        yield f"input: {flow(given)}"
 
 
 def _column(found: Description, column: str) -> Iterator[str]:
@@ -109,7 +109,13 @@ def _column(found: Description, column: str) -> Iterator[str]:
         total = found.parts[name].samples
         rows[name] = [f"{one.counts.get(word, 0):,}" for word in words]
         rows[f"% {name}"] = [percent(one.counts.get(word, 0) / total) for word in words]
-    yield from table_lines(rows, painter(sys.stdout), left=(column,))
+    yield from table_lines(
+        rows,
+        painter(sys.stdout),
+        (column,),
+        width=text_width(),
+        narrow=Narrow([f"% {name}" for name in reversed(summaries)], names=(), texts=(column,)),
+    )
     for name, one in summaries.items():
         if one.kind == "classes" and (missing := [word for word in words if not one.counts.get(word)]):
             yield f"{name} has no sample of {', '.join(missing[:MOST])}"
@@ -128,7 +134,7 @@ def _masks(found: Description, column: str) -> Iterator[str]:
         total = sum(one.values())
         rows[f"% of pixels, {name}"] = [percent(one[value] / total) for value in values]
     yield ""
-    yield from table_lines(rows, painter(sys.stdout), left=("class",))
+    yield from table_lines(rows, painter(sys.stdout), ("class",), width=text_width())
 
 
 def _images(name: str, part: PartDescription) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import packed, painter, params_option, parse_values, print_json, print_lines
+from cnnspec.cli.common import packed, painter, params_option, parse_values, print_json, print_lines, text_width
 from cnnspec.cli.completion import complete_spec
 from cnnspec.diagnostics import Diagnostic, SpecError, format_diagnostic
 from cnnspec.graph.difference import compare
@@ -62,11 +62,11 @@ def command(a: str, b: str, batch: int, full: bool, params: dict[str, Any], side
     elif output_format == "markdown":
         from cnnspec.view.difference_markdown import difference_markdown
 
-        print_lines(difference_markdown(difference))
+        click.echo("\n".join(difference_markdown(difference)))  # a row of its tables is never wrapped
     else:
         from cnnspec.view.difference import difference_lines
 
-        print_lines(difference_lines(difference, painter(sys.stdout), each=full))
+        print_lines(difference_lines(difference, painter(sys.stdout), each=full, width=text_width()))
     sys.exit(0 if difference.is_empty and not failed_before and not failed_after else 1)
 
 

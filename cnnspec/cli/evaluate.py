@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import format_option, given_options, params_option, print_json
+from cnnspec.cli.common import format_option, given_options, params_option, print_json, print_lines
 from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import data_options, execution_options, weights_option
-from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes, print_confusion, summary
+from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes, print_confusion
 from cnnspec.data import Dataset
 from cnnspec.data.options import DataOptions
 from cnnspec.graph.spec import Spec
@@ -19,6 +19,7 @@ from cnnspec.runtime.options import Execution
 from cnnspec.training.evaluation import Evaluation
 from cnnspec.training.evaluator import evaluate_run, evaluate_spec
 from cnnspec.training.recorded import is_run
+from cnnspec.view.metrics import summary
 
 _FIELDS = {
     "--backend": "backend",
@@ -82,10 +83,10 @@ def _show(spec: Spec, dataset: Dataset, found: Evaluation, split: str, output_fo
     if output_format == "json":
         print_json({"spec": spec.name, "data": dataset.name, "split": split} | as_data(spec, dataset, found))
         return
-    click.echo(f"{spec.name} on {dataset.name} ({split}): {summary(found)}, {found.samples:,} samples")
+    print_lines([f"{spec.name} on {dataset.name} ({split}): {summary(found)}, {found.samples:,} samples"])
     for name, one in by_output(spec, found).items():
         if found.outputs:
-            click.echo(f"\n{name}: {summary(one)}")
+            print_lines(["", f"{name}: {summary(one)}"])
         if one.per_class():
             click.echo()
             names = class_names(spec, dataset, name, one)

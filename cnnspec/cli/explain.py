@@ -76,8 +76,7 @@ def command(
 def _explain_code(code: str | None) -> None:
     if code is None:
         width = max(map(len, codes()))
-        for name, page in codes().items():
-            click.echo(f"{name:<{width}}  {page.summary}")
+        print_lines(f"{name:<{width}}  {page.summary}" for name, page in codes().items())
         return
     if code not in codes():
         if _is_spec(code):
@@ -89,7 +88,7 @@ def _explain_code(code: str | None) -> None:
     from cnnspec.view.code_pages import diagnostics_of_example
 
     page = codes()[code]
-    click.echo(f"{code}: {page.summary}\n\n{page.text}")
+    print_lines([f"{code}: {page.summary}\n\n{page.text}"])
     if found := diagnostics_of_example(code):
         click.echo()
         show(found)

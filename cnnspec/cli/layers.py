@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from typing import Any
 
 import click
 
-from cnnspec.cli.common import error_line, format_option, print_json, text_width
+from cnnspec.cli.common import error_line, format_option, print_json, print_lines
 from cnnspec.cli.completion import complete_kind
 from cnnspec.layers import Layer, find, known_kinds
 from cnnspec.layers.reference import documentation, headline, reference
@@ -30,15 +29,12 @@ def command(kind: str | None, output_format: str) -> None:
         if output_format == "json":
             print_json(reference(cls))
         else:
-            click.echo(_page(cls))
+            print_lines([_page(cls)])
     elif output_format == "json":
         print_json([reference(cls) for cls in known_kinds().values()])
     else:
         indent = max(map(len, known_kinds())) + 2
-        width = max(text_width() or 1000, indent + 20)
-        for name, cls in known_kinds().items():
-            wrapped = textwrap.wrap(f"{name:<{indent}}{headline(cls)}", width, subsequent_indent=" " * indent)
-            click.echo("\n".join(wrapped))
+        print_lines(f"{name:<{indent}}{headline(cls)}".replace("\n", " ") for name, cls in known_kinds().items())
 
 
 def _page(cls: type[Layer]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,19 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.cli.common import (
     colourful,
     format_option,
+    packed,
     painter,
     params_option,
     print_json,
     print_lines,
-    show,
     text_width,
+)
+from cnnspec.cli.common import (
+    show as show_diagnostics,
 )
 from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import execution_options, weights_option
+from cnnspec.cli.run_show import MOST_SAMPLES, Show, class_bars, draw, show_option, shown_layers
 from cnnspec.data.inputs import random_inputs
 from cnnspec.data.named import NamedBatch, read
 from cnnspec.errors import BackendError, InputError
@@ -35,6 +39,7 @@ from cnnspec.runtime.memory import check_memory
 from cnnspec.runtime.model import Model
 from cnnspec.runtime.options import Execution
 from cnnspec.training.prediction import probabilities
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.plan import plan_lines, plan_to_dict
 from cnnspec.view.table import percent, table_lines
 from cnnspec.wording import cells, format_shape
@@ -52,6 +57,13 @@ from cnnspec.wording import cells, format_shape
 @click.option("--trace", type=click.Path(path_type=Path, file_okay=False), help="Write every activation as .npy here.")
 @click.option("--profile", is_flag=True, help="Show the time of each layer.")
 @click.option("--plan", is_flag=True, help="Show the backend's plan of the batch in place of the outputs.")
+@packed(
+    "show",
+    show_option,
+    click.option("--show", "shows", is_flag=True, help="Draw the input, feature maps of layers, and the classes."),
+    click.option("--layers", multiple=True, metavar="NAMES", help="Layers that --show draws: conv1,stage2 or *.conv1."),
+    click.option("--maps", type=click.IntRange(1), help="Feature maps of a layer that --show draws.  [default: 8]"),
+)
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of classes to show.")
 @weights_option
 @execution_options
@@ -67,6 +79,7 @@ def command(
     trace: Path | None,
     profile: bool,
     plan: bool,
+    show: Show | None,
     top: int,
     weights: str | None,
     execution: Execution,
@@ -82,11 +95,17 @@ def command(
 
     --plan shows the steps by which the backend computes a batch of that size outside of this command, with the method,
     the memory and the time of each.
+
+    --show draws in the terminal the input, the last layer of each size of feature maps (or those of --layers), and the
+    classes: in colours, or in shades where there are none.
     """
     if plan and (output or trace or profile):
         raise click.UsageError("--plan runs no layer by itself: leave out --output, --trace and --profile")
+    if show and (plan or output_format == "json"):
+        raise click.UsageError("--show draws for people: leave out --plan and --format json")
     loaded = load_spec(spec, params, resize)
-    show(loaded.warnings, sys.stderr)
+    show_diagnostics(loaded.warnings, sys.stderr)
+    drawn = [node.name for node in shown_layers(loaded.graph, show.layers)] if show else []
     names = (*more_files, *files)
     data = _inputs(loaded, names, batch, execution)
     model = prepare(loaded, execution, weights)
@@ -94,7 +113,7 @@ def command(
         _print_plan(loaded, model, data.n, execution, output_format)
         return
     y = model.predict(data.x)
-    recorder = LayerRecorder(loaded.graph, trace)
+    recorder = LayerRecorder(loaded.graph, trace, drawn)
     model.run_with_hook(data.x, recorder.record)
     outputs: Arrays = y if isinstance(y, dict) else {loaded.graph.output_names[0]: y}
     if output:
@@ -110,11 +129,14 @@ def command(
         if not names:
             samples += f" of random numbers from seed {seed} (give files to run on your own)"
         print_lines([f"{painter(sys.stdout)(loaded.name, 'bold')}: {samples}", f"{execution}; {origin}", ""])
-        _print_layers(loaded.graph, recorder, profile)
+        if show is None or profile:
+            _print_layers(loaded.graph, recorder, profile)
+        if show is not None:
+            draw(loaded, data.sources, data.x, recorder.kept, show)
         for name, array in outputs.items():
             if len(outputs) > 1:
                 click.echo(f"{painter(sys.stdout)(name, 'bold')}:", color=colourful(sys.stdout))
-            _print_output(loaded, name, data.sources, array, top)
+            _print_output(loaded, name, data.sources, array, top, bars=show is not None)
     if recorder.wrong:
         raise click.ClickException(
             f"the shapes of the {execution.backend} backend differ from the predicted ones: "
@@ -162,9 +184,12 @@ def _check_finite(y: Array, dtype: str) -> None:
 class LayerRecorder:
     """Records the actual shape and the time of each layer as the network runs, and writes its values to a folder."""
 
-    def __init__(self, graph: Graph, folder: Path | None) -> None:
+    def __init__(self, graph: Graph, folder: Path | None, keep: Collection[str] = ()) -> None:
         self.graph = graph
         self.folder = folder
+        self.keep = keep
+        self.kept: dict[str, Array] = {}
+        """The values of the layers of `keep`, of the samples that are drawn."""
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.seconds: dict[str, float] = {}
         self.last = time.perf_counter()
@@ -176,6 +201,8 @@ class LayerRecorder:
         now = time.perf_counter()
         self.shapes[name] = value.shape[1:]
         self.seconds[name] = now - self.last
+        if name in self.keep:
+            self.kept[name] = value[:MOST_SAMPLES].copy()
         if self.folder:
             _write(self.folder / f"{name}.npy", value)
         self.last = time.perf_counter()
@@ -229,23 +256,28 @@ def _print_layers(graph: Graph, recorder: LayerRecorder, profile: bool) -> None:
         total = sum(recorder.seconds.values()) or 1.0
         columns["ms"] = [f"{recorder.seconds[node.name] * 1e3:.3f}" for node in graph.nodes]
         columns["time"] = [percent(recorder.seconds[node.name] / total) for node in graph.nodes]
-    print_lines([*table_lines(columns, painter(sys.stdout)), ""])
+    narrow = Narrow(drop=("predicted", "ms"))
+    print_lines([*table_lines(columns, painter(sys.stdout), width=text_width(), narrow=narrow), ""])
 
 
-def _print_output(spec: Spec, name: str, sources: tuple[str, ...], y: Array, top: int) -> None:
+def _print_output(spec: Spec, name: str, sources: tuple[str, ...], y: Array, top: int, *, bars: bool) -> None:
     if _classifies(y):
         found, how = _top(spec, name, y, top)
         width = max(map(cells, sources))
         click.echo(f"classes by {how}:")
         for source, row in zip(sources, found, strict=True):
+            if bars:
+                print_lines(class_bars(source, row))
+                continue
             named = ", ".join(f"{entry['class']} ({percent(entry['probability'])})" for entry in row)
-            click.echo(f"  {source}{' ' * (width - cells(source))}  {named}")
+            print_lines([f"  {source}{' ' * (width - cells(source))}  {named}"])
     elif y.size <= 400:
         for source, value in zip(sources, y, strict=True):
-            click.echo(f"{source}:\n{np.array2string(value, precision=4, suppress_small=True)}")
+            shown = np.array2string(value, text_width() or 75, precision=4, suppress_small=True)
+            click.echo(f"{source}:\n{shown}")
     else:
         extremes = f"mean {y.mean():.4g}, minimum {y.min():.4g}, maximum {y.max():.4g}"
-        click.echo(f"outputs {format_shape(y.shape[1:])}: {extremes}")
+        print_lines([f"outputs {format_shape(y.shape[1:])}: {extremes}"])
 
 
 def _as_json(

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from cnnspec.cli.common import escaped
 from cnnspec.cli.completion import complete_spec
 
 
@@ -17,7 +18,7 @@ def command(spec: str | None) -> None:
     An editor with a YAML extension completes and checks with it: docs/editors.md. Layers of other packages that are
     installed are part of it.
     """
-    click.echo(schema_text(spec), nl=False)
+    click.echo(escaped(schema_text(spec)), nl=False)
 
 
 def schema_text(spec: str | None = None) -> str:

@@ -11,6 +11,7 @@ import click
 from cnnspec import atomic
 from cnnspec.cli.common import ShapeType, error_line, packed, painter, params_option, print_lines, show, text_width
 from cnnspec.cli.completion import complete_block, complete_spec
+from cnnspec.cli.show_watch import Live, live_options
 from cnnspec.diagram.draw import Diagram, draw
 from cnnspec.graph.blocks import block_names
 from cnnspec.graph.graph import Graph
@@ -56,13 +57,23 @@ look_options = packed(
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write: .svg or .png.")
 @look_options
 @click.option("--input", "input_shape", type=ShapeType(), metavar="CxHxW", help="Input shape in place of the spec's.")
+@live_options
 @params_option
-def command(spec: str, output: Path | None, look: Look, input_shape: Shape | None, params: dict[str, Any]) -> None:
+def command(
+    spec: str, output: Path | None, look: Look, input_shape: Shape | None, live: Live, params: dict[str, Any]
+) -> None:
     """Draw the network of SPEC: on the terminal, or as SVG or PNG with -o.
 
     Blocks are boxes, folded where the diagram would have too many. --view stack is the classical picture of feature
     maps that shrink, for networks that are a plain chain of layers. PNG needs the extra `images`.
+
+    --watch serves a page on this machine that follows SPEC, with its diagnostics, diagram and costs, the feature maps
+    of a picture, and the curves of a run. It needs the extra `live`.
     """
+    if live.watch:
+        live.serve(spec, params, input_shape)
+        return
+    live.expect_none()
     _check(output, look)
     loaded = load(spec, params=params, input_shape=input_shape)
     show(loaded.warnings, sys.stderr)

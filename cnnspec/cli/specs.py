@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from textwrap import shorten
 from typing import Any
 
 import click
@@ -17,8 +16,12 @@ from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.graph import Node
 from cnnspec.language.files import read_spec
 from cnnspec.language.load import load
-from cnnspec.view.table import table_lines, width_of
+from cnnspec.view.fitting import Narrow, width_of
+from cnnspec.view.table import table_lines
 from cnnspec.wording import format_shape
+
+_ABOUT = 30
+"""Cells of the description for which other columns are left out."""
 
 
 @click.command("specs")
@@ -49,12 +52,12 @@ def command(output_format: str) -> None:
         "MACs": [f"{entry['macs']:,}" for entry in found],
         "about": [entry["about"] for entry in found],
     }
-    if (width := text_width()) is not None:
-        if width < 120:
-            del columns["MACs"]
-        room = max(24, width - width_of({**columns, "about": []}) + len("about"))
-        columns["about"] = [shorten(about, room, placeholder=" …") for about in columns["about"]]
-    print_lines(table_lines(columns, painter(sys.stdout), left=("name", "about")))
+    width = text_width()
+    for name in ("MACs", "parameters", "input"):
+        if width is not None and width_of({**columns, "about": [" " * _ABOUT]}) > width:
+            del columns[name]
+    left, narrow = ("name", "about"), Narrow(texts=("about",))
+    print_lines(table_lines(columns, painter(sys.stdout), left, width=width, narrow=narrow))
 
 
 def _shapes(nodes: Mapping[str, Node]) -> list[int] | dict[str, list[int]]:

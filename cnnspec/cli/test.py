@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from cnnspec.cli.common import format_option, painter, print_json, print_lines, show
+from cnnspec.cli.common import format_option, painter, print_json, print_lines, show, text_width
 from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import expect_taker, numerics_option, option_values, threads_option
 from cnnspec.language.load import Report, check
@@ -103,7 +103,9 @@ def _print(spec: str, outcomes: list[Outcome], names: tuple[str, ...]) -> None:
         of_output = f", output {outcome.output}" if len(example.outputs) > 1 else ""
         lines.append(f"  {example.span}: {example.name}{of_output}, on {outcome.backend}")
         for what, value in (("expected", outcome.expected), ("actual", outcome.actual)):
-            text = np.array2string(value, precision=6, suppress_small=True, threshold=100)
+            text = np.array2string(
+                value, precision=6, suppress_small=True, threshold=100, max_line_width=(text_width() or 89) - 14
+            )
             lines.append(f"    {what:<8}  {text}".replace("\n", "\n              "))
         lines.append(f"    largest difference {outcome.difference:.3g}, tolerance {example.tolerance:g}")
     print_lines(lines)

@@ -22,6 +22,7 @@ from cnnspec.cli.common import (
     parse_values,
     print_lines,
     show,
+    text_width,
 )
 from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import data_options, execution_options, weights_option
@@ -33,6 +34,7 @@ from cnnspec.runtime.options import Execution
 from cnnspec.training.repeats import repeated, spread
 from cnnspec.training.run import Run, new_folder, resume_run, settings_for, start_run
 from cnnspec.training.trainer import Interrupted, Result
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import table_lines
 from cnnspec.wording import one_of
 
@@ -202,7 +204,8 @@ def _train_repeatedly(runs: Iterable[AbstractContextManager[Run]], folder: Path,
         "most": [f"{max(s.values):.4f}" for s in found.values()],
     }
     click.echo(f"\n{len(results)} runs in {folder}:\n")
-    print_lines(table_lines(columns, painter(sys.stdout), left=("metric",)))
+    narrow = Narrow(drop=("most", "least"), names=("metric",))
+    print_lines(table_lines(columns, painter(sys.stdout), ("metric",), width=text_width(), narrow=narrow))
 
 
 def _train(run: Run, stop: Callable[[], bool], output_format: str) -> Result:

@@ -7,23 +7,16 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import console
-from cnnspec.cli.metrics import (
-    MOST_CLASSES,
-    as_data,
-    by_output,
-    class_names,
-    epoch_line,
-    metric_text,
-    print_classes,
-    summary,
-    value_text,
-)
+from cnnspec.cli.common import console, print_lines, text_width
+from cnnspec.cli.metrics import as_data, by_output, class_names, print_classes
+from cnnspec.cli.wrapping import wrapped
 from cnnspec.graph.costs import trainable
 from cnnspec.training.events import EpochFinished, Event, StepFinished
 from cnnspec.training.recorded import BEST, LAST
 from cnnspec.training.run import Run
 from cnnspec.training.trainer import Result
+from cnnspec.view.curves import curve_lines
+from cnnspec.view.metrics import MOST_CLASSES, epoch_line, metric_text, summary, value_text
 
 
 class JsonProgress:
@@ -66,9 +59,9 @@ class Bar:
     def attach(self, run: Run) -> None:
         """Print what is known before the first step, and show the progress from now on."""
         trainer = run.trainer
-        click.echo(_headline(run))
+        print_lines([_headline(run)])
         for note in run.notes:
-            click.echo(f"note: {note}")
+            print_lines([f"note: {note}"])
         for record in trainer.result.epochs:
             click.echo(epoch_line(record, trainer.metrics, trainer.monitor))
         trainer.callbacks.append(self._on_event)
@@ -99,7 +92,9 @@ class Bar:
     def epoch(self, record: dict[str, Any]) -> None:
         """Print the line of an epoch."""
         trainer = self.run.trainer
-        self.bar.console.print(epoch_line(record, trainer.metrics, trainer.monitor), soft_wrap=True)
+        line, width = epoch_line(record, trainer.metrics, trainer.monitor), text_width()
+        parts = [line] if width is None else wrapped(line, width)
+        self.bar.console.print("\n".join(parts), soft_wrap=True)
 
 
 def _headline(run: Run) -> str:
@@ -123,14 +118,16 @@ def print_end(run: Run, result: Result) -> None:
         epochs = trainer.progress.stopping.epochs
         waited = f"{epochs} epoch{'s' if epochs > 1 else ''}"
         ended = f"after epoch {trainer.progress.epoch}"
-        click.echo(f"stopped early {ended}: `{trainer.monitor.key}` has not improved for {waited}")
+        print_lines([f"stopped early {ended}: `{trainer.monitor.key}` has not improved for {waited}"])
+    if curves := curve_lines(result, text_width()):
+        print_lines(["", *curves, ""])
     chosen = trainer.settings.chooses_best
     if (test := result.test) is not None:
         which = f"epoch {result.best_epoch}, the best" if chosen else "the last epoch"
-        click.echo(f"test: {summary(test)} on {test.samples:,} samples ({which})")
+        print_lines([f"test: {summary(test)} on {test.samples:,} samples ({which})"])
         for name, one in by_output(run.spec, test).items():
             if test.outputs:
-                click.echo(f"test, {name}: {summary(one)}")
+                print_lines([f"test, {name}: {summary(one)}"])
             if 0 < len(one.per_class()) <= MOST_CLASSES:
                 click.echo()
                 print_classes(class_names(run.spec, trainer.dataset, name, one), one)
@@ -141,7 +138,7 @@ def print_end(run: Run, result: Result) -> None:
             f"best: epoch {result.best_epoch}, {trainer.monitor.key} {value_text(trainer.monitor.metric, value)}"
         )
     if trainer.folder is not None:
-        click.echo(f"weights: {trainer.folder / (BEST if chosen else LAST)}")
+        print_lines([f"weights: {trainer.folder / (BEST if chosen else LAST)}"])
 
 
 def print_result(run: Run, result: Result) -> None:

@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import ShapeType, format_option, packed, painter, params_option, print_json, print_lines
+from cnnspec.cli.common import (
+    ShapeType,
+    format_option,
+    packed,
+    painter,
+    params_option,
+    print_json,
+    print_lines,
+    text_width,
+)
 from cnnspec.cli.completion import complete_spec
 from cnnspec.cli.execution import (
     device_option,
@@ -22,8 +31,11 @@ from cnnspec.language.load import graph_of, load
 from cnnspec.layers import Shape
 from cnnspec.runtime.options import Execution
 from cnnspec.testing.verification import TOLERANCE, Comparison, LayerDifference, verify_graph
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import table_lines
 from cnnspec.wording import format_shape
+
+_NARROW = Narrow(drop=("predicted", "actual", "in training"))
 
 
 def _execution(
@@ -89,22 +101,24 @@ def _print(spec: str, found: list[Comparison]) -> None:
             "": [_remark(layer, comparison.tolerance) for layer in layers],
         }
         columns = {name: texts for name, texts in columns.items() if any(texts)}
-        click.echo(f"{spec}: {comparison.backend}, {comparison.dtype}{against}\n")
-        print_lines(table_lines(columns, painter(sys.stdout)))
+        print_lines([f"{spec}: {comparison.backend}, {comparison.dtype}{against}", ""])
+        print_lines(table_lines(columns, painter(sys.stdout), width=text_width(), narrow=_NARROW))
         worst = max(layer.worst() for layer in layers)
         if not comparison.nonsmooth:
             worst = max(worst, comparison.input_gradient)
         verdict = "agree" if comparison.first_mismatch is None else f"first mismatch at `{comparison.first_mismatch}`"
         loss = f", loss in training {_small(comparison.loss)}" if comparison.loss is not None else ""
-        click.echo(
+        text = (
             f"\n{verdict}: largest difference {_small(worst)} relative, tolerance {comparison.tolerance:g}; "
             f"gradient of the input {_small(comparison.input_gradient)}{loss}"
         )
+        print_lines([text])
         if comparison.nonsmooth:
-            click.echo(
+            text = (
                 f"rounding puts a number across a jump of the derivative of {', '.join(comparison.nonsmooth)}: "
                 "the gradients before it are shown, and not compared (another --seed, or float64, compares them)"
             )
+            print_lines([text])
         click.echo()
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines
+from cnnspec.cli.common import format_option, painter, params_option, print_json, print_lines, text_width
 from cnnspec.cli.completion import complete_spec
 from cnnspec.graph.graph import Graph
 from cnnspec.interop.torch_import.assignment import assigned
 from cnnspec.interop.torch_import.factory import load_state, module_of
 from cnnspec.language.load import load
 from cnnspec.sizes import size_of
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import table_lines
 from cnnspec.weights import conversion, hub, keras_conversion, keras_files
 from cnnspec.weights import files as weights
@@ -92,7 +93,8 @@ def convert(
     if not any(columns["note"]):
         del columns["note"]
     print_lines([f"{paint(graph.name, 'bold')}: weights of {source}", *found.notes, ""])
-    print_lines(table_lines(columns, paint, left=("file", "spec", "note")))
+    narrow = Narrow(("shape",), names=("file", "spec"), texts=("note",))
+    print_lines(table_lines(columns, paint, ("file", "spec", "note"), width=text_width(), narrow=narrow))
     click.echo(f"\n{_totals([pair.shape for pair in found.pairs])} written to {output}")
 
 
@@ -122,7 +124,7 @@ def show(file: str, output_format: str) -> None:
     }
     paint = painter(sys.stdout)
     about = [f"{_printable(key)}: {shorten(_printable(text), 200)}" for key, text in sorted(metadata.items())]
-    print_lines([*table_lines(columns, paint, left=("name", "format")), ""])
+    print_lines([*table_lines(columns, paint, ("name", "format"), width=text_width()), ""])
     size = size_of(path.stat().st_size)
     print_lines([f"{_totals([entry.shape for entry in entries])}, {size}", *about])
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
-from cnnspec.diagram.columns import add_columns
+from cnnspec.diagram.columns import add_columns, neighbours
 from cnnspec.diagram.grid import Cell, Edge, Grid, Hop, Segment
 from cnnspec.diagram.levels import add_levels
 from cnnspec.diagram.outline import Block, Box, End, Item, Outline
@@ -141,6 +141,7 @@ def _add_segments(grid: Grid) -> None:
     for cell in grid.cells:
         grid.segment_of[cell] = by_row[cell.first]
         by_row[cell.first].cells.append(cell)
+    before, behind = neighbours(grid.edges)
     for segment in grid.segments:
         if len(segment.cells) > 1:
-            add_columns(segment, grid.edges)
+            add_columns(segment, before, behind)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
-from cnnspec.diagram.grid import Edge, Grid
+from cnnspec.diagram.grid import Cell, Edge, Grid
 from cnnspec.diagram.outline import Block, Item
 from cnnspec.diagram.place import Placement, Point, Rect
 
@@ -33,21 +33,39 @@ def bent(placement: Placement, root: Block, grid: Grid) -> Placement | None:
 
 def _best_gap(placement: Placement, root: Block, grid: Grid) -> tuple[float, list[Edge], Edge] | None:
     """Return the height at which to bend, the skips that pass there, and the edge that leads straight on."""
-    best: tuple[tuple[int, float], tuple[float, list[Edge], Edge]] | None = None
+    skips, direct = _passing(grid)
+    best: tuple[tuple[int, float], float, Edge] | None = None
     for edge in grid.edges:
         gap = edge.source.last
-        if len(edge.hops) > 1 or edge.hops[0].level is not None or not (edge.source.item and edge.target.item):
+        if len(edge.hops) > 1 or edge.hops[0].level is not None or skips[gap] < LEAST_SKIPS or direct[gap] > 1:
             continue
-        others = [other for other in grid.edges if other is not edge and _passes(other, gap)]
-        count = len({(other.source, other.tensor) for other in others})
-        if count < LEAST_SKIPS or any(len(other.hops) == 1 for other in others):
-            continue
-        above, below = placement.rects[edge.source.item], placement.rects[edge.target.item]
-        height = (above.y + above.height + below.y) / 2
-        score = count, -max(height, placement.height - height)
-        if best is None or score > best[0]:
-            best = score, (height, others, edge)
-    return best[1] if best else None
+        if edge.source.item and edge.target.item:
+            above, below = placement.rects[edge.source.item], placement.rects[edge.target.item]
+            height = (above.y + above.height + below.y) / 2
+            score = skips[gap], -max(height, placement.height - height)
+            if best is None or score > best[0]:
+                best = score, height, edge
+    if best is None:
+        return None
+    _, height, main = best
+    return height, [edge for edge in grid.edges if edge is not main and _passes(edge, main.source.last)], main
+
+
+def _passing(grid: Grid) -> tuple[list[int], list[int]]:
+    """Return how many tensors go down a lane below each row, and how many edges lead to the next row."""
+    ends: dict[tuple[Cell, str], int] = {}
+    direct = [0] * grid.rows
+    for edge in grid.edges:
+        if len(edge.hops) > 1:
+            key = edge.source, edge.tensor
+            ends[key] = max(ends.get(key, 0), edge.target.first)
+        else:
+            direct[edge.source.last] += 1
+    change = [0] * (grid.rows + 1)
+    for (source, _), end in ends.items():
+        change[source.last] += 1
+        change[end] -= 1
+    return list(accumulate(change))[: grid.rows], direct
 
 
 def _passes(edge: Edge, gap: int) -> bool:

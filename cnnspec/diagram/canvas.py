@@ -66,7 +66,7 @@ def cut(text: str, width: int, *, ascii_only: bool) -> str:
     if cells(text) <= width:
         return text
     end = "~" if ascii_only else "…"
-    kept = text
+    kept = text[: max(0, width)]
     while kept and cells(kept) + 1 > width:
         kept = kept[:-1]
     return (kept + end)[: max(0, width)]

@@ -220,7 +220,7 @@ def _moved(parts: Sequence[Part], by: float) -> list[Part]:
 
 
 def _end_line(end: End) -> _Line:
-    label = shortened(printable(end.label), _LONGEST_NAME, NAME, bold=True)
+    label = shortened(printable(end.label), _LONGEST_NAME, NAME, bold=True, keeps_end=True)
     return _Line(16, label, format_shape(end.shape), bold=True, strong_right=True, size=NAME)
 
 

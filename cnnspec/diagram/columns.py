@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cnnspec.diagram.grid import Cell, Edge, Segment
 
@@ -33,7 +33,21 @@ class _Column:
         insort(self.taken, (first, last))
 
 
-def add_columns(segment: Segment, edges: Sequence[Edge]) -> None:
+Neighbours = Mapping[Cell, Sequence[Cell]]
+"""The cells from which edges lead to a cell, or to which they lead from it."""
+
+
+def neighbours(edges: Sequence[Edge]) -> tuple[Neighbours, Neighbours]:
+    """Return the cells before each cell, and those behind it."""
+    before: dict[Cell, list[Cell]] = defaultdict(list)
+    behind: dict[Cell, list[Cell]] = defaultdict(list)
+    for source, target in dict.fromkeys((hop.source, hop.target) for edge in edges for hop in edge.hops):
+        before[target].append(source)
+        behind[source].append(target)
+    return before, behind
+
+
+def add_columns(segment: Segment, before: Neighbours, behind: Neighbours) -> None:
     """Give each cell of a segment its column, and the segment the number of its columns.
 
     Chains of cells go from left to right in the order in which their first layers are written. A lane that leads to a
@@ -42,11 +56,6 @@ def add_columns(segment: Segment, edges: Sequence[Edge]) -> None:
     within each other do not cross.
     """
     order = {cell: i for i, cell in enumerate(segment.cells)}
-    before: dict[Cell, list[Cell]] = defaultdict(list)
-    behind: dict[Cell, list[Cell]] = defaultdict(list)
-    for source, target in dict.fromkeys((hop.source, hop.target) for edge in edges for hop in edge.hops):
-        before[target].append(source)
-        behind[source].append(target)
     columns: list[_Column] = []
     chains = _chains([cell for cell in segment.cells if cell.role != "lane"], order, before, behind)
     chains = [_with_lanes(chain, order, before, behind) for chain in chains]
@@ -70,9 +79,7 @@ def add_columns(segment: Segment, edges: Sequence[Edge]) -> None:
     segment.columns = len(columns)
 
 
-def _with_lanes(
-    chain: Sequence[Cell], order: dict[Cell, int], before: dict[Cell, list[Cell]], behind: dict[Cell, list[Cell]]
-) -> list[Cell]:
+def _with_lanes(chain: Sequence[Cell], order: dict[Cell, int], before: Neighbours, behind: Neighbours) -> list[Cell]:
     """Return a chain with the lane that leads to it from where branches part, and the one that goes on from its end."""
     found = list(chain)
     match before[chain[0]]:
@@ -99,9 +106,7 @@ def _put(chain: Sequence[Cell], at: int, columns: list[_Column]) -> None:
         cell.column = at
 
 
-def _chains(
-    cells: Sequence[Cell], order: dict[Cell, int], before: dict[Cell, list[Cell]], behind: dict[Cell, list[Cell]]
-) -> list[list[Cell]]:
+def _chains(cells: Sequence[Cell], order: dict[Cell, int], before: Neighbours, behind: Neighbours) -> list[list[Cell]]:
     """Divide cells into chains, each cell in the row below the one before; where several meet, the oldest goes on."""
     chains: list[list[Cell]] = []
     chain_of: dict[Cell, int] = {}
@@ -117,7 +122,7 @@ def _chains(
     return sorted(chains, key=lambda chain: min(_written(cell, order, before, behind) for cell in chain))
 
 
-def _written(cell: Cell, order: dict[Cell, int], before: dict[Cell, list[Cell]], behind: dict[Cell, list[Cell]]) -> int:
+def _written(cell: Cell, order: dict[Cell, int], before: Neighbours, behind: Neighbours) -> int:
     """Return the place of a cell in the order of the text; ports stand where what they lead to does."""
     if cell.role == "item":
         return order[cell]

@@ -13,6 +13,9 @@ from cnnspec.graph.costs import Row, summarize
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.layers import Shape
 
+MOST_DEPTH = 30
+"""The most blocks around a layer that are drawn; those further within are a part of its name."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -168,8 +171,8 @@ class _Builder:
         found: list[Item] = []
         for block, start, end in runs([layer.node.name for layer in layers], depth):
             part = layers[start:end]
-            if block is None:
-                found += self._boxes([layer for layer in part if layer.node.inputs])
+            if block is None or depth >= MOST_DEPTH:
+                found += self._boxes([layer for layer in part if layer.node.inputs], depth)
                 continue
             own = block.rpartition(".")[2]
             match self.items(part, depth + 1):
@@ -179,7 +182,7 @@ class _Builder:
                     found.append(Block(block, own, tuple(items)))
         return found
 
-    def _boxes(self, layers: Sequence[Layer]) -> list[Box]:
+    def _boxes(self, layers: Sequence[Layer], depth: int) -> list[Box]:
         stacks: list[list[Layer]] = []
         stack_of: dict[str, list[Layer]] = {}
         for layer in layers:
@@ -189,7 +192,7 @@ class _Builder:
                 stacks.append(stack)
             stack.append(layer)
             stack_of[layer.node.name] = stack
-        return [Box(tuple(stack), stack[0].node.name.rpartition(".")[2]) for stack in stacks]
+        return [Box(tuple(stack), stack[0].node.name.split(".", depth)[-1]) for stack in stacks]
 
     def _continues(self, before: Layer, layer: Layer) -> bool:
         """Whether a layer is drawn below another in one box: it alone reads it, and changes numbers, not the shape."""

@@ -78,6 +78,8 @@ _WIDE = {"+<=>~×−": 584, "FTZ": 611, "&ABEKPSVXY": 667, "wCDHNRU": 722, "GOQ"
 _WIDTHS = {ch: width / 1000 for widths in (_NARROW, _WIDE, {"@…": 1015}) for chs, width in widths.items() for ch in chs}
 """The widths of characters in Helvetica and Arial, of 1; most others have 0.556."""
 
+_NARROWEST = min(_WIDTHS.values())
+
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of a text, as far as it is known without its font."""
@@ -85,11 +87,12 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     return size * width * (1.07 if bold else 1.0)
 
 
-def shortened(text: str, most: float, size: float, *, bold: bool = False) -> str:
-    """Return a text of at most this width, with an ellipsis where it is cut."""
+def shortened(text: str, most: float, size: float, *, bold: bool = False, keeps_end: bool = False) -> str:
+    """Return a text of at most this width, with an ellipsis where it is cut: at its end, or at its beginning."""
     if text_width(text, size, bold=bold) <= most:
         return text
-    kept = text
+    count = int(most / (_NARROWEST * size)) + 1
+    kept = text[-count:] if keeps_end else text[:count]
     while kept and text_width(kept + "…", size, bold=bold) > most:
-        kept = kept[:-1]
-    return kept + "…"
+        kept = kept[1:] if keeps_end else kept[:-1]
+    return "…" + kept if keeps_end else kept + "…"

@@ -68,7 +68,7 @@ class Writer:
                 return self._rectangle(part)
             case Polygon():
                 points = " ".join(f"{_number(x)},{_number(y)}" for x, y in part.points)
-                hidden = ' style="display:none"' if part.is_hidden else ""
+                hidden = ' display="none"' if part.is_hidden else ""
                 return f'<polygon points="{points}"{self._colours(part.fill, part.stroke)}{hidden}/>'
             case Line():
                 width = f' stroke-width="{_number(part.width)}"'

@@ -40,15 +40,16 @@ def wrapped(placement: Placement, root: Block, grid: Grid) -> Placement:
 
 def _cuts(placement: Placement, grid: Grid) -> list[float]:
     """Return the heights at which only one edge passes, straight from one row to the next."""
-    passing = [0] * grid.rows
+    change = [0] * (grid.rows + 1)
     straight: dict[int, float] = {}
     for edge in grid.edges:
-        for gap in range(edge.source.last, edge.target.first):
-            passing[gap] += 1
+        change[edge.source.last] += 1
+        change[edge.target.first] -= 1
         above, below = edge.source.item, edge.target.item
         if above and below and len(edge.hops) == 1 and edge.hops[0].level is None:
             rect = placement.rects[above]
             straight[edge.source.last] = (rect.y + rect.height + placement.rects[below].y) / 2
+    passing = list(accumulate(change))
     return [height for gap, height in sorted(straight.items()) if passing[gap] == 1]
 
 

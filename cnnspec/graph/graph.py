@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cnnspec.diagnostics import Span
+from cnnspec.display import Rich
 from cnnspec.layers import Inferred, Layer, Parameter, Shape
 from cnnspec.layers.geometry import Window
 
@@ -56,7 +57,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Rich):
     """A network whose layers fit together: nodes in topological order, and the names of its inputs and outputs."""
 
     name: str

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cnnspec.diagnostics import Diagnostic, Span
+from cnnspec.display import Rich
 from cnnspec.graph.finetuning import frozen
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
@@ -26,7 +27,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Rich):
     """A spec without errors: its graph, and how it is fed, tested and trained."""
 
     name: str

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from cnnspec import atomic
 from cnnspec.diagnostics import Source
+from cnnspec.display import Rich
 from cnnspec.errors import ExportError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
@@ -25,7 +26,7 @@ class Refined(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Rich):
     """A network in a file of another format, and how the file was verified."""
 
     spec: str

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cnnspec.arrays import Arrays
+from cnnspec.display import Rich
 from cnnspec.errors import ImportingError
 from cnnspec.graph.spec import Spec
 from cnnspec.interop.comparison import TOLERANCE, Difference
@@ -14,7 +15,7 @@ from cnnspec.interop.structure.text import compact
 
 
 @dataclass(frozen=True)
-class ImportedNetwork:
+class ImportedNetwork(Rich):
     """A network that was imported from another format."""
 
     spec: Spec

@@ -89,13 +89,17 @@ def _with_hint(error: SpecError, name: str) -> SpecError:
     return SpecError([replace(fault, help=hint)])
 
 
+def place_beside(name: str, extending: Source) -> Path:
+    """The place where a spec that another extends is looked for first."""
+    return Path(extending.name).parent / name
+
+
 def open_base(name: str, extending: Source) -> Source:
     """The spec that another extends: beside it, or bundled; never outside of its folder."""
     if Path(name).is_absolute() or ".." in Path(name).parts or name == "-":
         message = f"{quoted(name)} lies outside of the spec's folder"
         raise SpecError([about_file("unreadable-file", message, name, "a spec extends one beside it, or below")])
-    path = Path(extending.name)
-    beside = path.parent / name
+    path, beside = Path(extending.name), place_beside(name, extending)
     if _exists(path) and _exists(beside):
         return read_file(beside)
     home = bundled.find(extending.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnspec.diagnostics import Diagnostic, Source, SpecError, any_errors
+from cnnspec.display import Rich
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.language.build import Built, build
@@ -22,7 +23,7 @@ from cnnspec.layers.geometry import MOST_SIZES
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Rich):
     """The result of a check: the spec (None where it has errors) and every diagnostic, sorted by place."""
 
     name: str

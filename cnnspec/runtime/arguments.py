@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnspec.arrays import Array, Arrays
-from cnnspec.errors import InputError
+from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Loss
 from cnnspec.layers import Shape
@@ -71,3 +71,15 @@ def _checked_target(target: Array, loss: Loss, shape: Shape, n: int, dtype: npt.
             f"the target has classes {counts.min()} to {counts.max()}; the network has {loss.classes(shape)}"
         )
     return target.astype(np.int64)
+
+
+def check_state(state: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
+    """Raise BackendError, which lists what differs, where arrays have other names or shapes than these."""
+    wanted = {name: list(array.shape) for name, array in expected.items()}
+    found = {name: list(np.shape(array)) for name, array in state.items()}
+    wrong = [name for name in wanted | found if found.get(name) != wanted.get(name)]
+    if wrong:
+        lines = [
+            f"  {name}: found {found.get(name, 'nothing')}, expected {wanted.get(name, 'nothing')}" for name in wrong
+        ]
+        raise BackendError("the given state is of another optimizer or network:\n" + "\n".join(lines))

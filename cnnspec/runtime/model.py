@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnspec.arrays import Array, Arrays
+from cnnspec.display import Rich
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph import finetuning
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Constant, Loss, Train
-from cnnspec.runtime.arguments import checked_inputs, checked_targets
+from cnnspec.runtime.arguments import check_state, checked_inputs, checked_targets
+from cnnspec.runtime.feature_maps import FeatureMaps, collected
 from cnnspec.runtime.step import Part, Term, normalizer
 
 T = TypeVar("T")
@@ -51,7 +53,7 @@ class PlanStep(NamedTuple):
     """How many samples it computes at a time: the batch, or a chunk of it."""
 
 
-class Model(ABC):
+class Model(ABC, Rich):
     """A network on a backend. Inputs and outputs are NumPy arrays, in the model's dtype.
 
     A backend implements the methods that begin with an underscore, whose arguments are checked. Inputs and outputs are
@@ -83,6 +85,13 @@ class Model(ABC):
         values: Arrays = {}
         self.run_with_hook(x, lambda name, value: values.update({name: value.copy()}))
         return values
+
+    def feature_maps(self, x: Batch, layers: Iterable[str] | None = None) -> FeatureMaps:
+        """Return the maps of layers by name, as at inference: {name: [n, c, h, w]}, in the order of the network.
+
+        `layers` are names, or patterns such as `stage1` and `*.conv1`; all layers with spatial axes by default.
+        """
+        return collected(self.graph, lambda hook: self.run_with_hook(x, hook), layers)
 
     def run_with_hook(self, x: Batch, hook: Hook) -> Any:
         """As `predict`, and call `hook(name, value)` for every node as soon as it has run, the inputs first.
@@ -299,15 +308,7 @@ class Model(ABC):
                 )
 
     def _check_optimizer_state(self, state: Mapping[str, Array]) -> None:
-        expected = {name: list(array.shape) for name, array in self._optimizer_state().items()}
-        found = {name: list(np.shape(array)) for name, array in state.items()}
-        wrong = [name for name in expected | found if found.get(name) != expected.get(name)]
-        if wrong:
-            lines = [
-                f"  {name}: found {found.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
-                for name in wrong
-            ]
-            raise BackendError("the given state is of another optimizer or network:\n" + "\n".join(lines))
+        check_state(state, self._optimizer_state())
 
     @property
     def array_dtype(self) -> npt.DTypeLike:

@@ -10,13 +10,14 @@ import numpy as np
 
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Loader, Split, batches
+from cnnspec.display import Rich
 from cnnspec.graph.training import Loss
 from cnnspec.runtime.model import Model
 from cnnspec.training.metrics import Metrics, Values, metrics_of
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Rich):
     """The result over a whole split."""
 
     samples: int

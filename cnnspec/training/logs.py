@@ -94,7 +94,7 @@ class TensorBoardLog:
         record = records[-1]
         for name, value in numbers(record):
             if value is not None and name not in ("epoch", "step"):
-                self._writer.add_scalar(_tag(name), value, record["step"])
+                self._writer.add_scalar(tag(name), value, record["step"])
         self._writer.flush()
 
     def close(self) -> None:
@@ -102,12 +102,12 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def _tag(name: str) -> str:
+def tag(name: str) -> str:
     """Return the name of a scalar, of which those of one split stand together: `validation/loss`."""
     output, dot, key = name.rpartition(".")
     split, line, metric = key.partition("_")
-    tag = f"{split}/{metric}" if line and split in ("validation", "test") else f"train/{key}"
-    return f"{output}/{tag}" if dot else tag
+    found = f"{split}/{metric}" if line and split in ("validation", "test") else f"train/{key}"
+    return f"{output}/{found}" if dot else found
 
 
 LOGS: dict[str, Callable[[Path, Sequence[Mapping[str, Any]]], Log]] = {CSV: CsvLog, TENSORBOARD: TensorBoardLog}

@@ -34,14 +34,6 @@ class Metric(NamedTuple):
     is_fraction: bool = True
     """Whether it is shown in percent."""
 
-    def text(self, value: float | None) -> str:
-        """Return a value as text: 98.52 %, 0.0312, 5.2e-05."""
-        if value is None:
-            return "–"
-        if self.is_fraction:
-            return f"{100 * value:.2f} %"
-        return f"{value:.4f}" if abs(value) >= 0.001 or not value else f"{value:.3g}"
-
 
 METRICS = {
     "loss": Metric("loss", larger_is_better=False, is_fraction=False),

@@ -14,6 +14,7 @@ from zlib import crc32
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Loader, augmentation_of, epoch_order, held_out, mixing_of, steps_of
+from cnnspec.display import Rich
 from cnnspec.errors import TrainingError, WeightsError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Plateau, Train
@@ -46,7 +47,7 @@ class Interrupted(Exception):
 
 
 @dataclass
-class Result:
+class Result(Rich):
     """The result of a training."""
 
     epochs: list[dict[str, Any]] = field(default_factory=list)

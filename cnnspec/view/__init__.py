@@ -1,4 +1,4 @@
-"""Views: the tables and the JSON form of a check and of a plan.
+"""Views: tables, JSON and pictures in a terminal, of a check, a plan, a training and feature maps.
 
-Uses language, graph and what is below, and `plan` also runtime; but for that it imports no arrays.
+Uses training, language, graph and what is below; what `check` shows imports no arrays.
 """

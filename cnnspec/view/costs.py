@@ -15,6 +15,7 @@ from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
 from cnnspec.graph.training import Adam, Optimizer
 from cnnspec.sizes import size_of
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import percent, table_lines
 from cnnspec.wording import format_shape
 
@@ -61,8 +62,8 @@ def _fitting(what: str, batch: int, size: int) -> str:
     return f"{what}: a batch of {batch:,} at most, which takes {size_of(size)}"
 
 
-def block_lines(summary: Summary, paint: Paint) -> list[str]:
-    """Return the table of the blocks of a network, with the blocks within them below."""
+def block_lines(summary: Summary, paint: Paint, width: int | None = None) -> list[str]:
+    """Return the table of the blocks of a network, with the blocks within them below; None is an unlimited width."""
     rows = block_rows(summary.rows)
     totals = summary.totals
     columns = {
@@ -74,7 +75,8 @@ def block_lines(summary: Summary, paint: Paint) -> list[str]:
         "of all MACs": [percent(row.macs / totals.macs) if row.macs else "" for row in rows],
         "activations": [size_of(row.activation_bytes) for row in rows],
     }
-    lines = table_lines(columns, paint, left=("block",))
+    narrow = Narrow(("of all MACs", "of all", "layers", "activations"), texts=("block",))
+    lines = table_lines(columns, paint, ("block",), width=width, narrow=narrow)
     if not any(row.is_block for row in rows):
         lines += ["", "No layer is in a named block: `unit: {name: stage1}` and `repeat: {name: stage}` name some."]
     return lines
@@ -108,15 +110,18 @@ class Member(NamedTuple):
     """The largest batches, where a memory is given."""
 
 
-def member_lines(members: Sequence[Member], paint: Paint) -> list[str]:
-    """Return the table of a family, a row for each member, and the first error of each that has one."""
+def member_lines(members: Sequence[Member], paint: Paint, width: int | None = None) -> list[str]:
+    """Return the table of a family, a row for each member, and the first error of each; None is an unlimited width."""
     rows = [_cells(member) for member in members]
     columns = {name: [row.get(name, "") for row in rows] for row in rows for name in row}
     columns["error"] = columns.pop("error")
     shown = {name: cells for name, cells in columns.items() if any(cells)}
     if len({member.spec for member in members}) == 1:
         shown.pop("spec", None)
-    lines = table_lines(shown, paint, left=("spec", *members[0].params, "error"))
+    drop = ("receptive field", "output", "training", "inference", "training batch", "inference batch")
+    left = ("spec", *members[0].params, "error")
+    narrow = Narrow(drop, names=("spec",), texts=("error", *members[0].params))
+    lines = table_lines(shown, paint, left, width=width, narrow=narrow)
     faulty = [member for member in members if member.error]
     return [*lines, *([""] if faulty else []), *(f"{_label(member)}: {member.error}" for member in faulty)]
 

@@ -11,6 +11,7 @@ from cnnspec.graph.difference import Change, Difference, Kind, LayerChange, Plac
 from cnnspec.graph.graph import Node
 from cnnspec.language.render import flow
 from cnnspec.sizes import size_of
+from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import describe, percent, table_lines
 from cnnspec.wording import format_shape, quoted
 
@@ -207,15 +208,23 @@ def title(difference: Difference) -> str:
 
 MOST_LINES = 20
 """The most lines of layers up to which each layer has its own."""
+_LAYERS = Narrow(("memory", "MACs", "parameters"), names=("layer",), texts=("before", "after"))
+_SETTINGS = Narrow(names=("setting",), texts=("before", "after"))
+_TOTALS = Narrow(("before",), names=(), texts=("total",))
 
 
-def difference_lines(difference: Difference, paint: Paint, *, each: bool = False) -> list[str]:
-    """Return the difference as lines for a terminal; long lists have a line for a block, or for `each` layer."""
+def difference_lines(
+    difference: Difference, paint: Paint, *, each: bool = False, width: int | None = None
+) -> list[str]:
+    """Return the difference as lines for a terminal; long lists have a line for a block, or for `each` layer.
+
+    The tables are at most `width` wide; None is an unlimited width.
+    """
     lines = [f"{paint(title(difference), 'bold')}: {headline(difference)}"]
     if difference.is_empty:
         return lines
     if changes := listed(difference):
-        lines += ["", *_layer_lines(lines_of(changes, each=each or len(changes) <= MOST_LINES), paint)]
+        lines += ["", *_layer_lines(lines_of(changes, each=each or len(changes) <= MOST_LINES), paint, width)]
     if others := consequences(difference):
         lines += ["", *others]
     if difference.settings:
@@ -224,11 +233,11 @@ def difference_lines(difference: Difference, paint: Paint, *, each: bool = False
             "before": [value_text(change.before) for change in difference.settings.values()],
             "after": [value_text(change.after) for change in difference.settings.values()],
         }
-        lines += ["", *table_lines(columns, paint, left=columns)]
-    return [*lines, "", *table_lines(totals(difference), paint, left=("total",))]
+        lines += ["", *table_lines(columns, paint, columns, width=width, narrow=_SETTINGS)]
+    return [*lines, "", *table_lines(totals(difference), paint, ("total",), width=width, narrow=_TOTALS)]
 
 
-def _layer_lines(lines: Sequence[Line], paint: Paint) -> list[str]:
+def _layer_lines(lines: Sequence[Line], paint: Paint, width: int | None) -> list[str]:
     columns = {
         " ": [MARKS[line.kind] for line in lines],
         "layer": [line.name for line in lines],
@@ -239,7 +248,8 @@ def _layer_lines(lines: Sequence[Line], paint: Paint) -> list[str]:
         "memory": [line.memory for line in lines],
     }
     shown = {heading: texts for heading, texts in columns.items() if any(texts)}
-    heading, rule, *rows = table_lines(shown, lambda text, role: text, left=(" ", "layer", "before", "after"))
+    left = (" ", "layer", "before", "after")
+    heading, rule, *rows = table_lines(shown, lambda text, role: paint(text, ""), left, width=width, narrow=_LAYERS)
     found = [paint(heading, "bold"), rule]
     for line, row in zip(lines, rows, strict=True):
         found += [paint(row, _ROLES.get(line.kind, "")), *(f"     {note}" for note in line.notes)]

@@ -8,12 +8,12 @@ from typing import Any
 from cnnspec.diagnostics import Paint
 from cnnspec.runtime.model import PlanStep
 from cnnspec.sizes import size_of
-from cnnspec.view.table import duration, table_lines, width_of
+from cnnspec.view.fitting import Narrow
+from cnnspec.view.table import duration, table_lines
 from cnnspec.wording import format_shape
 
 _LEFT = ("name", "layers", "method", "layout")
-# What is left out first on a narrow terminal.
-_DISPENSABLE = ("workspace", "threads", "memory", "layout", "shape", "layers", "estimated")
+_NARROW = Narrow(("workspace", "threads", "memory", "layout", "shape", "layers", "estimated"), texts=("method",))
 
 
 def plan_lines(steps: Sequence[PlanStep], batch: int, width: int | None, paint: Paint) -> list[str]:
@@ -30,10 +30,6 @@ def plan_lines(steps: Sequence[PlanStep], batch: int, width: int | None, paint: 
         "estimated": [duration(step.estimated) for step in steps],
         "measured": [duration(step.measured) for step in steps],
     }
-    if width is not None:
-        for name in _DISPENSABLE:
-            if width_of(columns) > width:
-                del columns[name]
     total = _total(steps)
     parts = [
         f"{len(steps)} step{'s' * (len(steps) != 1)}",
@@ -41,7 +37,7 @@ def plan_lines(steps: Sequence[PlanStep], batch: int, width: int | None, paint: 
         f"{duration(total['measured'])} measured",
         f"{size_of(total['workspace'])} of workspace, which the steps share",
     ]
-    lines = [*table_lines(columns, paint, left=_LEFT), "", f"total: {', '.join(parts)}"]
+    lines = [*table_lines(columns, paint, _LEFT, width=width, narrow=_NARROW), "", f"total: {', '.join(parts)}"]
     if (chunk := _chunk(steps)) < batch:
         lines.append(f"the batch of {batch:,} is computed in chunks of at most {chunk:,}: figures are of one chunk")
     return lines

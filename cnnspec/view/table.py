@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +11,17 @@ from cnnspec.diagnostics import Paint
 from cnnspec.graph.costs import Row, Summary
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.sizes import size_of
+from cnnspec.view.fitting import GAP, Columns, Narrow, clipped, fitted, width_of, widths
 from cnnspec.wording import cells, format_shape
 
-GAP = "  "
-
+_READS = 20
+"""Cells of the names of inputs on a terminal: their ends say most."""
 PADS = "pads"
 _ARROWS = {1: "←→", 2: "↑↓←→", 3: "↙↗↑↓←→"}
 """The sides before and after each axis, by the number of axes: front and back of a volume are ↙ and ↗."""
+
+LEFT = ("name", "layer", "shares", "reads", "handed out as")
+"""The columns of a network's table that are text."""
 
 # The order in which columns are kept on a narrow terminal.
 _FIRST = (
@@ -35,55 +39,56 @@ _FIRST = (
     "memory",
 )
 
-Columns = Mapping[str, Sequence[str]]
 
+def table_lines(
+    columns: Columns,
+    paint: Paint,
+    left: Collection[str] = ("name",),
+    *,
+    width: int | None = None,
+    narrow: Narrow = Narrow(),  # noqa: B008  # it is frozen
+) -> list[str]:
+    """Return a heading, a rule and a line for each row; columns that `left` does not name are aligned to the right.
 
-def table_lines(columns: Columns, paint: Paint, left: Collection[str] = ("name",)) -> list[str]:
-    """Return a heading, a rule and a line for each row; columns that `left` does not name are aligned to the right."""
-    widths = _widths(columns)
+    With a `width`, no line is wider: columns give way as `narrow` says.
+    """
+    shown: Columns = {name: [paint(text, "") for text in texts] for name, texts in columns.items()}
+    if width is not None:
+        shown = fitted(shown, width, narrow, paint("…", ""))
+    wide = widths({paint(name, ""): texts for name, texts in shown.items()})
 
     def line(texts: Iterable[str], roles: Iterable[str]) -> str:
         parts = []
-        for name, text, role in zip(columns, texts, roles, strict=True):
-            space = " " * (widths[name] - cells(text))
-            shown = paint(text, role) if text and role else text
-            parts.append(shown + space if name in left else space + shown)
+        for name, text, room, role in zip(shown, texts, wide.values(), roles, strict=True):
+            space = " " * (room - cells(text))
+            painted = paint(text, role) if text and role else text
+            parts.append(painted + space if name in left else space + painted)
         return GAP.join(parts).rstrip()
 
-    roles = ["bold" if i == 0 else "" for i in range(len(columns))]
+    roles = ["bold" if i == 0 else "" for i in range(len(shown))]
     return [
-        line(columns, ["bold"] * len(columns)),
-        "─" * width_of(columns),
-        *(line(texts, roles) for texts in zip(*columns.values(), strict=True)),
+        line(wide, ["bold"] * len(shown)),
+        paint("─", "") * (sum(wide.values()) + len(GAP) * (len(wide) - 1)),
+        *(line(texts, roles) for texts in zip(*shown.values(), strict=True)),
     ]
-
-
-def width_of(columns: Columns) -> int:
-    """Return the width of the table of these columns, in terminal cells."""
-    return sum(width + len(GAP) for width in _widths(columns).values()) - len(GAP)
-
-
-def _widths(columns: Columns) -> dict[str, int]:
-    return {name: max(map(cells, [name, *texts])) for name, texts in columns.items()}
 
 
 def network_lines(graph: Graph, summary: Summary, width: int | None, paint: Paint) -> list[str]:
     """Return the table of a network, a row for each layer, with the columns that fit; None is an unlimited width."""
-    columns = _columns(graph, summary.rows)
+    columns = network_columns(graph, summary.rows)
     if width is not None:
+        if "reads" in columns:
+            columns["reads"] = [clipped(text, _READS, paint("…", ""), start=True) for text in columns["reads"]]
         first = [_pads_heading(summary.rows) if name == PADS else name for name in _FIRST]
         fitting = {name: columns[name] for name in first[:3] if name in columns}
         for name in first[3:]:
             if name in columns and width_of({**fitting, name: columns[name]}) <= width:
                 fitting[name] = columns[name]
         columns = {name: texts for name, texts in columns.items() if name in fitting}
-    if width is not None and (excess := width_of(columns) - width) > 0:
-        longest = max(4, max(map(len, columns["name"])) - excess)
-        columns["name"] = [n if len(n) <= longest else "…" + n[1 - longest :] for n in columns["name"]]
-    return table_lines(columns, paint, left=("name", "layer", "shares", "reads", "handed out as"))
+    return table_lines(columns, paint, left=LEFT, width=width)
 
 
-def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
+def network_columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return the cells of each column, by its heading; empty columns are left out."""
     columns = {
         "name": [row.name for row in rows],
@@ -96,7 +101,7 @@ def _columns(graph: Graph, rows: Sequence[Row]) -> dict[str, list[str]]:
         "parameters": [f"{row.parameters:,}" if row.parameters else "" for row in rows],
         "MACs": [f"{row.macs:,}" if row.macs else "" for row in rows],
         "receptive field": [format_shape(row.receptive_field) if row.receptive_field else "" for row in rows],
-        "step": [_step(row) for row in rows],
+        "step": [step_text(row) for row in rows],
         "memory": [size_of(row.activation_bytes) for row in rows],
     }
     return {name: cells for name, cells in columns.items() if any(cells)}
@@ -123,7 +128,7 @@ def _reads(row: Row, before: Row) -> str:
     return shown if len(shown) <= 40 else f"{row.inputs[0]} and {len(row.inputs) - 1} more"
 
 
-def _step(row: Row) -> str:
+def step_text(row: Row) -> str:
     if row.step is None or len(row.output) == 1:
         return ""
     return str(row.step[0]) if len(set(row.step)) == 1 else "×".join(map(str, row.step))
@@ -157,33 +162,38 @@ def duration(seconds: float) -> str:
 
 
 def totals_lines(summary: Summary, batch: int, width: int | None, dtype: str = "float32") -> list[str]:
-    """Return the totals of the network, a line each, wrapped where there is a width.
+    """Return the totals of the network, a line each, wrapped where there is a width."""
+    lines = totals(summary, batch, dtype)
+    indent = max(map(len, lines)) + len(GAP)
+    return [part for name, text in lines.items() for part in _wrapped(f"{name:<{indent}}{text}", indent, width)]
+
+
+def totals(summary: Summary, batch: int, dtype: str = "float32") -> dict[str, str]:
+    """Return the totals of the network as text, by what they are of.
 
     `dtype` is the number format that the memory of the summary is in.
     """
-    totals = summary.totals
+    found = summary.totals
     by_macs = sorted(summary.by_kind, key=lambda entry: -entry[2])
     state = f" and {summary.state:,} running statistics" if summary.state else ""
     samples = "one sample" if batch == 1 else f"a batch of {batch}"
-    lines = {
-        "parameters": f"{totals.parameters:,}{state}, {size_of(totals.parameter_bytes)}"
+    return {
+        "parameters": f"{found.parameters:,}{state}, {size_of(found.parameter_bytes)}"
         + _parts(
-            "hold", [(kind, parameters / totals.parameters) for kind, parameters, _ in summary.by_kind if parameters]
+            "hold", [(kind, parameters / found.parameters) for kind, parameters, _ in summary.by_kind if parameters]
         ),
-        "MACs": f"{totals.macs:,} ({totals.flops:,} FLOPs)"
-        + _parts("take", [(kind, macs / totals.macs) for kind, _, macs in by_macs if macs]),
-        "activations": f"{size_of(totals.peak_activation_bytes)} at the peak, for {samples}",
-        "inference": f"{size_of(totals.inference_bytes)}, for {samples}: weights and activations at the peak"
+        "MACs": f"{found.macs:,} ({found.flops:,} FLOPs)"
+        + _parts("take", [(kind, macs / found.macs) for kind, _, macs in by_macs if macs]),
+        "activations": f"{size_of(found.peak_activation_bytes)} at the peak, for {samples}",
+        "inference": f"{size_of(found.inference_bytes)}, for {samples}: weights and activations at the peak"
         + (f", in {dtype}" if dtype != "float32" else ""),
-        "training": f"{size_of(totals.training_bytes)} with {summary.optimizer}, for {samples}: weights, gradients, "
+        "training": f"{size_of(found.training_bytes)} with {summary.optimizer}, for {samples}: weights, gradients, "
         + {
             "float32": "optimizer state and saved activations",
             "float64": "optimizer state and saved activations, in float64",
         }.get(dtype, f"optimizer state in float32, copies of weights and saved activations in {dtype}")
-        + (f"; {percent(summary.frozen / totals.parameters)} of the parameters are frozen" if summary.frozen else ""),
+        + (f"; {percent(summary.frozen / found.parameters)} of the parameters are frozen" if summary.frozen else ""),
     }
-    indent = max(map(len, lines)) + len(GAP)
-    return [part for name, text in lines.items() for part in _wrapped(f"{name:<{indent}}{text}", indent, width)]
 
 
 def _parts(verb: str, fractions: Sequence[tuple[str, float]]) -> str:
@@ -223,7 +233,7 @@ def explanation(graph: Graph, summary: Summary, paint: Paint) -> list[str]:
         if row.macs:
             lines.append(("MACs", f"{node.layer.mac_formula(node.in_shapes, node.shape)} = {row.macs:,}"))
         if row.receptive_field:
-            step = f", in steps of {_step(row)}" if _step(row) else ""
+            step = f", in steps of {step_text(row)}" if step_text(row) else ""
             lines.append(("receptive field", f"{format_shape(row.receptive_field)} of the input{step}"))
         out.append(f"{paint(node.name, 'bold')}: {describe(node)}, {read} → {format_shape(node.shape)}")
         out += [f"    {what:<17}{formula}" for what, formula in lines]

@@ -305,7 +305,7 @@ class TestText:
 
     @pytest.mark.parametrize("width", [45, 60, 80, 100, 120])
     def test_width(self, result: BenchResult, width: int) -> None:
-        lines = bench_lines(result, width, lambda text, role: text, "#")
+        lines = bench_lines(result, width, lambda text, role: text.replace("█", "#"))
         assert max(map(cells, lines[4:])) <= width
         assert sum("##" in line for line in lines) == 2
 

@@ -271,7 +271,7 @@ class TestUsage:
             env={**os.environ, "PYTHONIOENCODING": "latin-1"},
         )
         assert result.returncode == 0
-        assert "pads ????  parameters".encode("latin-1") in result.stdout
+        assert "pads ^v<>  parameters".encode("latin-1") in result.stdout
         assert "1×28×28  ".encode("latin-1") in result.stdout
 
     @pytest.mark.skipif(sys.platform == "win32", reason="a pipe closes otherwise there")

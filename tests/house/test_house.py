@@ -51,7 +51,20 @@ def within(name: str, *homes: str) -> bool:
 
 # The floors of the house, from the ground up. A room imports rooms on lower floors only; `cnnspec` itself, which lists
 # the public names, stands on the roof, and so does `python -m cnnspec`.
-GROUND = ("arrays", "atomic", "bundled", "diagnostics", "errors", "machine", "rng", "sizes", "version", "wording")
+GROUND = (
+    "arrays",
+    "atomic",
+    "bundled",
+    "diagnostics",
+    "display",
+    "encoding",
+    "errors",
+    "machine",
+    "rng",
+    "sizes",
+    "version",
+    "wording",
+)
 FLOORS = (
     "layers",
     "graph",
@@ -65,7 +78,9 @@ FLOORS = (
     "diagram",
     "interop",
     "bench",
+    "notebook",
     "report",
+    "live",
     "lsp",
     "cli",
 )

@@ -62,6 +62,14 @@ def test_every_bundled_file_is_in(names: set[str]) -> None:
     assert "cnnspec/specs/textbook/cross_correlation.yaml" in names
 
 
+def test_style_sheets_and_scripts_are_in(names: set[str]) -> None:
+    beside = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "cnnspec").rglob("*.*") if path.suffix in (".css", ".js")
+    }
+    assert "cnnspec/diagram/assets/diagram.js" in beside
+    assert beside <= names
+
+
 def test_entry_points(wheel: Path, names: set[str]) -> None:
     (place,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
     found = configparser.ConfigParser()

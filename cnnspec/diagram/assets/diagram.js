@@ -136,7 +136,7 @@
     const points = pointsOf(frame, edge, layout.metrics), [x, y] = points.at(-1), half = 3 + edge[1] / 2;
     const target = edge[2].at(-1)[1], inner = frame.inner[target], hasHead = inner && !inner.grid;
     const [line, head] = element.children;
-    head.style.display = hasHead ? "" : "none";
+    head.setAttribute("display", hasHead ? "inline" : "none");
     head.setAttribute("points", [[x - half, y - 7], [x + half, y - 7], [x, y]].map(pair).join(" "));
     line.setAttribute("d", pathOf(hasHead ? [...points.slice(0, -1), [x, y - 3]] : points, layout.radius));
   }

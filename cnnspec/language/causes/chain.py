@@ -13,6 +13,8 @@ from cnnspec.wording import format_shape
 
 MOST_STEPS = 6
 """How many sizes of a chain are shown."""
+LONGEST = 100
+"""How many characters of one, where fewer sizes will do."""
 
 
 def parting(network: Network) -> Node | None:
@@ -73,9 +75,13 @@ def steps(nodes: Sequence[Node], shown: Callable[[Shape], str]) -> str:
         if size != last:
             parts.append(f"{size} (`{node.name}`)" if parts else size)
             last = size
-    if len(parts) > MOST_STEPS:
-        parts = [*parts[:2], "…", *parts[3 - MOST_STEPS :]]
-    return " → ".join(parts)
+    text = ""
+    for most in range(MOST_STEPS, 2, -1):
+        few = [*parts[: max(1, most - 4)], "…", *parts[max(1, most - 4) + 1 - most :]]
+        text = " → ".join(parts if len(parts) <= most else few)
+        if len(text) <= LONGEST:
+            break
+    return text
 
 
 def notes(network: Network) -> list[str]:

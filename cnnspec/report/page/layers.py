@@ -12,7 +12,7 @@ from cnnspec.report.data import ReportData
 from cnnspec.report.network import Excerpt, Network
 from cnnspec.sizes import size_of
 from cnnspec.view.explanation import Explanation
-from cnnspec.view.table import describe
+from cnnspec.view.table import describe, step_text
 from cnnspec.wording import format_shape
 
 
@@ -51,8 +51,6 @@ def table_rows(network: Network) -> list[LayerRow]:
     found = []
     for i, (node, row) in enumerate(zip(network.graph.nodes, network.summary.rows, strict=True)):
         field, step = row.receptive_field or (), row.step or ()
-        shown = len(set(step)) == 1 and len(row.output) > 1
-        steps = str(step[0]) if shown else "×".join(map(str, step)) if len(row.output) > 1 else ""
         pads = " ".join(map(str, row.pads.flat)) if row.pads else ""
         cells = (
             Cell(str(i), i),
@@ -64,7 +62,7 @@ def table_rows(network: Network) -> list[LayerRow]:
             Cell(f"{row.parameters:,}" if row.parameters else "", row.parameters),
             Cell(f"{row.macs:,}" if row.macs else "", row.macs),
             Cell(format_shape(field), max(field, default=0)),
-            Cell(steps, float(max(step, default=0))),
+            Cell(step_text(row), float(max(step, default=0))),
             Cell(size_of(row.activation_bytes), row.activation_bytes),
         )
         found.append(LayerRow(row.name, cells))

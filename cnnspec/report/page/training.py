@@ -12,6 +12,7 @@ from cnnspec.report.assessment import Assessment, DeadUnits, Mistake
 from cnnspec.report.data import ReportData, TrainingRun
 from cnnspec.training.evaluation import Evaluation
 from cnnspec.training.metrics import METRICS
+from cnnspec.view.metrics import CLASS_TEXTS, class_columns, value_text
 from cnnspec.view.table import percent
 
 MOST_CLASSES = 30
@@ -21,8 +22,6 @@ MOST_ARRAYS = 24
 MOST_DEAD = 12
 """Dead units of a layer that are listed."""
 SPLITS = ("validation", "test")
-_COLUMNS = {"iou": "IoU", "recall": "recall", "precision": "precision", "f1": "F1"}
-_COUNTED = {"segmentation": "pixels", "multi-label": "positives"}
 
 
 class Curve(NamedTuple):
@@ -108,24 +107,19 @@ def _output(assessment: Assessment, name: str) -> dict[str, Any]:
     """Return the metrics, classes, confusion matrix and mistakes of an output."""
     found = assessment.outputs[name]
     classes = list(assessment.classes.get(name, ()))
+    columns = class_columns(classes, found)
     mistakes = assessment.mistakes.get(name, ())
     return {
         "name": name if len(assessment.outputs) > 1 else "",
-        "metrics": [(METRICS[key].title, METRICS[key].text(value)) for key, value in found.metrics.items()],
-        "counted": _COUNTED.get(found.task, "samples"),
-        "columns": [title for key, title in _COLUMNS.items() if found.classes and key in found.classes[0]],
-        "classes": [_class(names, entry) for names, entry in zip(classes, found.classes, strict=True)],
+        "metrics": [(METRICS[key].title, value_text(key, value)) for key, value in found.metrics.items()],
+        "columns": [(title, title not in CLASS_TEXTS) for title in columns],
+        "classes": list(zip(*columns.values(), strict=True)),
         "confusion": confusion(found, classes),
         "class_names": classes,
         "too_many": found.confusion is not None and len(classes) > MOST_CLASSES,
         "mistakes": [_mistake(one, classes) for one in mistakes],
         "mistaken": assessment.mistaken.get(name, 0),
     }
-
-
-def _class(name: str, entry: Mapping[str, Any]) -> tuple[str, str, list[str]]:
-    values = ["–" if entry[key] is None else percent(entry[key]) for key in _COLUMNS if key in entry]
-    return name, f"{entry['samples']:,}", values
 
 
 def confusion(found: Evaluation, classes: Sequence[str]) -> list[tuple[str, list[ConfusionCell]]]:
