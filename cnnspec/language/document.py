@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args
 
+from cnnspec import bundled
 from cnnspec.diagnostics import Label, Source, Span, SpecError
 from cnnspec.graph.settings import Expect
 from cnnspec.graph.training import Train
@@ -18,7 +19,7 @@ from cnnspec.language.expressions import mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, UnknownKeys, read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput, read_inputs
 from cnnspec.language.params import read_params
-from cnnspec.language.repairs import for_word
+from cnnspec.language.repairs import for_name, for_word
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
 from cnnspec.language.yaml_repairs import with_dashes
@@ -164,7 +165,9 @@ def _open_base(base: YamlNode, source: Source, names: list[str], scope: Scope, o
     try:
         found = opener(base.value, source)
     except SpecError as error:
-        scope.error("unreadable-file", error.diagnostics[0].message, base.span, help=error.diagnostics[0].help)
+        fault = error.diagnostics[0]
+        fixes = for_name(base.value.removesuffix(".yaml"), base.span, bundled.names())[1] if fault.help else []
+        scope.error("unreadable-file", fault.message, base.span, help=fault.help, fixes=fixes)
         return None
     if found.name in names:
         circle = " → ".join([*names[names.index(found.name) :], found.name])

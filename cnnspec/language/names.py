@@ -9,12 +9,12 @@ from typing import NamedTuple
 from cnnspec.diagnostics import Label, Span
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import ARRIVING
-from cnnspec.language.repairs import replaced
+from cnnspec.language.repairs import for_name, replaced
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.layers.input import INPUT
-from cnnspec.wording import describe, format_shape, nearest, quoted
+from cnnspec.wording import describe, format_shape, quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -247,9 +247,10 @@ class Names:
     def _report_unknown(self, name: str, span: Span, scope: Scope) -> None:
         """Report a name that no layer has: the layers of that name in blocks may be meant, or the nearest name."""
         within = [full for full in self.outputs if full.endswith(f".{name}") and self.outputs[full].shape is not None]
-        near = nearest(name, self.outputs)
+        near, fixes = for_name(name, span, self.outputs)
         meant = within or ([near] if near else [])
-        fixes = [replaced(span, full, said=len(meant) == 1) for full in meant] if span.text == name else []
+        if within:
+            fixes = [replaced(span, full, said=len(meant) == 1) for full in meant] if span.text == name else []
         remedy = f"did you mean `{meant[0]}`?" if len(meant) == 1 else ""
         if len(meant) > 1:
             listed = [f"`{full}` ({format_shape(self.outputs[full].shape or ())})" for full in meant[:4]]

@@ -39,6 +39,18 @@ def for_word(word: Any, span: Span, known: Iterable[str]) -> list[Fix]:
     return [replaced(span, meant, certain=certain, said=True)] if meant else []
 
 
+def for_name(name: str, span: Span, known: Iterable[str]) -> tuple[str | None, list[Fix]]:
+    """Return the name that is probably meant by one that is not there, and the fix that puts it in its place."""
+    from cnnspec.wording import nearest, slip
+
+    known = list(known)
+    near = nearest(name, known)
+    if near is None or name not in span.text:
+        return near, []
+    written = span.text.replace(name, near)
+    return near, [replaced(span, written, certain=slip(name, known) == near, said=True)]
+
+
 def _is_written(word: str, span: Span) -> bool:
     """Return whether a range holds a word itself, and no reference to it."""
     return span.text in (word, f'"{word}"', f"'{word}'")

@@ -16,7 +16,7 @@ from cnnspec.language.expressions import (
     evaluate,
     has_reference,
 )
-from cnnspec.language.repairs import replaced
+from cnnspec.language.repairs import for_name
 from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
@@ -124,8 +124,7 @@ class Scope:
             remedy = self._known(error.unknown) if error.unknown else ""
             span = within(node.span, text, error.start, error.end)
             unknown = error.unknown or ""
-            near = nearest(unknown, self._all_values) if unknown else None
-            fixes = [replaced(span, span.text.replace(unknown, near), said=True)] if near else []
+            fixes = for_name(unknown, span, self._all_values)[1] if unknown else []
             self.error(error.code, error.message, span, help=remedy, fixes=fixes)
             raise InvalidValue from None
         if isinstance(value, list | dict):

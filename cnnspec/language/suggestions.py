@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from cnnspec.wording import nearest
+from cnnspec.wording import nearest, slip
 
 # Folded as `_fold` does: conv2d and Conv2D are conv, MaxPool2d and max-pool() are maxpool. Where several names stand,
 # the first that is known in the place counts.
@@ -169,15 +169,18 @@ for _words, _names in _SYNONYMS.items():
 
 
 def suggest(word: str, known: Iterable[str], *, certain: bool = False) -> str | None:
-    """The known word that is meant, if that can be told: one of its other names, or (less certain) the nearest."""
-    known = {_fold(k): k for k in reversed(list(known))}
+    """The known word that is meant, if that can be told.
+
+    It is certain where it is one of its other names, or a slip of the keyboard away; else it is the nearest.
+    """
+    by_fold = {_fold(k): k for k in reversed(list(known))}
     folded = _fold(word)
-    if folded in known:
-        return known[folded]
-    named = next((name for name in _NAMES.get(folded, ()) if name in known.values()), None)
-    if named or certain or folded in _ADVICE:
+    if folded in by_fold:
+        return by_fold[folded]
+    named = next((name for name in _NAMES.get(folded, ()) if name in by_fold.values()), None)
+    if named or folded in _ADVICE:
         return named
-    return nearest(word, known.values())
+    return slip(word, by_fold.values()) if certain else nearest(word, by_fold.values())
 
 
 def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
