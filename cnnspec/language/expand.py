@@ -139,12 +139,13 @@ class Expansion:
 
     def _unknown_kind(self, entry: Entry) -> None:
         """Report a kind that does not exist, with a suggestion."""
+        from cnnspec.language.foreign import with_padding
         from cnnspec.language.suggestions import suggest
 
         known = [*self.document.kinds, "from"]
         remedy = suggestion(entry.kind, known, "`cnnspec layers` lists the kinds")
         message = f"no layer or block is called {quoted(entry.kind)}"
-        fixes = for_word(entry.kind, entry.span, known)
+        fixes = [with_padding(fix, entry.kind, entry.config) for fix in for_word(entry.kind, entry.span, known)]
         entry.scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
         certain = find(suggest(entry.kind, known, certain=True) or "")
         if certain is not None and certain.arity is not None:

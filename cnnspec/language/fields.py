@@ -51,13 +51,16 @@ def unknown_keys(
     unclear = False
     for key, span in node.keys.items():
         if key not in known:
+            from cnnspec.language.foreign import for_key
             from cnnspec.language.suggestions import advice, suggest
 
             suggested = suggest(key, known)
             unclear = unclear or suggested is None
             likely |= {suggested} if suggested else set()
             remedy = advice(key, known, f"it takes {names(tuple(dict.fromkeys((*required, *known))))}")
-            fixes = for_word(key, span, known) if suggested not in node.keys else []
+            fixes = for_key(node, key, known)
+            if not fixes and suggested not in node.keys:
+                fixes = for_word(key, span, known)
             scope.error("unknown-key", f"{owner} has no {quoted(key)}", span, help=remedy, fixes=fixes)
     return UnknownKeys(frozenset(likely), unclear)
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from cnnspec.wording import nearest, slip
 
-# Folded as `_fold` does: conv2d and Conv2D are conv, MaxPool2d and max-pool() are maxpool. Where several names stand,
+# Folded as `fold` does: conv2d and Conv2D are conv, MaxPool2d and max-pool() are maxpool. Where several names stand,
 # the first that is known in the place counts.
 _SYNONYMS: dict[str, str] = {
     # kinds
-    "affine fc fullyconnected innerproduct linear": "dense",
-    "convolution crosscorrelation": "conv",
-    "convolutiontranspose deconv deconvolution transposeconv transposedconv upconv": "conv_transpose",
+    "affine connected fc fullyconnected gemm innerproduct linear": "dense",
+    "convolution convolutional crosscorrelation": "conv",
+    "conv2dtranspose convolutiontranspose convtranspose deconv deconvolution transposeconv transposedconv upconv": "conv_transpose",
     "maxpooling": "max_pool",
     "averagepool averagepooling avgpooling meanpool subsample": "avg_pool",
-    "gap globalaveragepool globalaveragepooling globalavgpooling": "global_avg_pool",
+    "gap globalaverage globalaveragepool globalaveragepooling globalavgpooling": "global_avg_pool",
     "gmp globalmaxpooling": "global_max_pool",
     "adaptiveaveragepool adaptivepool": "adaptive_avg_pool",
     "batchnormalization bn": "batch_norm",
@@ -59,10 +60,10 @@ _SYNONYMS: dict[str, str] = {
     "cat concatenate inception merge": "concat",
     "for loop times": "repeat",
     # fields
-    "depth filters numfilters numoutput out outchannels outplanes": "channels",
-    "features hidden neurons numclasses numoutput out outfeatures outputs": "units channels",
-    "filtersize k kernelsize ksize poolsize window windowsize": "kernel size",
-    "border p pads": "padding",
+    "depth filters numfilter numfilters numoutput out outchannels outplanes": "channels",
+    "features hidden neurons numclasses numhidden numoutput out outfeatures outputs": "units channels",
+    "filtersize k kernelshape kernelsize ksize poolsize window windowsize": "kernel size",
+    "border p": "padding",
     "dilationrate": "dilation",
     "group numgroups": "groups",
     "nheads numheads": "heads",
@@ -72,11 +73,13 @@ _SYNONYMS: dict[str, str] = {
     "cubiccoeffa": "cubic_coeff",
     "usebias": "bias",
     "weights": "weight",
-    "act": "activation",
-    "batchnorm groupnorm layernorm normalization": "norm",
+    "act actlayer activationlayer": "activation",
+    "batchnorm groupnorm layernorm normalization normlayer": "norm",
     "ceilmode": "rounding",
     "countincludepad": "count_padding",
     "scalefactor": "scale",
+    "localsize": "size",
+    "size": "kernel scale",
     "outputsize": "size expect",
     "dropoutrate p prob probability ratio": "rate probability",
     "negativeslope": "slope",
@@ -110,13 +113,14 @@ _SYNONYMS: dict[str, str] = {
     "steps": "milestones at every",
     "milestones": "at",
     "gamma factor": "drop",
+    "clipgradnorm clipnorm gradclip gradclipnorm gradientclip gradientclipping maxgradnorm": "clip",
     "stepsize": "every",
     "criterion": "loss",
     "dataset": "data",
     "lr rate": "learning_rate",
     "batchsize": "batch",
     "decay l2": "weight_decay",
-    "maxepochs numepochs": "epochs",
+    "maxepochs nbepoch nepochs numepochs": "epochs",
     "lrscheduler scheduler": "schedule",
     "categoricalcrossentropy crossentropyloss nll nllloss softmaxloss sparsecategoricalcrossentropy": "cross_entropy",
     "l2loss mse mseloss": "mean_squared_error",
@@ -173,14 +177,22 @@ def suggest(word: str, known: Iterable[str], *, certain: bool = False) -> str | 
 
     It is certain where it is one of its other names, or a slip of the keyboard away; else it is the nearest.
     """
-    by_fold = {_fold(k): k for k in reversed(list(known))}
-    folded = _fold(word)
+    return _suggest(word, tuple(known), certain)
+
+
+@lru_cache(maxsize=4096)  # the trials of fixes ask for the same words again and again
+def _suggest(word: str, known: tuple[str, ...], certain: bool) -> str | None:
+    by_fold = {fold(k): k for k in reversed(known)}
+    folded = fold(word)
     if folded in by_fold:
         return by_fold[folded]
-    named = next((name for name in _NAMES.get(folded, ()) if name in by_fold.values()), None)
+    named = next((name for name in _NAMES.get(folded, ()) if name in known), None)
     if named or folded in _ADVICE:
         return named
-    return slip(word, by_fold.values()) if certain else nearest(word, by_fold.values())
+    numbered = by_fold.get(folded.rstrip("0123456789_"))  # conv1, as the layer is called
+    if numbered or certain:
+        return numbered or slip(word, known)
+    return nearest(word, known)
 
 
 def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -188,12 +200,18 @@ def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
     if written := _punctuation(word):
         return written
     meant = suggest(word, known)
-    return f"did you mean `{meant}`?" if meant else _ADVICE.get(_fold(word), otherwise)
+    return f"did you mean `{meant}`?" if meant else _ADVICE.get(fold(word), otherwise)
 
 
-def _fold(word: str) -> str:
-    bare = re.sub(r"\(.*\)$|[-_ .]", "", word).casefold()
-    return bare.removeprefix("nn").removesuffix("2d") or bare
+_MODULES = re.compile(r"(?:(?:tf|torch|keras|flax|linen|nn|layers|functional|F)\.)+(?=\w)")
+
+
+@lru_cache(maxsize=4096)
+def fold(word: str) -> str:
+    """Return a word without what its spelling has of a framework: `nn.Conv2d(3, 6)` and `Conv-2D` are both `conv`."""
+    bare = re.sub(r"\(.*\)$|[-_ .]", "", _MODULES.sub("", word)).casefold()
+    bare = bare.removeprefix("nn").removesuffix("layer") or bare
+    return re.sub("[123]d$", "", bare) or bare
 
 
 def _punctuation(word: str) -> str:
