@@ -20,7 +20,7 @@ from cnnspec.diagnostics import Source
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "corpus"))
 
-from corpus import Case, Outcome, all_cases, outcome  # noqa: E402
+from corpus import Case, Outcome, all_cases, outcome
 
 
 def share(name: str, found: int, total: int) -> str:

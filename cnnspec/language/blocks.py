@@ -12,6 +12,7 @@ from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_of, with_article
 from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.value_repairs import for_value, whole_division
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import find
 from cnnspec.wording import describe, names, quoted
@@ -164,5 +165,9 @@ def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope
         remedy = f"`{key}: {type_}` declares a parameter without a default"
     declared = Label(param.span, "declared here")
     message = f"`{key}` of `{block.name}` takes {with_article(param.type)}, not {describe(value)}"
-    scope.error("wrong-type", message, item.span, "", declared, help=remedy)
+    written = item.value if isinstance(item.value, str) else value
+    fixes = for_value(written, item.span, scope.values)
+    if isinstance(written, str):
+        fixes += whole_division(written, value, item.span)
+    scope.error("wrong-type", message, item.span, "", declared, help=remedy, fixes=fixes)
     return UNRESOLVED

@@ -22,7 +22,7 @@ from cnnspec.language.params import read_params
 from cnnspec.language.repairs import for_name, for_word
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
-from cnnspec.language.yaml_repairs import with_dashes
+from cnnspec.language.yaml_indentation import with_dashes
 from cnnspec.language.yaml_tree import YamlNode, parse
 from cnnspec.layers import known_kinds
 from cnnspec.layers.base import DEFAULT_SCHEME

@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from cnnspec.diagnostics import Fix
 from cnnspec.graph.settings import Choice
+from cnnspec.language.edits import without_key
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import has_reference
-from cnnspec.language.repairs import for_value, for_word
+from cnnspec.language.repairs import for_word
 from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.value_repairs import for_value, in_percent, whole_division
 from cnnspec.language.yaml_tree import YamlNode, resolve
 from cnnspec.wording import describe, names, one_of, quoted, yaml11_hint
 
@@ -157,7 +160,13 @@ def _report(entry: Entry, found: dict[str, Any], mapping: bool) -> None:
     label = f"is {describe(value)}" if computed else ""
     if not remedy and code == "wrong-type":
         remedy = _as_number(value, computed)
-    fixes = [] if computed else for_value(value, span, entry.scope.values)
+    fixes = for_value(value, span, entry.scope.values, name) if not computed else []
+    if computed and text is not None:
+        fixes = whole_division(text, value, span)
+    fixes += in_percent(value, context.get("lt", context.get("le")), span)
+    if value in ("None", "nil") and mapping and node is not None and name in node.keys and len(inner) == 1:
+        edit = without_key(node, name)
+        fixes += [Fix(f"leave out `{name}`", (edit,), certain=True)] if edit is not None else []
     known = _known_words(found, context)
     fixes += for_word(value if code != "unknown-key" else inner[-1], span, known) if known and not computed else []
     entry.scope.error(code, f"`{name}` {message}", span, label, help=remedy, fixes=fixes)

@@ -23,7 +23,8 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     """Return the diagnostics with those of their fixes that help.
 
     A fix helps where the diagnostic is gone from the edited spec and no error is new. One that is certain may uncover
-    further errors, which the fault hid, at other places. `layers` is the size of the network, which the time of a trial
+    further errors, which the fault hid, at other places; where a text cannot be read, and all fixes uncover errors, the
+    one that uncovers the fewest is kept. `layers` is the size of the network, which the time of a trial
     depends on.
     """
     budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
@@ -31,12 +32,22 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     found = []
     for diagnostic in diagnostics:
         kept: list[Fix] = []
+        uncovering: list[tuple[int, Fix]] = []
         for fix in diagnostic.fixes:
             if len(kept) == SHOWN or not budget or (kept and fix.is_fallback):
                 break
             budget -= 1
-            if _helps(fix, diagnostic, before, recheck):
+            new = _new_errors(fix, diagnostic, before, recheck)
+            if new is None:
+                continue
+            if not new or (fix.certain and not any(_begins(d) == _begins(diagnostic) for d in new)):
                 kept.append(fix)
+            elif diagnostic.code == "yaml-syntax":
+                uncovering.append((len(new), fix))
+        if not kept and uncovering:
+            kept.append(replace(min(uncovering, key=lambda pair: pair[0])[1], if_alone=False))
+        elif len(kept) == 1 and kept[0].if_alone:
+            kept[0] = replace(kept[0], certain=True)
         causes = [fix.cause for fix in kept[:1] if fix.cause is not None]
         places = {cause.span for cause in causes}
         others = (label for label in diagnostic.others if label.span not in places)
@@ -44,13 +55,15 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     return found
 
 
-def _helps(fix: Fix, diagnostic: Diagnostic, before: Counter[tuple[str, str]], recheck: Recheck) -> bool:
+def _new_errors(
+    fix: Fix, diagnostic: Diagnostic, before: Counter[tuple[str, str]], recheck: Recheck
+) -> list[Diagnostic] | None:
+    """Return the errors that are new where a fix is made; None where the diagnostic is still there."""
     after = recheck(edited(fix))
     left = _faults(after)
     if left[_fault(diagnostic)] >= before[_fault(diagnostic)]:
-        return False
-    new = [d for d in after if d.severity == "error" and left[_fault(d)] > before[_fault(d)]]
-    return not new or (fix.certain and not any(_begins(d) == _begins(diagnostic) for d in new))
+        return None
+    return [d for d in after if d.severity == "error" and left[_fault(d)] > before[_fault(d)]]
 
 
 def _begins(diagnostic: Diagnostic) -> tuple[str, int, int]:

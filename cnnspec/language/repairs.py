@@ -1,21 +1,18 @@
-"""Fixes of mistakes in the text: words that mean others, values in another form, layers without their punctuation."""
+"""Fixes of mistakes in the text: words that mean others, layers without their punctuation."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from cnnspec.diagnostics import Edit, Fix, Span
-from cnnspec.language.yaml_tree import YamlNode, resolve
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import quoted
 
 _SPACED = re.compile(r"([A-Za-z_]\w*) +(\S.*)")
 _GLUED = re.compile(r"([A-Za-z_]\w*):(\S+)")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
-_SIZES = re.compile(r"\d+(?: ?[x×] ?\d+)+")
 _KIND_KEYS = ("type", "kind", "layer", "class", "op")
-_BOOLEANS = {"yes": "true", "no": "false", "on": "true", "off": "false"}
 
 
 def replaced(span: Span, word: str, *, certain: bool = False, said: bool = False) -> Fix:
@@ -28,7 +25,7 @@ def for_word(word: Any, span: Span, known: Iterable[str]) -> list[Fix]:
     from cnnspec.language.suggestions import suggest
 
     known = list(known)
-    if not isinstance(word, str) or not _is_written(word, span):
+    if not isinstance(word, str) or not is_written(word, span):
         return []
     if found := _GLUED.fullmatch(word):
         return [replaced(span, f"{found[1]}: {found[2]}", certain=True, said=True)]
@@ -51,31 +48,9 @@ def for_name(name: str, span: Span, known: Iterable[str]) -> tuple[str | None, l
     return near, [replaced(span, written, certain=slip(name, known) == near, said=True)]
 
 
-def _is_written(word: str, span: Span) -> bool:
+def is_written(word: str, span: Span) -> bool:
     """Return whether a range holds a word itself, and no reference to it."""
     return span.text in (word, f'"{word}"', f"'{word}'")
-
-
-def for_value(value: Any, span: Span, params: Mapping[str, Any]) -> list[Fix]:
-    """Return fixes of a value that has the wrong form: a parameter without its `$`, a percentage, `3x3`, `yes`."""
-    if not isinstance(value, str) or not _is_written(value, span):
-        return []
-    fixes = []
-    if value in params:
-        fixes.append(replaced(span, f"${value}", certain=True))
-    if found := _PERCENT.fullmatch(value):
-        fixes.append(replaced(span, f"{float(found[1]) / 100:g}", certain=True))
-    if _SIZES.fullmatch(value):
-        sizes = [int(n) for n in re.findall(r"\d+", value)]
-        if len(sizes) == 3 and sizes[2] in (1, 3):
-            fixes.append(replaced(span, str([sizes[2], *sizes[:2]])))
-        fixes.append(replaced(span, str(sizes)))
-        fixes += [replaced(span, str([1, *sizes]))] if len(sizes) == 2 else []
-    if value.casefold() in _BOOLEANS:
-        fixes.append(replaced(span, _BOOLEANS[value.casefold()], certain=True))
-    if span.text[:1] in "\"'" and not isinstance(resolve(value), str | None):
-        fixes.append(replaced(span, value, certain=True, said=True))
-    return fixes
 
 
 def for_keys(node: YamlNode, kinds: Collection[str]) -> list[Fix]:

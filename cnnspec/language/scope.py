@@ -16,7 +16,7 @@ from cnnspec.language.expressions import (
     evaluate,
     has_reference,
 )
-from cnnspec.language.repairs import for_name
+from cnnspec.language.repairs import for_name, replaced
 from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
@@ -124,12 +124,19 @@ class Scope:
             remedy = self._known(error.unknown) if error.unknown else ""
             span = within(node.span, text, error.start, error.end)
             unknown = error.unknown or ""
-            fixes = for_name(unknown, span, self._all_values)[1] if unknown else []
+            fixes = for_name(unknown, span, self._all_values)[1] if unknown else self._rewritten(text, node.span)
             self.error(error.code, error.message, span, help=remedy, fixes=fixes)
             raise InvalidValue from None
         if isinstance(value, list | dict):
             self._count(value, node)
         return value
+
+    def _rewritten(self, text: str, span: Span) -> list[Fix]:
+        """Return the fix of an expression with signs of another language."""
+        from cnnspec.language.value_repairs import as_expression
+
+        meant = as_expression(text, self._all_values)
+        return [replaced(span, meant, certain=True)] if meant is not None and meant != text == span.text else []
 
     @property
     def _all_values(self) -> Mapping[str, Any]:

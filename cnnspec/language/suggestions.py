@@ -15,7 +15,8 @@ _SYNONYMS: dict[str, str] = {
     # kinds
     "affine connected fc fullyconnected gemm innerproduct linear": "dense",
     "convolution convolutional crosscorrelation": "conv",
-    "conv2dtranspose convolutiontranspose convtranspose deconv deconvolution transposeconv transposedconv upconv": "conv_transpose",
+    "conv2dtranspose convolutiontranspose convtranspose deconv deconvolution": "conv_transpose",
+    "transposeconv transposedconv upconv": "conv_transpose",
     "maxpooling": "max_pool",
     "averagepool averagepooling avgpooling meanpool subsample": "avg_pool",
     "gap globalaverage globalaveragepool globalaveragepooling globalavgpooling": "global_avg_pool",

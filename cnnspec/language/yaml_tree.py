@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
+from cnnspec.language import yaml_cuts as cuts
 from cnnspec.language import yaml_errors as syntax
 from cnnspec.wording import describe, quoted
 
@@ -188,8 +189,8 @@ class _Parser:
         if name in self.open_anchors:
             self.stop("alias-expansion", f"{quoted('*' + name)} stands inside of what it names, without end", event)
         if name not in self.anchors:
-            message = f"{quoted('*' + name)} names nothing: there is no {quoted('&' + name)} before it"
-            self.stop("yaml-syntax", message, event, "text that begins with `*` is quoted")
+            self.diagnostics.append(cuts.undefined_alias(name, self.span(event), self.anchors))
+            raise _Stop
         self.end = self.span(event)
         node, size, height = self.anchors[name]
         self.count(size, event)
@@ -225,10 +226,14 @@ class _Parser:
         keys: dict[str, Span] = {}
         merged: YamlNode | None = None
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            place = self.end
             key_node = self.node(event, depth + 1)
             key = key_node.value
             value = self.node(next(self.events), depth + 1)
             if not isinstance(key, str):
+                if start.flow_style and (cut := self.cut_by_comma(key_node, place)):
+                    self.diagnostics.append(cut)
+                    raise _Stop
                 remedy = "quote it" if isinstance(key, int | float | bool) else ""
                 self.diagnostics.append(_at("wrong-type", "a key is text", key_node.span, remedy))
             elif key == "<<":
@@ -236,15 +241,8 @@ class _Parser:
                 self.diagnostics.append(_at("unsupported-yaml", message, key_node.span, remedy))
                 merged = value  # so that nothing of it is said to be missing
             elif key in keys:
-                self.diagnostics.append(
-                    Diagnostic(
-                        "duplicate-key",
-                        f"{quoted(key)} is written twice",
-                        Label(key_node.span, "again here"),
-                        others=(Label(keys[key], "first here"),),
-                        help="keep one of them",
-                    )
-                )
+                both = (keys[key], key_node.span)
+                self.diagnostics.append(cuts.written_twice(key, place, values[key], value, both))
             else:
                 keys[key] = key_node.span
                 values[key] = value
@@ -253,6 +251,12 @@ class _Parser:
             values = {**dict(merged.items()), **values}
         return YamlNode(values, self.collection_span(start, event), keys)
 
+    def cut_by_comma(self, key: YamlNode, before: Span) -> Diagnostic | None:
+        """Return what is wrong with a key that is no text, where it is the rest of a number, or a template's name."""
+        if isinstance(key.value, int):
+            return cuts.cut_number(key.span, before)
+        return cuts.template(key.span, key.value)
+
     def scalar(self, event: Any) -> Plain:
         text: str = event.value
         if event.style or event.tag == "!":  # quoted
@@ -260,7 +264,10 @@ class _Parser:
         if len(text) > MAX_DIGITS and _NUMBER.fullmatch(text):
             self.say("number-too-long", f"a number of {len(text):,} characters", event)
             return 0
-        if "$(" in text and (cut := syntax.cut_expression(text, self.span(event))):
+        if "$(" in text and (cut := cuts.cut_expression(text, self.span(event))):
+            self.diagnostics.append(cut)
+            raise _Stop
+        if text.startswith("(") and (cut := cuts.cut_tuple(text, self.span(event))):
             self.diagnostics.append(cut)
             raise _Stop
         return resolve(text)
