@@ -44,19 +44,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def slip(word: str, known: Iterable[str]) -> str | None:
-    """Return the one known word that differs by one slip of the keyboard: a letter too many, too few, other, or swapped.
+    """Return the one known word that is a slip of the keyboard away; None where there are several, or none.
 
-    None where several do, and for words of fewer than four letters; digits are never taken for a slip.
+    A slip is a letter too many, too few or another, or two that are swapped, in a word of at least four, or a plural; a
+    digit is never one.
     """
     written = word.replace("-", "_").casefold()
-    found = {name for name in known if len(name) >= 4 and _is_slip(written, name.replace("-", "_").casefold())}
+    long = [name for name in known if max(len(name), len(written)) >= 4]
+    found = {name for name in long if _is_slip(written, name.replace("-", "_").casefold())}
     return found.pop() if len(found) == 1 else None
 
 
 def _is_slip(a: str, b: str) -> bool:
-    """Return whether two words differ by one letter, or by two letters that are swapped."""
+    """Return whether a word differs from one that is known by a slip."""
     if abs(len(a) - len(b)) > 1 or a == b:
-        return False
+        return a == f"{b}es"
     first = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     rest_a, rest_b = a[first:], b[first:]
     if len(a) == len(b):

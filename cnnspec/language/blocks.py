@@ -7,6 +7,7 @@ from typing import Any
 
 from cnnspec.diagnostics import Label, Span
 from cnnspec.language.entry import COMMON_KEYS, Entry
+from cnnspec.language.entry_repairs import layers_of_block
 from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
@@ -78,7 +79,9 @@ def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | 
         return None
     if not node.is_mapping:
         message = f"a block is a mapping with `layers`, not {describe(node.plain())}"
-        scope.error("wrong-type", message, span, help="`layers: [...]`")
+        others = [Label(node.span, "a list")] if node.is_list else []
+        fixes = layers_of_block(node) if node.is_list else []
+        scope.error("wrong-type", message, span, "", *others, help="`layers: [...]`", fixes=fixes)
         return None
     unknown = unknown_keys(scope, node, ("params", "layers"), f"the block `{name}`")
     layers = node.get("layers")

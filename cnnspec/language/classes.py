@@ -8,6 +8,7 @@ from cnnspec.diagnostics import Label, Span
 from cnnspec.language.checks import no_output
 from cnnspec.language.document import Document
 from cnnspec.language.names import Output
+from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import describe, format_shape, names
@@ -51,7 +52,11 @@ def read_classes(document: Document, outputs: Mapping[str, Output] | None) -> di
 
 def _names(scope: Scope, node: YamlNode) -> tuple[str, ...]:
     if not node.is_list:
-        scope.error("wrong-type", f"`classes` takes a list of names, not {describe(node.plain())}", node.span)
+        is_list = isinstance(node.value, str) and "," in node.value and node.span.text == node.value
+        written = f"[{node.span.text}]"
+        fixes = [replaced(node.span, written, certain=True)] if is_list else []
+        message = f"`classes` takes a list of names, not {describe(node.plain())}"
+        scope.error("wrong-type", message, node.span, fixes=fixes)
         return ()
     found = []
     for item in node.elements():

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from cnnspec.diagnostics import Span
+from cnnspec.language.entry_repairs import for_keys, spliced
 from cnnspec.language.expressions import has_reference
-from cnnspec.language.repairs import for_keys
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import describe, quoted
@@ -73,7 +73,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] =
         remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
         if node.value is None and what in ("`norm`", "`activation`"):
             remedy = f"`{what.strip('`')}: none` stands for no layer"
-        scope.error("wrong-type", message, node.span, help=remedy)
+        fixes = spliced(node.span, node) if node.is_list and what == "a layer" else []
+        scope.error("wrong-type", message, node.span, help=remedy, fixes=fixes)
         return None
     if has_reference(kind):
         try:

@@ -13,6 +13,7 @@ from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
+from cnnspec.language.entry_repairs import as_list, for_kind
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -21,7 +22,7 @@ from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
-from cnnspec.language.repairs import as_list, for_word
+from cnnspec.language.repairs import for_word
 from cnnspec.language.repeat import (
     REPEAT_KEYS,
     first_number,
@@ -139,16 +140,15 @@ class Expansion:
 
     def _unknown_kind(self, entry: Entry) -> None:
         """Report a kind that does not exist, with a suggestion."""
-        from cnnspec.language.foreign import with_padding
         from cnnspec.language.suggestions import suggest
 
         known = [*self.document.kinds, "from"]
         remedy = suggestion(entry.kind, known, "`cnnspec layers` lists the kinds")
         message = f"no layer or block is called {quoted(entry.kind)}"
-        fixes = [with_padding(fix, entry.kind, entry.config) for fix in for_word(entry.kind, entry.span, known)]
+        fixes = for_kind(entry.kind, entry.span, entry.config, {*self.document.kinds})
         entry.scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
         certain = find(suggest(entry.kind, known, certain=True) or "")
-        if certain is not None and certain.arity is not None:
+        if certain is not None and certain.arity is not None and not entry.kind.endswith(")"):
             self._read_layer(certain, Entry(certain.kind, entry.span, entry.config, entry.scope))
         self._skip(entry)
 
@@ -264,7 +264,8 @@ class Expansion:
         if not item.is_list:
             remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
             message = f"the branch {quoted(key)} is a list of layers, not {describe(item.plain())}"
-            scope.error("wrong-type", message, span, help=remedy, fixes=as_list(item))
+            fixes = as_list(item, span)
+            scope.error("wrong-type", message, span, help=remedy, fixes=fixes)
             return self.placer.unknown_output(current.node, span)
         items = item.elements()
         source = items[0].get("from") if items and len(items[0].keys) == 1 else None

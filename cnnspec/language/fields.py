@@ -44,10 +44,18 @@ NO_UNKNOWN_KEYS = UnknownKeys()
 
 
 def unknown_keys(
-    scope: Scope, node: YamlNode, known: Iterable[str], owner: str, required: Iterable[str] = ()
+    scope: Scope,
+    node: YamlNode,
+    known: Iterable[str],
+    owner: str,
+    required: Iterable[str] = (),
+    whole: YamlNode | None = None,
 ) -> UnknownKeys:
-    """Report the keys of a mapping that are not known, and return what they may explain."""
-    known = tuple(known)
+    """Report the keys of a mapping that are not known, and return what they may explain.
+
+    `whole` is the section that the mapping is the rest of, whose parts may have such a key.
+    """
+    known, required = tuple(known), tuple(required)
     if node.keys.keys() <= set(known):
         return NO_UNKNOWN_KEYS
     likely: set[str] = set()
@@ -62,6 +70,10 @@ def unknown_keys(
             likely |= {suggested} if suggested else set()
             remedy = advice(key, known, f"it takes {names(tuple(dict.fromkeys((*required, *known))))}")
             fixes = for_key(node, key, known)
+            if not fixes and whole is not None:
+                from cnnspec.language.moved import to_part
+
+                fixes = to_part(scope, whole, key)
             if not fixes and suggested not in node.keys:
                 fixes = for_word(key, span, known)
             scope.error("unknown-key", f"{owner} has no {quoted(key)}", span, help=remedy, fixes=fixes)
@@ -76,11 +88,13 @@ def read_model(
     overrides: Mapping[str, Any] | None = None,
     extra_keys: Iterable[str] = (),
     instead: Mapping[str, str] | None = None,
+    whole: YamlNode | None = None,
 ) -> Model | None:
     """Return a model of an entry's configuration, or None and report what is wrong with it.
 
     The configuration is a mapping, or the value of the field `main`. `overrides` replace fields of the mapping, and
     `extra_keys` are keys that the caller reads, of which `instead` holds those that may stand in place of a field.
+    `whole` is the section that the configuration is the rest of, where its parts are read elsewhere.
     """
     scope, node, owner = entry.scope, entry.config, f"`{entry.kind}`"
     fields = cls.model_fields  # looked up once, since pydantic makes that slow
@@ -89,7 +103,7 @@ def read_model(
     unknown = NO_UNKNOWN_KEYS
     invalid: set[str] = set()  # fields whose value cannot be evaluated
     if node is not None and mapping:
-        unknown = unknown_keys(scope, node, (*fields, *extra_keys), owner, _required(fields))
+        unknown = unknown_keys(scope, node, (*fields, *extra_keys), owner, _required(fields), whole)
         for key, item in node.items():
             if key in fields:
                 try:

@@ -32,20 +32,30 @@ _UNSURE = frozenset(map(fold, ("input_dim", "input_shape", "input_size")))
 """Keys of the first layer that may be all that says what the input is."""
 
 
-def for_key(node: YamlNode, key: str, known: Collection[str]) -> list[Fix]:
-    """Return the fix of a key that stands for others with another value, or that can be left out."""
+def pairs_of(key: str, value: Any, known: Collection[str]) -> Pairs | None:
+    """Return the keys and values that a key of another framework stands for; none where it is to be left out."""
     folded = fold(key)
     if folded in _LEFT_OUT:
-        edit = without_key(node, key)
-        title = f"leave out {quoted(key)}"
-        return [Fix(title, (edit,), certain=folded not in _UNSURE)] if edit is not None else []
-    conversion, item = _CONVERSIONS.get(folded), node.get(key)
-    pairs = conversion(item.plain()) if conversion is not None and item is not None else None
-    if item is None or pairs is None or not {new for new, _ in pairs} <= set(known) - set(node.keys):
+        return []
+    conversion = _CONVERSIONS.get(folded)
+    pairs = conversion(value) if conversion is not None else None
+    return pairs if pairs is not None and {new for new, _ in pairs} <= set(known) else None
+
+
+def is_per_side(kind: str) -> bool:
+    """Return whether a kind of another framework counts its padding on each side."""
+    return _PER_SIDE.fullmatch(kind) is not None
+
+
+def for_key(node: YamlNode, key: str, known: Collection[str]) -> list[Fix]:
+    """Return the fix of a key that stands for others with another value, or that can be left out."""
+    item = node.get(key)
+    pairs = pairs_of(key, item.plain(), known) if item is not None else None
+    if item is None or pairs is None or not {new for new, _ in pairs}.isdisjoint(node.keys):
         return []
     if not pairs:
         edit = without_key(node, key)
-        return [Fix(f"leave out {quoted(key)}", (edit,), certain=True)] if edit is not None else []
+        return [Fix(f"leave out {quoted(key)}", (edit,), certain=fold(key) not in _UNSURE)] if edit is not None else []
     span = node.keys[key]
     whole = span._replace(end_line=item.span.end_line, end_column=item.span.end_column)
     if whole.end_line != whole.line:
@@ -58,7 +68,7 @@ def for_key(node: YamlNode, key: str, known: Collection[str]) -> list[Fix]:
 def with_padding(fix: Fix, kind: str, config: YamlNode | None) -> Fix:
     """Return the fix of a foreign kind with the padding changed, too, where that kind counts it on each side."""
     node = config.get("padding") if config is not None else None
-    if node is None or not _PER_SIDE.fullmatch(kind) or not _sizes(node.plain()) or node.plain() == 0:
+    if node is None or not is_per_side(kind) or not _sizes(node.plain()) or node.plain() == 0:
         return fix
     text = f"{{each_side: {node.span.text}}}"
     title = f"{fix.title}, and {quoted(f'padding: {node.span.text}')} with {quoted(f'padding: {text}')}"

@@ -117,6 +117,7 @@ _SYNONYMS: dict[str, str] = {
     "clipgradnorm clipnorm gradclip gradclipnorm gradientclip gradientclipping maxgradnorm": "clip",
     "stepsize": "every",
     "criterion": "loss",
+    "validationsplit valsplit validationfraction": "validation",
     "dataset": "data",
     "lr rate": "learning_rate",
     "batchsize": "batch",

@@ -27,7 +27,7 @@ def for_syntax(source: Source, line: int, opened: int) -> list[Fix]:
         *second_colon(source, line),
         *everywhere(source, _NO_COLON, ":", "write a colon behind the kind", behind=True),
         *full_width(source),
-        *everywhere(source, _SLASHES, "#", "begin comments with `#`"),
+        *slashes(source),
         *shell_references(source),
         *_title(source, line),
         *_brackets(source, opened),
@@ -52,7 +52,7 @@ def key_without_value(source: Source, line: int) -> list[Fix]:
 def everywhere(
     source: Source, pattern: re.Pattern[str], text: str, title: str, *, behind: bool = False, line: int | None = None
 ) -> list[Fix]:
-    """Return the fix that puts a text in place of a pattern (or behind it) in all lines, outside of quotes and comments.
+    """Return the fix that puts a text in place of a pattern (or behind it) in all lines, not in quotes and comments.
 
     `line` is one that must be among them.
     """
@@ -67,6 +67,11 @@ def everywhere(
     if not edits or (line is not None and line not in lines):
         return []
     return [Fix(title, tuple(edits), certain=True)]
+
+
+def slashes(source: Source) -> list[Fix]:
+    """Return the fix of comments that begin with `//`."""
+    return everywhere(source, _SLASHES, "#", "begin comments with `#`")
 
 
 def second_colon(source: Source, line: int) -> list[Fix]:
@@ -140,7 +145,7 @@ def tabs(source: Source) -> list[Fix]:
 
 
 def _brackets(source: Source, line: int) -> Iterator[Fix]:
-    """Yield fixes of a line whose braces and brackets do not match: what is missing put in, what is too much deleted."""
+    """Yield fixes of a line whose braces and brackets do not match: some put in, or one deleted."""
     content = source.lines[line - 1]
     opened: list[int] = []
     for at, ch in _structure(content):

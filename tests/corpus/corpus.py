@@ -6,9 +6,9 @@ that make it the wanted one as a diff without line numbers, and what `check` say
 | key | says |
 |---|---|
 | `repair` | what a careful reader knows without asking: `certain`, `likely` (one repair is the most likely), `open` |
-| `claim` | what the checker does: its `certain` fixes together lead to the wanted network, a `proposed` one (and the first \
-ones behind it) does, or `none` |
-| `mistakes` | how many mistakes there are, each of which should be one error; 0 where there is only a warning, or none |
+| `claim` | what the checker does: its `certain` fixes together lead to the wanted network, a `proposed` one (and the \
+first ones behind it) does, or `none` |
+| `mistakes` | how many there are, each of which should be one error; 0 where there is only a warning, or none |
 | `surplus` | why there are more errors than mistakes |
 | `reason` | why the claim is less than the repair |
 """
