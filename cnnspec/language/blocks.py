@@ -12,6 +12,7 @@ from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_of, with_article
+from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.value_repairs import for_value, whole_division
 from cnnspec.language.yaml_tree import YamlNode
@@ -19,6 +20,8 @@ from cnnspec.layers import find
 from cnnspec.wording import describe, names, quoted
 
 _REQUIRED = object()
+_OTHER_TYPES = ("integer", "double", "number", "boolean", "str", "string", "array", "sequence", "tuple")
+"""Names of types in other languages, which nobody takes for the default of a parameter."""
 RESERVED = ("repeat", "from", "input")
 """Words of the language, which no block may be called."""
 
@@ -108,6 +111,12 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
         if isinstance(item.value, str) and item.value in TYPES:
             params[name] = Param(item.value, _REQUIRED, span)
             continue
+        if isinstance(item.value, str) and item.value in _OTHER_TYPES and (type_ := suggest_type(item.value)):
+            message, remedy = f"no type is called {quoted(item.value)}", f"did you mean `{type_}`?"
+            fixes = [replaced(item.span, type_, certain=True, said=True)]
+            scope.error("wrong-type", message, item.span, help=remedy, fixes=fixes)
+            params[name] = Param(None, UNRESOLVED, span)
+            continue
         is_late = any(map(mentions_arriving, item.texts()))
         try:
             default = scope.replace(arriving=arriving(None) if is_late else None).value(item)
@@ -134,10 +143,17 @@ def arguments(block: Block, entry: Entry) -> dict[str, Any]:
     unknown = NO_UNKNOWN_KEYS
     if config is not None and config.is_mapping:
         required = [key for key, param in block.params.items() if param.required]
-        unknown = unknown_keys(scope, config, (*block.params, *COMMON_KEYS), f"`{block.name}`", required)
+        known = (*block.params, *COMMON_KEYS)
+        unknown = unknown_keys(scope, config, known, f"`{block.name}`", required, names_one=True)
         given = {key: item for key, item in config.items() if key in block.params}
     elif config is not None and config.value is not None:
-        if block.params:
+        if (by_name := _by_position(block, config)) is not None:
+            written = f"{{{', '.join(f'{key}: {item.span.text}' for key, item in by_name.items())}}}"
+            fixes = [replaced(config.span, written, certain=True, said=True)]
+            message = f"`{block.name}` takes its parameters by name"
+            scope.error("wrong-type", message, config.span, help=f"`{block.name}: {written}`", fixes=fixes)
+            given = by_name
+        elif block.params:
             given = {next(iter(block.params)): config}
         else:
             message = f"`{block.name}` takes no value: it has no parameters"
@@ -149,6 +165,15 @@ def arguments(block: Block, entry: Entry) -> dict[str, Any]:
         message = f"`{block.name}` needs {names(missing)}"
         scope.error("missing-key", message, entry.span, "", *declared, help=remedy)
     return {key: _argument(block, key, param, given.get(key), scope) for key, param in block.params.items()}
+
+
+def _by_position(block: Block, config: YamlNode) -> dict[str, YamlNode] | None:
+    """Return the arguments that a list gives by position; None where it may be the value of the first parameter."""
+    items = config.elements()
+    first = next(iter(block.params.values()), None)
+    if len(items) < 2 or first is None or first.type in (None, "list", "size") or len(items) > len(block.params):
+        return None
+    return dict(zip(block.params, items, strict=False)) if "\n" not in config.span.text else None
 
 
 def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope: Scope) -> Any:

@@ -144,8 +144,14 @@ def _repeat(node: YamlNode) -> Fix | None:
     return Fix(f"put `times: {times.span.text}` and `layers` into the `repeat`", tuple(edits), certain=True)
 
 
-def as_list(item: YamlNode, key: Span) -> list[Fix]:
-    """Return the fix that makes a list of a branch that is one layer alone, or nothing."""
+def for_branch(merge: YamlNode, name: str) -> list[Fix]:
+    """Return fixes of a branch that is no list: one layer alone, nothing, or a field that no merge has."""
+    from cnnspec.language.foreign import for_key
+
+    item, key = merge.get(name), merge.keys[name]
+    assert item is not None
+    if fixes := for_key(merge, name, ("axis",)):
+        return fixes
     text = item.span.text
     if item.value is None:
         line = key.source.lines[key.line - 1]

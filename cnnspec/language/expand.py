@@ -13,7 +13,7 @@ from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
-from cnnspec.language.entry_repairs import as_list, for_kind
+from cnnspec.language.entry_repairs import for_branch, for_kind
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -251,7 +251,7 @@ class Expansion:
         layer = read_model(cls, Entry(kind, entry.span, own, scope), extra_keys=config.keys)
         sources = branches_from(kind, branches.get("from")) if len(branches) == 1 else ""
         if not sources:
-            ends = [self._branch(key, item, config.keys[key], scope, current) for key, item in branches.items()]
+            ends = [self._branch(key, item, config, scope, current) for key, item in branches.items()]
         if len(branches) < 2:
             remedy = sources or ("`skip: []` is the identity" if branches else "`{main: [...], skip: []}`")
             message = f"`{kind}` joins at least two branches, and has {'one' if branches else 'none'}"
@@ -259,12 +259,13 @@ class Expansion:
             return self.placer.unknown_output(name.full, entry.span)
         return self._place(layer, name, entry, ends, tuple(branches))
 
-    def _branch(self, key: str, item: YamlNode, span: Span, scope: Scope, current: Output) -> Output:
+    def _branch(self, key: str, item: YamlNode, merge: YamlNode, scope: Scope, current: Output) -> Output:
         """Expand a branch, which starts from the current output, or from a named layer."""
+        span = merge.keys[key]
         if not item.is_list:
             remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
             message = f"the branch {quoted(key)} is a list of layers, not {describe(item.plain())}"
-            fixes = as_list(item, span)
+            fixes = for_branch(merge, key)
             scope.error("wrong-type", message, span, help=remedy, fixes=fixes)
             return self.placer.unknown_output(current.node, span)
         items = item.elements()

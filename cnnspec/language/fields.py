@@ -14,7 +14,7 @@ from cnnspec.graph.settings import Choice
 from cnnspec.language.edits import without_key
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import has_reference
-from cnnspec.language.repairs import for_word
+from cnnspec.language.repairs import for_word, replaced
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.value_repairs import for_value, in_percent, whole_division
 from cnnspec.language.yaml_tree import YamlNode, resolve
@@ -50,10 +50,12 @@ def unknown_keys(
     owner: str,
     required: Iterable[str] = (),
     whole: YamlNode | None = None,
+    names_one: bool = False,
 ) -> UnknownKeys:
     """Report the keys of a mapping that are not known, and return what they may explain.
 
-    `whole` is the section that the mapping is the rest of, whose parts may have such a key.
+    `whole` is the section that the mapping is the rest of, whose parts may have such a key. With `names_one`, the only
+    key that is unknown is certain to stand for the only required one that is missing.
     """
     known, required = tuple(known), tuple(required)
     if node.keys.keys() <= set(known):
@@ -74,10 +76,19 @@ def unknown_keys(
                 from cnnspec.language.moved import to_part
 
                 fixes = to_part(scope, whole, key)
+            if not fixes and names_one and suggested is None:
+                fixes = _only_one(node, known, required)
             if not fixes and suggested not in node.keys:
                 fixes = for_word(key, span, known)
             scope.error("unknown-key", f"{owner} has no {quoted(key)}", span, help=remedy, fixes=fixes)
     return UnknownKeys(frozenset(likely), unclear)
+
+
+def _only_one(node: YamlNode, known: Sequence[str], required: Sequence[str]) -> list[Fix]:
+    """Return the fix that takes the only unknown key of a mapping for the only required one that it lacks."""
+    stray = [span for key, span in node.keys.items() if key not in known]
+    missing = [key for key in required if key not in node.keys]
+    return [replaced(stray[0], missing[0], certain=True)] if len(stray) == len(missing) == 1 else []
 
 
 def read_model(
@@ -114,7 +125,10 @@ def read_model(
         if main is None:
             takes = "fields by name" if fields else "nothing"
             message = f"{owner} takes {takes}, not {describe(node.plain())}"
-            scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind))
+            number = type(node.value) in (int, bool) and not any(field.is_required() for field in fields.values())
+            span = entry.span._replace(end_line=node.span.end_line, end_column=node.span.end_column)
+            alone = [replaced(span, entry.kind, certain=node.value is True or "norm" in entry.kind)] if number else []
+            scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind), fixes=alone)
             return None
         try:
             values = {main: scope.value(node)}

@@ -166,7 +166,7 @@ _CONVERSIONS = _by_key(
         ("auto_pad", _auto_pad),
         ("betas", _split("beta1", "beta2")),
         ("align_corners", _corners),
-        ("dim", _first_axis),
+        ("dim axis", _first_axis),
         ("patience", _part("early_stopping", "patience")),
     ]
 )

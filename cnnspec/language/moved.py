@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cnnspec.diagnostics import Fix
+from cnnspec.diagnostics import Edit, Fix
 from cnnspec.graph.settings import Choice
 from cnnspec.graph.training import Train
 from cnnspec.language.edits import with_field, without_key
@@ -22,10 +22,14 @@ def to_part(scope: Scope, node: YamlNode, key: str) -> list[Fix]:
     if item is None or len(homes) != 1 or item.span.line != item.span.end_line:
         return []
     part, main, field, entry = homes[0]
-    added, removed = with_field(entry, main, field, item.span.text), without_key(node, key)
+    value, removed = item.span.text, without_key(node, key)
+    if entry.config is None:
+        added: Edit | None = Edit(entry.span, f"{{{entry.span.text}: {{{field}: {value}}}}}")
+    else:
+        added = with_field(entry, main, field, value)
     if added is None or removed is None:
         return []
-    return [Fix(f"put {quoted(f'{field}: {item.span.text}')} into `{part}`", (added, removed), certain=True)]
+    return [Fix(f"put {quoted(f'{field}: {value}')} into `{part}`", (added, removed), certain=True)]
 
 
 def _homes(scope: Scope, node: YamlNode, key: str) -> Iterator[tuple[str, str | None, str, Entry]]:

@@ -16,9 +16,12 @@ _QUOTES = "“”„‟‘’‚«»"
 _GLUED = re.compile(r"([A-Za-z_]\w*):(\S+)")
 
 
-def replaced(span: Span, word: str, *, certain: bool = False, said: bool = False) -> Fix:
+def replaced(
+    span: Span, word: str, *, certain: bool = False, said: bool = False, if_alone: bool = False, title: str = ""
+) -> Fix:
     """Return the fix that puts a word in place of a range; `said` where the help of the diagnostic says it already."""
-    return Fix(f"replace {quoted(span.text)} with {quoted(word)}", (Edit(span, word),), certain, said=said)
+    title = title or f"replace {quoted(span.text)} with {quoted(word)}"
+    return Fix(title, (Edit(span, word),), certain, said=said, if_alone=if_alone)
 
 
 def for_word(word: Any, span: Span, known: Iterable[str]) -> list[Fix]:

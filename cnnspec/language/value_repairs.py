@@ -90,9 +90,9 @@ def _lists(value: str, span: Span) -> Iterator[Fix]:
         sizes = [int(n) for n in re.findall(r"\d+", value)]
         if len(sizes) == 3 and sizes[2] in (1, 3):
             yield replaced(span, str([sizes[2], *sizes[:2]]))
-        yield replaced(span, str(sizes))
+        yield replaced(span, str(sizes), if_alone=True)
         if len(sizes) == 2:
-            yield replaced(span, str([1, *sizes]))
+            yield replaced(span, str([1, *sizes]), if_alone=True)
     elif _LIST.fullmatch(value):
         items = ", ".join(re.findall(rf"-?{_NUMBER}", value))
         first, end = span.range

@@ -127,7 +127,8 @@ def unclosed_quote(source: Source, line: int, column: int) -> list[Fix]:
     """Return the fix that closes a quote at the end of its line."""
     content = source.lines[line - 1]
     end = len(content.rstrip()) + 1
-    return [Fix("close the quote", (Edit(Span(source, line, end, line, end), content[column - 1]),), certain=True)]
+    closing = Edit(Span(source, line, end, line, end), content[column - 1])
+    return [Fix("close the quote", (closing,), certain=True, said=True)]
 
 
 def tabs(source: Source) -> list[Fix]:
@@ -168,7 +169,7 @@ def _brackets(source: Source, line: int) -> Iterator[Fix]:
         end = len(content[: _end_of_code(content)].rstrip().rstrip(",")) + 1
         comma = content[end - 1 : end] == ","
         span = Span(source, line, end, line, end + comma)
-        yield Fix(f"close it with `{closers}`", (Edit(span, closers),), if_alone=True)
+        yield Fix(f"close it with `{closers}`", (Edit(span, closers),), said=len(closers) == 1, if_alone=True)
 
 
 def _ends_of_items(content: str, start: int, end: int) -> Iterator[int]:
