@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Fix, Label, Span
 from cnnspec.language.entry import COMMON_KEYS, Entry
 from cnnspec.language.entry_repairs import layers_of_block
 from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
+from cnnspec.language.key_edits import without_key
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_of, with_article
 from cnnspec.language.repairs import replaced
@@ -94,9 +95,20 @@ def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | 
         return None
     params = node.get("params")
     if params is not None and not params.is_mapping:
-        scope.error("wrong-type", "`params` of a block takes names with types or defaults", params.span)
+        message = "`params` of a block takes names with types or defaults"
+        scope.error("wrong-type", message, params.span, fixes=_with_types(params))
         return None
     return Block(name, _read_block_params(scope, params) if params is not None else {}, layers, span, scope)
+
+
+def _with_types(node: YamlNode) -> list[Fix]:
+    """Return the fix of a list of names: each with the type of sizes and channels."""
+    items = [item.value for item in node.elements()]
+    if not items or not all(isinstance(item, str) and is_param_name(item) for item in items):
+        return []
+    return (
+        [replaced(node.span, f"{{{', '.join(f'{name}: int' for name in items)}}}")] if node.span.text[0] == "[" else []
+    )
 
 
 def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
@@ -105,7 +117,9 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
         span = node.keys[name]
         if not is_param_name(name) or name in COMMON_KEYS:
             remedy = f"every use of a block takes a `{name}`" if name in COMMON_KEYS else param_rule(name)
-            scope.error("invalid-name", f"a parameter cannot be called {quoted(name)}", span, help=remedy)
+            edit = without_key(node, name)
+            fixes = [Fix(f"leave out {quoted(name)}", (edit,))] if edit is not None else []
+            scope.error("invalid-name", f"a parameter cannot be called {quoted(name)}", span, help=remedy, fixes=fixes)
             params[name.split("-")[0]] = Param(None, UNRESOLVED, span)
             continue
         if isinstance(item.value, str) and item.value in TYPES:

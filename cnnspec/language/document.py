@@ -123,7 +123,7 @@ def _inheritance_chain(source: Source, scope: Scope, opener: Opener) -> tuple[li
         root = _parse(source, scope)
         if root is None:
             return chain, _ALL_HIDDEN
-        unknown |= unknown_keys(scope, root, KEYS, "the spec")
+        unknown |= unknown_keys(scope, root, KEYS, "the spec", whole=root)
         _version(scope, root)
         chain.append(root)
         base = root.get("extends")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from cnnspec.diagnostics import Edit, Fix, Span
+from cnnspec.language.key_edits import without_key
 from cnnspec.language.repairs import for_word, replaced
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import quoted
@@ -31,6 +32,12 @@ def for_kind(kind: str, span: Span, config: YamlNode | None, kinds: Collection[s
     whole = span._replace(end_line=config.span.end_line, end_column=config.span.end_column) if config else span
     if folded in ("activation", "norm", "normalization") and config and str(config.value) in kinds:
         return [replaced(whole, str(config.value), certain=True)]
+    if folded in ("view", "reshape") and config and _flattens(config):
+        return [replaced(whole, "flatten", certain=True)]
+    if folded == "leaky":
+        return [replaced(span, "leaky_relu: 0.1" if config is None else "leaky_relu")]
+    if config and config.is_mapping and (fix := _with_fields(folded, span, config)) is not None:
+        return [fix]
     if folded == "sequential" and config and config.is_list:
         return spliced(whole, config)
     if folded in ("identity", "noop") and (edit := _without(whole)) is not None:
@@ -38,6 +45,35 @@ def for_kind(kind: str, span: Span, config: YamlNode | None, kinds: Collection[s
     if _SEVERAL.fullmatch(kind) and {*kinds} >= {*re.split(r"\s*,\s*", kind)}:
         return _one_by_one(span, kind)
     return [with_padding(fix, kind, config) for fix in for_word(kind, span, [*kinds, "from"])]
+
+
+def for_sugar(kind: str, span: Span, kinds: Collection[str]) -> list[Fix]:
+    """Return fixes of a `norm` or an `activation` that is not known."""
+    if kind.casefold() == "leaky":  # as Darknet has it
+        return [replaced(span, "{leaky_relu: 0.1}")]
+    return for_word(kind, span, kinds)
+
+
+def _flattens(sizes: YamlNode) -> bool:
+    """Return whether the sizes of a `view` are those of a batch, and one for all the rest."""
+    items = sizes.elements()
+    return len(items) == 2 and items[0].value in (-1, "batch", "batch_size", "N", "B")
+
+
+_POOLS = {"max": "max_pool", "ave": "avg_pool", "avg": "avg_pool", "average": "avg_pool"}
+
+
+def _with_fields(kind: str, span: Span, config: YamlNode) -> Fix | None:
+    """Return the fix of a kind whose fields change, too: Caffe's pooling, depthwise convolutions of Keras."""
+    if kind == "pooling" and (pool := config.get("pool")) is not None:
+        meant, edit = _POOLS.get(str(pool.value).casefold()), without_key(config, "pool")
+        if meant is not None and edit is not None:
+            return Fix(f"write `{meant}`", (Edit(span, meant), edit), certain=True)
+    if kind == "depthwiseconv" and config.span.text.startswith("{") and "depth_multiplier" not in config.keys:
+        start = config.span._replace(column=config.span.column + 1, end_line=config.span.line)
+        fields = Edit(start._replace(end_column=start.column), "channels: $in, groups: $in, ")
+        return Fix("write a `conv` in as many groups as channels arrive", (Edit(span, "conv"), fields), certain=True)
+    return None
 
 
 def _one_by_one(span: Span, text: str) -> list[Fix]:

@@ -13,7 +13,7 @@ from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
-from cnnspec.language.entry_repairs import for_branch, for_kind
+from cnnspec.language.entry_repairs import for_branch, for_kind, for_sugar
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -22,7 +22,6 @@ from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
-from cnnspec.language.repairs import for_word
 from cnnspec.language.repeat import (
     REPEAT_KEYS,
     first_number,
@@ -197,7 +196,7 @@ class Expansion:
         if cls is None or not fits:
             known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
             remedy = suggestion(entry.kind, known, f"it takes {', '.join(known)}")
-            message, fixes = f"`{key}` takes no {quoted(entry.kind)}", for_word(entry.kind, entry.span, known)
+            message, fixes = f"`{key}` takes no {quoted(entry.kind)}", for_sugar(entry.kind, entry.span, known)
             scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
             return self.placer.unknown_output(current.node, entry.span)
         entry = entry.with_fields()

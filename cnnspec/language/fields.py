@@ -11,12 +11,12 @@ from pydantic.fields import FieldInfo
 
 from cnnspec.diagnostics import Fix
 from cnnspec.graph.settings import Choice
-from cnnspec.language.edits import without_key
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import has_reference
+from cnnspec.language.key_edits import without_key
 from cnnspec.language.repairs import for_word, replaced
 from cnnspec.language.scope import InvalidValue, Scope
-from cnnspec.language.value_repairs import for_value, in_percent, whole_division
+from cnnspec.language.value_repairs import axis_by_number, by_position, for_value, in_percent, last_of, whole_division
 from cnnspec.language.yaml_tree import YamlNode, resolve
 from cnnspec.wording import describe, names, one_of, quoted, yaml11_hint
 
@@ -73,11 +73,13 @@ def unknown_keys(
             remedy = advice(key, known, f"it takes {names(tuple(dict.fromkeys((*required, *known))))}")
             fixes = for_key(node, key, known)
             if not fixes and whole is not None:
-                from cnnspec.language.moved import to_part
+                from cnnspec.language.moved import into_training, to_part
 
-                fixes = to_part(scope, whole, key)
+                fixes = to_part(scope, whole, key) or into_training(scope, whole, key)
             if not fixes and names_one and suggested is None:
                 fixes = _only_one(node, known, required)
+                if not fixes and (edit := without_key(node, key)) is not None:
+                    fixes = [Fix(f"leave out {quoted(key)}", (edit,))]
             if not fixes and suggested not in node.keys:
                 fixes = for_word(key, span, known)
             scope.error("unknown-key", f"{owner} has no {quoted(key)}", span, help=remedy, fixes=fixes)
@@ -127,8 +129,9 @@ def read_model(
             message = f"{owner} takes {takes}, not {describe(node.plain())}"
             number = type(node.value) in (int, bool) and not any(field.is_required() for field in fields.values())
             span = entry.span._replace(end_line=node.span.end_line, end_column=node.span.end_column)
-            alone = [replaced(span, entry.kind, certain=node.value is True or "norm" in entry.kind)] if number else []
-            scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind), fixes=alone)
+            fixes = [replaced(span, entry.kind, certain=node.value is True or "norm" in entry.kind)] if number else []
+            fixes += by_position(node, [*_required(fields)])
+            scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind), fixes=fixes)
             return None
         try:
             values = {main: scope.value(node)}
@@ -149,7 +152,7 @@ def read_model(
         scope.error("missing-key", f"{owner} needs {names(missing)}", entry.span, help=remedy)
     for found in errors:
         if found["type"] != "missing":
-            _report(entry, dict(found), mapping)
+            _report(cls, entry, dict(found), mapping)
     return None
 
 
@@ -169,7 +172,7 @@ def _required(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
     return (name for name, field in fields.items() if field.is_required())
 
 
-def _report(entry: Entry, found: dict[str, Any], mapping: bool) -> None:
+def _report(cls: type[BaseModel], entry: Entry, found: dict[str, Any], mapping: bool) -> None:
     """Report one of pydantic's errors."""
     context = found.get("ctx") or {}
     node = entry.config
@@ -192,9 +195,14 @@ def _report(entry: Entry, found: dict[str, Any], mapping: bool) -> None:
     if computed and text is not None:
         fixes = whole_division(text, value, span)
     fixes += in_percent(value, context.get("lt", context.get("le")), span)
-    if value in ("None", "nil") and mapping and node is not None and name in node.keys and len(inner) == 1:
+    if name == "axis":
+        fixes += axis_by_number(value, span)
+    if not mapping and found["type"] in ("int_type", "int_from_float"):
+        fixes += last_of(value, span)
+    is_default = value == 0 and cls.model_fields[name].default == 1 if name in cls.model_fields else False
+    if (value in ("None", "nil") or is_default) and node is not None and name in node.keys and len(inner) == 1:
         edit = without_key(node, name)
-        fixes += [Fix(f"leave out `{name}`", (edit,), certain=True)] if edit is not None else []
+        fixes += [Fix(f"leave out `{name}`", (edit,), certain=not is_default)] if edit is not None else []
     known = _known_words(found, context)
     fixes += for_word(value if code != "unknown-key" else inner[-1], span, known) if known and not computed else []
     entry.scope.error(code, f"`{name}` {message}", span, label, help=remedy, fixes=fixes)

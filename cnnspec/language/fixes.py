@@ -15,6 +15,9 @@ MAX_TRIALS = 100
 MAX_LAYERS = 20_000
 """How many fixes are tried in one check, and how many layers in all."""
 
+_OF_WORDS = ("unknown-kind", "unknown-layer", "unknown-param")
+"""Faults behind which nothing is checked, so that a fix may uncover others."""
+
 Recheck = Callable[[dict[str, Source]], list[Diagnostic]]
 """Checks a spec with some of its texts replaced, by name; without looking for fixes."""
 
@@ -23,9 +26,9 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     """Return the diagnostics with those of their fixes that help.
 
     A fix helps where the diagnostic is gone from the edited spec and no error is new. One that is certain may uncover
-    further errors, which the fault hid, at other places; where a text cannot be read, and all fixes uncover errors, the
-    one that uncovers the fewest is kept. `layers` is the size of the network, which the time of a trial
-    depends on.
+    further errors, which the fault hid, at other places; where a text cannot be read or a word is unknown, and all
+    fixes uncover errors, the one that uncovers the fewest is kept. `layers` is the size of the network, which the time
+    of a trial depends on.
     """
     budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
     before = _faults(diagnostics)
@@ -33,8 +36,10 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     for diagnostic in diagnostics:
         kept: list[Fix] = []
         uncovering: list[tuple[int, Fix]] = []
+        all_tried = True
         for fix in diagnostic.fixes:
             if len(kept) == SHOWN or not budget or (kept and fix.is_fallback):
+                all_tried = fix.is_fallback
                 break
             budget -= 1
             new = _new_errors(fix, diagnostic, before, recheck)
@@ -42,17 +47,23 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
                 continue
             if not new or (fix.certain and not any(_begins(d) == _begins(diagnostic) for d in new)):
                 kept.append(fix)
-            elif diagnostic.code == "yaml-syntax":
+            elif diagnostic.code == "yaml-syntax" or (diagnostic.code in _OF_WORDS and _elsewhere(fix, new)):
                 uncovering.append((len(new), fix))
         if not kept and uncovering:
             kept.append(replace(min(uncovering, key=lambda pair: pair[0])[1], if_alone=False))
-        elif len(kept) == 1 and kept[0].if_alone:
+        elif len(kept) == 1 and kept[0].if_alone and all_tried:
             kept[0] = replace(kept[0], certain=True)
         causes = [fix.cause for fix in kept[:1] if fix.cause is not None]
         places = {cause.span for cause in causes}
         others = (label for label in diagnostic.others if label.span not in places)
         found.append(replace(diagnostic, fixes=tuple(kept), others=(*causes, *others)))
     return found
+
+
+def _elsewhere(fix: Fix, new: Iterable[Diagnostic]) -> bool:
+    """Return whether none of the new errors is in a line that the fix changes."""
+    changed = {(edit.span.source.name, edit.span.line) for edit in fix.edits}
+    return all((d.label.span.source.name, d.label.span.line) not in changed for d in new)
 
 
 def _new_errors(

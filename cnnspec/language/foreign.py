@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from cnnspec.diagnostics import Edit, Fix
-from cnnspec.language.edits import without_key
+from cnnspec.language.key_edits import without_key
 from cnnspec.language.repairs import replaced
 from cnnspec.language.suggestions import fold
 from cnnspec.language.yaml_tree import YamlNode

@@ -32,6 +32,21 @@ def to_part(scope: Scope, node: YamlNode, key: str) -> list[Fix]:
     return [Fix(f"put {quoted(f'{field}: {value}')} into `{part}`", (added, removed), certain=True)]
 
 
+def into_training(scope: Scope, root: YamlNode, key: str) -> list[Fix]:
+    """Return the fix that moves a key of the top level into the `train` section, which has such a field."""
+    item, section = root.get(key), root.get("train")
+    if item is None or section is None or not section.is_mapping or item.span.line != item.span.end_line:
+        return []
+    field = suggest(key, Train.model_fields, certain=True)
+    if field is None or field in section.keys:
+        return []
+    added = with_field(Entry("train", root.keys["train"], section, scope), None, field, item.span.text)
+    removed = without_key(root, key)
+    if added is None or removed is None:
+        return []
+    return [Fix(f"put {quoted(f'{field}: {item.span.text}')} into `train`", (removed, added), certain=True)]
+
+
 def _homes(scope: Scope, node: YamlNode, key: str) -> Iterator[tuple[str, str | None, str, Entry]]:
     """Yield the parts that have a field of this name, or of another framework's: part, main field, field, entry."""
     for part, options in Train.choices.items():

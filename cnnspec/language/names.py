@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Fix, Label, Span
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import ARRIVING
 from cnnspec.language.repairs import for_name, replaced
@@ -96,6 +96,12 @@ class LayerName(NamedTuple):
     given: str | None
 
 
+def _valid_name(name: str, span: Span) -> list[Fix]:
+    """Return the fix that puts `_` in place of what no name may hold."""
+    meant = re.sub(r"[^\w.-]+", "_", name).strip("_")
+    return [replaced(span, meant)] if is_layer_name(meant) and meant not in (name, INPUT) and name in span.text else []
+
+
 class Names:
     """The names of one network and the outputs that they stand for."""
 
@@ -163,7 +169,8 @@ class Names:
         if not isinstance(name, str) or not is_layer_name(f"{scope.prefix}{name}") or name == INPUT:
             shown = quoted(name) if isinstance(name, str) else describe(name)
             remedy = "`input` is the network's input" if name == INPUT else NAME_RULE
-            scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)
+            fixes = _valid_name(name, node.span) if isinstance(name, str) else []
+            scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy, fixes=fixes)
             if isinstance(name, str) and name:
                 self.hide(f"{scope.prefix}{name}")
             return None

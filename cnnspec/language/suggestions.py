@@ -41,7 +41,7 @@ _SYNONYMS: dict[str, str] = {
     "logistic": "sigmoid",
     "swish": "silu",
     "hardsilu": "hard_swish",
-    "leaky lrelu": "leaky_relu",
+    "lrelu": "leaky_relu",
     "residual shortcut skip sum": "add",
     "mul product": "multiply",
     "difference sub": "subtract",
@@ -111,6 +111,9 @@ _SYNONYMS: dict[str, str] = {
     "binarycrossentropy bce bceloss bcewithlogitsloss": "binary_cross_entropy",
     "multistep multisteplr": "milestones",
     "steplr": "step",
+    "cosineannealing cosineannealinglr cosinedecay": "cosine",
+    "onecyclelr": "one_cycle",
+    "reducelronplateau": "plateau",
     "steps": "milestones at every",
     "milestones": "at",
     "gamma factor": "drop",
@@ -193,7 +196,7 @@ def _suggest(word: str, known: tuple[str, ...], certain: bool) -> str | None:
         return named
     numbered = by_fold.get(folded.rstrip("0123456789_"))  # conv1, as the layer is called
     if numbered or certain:
-        return numbered or slip(word, known)
+        return numbered or slip(word, known) or by_fold.get(slip(folded, by_fold) or "")
     return nearest(word, known)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cnnspec.diagnostics import Fix, Span
 from cnnspec.language.expressions import ARRIVING, ARRIVING_SIZES
 from cnnspec.language.repairs import is_written, replaced
-from cnnspec.language.yaml_tree import resolve
+from cnnspec.language.yaml_tree import YamlNode, resolve
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _PERCENT = re.compile(rf"({_NUMBER}) ?%")
@@ -114,6 +114,29 @@ def in_percent(value: Any, limit: Any, span: Span) -> list[Fix]:
     if isinstance(value, bool) or not isinstance(value, int | float) or limit != 1 or not 1 < value <= 100:
         return []
     return [replaced(span, f"{value / 100:g}")] if resolve(span.text) == value else []
+
+
+def axis_by_number(value: Any, span: Span) -> list[Fix]:
+    """Return fixes of an axis by its number, behind that of the batch, or from the end."""
+    names = {1: ["channels"], 2: ["height", "length", "depth"], 3: ["width", "height"], 4: ["width"], -1: ["width"]}
+    found = names.get(value, []) if type(value) is int and resolve(span.text) == value else []
+    return [replaced(span, name) for name in found]
+
+
+def last_of(value: Any, span: Span) -> list[Fix]:
+    """Return the fix of `[256, 120]`, the sizes before and behind a layer, where only the latter is written."""
+    if not isinstance(value, list) or len(value) != 2 or not all(type(n) is int for n in value):
+        return []
+    return [replaced(span, str(value[1]))] if span.text.startswith("[") else []
+
+
+def by_position(node: YamlNode, fields: list[str]) -> list[Fix]:
+    """Return the fix of fields that are given by position."""
+    items = node.elements()
+    if len(items) != len(fields) or len(items) < 2 or "\n" in node.span.text:
+        return []
+    written = ", ".join(f"{field}: {item.span.text}" for field, item in zip(fields, items, strict=True))
+    return [replaced(node.span, f"{{{written}}}")]
 
 
 def whole_division(text: str, value: Any, span: Span) -> list[Fix]:

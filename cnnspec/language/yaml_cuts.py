@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnspec.diagnostics import Diagnostic, Edit, Fix, Label, Span
+from cnnspec.language.yaml_node import YamlNode
 from cnnspec.language.yaml_repairs import tuples
 from cnnspec.wording import quoted, slip
-
-if TYPE_CHECKING:
-    from cnnspec.language.yaml_tree import YamlNode
 
 _LONGEST = 200
 """The most characters of an expression behind a comma that are looked at."""

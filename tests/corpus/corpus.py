@@ -35,6 +35,8 @@ LEVELS = ("none", "proposed", "certain")
 NAME = "spec.yaml"
 MOST_STEPS = 8
 """How many fixes are applied one after the other."""
+MOST_STARTS = 12
+"""How many fixes, beside those that `check` names first, are tried as the beginning of such a way."""
 
 Level = Literal["none", "proposed", "certain"]
 _FENCE = re.compile(r"^```(\w+)\n((?:.*\n)*?)```$", re.MULTILINE)
@@ -138,7 +140,7 @@ class Outcome:
     first: bool
     proposed: bool
     misleads: bool = False
-    """Whether the certain fixes leave no error, and another network."""
+    """Whether the certain fixes leave nothing to be said, and another network."""
     at_mistake: bool = False
     errors: list[Diagnostic] = field(default_factory=list)
 
@@ -197,14 +199,11 @@ def outcome(case: Case) -> Outcome:
     fixed = cnnspec.fix(case.source)
     certain = leads(fixed.report, wanted)
     first = certain or follow(case.source, wanted)
-    proposed = first or any(
-        follow(after(source, fix), wanted)
-        for source, found in ((case.source, report), (fixed.source, fixed.report))
-        for d in found.diagnostics
-        for fix in d.fixes
-    )
+    texts = ((case.source, report), (fixed.source, fixed.report))
+    starts = [after(source, fix) for source, found in texts for d in by_severity(found) for fix in d.fixes]
+    proposed = first or any(follow(source, wanted) for source in dict.fromkeys(starts[:MOST_STARTS]))
     errors = [d for d in report.diagnostics if d.severity == "error"]
-    misleads = bool(fixed.fixes) and fixed.report.ok and not certain
+    misleads = bool(fixed.fixes) and not fixed.report.diagnostics and not certain
     return Outcome(report, certain, first, proposed, misleads, at_mistake(case, report), errors)
 
 
