@@ -11,6 +11,9 @@ from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import quoted
 
 
+_BETWEEN = " -,\n\r"
+
+
 def removal(roots: Iterable[YamlNode], span: Span | None) -> list[Fix]:
     """Return the fix that leaves out the layer whose kind, or the field whose value, stands at a place of the texts."""
     if span is None:
@@ -20,7 +23,9 @@ def removal(roots: Iterable[YamlNode], span: Span | None) -> list[Fix]:
     edit = without(place) if place is not None else None
     if edit is None and place is None:
         edit = next((found for root in roots if (found := _without_value(root, span)) is not None), None)
-    return [Fix(f"leave out {quoted(edit.span.text.strip())}", (edit,))] if edit is not None else []
+    if edit is None:
+        return []
+    return [Fix(f"leave out {quoted(edit.span.text.strip(_BETWEEN))}", (edit,))]
 
 
 def _without_value(node: YamlNode, span: Span) -> Edit | None:

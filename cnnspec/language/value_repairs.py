@@ -111,7 +111,7 @@ def _words(value: str, span: Span) -> Iterator[Fix]:
 
 def in_percent(value: Any, limit: Any, span: Span) -> list[Fix]:
     """Return the fix of a number that is probably in percent, where at most 1 is taken."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or limit != 1 or not 1 < value <= 100:
+    if isinstance(value, bool) or not isinstance(value, int | float) or limit != 1 or not 5 <= value <= 100:
         return []
     return [replaced(span, f"{value / 100:g}")] if resolve(span.text) == value else []
 
