@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from cnnspec.diagnostics import Edit, Fix
+from cnnspec.diagnostics import Edit, Fix, Span
 from cnnspec.language.key_edits import without_key
 from cnnspec.language.repairs import replaced
 from cnnspec.language.suggestions import fold
@@ -50,6 +50,8 @@ def is_per_side(kind: str) -> bool:
 def for_key(node: YamlNode, key: str, known: Collection[str]) -> list[Fix]:
     """Return the fix of a key that stands for others with another value, or that can be left out."""
     item = node.get(key)
+    if key == "from" and item is not None:
+        return _as_item(node, item)
     pairs = pairs_of(key, item.plain(), known) if item is not None else None
     if item is None or pairs is None or not {new for new, _ in pairs}.isdisjoint(node.keys):
         return []
@@ -63,6 +65,17 @@ def for_key(node: YamlNode, key: str, known: Collection[str]) -> list[Fix]:
     between = ", " if node.span.text.startswith("{") else "\n" + " " * (span.column - 1)
     written = between.join(f"{new}: {text}" for new, text in pairs)
     return [replaced(whole, written, certain=True)]
+
+
+def _as_item(node: YamlNode, source: YamlNode) -> list[Fix]:
+    """Return the fix of `flatten: {from: name}`: an item of its own before the layer, in a list with dashes."""
+    span = node.keys["from"]
+    line, edit = span.source.lines[span.line - 1], without_key(node, "from")
+    dash = len(line) - len(line.lstrip(" "))
+    if edit is None or not line.startswith("- ", dash) or node.span.line != span.line:
+        return []
+    item = Edit(Span(span.source, span.line, 1, span.line, 1), f"{' ' * dash}- from: {source.span.text}\n")
+    return [Fix(f"put {quoted(f'from: {source.span.text}')} before it", (item, edit))]
 
 
 def with_padding(fix: Fix, kind: str, config: YamlNode | None) -> Fix:

@@ -10,7 +10,6 @@ from cnnspec.language.key_edits import without_key
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import quoted
 
-
 _BETWEEN = " -,\n\r"
 
 

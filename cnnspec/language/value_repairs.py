@@ -25,6 +25,7 @@ _FORMULA = re.compile(r"[\w$(). +*/%−-]+")
 _BOOLEANS = {"yes": "true", "no": "false", "on": "true", "off": "false"}
 _WORDS = {"SAME": "same_upper", "VALID": "valid"}
 """TensorFlow's rules of padding."""
+_COLOURS = {"rgb": "3", "bgr": "3", "color": "3", "colour": "3", "gray": "1", "grey": "1", "rgba": "4"}
 _CHANNELS = ("in_channels", "in_planes", "inplanes", "in_features", "in_ch", "nin", "c_in", "cin")
 """What code calls the number of channels that arrive."""
 
@@ -105,6 +106,8 @@ def _words(value: str, span: Span) -> Iterator[Fix]:
     """Yield fixes of words that stand for others."""
     if value.casefold() in _BOOLEANS:
         yield replaced(span, _BOOLEANS[value.casefold()], certain=True)
+    if value.casefold() in _COLOURS:
+        yield replaced(span, _COLOURS[value.casefold()])
     if value in _WORDS:
         yield replaced(span, _WORDS[value], certain=True)
 

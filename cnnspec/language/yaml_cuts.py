@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -90,6 +91,16 @@ def written_twice(key: str, before: Span, first: YamlNode, again: YamlNode, plac
         help="keep one of them",
         fixes=tuple(fixes),
     )
+
+
+def with_merged(fault: Diagnostic, span: Span, own: Mapping[str, YamlNode], merged: YamlNode) -> Diagnostic:
+    """Return the fault of a merge key with its fix: the fields of both written out, where they are in one line."""
+    fields = {**dict(merged.items()), **own}
+    texts = [f"{key}: {item.span.text}" for key, item in fields.items()]
+    if not span.text.startswith("{") or not merged.is_mapping or any("\n" in text for text in (span.text, *texts)):
+        return fault
+    fix = Fix("write the fields out", (Edit(span, "{" + ", ".join(texts) + "}"),), certain=True)
+    return replace(fault, fixes=(fix,))
 
 
 def undefined_alias(name: str, span: Span, anchors: Iterable[str]) -> Diagnostic:

@@ -140,6 +140,7 @@ class _Parser:
         values: dict[str, YamlNode] = {}
         keys: dict[str, Span] = {}
         merged: YamlNode | None = None
+        merge: Diagnostic | None = None
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             place = self.end
             key_node = self.node(event, depth + 1)
@@ -153,7 +154,8 @@ class _Parser:
                 self.diagnostics.append(_at("wrong-type", "a key is text", key_node.span, remedy))
             elif key == "<<":
                 message, remedy = "the merge key `<<`: specs have none", "`params` and `blocks` say things once"
-                self.diagnostics.append(_at("unsupported-yaml", message, key_node.span, remedy))
+                merge = _at("unsupported-yaml", message, key_node.span, remedy)
+                self.diagnostics.append(merge)
                 merged = value  # so that nothing of it is said to be missing
             elif key in keys:
                 both = (keys[key], key_node.span)
@@ -161,10 +163,13 @@ class _Parser:
             else:
                 keys[key] = key_node.span
                 values[key] = value
-        if merged is not None:
-            keys = {**merged.keys, **keys}
+        span = self.collection_span(start, event)
+        if merged is not None and merge is not None:
+            own, keys = values, {**merged.keys, **keys}
             values = {**dict(merged.items()), **values}
-        return YamlNode(values, self.collection_span(start, event), keys)
+            at = next(i for i, d in enumerate(self.diagnostics) if d is merge)
+            self.diagnostics[at] = cuts.with_merged(self.diagnostics[at], span, own, merged)
+        return YamlNode(values, span, keys)
 
     def cut_by_comma(self, key: YamlNode, before: Span) -> Diagnostic | None:
         """Return what is wrong with a key that is no text, where it is the rest of a number, or a template's name."""
