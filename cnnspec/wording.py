@@ -46,8 +46,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def slip(word: str, known: Iterable[str]) -> str | None:
     """Return the one known word that is a slip of the keyboard away; None where there are several, or none.
 
-    A slip is a letter too many, too few or another, or two that are swapped, in a word of at least four, or a plural; a
-    digit is never one.
+    A slip is a letter too many, too few or another, or two that are swapped, in a word of at least four, a plural, or
+    capitals; a digit is never one.
     """
     written = word.replace("-", "_").casefold()
     long = [name for name in known if max(len(name), len(written)) >= 4]
@@ -58,7 +58,7 @@ def slip(word: str, known: Iterable[str]) -> str | None:
 def _is_slip(a: str, b: str) -> bool:
     """Return whether a word differs from one that is known by a slip."""
     if abs(len(a) - len(b)) > 1 or a == b:
-        return a == f"{b}es"
+        return a in (b, f"{b}es")
     first = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     rest_a, rest_b = a[first:], b[first:]
     if len(a) == len(b):

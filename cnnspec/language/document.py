@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args
@@ -87,7 +87,8 @@ def read_document(
     hidden = {"params": "unknown-param", "blocks": "unknown-kind"}
     collector.suppressed_codes |= {code for key, code in hidden.items() if key in unknown.likely}
     values = read_params(scope, chain, overrides)
-    scope = scope.replace(values=values)
+    declared = {name: item for level in reversed(chain) for name, item in _items(level.get("params"))}
+    scope = scope.replace(values=values, declared=declared)
     spec = chain[0]
     document = Document(_name(scope, spec, source), scope, levels=tuple(chain))
     document.uses_arriving = any(mentions_arriving(level.span.source.text) for level in chain)
@@ -102,6 +103,10 @@ def read_document(
         document.expect = read_model(Expect, Entry("expect", spec.keys["expect"], expect, scope))
     document.examples = spec.get("examples")
     return document
+
+
+def _items(node: YamlNode | None) -> Iterable[tuple[str, YamlNode]]:
+    return node.items() if node is not None else ()
 
 
 def _child(node: YamlNode, key: str) -> YamlNode:

@@ -40,7 +40,8 @@ class Entry(NamedTuple):
         if not isinstance(self.scope.values.get(node.value[1:]), dict):
             return self
         try:
-            return self._replace(config=YamlNode.of(self.scope.value(node), node.span))
+            value = self.scope.value(node)
+            return self._replace(config=self.scope.source_of(node.value) or YamlNode.of(value, node.span))
         except InvalidValue:
             return self
 
@@ -82,7 +83,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] =
         except InvalidValue:
             return None
         if isinstance(value, dict) and config is None:
-            return read_entry(scope, YamlNode.of(value, span), what)
+            held = read_entry(scope, scope.source_of(kind) or YamlNode.of(value, span), what)
+            return held._replace(span=span) if held is not None else None
         if not isinstance(value, str):
             scope.error("wrong-type", f"{quoted(kind)} is {describe(value)}, and a kind is text", span)
             return None

@@ -142,6 +142,8 @@ def for_keys(node: YamlNode, kinds: Collection[str]) -> list[Fix]:
         return []
     fields = {key: item for key, item in pairs.items() if key not in (named, kind)}
     own = pairs.get(kind)
+    if named is None and own is not None and own.value is None and (fix := _indented(node, kind)) is not None:
+        return [fix]
     if own is not None and own.is_mapping:
         fields = {**dict(own.items()), **fields}
     elif own is not None and own.value is not None:
@@ -151,6 +153,17 @@ def for_keys(node: YamlNode, kinds: Collection[str]) -> list[Fix]:
     written = f"{kind}: {{{', '.join(f'{key}: {item.span.text}' for key, item in fields.items())}}}"
     edits = (Edit(node.span, written),)
     return [Fix(f"write {quoted(written, 100)}", edits, certain=named is not None, if_alone=True)]
+
+
+def _indented(node: YamlNode, kind: str) -> Fix | None:
+    """Return the fix that indents the fields of a kind which stand in its column; None for those within braces."""
+    first, *others = node.keys.values()
+    if node.keys[kind] != first or any(span.column != first.column or span.line == first.line for span in others):
+        return None
+    lines = range(others[0].line, node.span.end_line + 1)
+    source = node.span.source
+    edits = [Edit(Span(source, line, 1, line, 1), "  ") for line in lines if source.lines[line - 1].strip()]
+    return Fix(f"indent the fields of `{kind}`", tuple(edits), if_alone=True)
 
 
 def _items_of_their_own(node: YamlNode) -> Iterator[Fix]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from cnnspec.diagnostics import Fix
+from cnnspec.diagnostics import Fix, Label
 from cnnspec.graph.settings import Choice
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import has_reference
@@ -189,11 +189,15 @@ def _report(cls: type[BaseModel], entry: Entry, found: dict[str, Any], mapping: 
         value = value[step]
     computed = text is not None and has_reference(text)
     label = f"is {describe(value)}" if computed else ""
+    others: list[Label] = []
     if not remedy and code == "wrong-type":
         remedy = _as_number(value, computed)
     fixes = for_value(value, span, entry.scope.values, name) if not computed else []
     if computed and text is not None:
         fixes = whole_division(text, value, span)
+        if (declared := entry.scope.source_of(text)) is not None:
+            fixes += for_value(value, declared.span, entry.scope.values, name)
+            others = [Label(declared.span, "is declared here")]
     fixes += in_percent(value, context.get("lt", context.get("le")), span)
     if name == "axis":
         fixes += axis_by_number(value, span)
@@ -205,7 +209,7 @@ def _report(cls: type[BaseModel], entry: Entry, found: dict[str, Any], mapping: 
         fixes += [Fix(f"leave out `{name}`", (edit,), certain=not is_default)] if edit is not None else []
     known = _known_words(found, context)
     fixes += for_word(value if code != "unknown-key" else inner[-1], span, known) if known and not computed else []
-    entry.scope.error(code, f"`{name}` {message}", span, label, help=remedy, fixes=fixes)
+    entry.scope.error(code, f"`{name}` {message}", span, label, *others, help=remedy, fixes=fixes)
 
 
 def _known_words(found: dict[str, Any], context: dict[str, Any]) -> list[str]:

@@ -53,6 +53,11 @@ def read_inputs(scope: Scope, root: YamlNode) -> dict[str, DeclaredInput]:
         scope.error("wrong-type", message, span, help="`inputs` takes inputs by name", fixes=fixes)
         several = one
     assert several is not None
+    if several.elements() and all(type(item.value) is int for item in several.elements()):
+        span = root.keys["inputs"]
+        fixes = [replaced(span, INPUT, certain=True, said=True)]
+        scope.error("wrong-type", "`inputs` takes inputs by name", span, help="`input` is one", fixes=fixes)
+        return {INPUT: DeclaredInput(read_input(scope, INPUT, several, span), span, several)}
     if not several.is_mapping or not several.keys:
         shown = "an empty mapping" if several.is_mapping else describe(several.plain())
         remedy = "`inputs: {left: [1, 28, 28], right: [1, 28, 28]}`"

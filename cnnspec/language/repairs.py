@@ -38,7 +38,9 @@ def for_word(word: Any, span: Span, known: Iterable[str]) -> list[Fix]:
     if found := _GLUED.fullmatch(word):
         return [replaced(span, f"{found[1]}: {found[2]}", certain=True, said=True)]
     if (found := _SPACED.fullmatch(word)) and found[1] in known:
-        return [replaced(span, f"{found[1]}: {found[2]}", certain=True)]
+        line = span.source.lines[span.line - 1][: span.column - 1]
+        pair = f"{found[1]}: {found[2]}"
+        return [replaced(span, f"{{{pair}}}" if line.rstrip().endswith(":") else pair, certain=True)]
     meant = suggest(word, known)
     certain = meant is not None and suggest(word, known, certain=True) == meant
     return [replaced(span, meant, certain=certain, said=True)] if meant else []

@@ -69,6 +69,8 @@ class Scope:
     """The values of `$in` and of the sizes that arrive here; None outside of layers."""
     shared: SharedBlock | None = None
     """The use of a block around it that shares weights, if there is one."""
+    declared: Mapping[str, YamlNode] = field(default_factory=dict)
+    """The parameters of the spec as the text has them."""
     inserted: ValueCounter = field(default_factory=ValueCounter)
 
     def error(self, code: str, message: str, span: Span, label: str = "", *others: Label, **more: Unpack[More]) -> None:
@@ -130,6 +132,14 @@ class Scope:
         if isinstance(value, list | dict):
             self._count(value, node)
         return value
+
+    def source_of(self, text: object) -> YamlNode | None:
+        """Return the node that a reference `$name` stands for, where the text has its value as it is."""
+        if not isinstance(text, str) or not text.startswith("$"):
+            return None
+        node = self.declared.get(text[1:])
+        is_it = node is not None and text[1:] in self.values and node.plain() == self.values[text[1:]]
+        return node if is_it else None
 
     def _rewritten(self, text: str, span: Span) -> list[Fix]:
         """Return the fix of an expression with signs of another language."""

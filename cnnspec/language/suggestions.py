@@ -187,6 +187,8 @@ def suggest(word: str, known: Iterable[str], *, certain: bool = False) -> str | 
 
 @lru_cache(maxsize=4096)  # the trials of fixes ask for the same words again and again
 def _suggest(word: str, known: tuple[str, ...], certain: bool) -> str | None:
+    if (whole := _WHOLE.get(_bare(word))) in known:
+        return whole
     by_fold = {fold(k): k for k in reversed(known)}
     folded = fold(word)
     if folded in by_fold:
@@ -211,10 +213,18 @@ def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
 _MODULES = re.compile(r"(?:(?:tf|torch|keras|flax|linen|nn|layers|functional|F)\.)+(?=\w)")
 
 
+_WHOLE = {f"dropout{n}d": "spatial_dropout" for n in (1, 2, 3)}
+"""Words whose number of axes is no part of the spelling."""
+
+
+def _bare(word: str) -> str:
+    return re.sub(r"\(.*\)$|[-_ .]", "", _MODULES.sub("", word)).casefold()
+
+
 @lru_cache(maxsize=4096)
 def fold(word: str) -> str:
     """Return a word without what its spelling has of a framework: `nn.Conv2d(3, 6)` and `Conv-2D` are both `conv`."""
-    bare = re.sub(r"\(.*\)$|[-_ .]", "", _MODULES.sub("", word)).casefold()
+    bare = _bare(word)
     bare = bare.removeprefix("nn").removesuffix("layer") or bare
     return re.sub("[123]d$", "", bare) or bare
 

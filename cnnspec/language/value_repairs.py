@@ -15,12 +15,14 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _PERCENT = re.compile(rf"({_NUMBER}) ?%")
 _SIZES = re.compile(r"\d+(?: ?[x×] ?\d+)+")
 _LIST = re.compile(rf"\(?\s*-?{_NUMBER}(?:\s*[,;\s]\s*-?{_NUMBER})+\s*,?\s*\)?")
+_GROUPED = re.compile(r"\d+(?:_\d+)+")
 _COMMA = re.compile(r"(\d+),(\d+)")
 _POWER_OF_TEN = re.compile(r"(?:(\d+(?:\.\d+)?) ?[x×*·] ?)?10 ?(?:\^|\*\*) ?\(?([-−]?\d+)\)?")
 _WITH_REMARK = re.compile(rf"({_NUMBER})(#.*)")
 _WITH_UNIT = re.compile(rf"({_NUMBER}) ?([A-Za-z]+)")
 _SHELL = re.compile(r"\$?\{\{?\s*([A-Za-z_]\w*)\s*\}\}?")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_SIGNS = str.maketrans({"$": "", "−": "-", "×": "*", "·": "*", "÷": "/"})
 _FORMULA = re.compile(r"[\w$(). +*/%−-]+")
 _BOOLEANS = {"yes": "true", "no": "false", "on": "true", "off": "false"}
 _WORDS = {"SAME": "same_upper", "VALID": "valid"}
@@ -58,7 +60,9 @@ def _references(value: str, span: Span, params: Mapping[str, Any]) -> Iterator[F
 
 def as_expression(value: str, params: Mapping[str, Any]) -> str | None:
     """Return the expression that a text without its sign is, or with too many; None where it can be none."""
-    bare = value.replace("$", "").replace("−", "-").replace("^", "**").strip()
+    bare = value.translate(_SIGNS).replace("^", "**").strip()
+    if bare.count("(") == bare.count(")") + 1:
+        bare += ")"
     if bare.startswith("(") and bare.endswith(")") and ")" not in bare[1:-1]:
         bare = bare[1:-1]
     names = _NAME.findall(bare)
@@ -74,6 +78,8 @@ def _numbers(value: str, span: Span, field: str) -> Iterator[Fix]:
         yield replaced(span, f"{float(found[1]) / 100:g}", certain=True)
     if found := _COMMA.fullmatch(value):
         yield replaced(span, f"{found[1]}.{found[2]}", certain=True)
+    if _GROUPED.fullmatch(value):
+        yield replaced(span, value.replace("_", ""), certain=True)
     if found := _POWER_OF_TEN.fullmatch(value):
         yield replaced(span, f"{found[1] or 1}e{found[2].replace('−', '-')}", certain=True)
     if found := _WITH_REMARK.fullmatch(value):

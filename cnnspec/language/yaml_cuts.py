@@ -77,6 +77,9 @@ def written_twice(key: str, before: Span, first: YamlNode, again: YamlNode, plac
     fixes: list[Fix] = []
     if again.span.line < places[1].line or "#" in gap.text:
         pass  # an alias, or a comment between
+    elif (dash := _item_begins(places[0])) is not None and _begins_line(places[1]):
+        indent = places[1]._replace(column=1, end_column=places[1].column)
+        fixes.append(Fix("begin the layer with `- `", (Edit(indent, " " * dash + "- "),), certain=True))
     elif first.plain() == again.plain():
         fixes.append(Fix(f"leave out the second {quoted(key)}", (Edit(gap, ""),), certain=True))
     elif first.is_list and again.is_list and again.span.line > places[1].line:
@@ -91,6 +94,16 @@ def written_twice(key: str, before: Span, first: YamlNode, again: YamlNode, plac
         help="keep one of them",
         fixes=tuple(fixes),
     )
+
+
+def _begins_line(key: Span) -> bool:
+    return not key.source.lines[key.line - 1][: key.column - 1].strip()
+
+
+def _item_begins(key: Span) -> int | None:
+    """Return where the dash of the item stands that a key begins, from 0; None where it begins none."""
+    head = key.source.lines[key.line - 1][: key.column - 1]
+    return len(head.rstrip()) - 1 if head.strip() == "-" else None
 
 
 def with_merged(fault: Diagnostic, span: Span, own: Mapping[str, YamlNode], merged: YamlNode) -> Diagnostic:

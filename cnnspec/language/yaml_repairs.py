@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cnnspec.diagnostics import Edit, Fix, Source, Span
 from cnnspec.language.yaml_indentation import reindented, with_dash, with_dashes_around
 
-_FIELDS = re.compile(r"(\s*- [\w.]+: +)(\w+: *[^#{}]*?)(\s*(?:#.*)?)")
+_FIELDS = re.compile(r"(\s*- [\w.]+: +)(\w+: *[^#{}]*?)\}?(\s*(?:#.*)?)")
 _WORD = re.compile(r"(\s*)([A-Za-z_]\w*)\s*")
 _NO_COLON = re.compile(r"\s*- [A-Za-z_]\w*(?= [{\[])")
 _NO_SPACE = re.compile(r"\s*(?:-(?=[A-Za-z_])|[–—•*](?= ?[A-Za-z_]))")
@@ -18,6 +18,7 @@ _SLASHES = re.compile(r"(?<=[\s,{\[])//")
 _SHELL = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _SECOND_KEY = re.compile(r"(?<=[\w\"'\])}]) +(?=[\w\"']+:(?: |$))")
 _TUPLE = re.compile(r"(?<=[:,\[] )\((\s*-?[\d.]+\s*(?:,\s*-?[\d.]+\s*)*),?\s*\)")
+_SEMICOLON = re.compile(r";(?= )")
 _CLOSERS = {"{": "}", "[": "]"}
 
 
@@ -28,6 +29,8 @@ def for_syntax(source: Source, line: int, opened: int) -> list[Fix]:
         *everywhere(source, _NO_COLON, ":", "write a colon behind the kind", behind=True),
         *full_width(source),
         *slashes(source),
+        *everywhere(source, _SEMICOLON, ",", "separate with `,`", line=line),
+        *_colon_above(source, line),
         *shell_references(source),
         *_title(source, line),
         *_brackets(source, opened),
@@ -79,7 +82,7 @@ def second_colon(source: Source, line: int) -> list[Fix]:
     found = _FIELDS.fullmatch(source.lines[line - 1])
     if found is None:
         return []
-    span = Span(source, line, found.start(2) + 1, line, found.end(2) + 1)
+    span = Span(source, line, found.start(2) + 1, line, found.start(3) + 1)
     return [Fix(f"write the fields in braces: `{{{found[2]}}}`", (Edit(span, f"{{{found[2]}}}"),), certain=True)]
 
 
@@ -163,6 +166,8 @@ def _brackets(source: Source, line: int) -> Iterator[Fix]:
             for place in [*_ends_of_items(content, opened[-1], at), at]:
                 span = Span(source, line, place + 1, line, place + 1)
                 yield Fix(f"close the list with `{missing}`", (Edit(span, missing),), if_alone=True)
+            span = Span(source, line, at + 1, line, at + 2)
+            yield Fix(f"close it with `{missing}`", (Edit(span, missing),), if_alone=True)
             return
     if opened:
         closers = "".join(_CLOSERS[content[at]] for at in reversed(opened))
@@ -187,6 +192,13 @@ def _missing_comma(source: Source, line: int) -> Iterator[Fix]:
             yield Fix(
                 "separate the fields with `,`", (Edit(Span(source, line, place, line, place), ","),), certain=True
             )
+
+
+def _colon_above(source: Source, line: int) -> Iterator[Fix]:
+    """Yield the fix that puts a colon behind a word that is the whole line above."""
+    if line > 1 and (word := _WORD.fullmatch(source.lines[line - 2])) is not None:
+        end = word.end(2) + 1
+        yield Fix(f"write `{word[2]}:`", (Edit(Span(source, line - 1, end, line - 1, end), ":"),), if_alone=True)
 
 
 def _comma_above(source: Source, line: int) -> Iterator[Fix]:
