@@ -10,6 +10,7 @@ from cnnspec.language.entry_repairs import for_keys, spliced
 from cnnspec.language.expressions import has_reference
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
+from cnnspec.layers import find
 from cnnspec.wording import describe, quoted
 
 COMMON_KEYS = ("name", "expect", "share")
@@ -84,7 +85,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] =
             return None
         if isinstance(value, dict) and config is None:
             held = read_entry(scope, scope.source_of(kind) or YamlNode.of(value, span), what)
-            return held._replace(span=span) if held is not None else None
+            is_known = held is not None and (held.kind in kinds or find(held.kind) is not None)
+            return held._replace(span=span) if held is not None and is_known else held
         if not isinstance(value, str):
             scope.error("wrong-type", f"{quoted(kind)} is {describe(value)}, and a kind is text", span)
             return None

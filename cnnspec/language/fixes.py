@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from cnnspec.diagnostics import Diagnostic, Fix, Source
+from cnnspec.diagnostics import Diagnostic, Edit, Fix, Source
 from cnnspec.language.edits import apply
 
 SHOWN = 3
@@ -32,8 +32,9 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     """
     budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
     before = _faults(diagnostics)
-    found = []
-    for diagnostic in diagnostics:
+    found: dict[int, Diagnostic] = {}
+    shown: set[tuple[Edit, ...]] = set()  # the same change is proposed once, and rather for an error
+    for i, diagnostic in sorted(enumerate(diagnostics), key=lambda pair: pair[1].severity != "error"):
         kept: list[Fix] = []
         uncovering: list[tuple[int, Fix]] = []
         all_tried = True
@@ -41,6 +42,8 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
             if len(kept) == SHOWN or not budget or (kept and fix.is_fallback):
                 all_tried = fix.is_fallback
                 break
+            if fix.edits in shown:
+                continue
             budget -= 1
             new = _new_errors(fix, diagnostic, before, recheck)
             if new is None:
@@ -53,11 +56,12 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
             kept.append(replace(min(uncovering, key=lambda pair: pair[0])[1], if_alone=False))
         elif len(kept) == 1 and kept[0].if_alone and all_tried:
             kept[0] = replace(kept[0], certain=True)
+        shown |= {fix.edits for fix in kept}
         causes = [fix.cause for fix in kept[:1] if fix.cause is not None]
         places = {cause.span for cause in causes}
         others = (label for label in diagnostic.others if label.span not in places)
-        found.append(replace(diagnostic, fixes=tuple(kept), others=(*causes, *others)))
-    return found
+        found[i] = replace(diagnostic, fixes=tuple(kept), others=(*causes, *others))
+    return [found[i] for i in range(len(diagnostics))]
 
 
 def _elsewhere(fix: Fix, new: Iterable[Diagnostic]) -> bool:

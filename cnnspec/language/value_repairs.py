@@ -42,7 +42,7 @@ def for_value(value: Any, span: Span, params: Mapping[str, Any], field: str = ""
         *_references(value, span, params),
         *_numbers(value, span, field),
         *_lists(value, span),
-        *_words(value, span),
+        *_words(value, span, field),
     ]
 
 
@@ -108,11 +108,11 @@ def _lists(value: str, span: Span) -> Iterator[Fix]:
         yield replaced(span, items if is_inside else f"[{items}]", certain=True)
 
 
-def _words(value: str, span: Span) -> Iterator[Fix]:
+def _words(value: str, span: Span, field: str) -> Iterator[Fix]:
     """Yield fixes of words that stand for others."""
     if value.casefold() in _BOOLEANS:
         yield replaced(span, _BOOLEANS[value.casefold()], certain=True)
-    if value.casefold() in _COLOURS:
+    if field in ("input", "shape") and value.casefold() in _COLOURS:
         yield replaced(span, _COLOURS[value.casefold()])
     if value in _WORDS:
         yield replaced(span, _WORDS[value], certain=True)

@@ -35,7 +35,7 @@ LEVELS = ("none", "proposed", "certain")
 NAME = "spec.yaml"
 MOST_STEPS = 8
 """How many fixes are applied one after the other."""
-MOST_STARTS = 12
+MOST_STARTS = 6
 """How many fixes, beside those that `check` names first, are tried as the beginning of such a way."""
 
 Level = Literal["none", "proposed", "certain"]
