@@ -49,21 +49,27 @@ def _block_around(source: Source, line: int, indent: int) -> Span | None:
 
 
 def with_dash(source: Source, line: int) -> list[Fix]:
-    """Return the fix that makes an item of a line among items, which has no dash."""
+    """Return fixes that make an item of a line among items, which has no dash: in the columns where it may belong."""
     text = source.lines[line - 1]
-    column = _column_of_items(source, line)
-    if column is None or not _ITEM.match(text.lstrip()):
+    if not _ITEM.match(text.lstrip()):
         return []
-    span = Span(source, line, 1, line, _indent(text) + 1)
-    return [Fix("begin the layer with `- `", (Edit(span, " " * column + "- "),), certain=True)]
+    columns = _columns_of_items(source, line)
+    fixes = []
+    for column in columns:
+        edit = Edit(Span(source, line, 1, line, _indent(text) + 1), " " * column + "- ")
+        fixes.append(Fix("begin the layer with `- `", (edit,), certain=len(columns) == 1, if_alone=True))
+    return fixes
 
 
-def _column_of_items(source: Source, line: int) -> int | None:
-    """Return where the dash of the item before a line stands, if that is complete in its line; None for none."""
-    above = next((text for text in reversed(source.lines[: line - 1]) if text.strip()), "")
-    bare = above.lstrip()
-    complete = bare.startswith("- ") and not above.split(" #")[0].rstrip().endswith((":", ",", "{", "["))
-    return _indent(above) if complete else None
+def _columns_of_items(source: Source, line: int) -> list[int]:
+    """Return where the dash of a line may have stood: in its column or before it, else that of the item above."""
+    rows = [row for row in source.lines[: line - 1] if row.strip()]
+    if not rows or rows[-1].split(" #")[0].rstrip().endswith((":", ",", "{", "[")):
+        return []
+    indent = _indent(source.lines[line - 1])
+    dashes = dict.fromkeys(_indent(row) for row in reversed(rows[-NEAR:]) if row.lstrip().startswith("- "))
+    near = [column for column in dashes if column in (indent, indent - 2)]
+    return near or ([_indent(rows[-1])] if rows[-1].lstrip().startswith("- ") else [])
 
 
 def reindented(source: Source, line: int) -> Iterator[Fix]:
