@@ -197,9 +197,11 @@ def _suggest(word: str, known: tuple[str, ...], certain: bool) -> str | None:
     if named or folded in _ADVICE:
         return named
     numbered = by_fold.get(folded.rstrip("0123456789_"))  # conv1, as the layer is called
-    if numbered or certain:
-        return numbered or slip(word, known) or by_fold.get(slip(folded, by_fold) or "")
-    return nearest(word, known)
+    slipped = slip(word, known) or by_fold.get(slip(folded, by_fold) or "")
+    found = {meant for meant in (numbered, slipped) if meant}
+    if len(found) == 1:
+        return found.pop()
+    return None if certain else nearest(word, known)
 
 
 def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
