@@ -84,7 +84,7 @@ def read_document(
     chain, unknown = _inheritance_chain(source, scope, opener)
     if not chain:
         return None
-    hidden = {"params": "unknown-param", "blocks": "unknown-kind"}
+    hidden = {"params": "unknown-param", "blocks": "unknown-kind", "outputs": "unknown-output"}
     collector.suppressed_codes |= {code for key, code in hidden.items() if key in unknown.likely}
     values = read_params(scope, chain, overrides)
     declared = {name: item for level in reversed(chain) for name, item in _items(level.get("params"))}
@@ -213,7 +213,7 @@ def _layers_and_input(document: Document, chain: list[YamlNode], unknown: Unknow
     missing = [key for key in ("input", "layers") if key not in declared]
     if "inputs" in declared:
         missing = [key for key in missing if key != "input"]
-    if missing and not unknown.explain(*missing, *(["inputs"] if "input" in missing else [])):
+    if missing and not unknown.explain(*missing, "extends", *(["inputs"] if "input" in missing else [])):
         first = next(iter(chain[0].keys.values()), chain[0].span)
         remedy = "\n".join(_MISSING[key] for key in missing)
         scope.error("missing-key", f"the spec needs {names(missing)}", first, help=remedy)

@@ -16,6 +16,11 @@ _SLASHES = re.compile(r"//.*")
 _SEVERAL = re.compile(r"\w+(?:\s*,\s*\w+)+")
 
 
+def is_word(kind: str) -> bool:
+    """Return whether a kind is one word, and no line of code or a kind with its value."""
+    return re.fullmatch(r"[\w.-]+", kind) is not None
+
+
 def for_kind(kind: str, span: Span, config: YamlNode | None, kinds: Collection[str]) -> list[Fix]:
     """Return fixes of an item whose kind is not known; `config` is what it is configured by."""
     from cnnspec.language.calls import from_call, is_call

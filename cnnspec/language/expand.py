@@ -13,7 +13,7 @@ from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
-from cnnspec.language.entry_repairs import for_branch, for_kind, for_sugar
+from cnnspec.language.entry_repairs import for_branch, for_kind, for_sugar, is_word
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -147,7 +147,7 @@ class Expansion:
         fixes = for_kind(entry.kind, entry.span, entry.config, {*self.document.kinds})
         entry.scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
         certain = find(suggest(entry.kind, known, certain=True) or "")
-        if certain is not None and certain.arity is not None and not entry.kind.endswith(")"):
+        if certain is not None and certain.arity is not None and is_word(entry.kind):
             self._read_layer(certain, Entry(certain.kind, entry.span, entry.config, entry.scope))
         self._skip(entry)
 
