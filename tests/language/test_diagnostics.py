@@ -190,7 +190,7 @@ def test_a_key_that_fills_a_page_is_shortened():
 
 def test_colours_wrap_words_and_change_no_text():
     report = cnnspec.check(Source("spec.yaml", "input: [1, 8, 8]\nlayers: [reluu]\n"))
-    painted = format_diagnostic(report.diagnostics[0], lambda text, role: f"<{role}>{text}</{role}>")
+    painted = format_diagnostic(report.diagnostics[0], lambda text, role: f"<{role}>{text}</{role}>" if role else text)
     assert "<error>error[unknown-kind]</error>" in painted
     assert re.sub(r"</?(error|bold|frame|note)>", "", painted) == format_diagnostic(report.diagnostics[0])
 

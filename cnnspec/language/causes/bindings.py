@@ -19,12 +19,12 @@ def with_bindings(network: Network, proposal: Proposal) -> Iterator[Proposal | C
     """Yield a proposal, and those that change where the parameter is bound that its field refers to."""
     score, one, field, new = proposal
     name = reference(one.written(field))
-    if name is None:
+    text = new.text if new is not None else "1" if field == "stride" else ""
+    if name is None or has_reference(text):
         yield proposal
         return
     yield proposal._replace(score=score + 0.6)
-    text = new.text if new is not None else "1" if field == "stride" else ""
-    if not text or has_reference(text):
+    if not text:
         return
     layers = changed(network, one, field, new)
     before = {*network.by_name, network.fault.name}

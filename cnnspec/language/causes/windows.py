@@ -31,7 +31,8 @@ def likeness(network: Network, proposal: Proposal, own: Written | None) -> float
     if network.rules.same_window(layer, others):
         return -0.2
     made = next(iter(changed(network, one, field, new).values()), None)
-    return 0.7 if made is not None and network.rules.same_window(made, others) else 0.0
+    bonus = 0.3 if field == "stride" else 0.7  # what shrinks is usually the exception
+    return bonus if made is not None and network.rules.same_window(made, others) else 0.0
 
 
 def padded(network: Network, one: Written) -> Candidate | None:
@@ -160,7 +161,9 @@ def _strides(layer: Any, one: Written, rules: Conventions, ratio: int) -> Iterat
     for new in {1, 2, stride * ratio, stride // ratio if stride % ratio == 0 else 1}:
         if new != stride:
             rare = 0.3 * (str(new) not in usual and new != 1) + 0.3 * (new > 2)
-            yield Proposal(1.2 + rare + 0.3 * isinstance(layer, Pool), one, "stride", value(one, new))
+            projects = isinstance(layer, Conv) and layer.kernel == 1 and new == ratio > 1
+            score = 0.8 if projects else 1.2 + rare + 0.3 * isinstance(layer, Pool)
+            yield Proposal(score, one, "stride", value(one, new))
 
 
 def _kernels(layer: Any, one: Written, rules: Conventions) -> Iterator[Proposal]:
