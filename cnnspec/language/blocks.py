@@ -9,7 +9,6 @@ from typing import Any
 from cnnspec.diagnostics import Fix, Label, Span
 from cnnspec.language.edits import with_field
 from cnnspec.language.entry import COMMON_KEYS, Entry
-from cnnspec.language.entry_repairs import layers_of_block
 from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving, references
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
 from cnnspec.language.key_edits import without_key
@@ -17,7 +16,6 @@ from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_of, with_article
 from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import InvalidValue, Scope
-from cnnspec.language.value_repairs import for_value, whole_division
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import find
 from cnnspec.wording import describe, names, quoted
@@ -104,6 +102,8 @@ def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | 
     if not node.is_mapping:
         message = f"a block is a mapping with `layers`, not {describe(node.plain())}"
         others = [Label(node.span, "a list")] if node.is_list else []
+        from cnnspec.language.entry_repairs import layers_of_block
+
         fixes = layers_of_block(node) if node.is_list else []
         scope.error("wrong-type", message, span, "", *others, help="`layers: [...]`", fixes=fixes)
         return None
@@ -236,6 +236,8 @@ def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope
         remedy = f"`{key}: {type_}` declares a parameter without a default"
     declared = Label(param.span, "declared here")
     message = f"`{key}` of `{block.name}` takes {with_article(param.type)}, not {describe(value)}"
+    from cnnspec.language.value_repairs import for_value, whole_division
+
     written = item.value if isinstance(item.value, str) else value
     fixes = for_value(written, item.span, scope.values)
     if isinstance(written, str):

@@ -15,7 +15,6 @@ from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
-from cnnspec.language.removal import removal
 from cnnspec.language.repairs import for_name
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.layers import Shape
@@ -145,6 +144,8 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
             scope.warning("loss-mismatch", misfit, text.at(written), "", maker, help=loss.remedy(shape))
         elif last is not None and last.span is not None and (message := activation_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
+            from cnnspec.language.removal import removal
+
             fixes = removal(document.levels, last.span) if scope.collector.proposes_fixes else []
             scope.warning(f"{loss.applies}-before-loss", message, last.span, help=remedy, fixes=fixes)
 

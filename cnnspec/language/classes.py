@@ -8,7 +8,6 @@ from cnnspec.diagnostics import Label, Span
 from cnnspec.language.checks import no_output
 from cnnspec.language.document import Document
 from cnnspec.language.names import Output
-from cnnspec.language.removal import removal
 from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import YamlNode
@@ -52,6 +51,8 @@ def read_classes(document: Document, outputs: Mapping[str, Output] | None) -> di
 
 
 def _names(document: Document, node: YamlNode) -> tuple[str, ...]:
+    from cnnspec.language.removal import removal
+
     scope = document.scope
     if not node.is_list:
         is_list = isinstance(node.value, str) and "," in node.value and node.span.text == node.value

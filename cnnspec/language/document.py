@@ -22,7 +22,6 @@ from cnnspec.language.params import read_params
 from cnnspec.language.repairs import for_name, for_word
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
-from cnnspec.language.yaml_indentation import with_dashes
 from cnnspec.language.yaml_tree import YamlNode, parse
 from cnnspec.layers import known_kinds
 from cnnspec.layers.base import DEFAULT_SCHEME
@@ -225,6 +224,8 @@ def _layers_and_input(document: Document, chain: list[YamlNode], unknown: Unknow
             shown = "an empty list" if node.value == () else describe(node.plain())
             message = f"`layers` takes a list of layers, not {shown}"
             remedy = "a network has at least one layer" if node.value == () else "begin each layer with `- `"
+            from cnnspec.language.yaml_indentation import with_dashes
+
             fixes = [with_dashes(node.span)] if node.is_mapping and not node.span.text.startswith("{") else []
             scope.error("wrong-type", message, holder.keys["layers"], help=remedy, fixes=fixes)
         else:

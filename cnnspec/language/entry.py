@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from cnnspec.diagnostics import Span
-from cnnspec.language.entry_repairs import for_keys, spliced
 from cnnspec.language.expressions import has_reference
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
@@ -66,6 +65,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] =
         message = f"{what} is one kind, and here are {len(node.keys)} keys"
         remedy = f"if {quoted(inner)} belongs to {quoted(kind)}, indent it further or write "
         remedy += quoted(f"{kind}: {{{', '.join(fields)}}}")
+        from cnnspec.language.entry_repairs import for_keys
+
         fixes = for_keys(node, kinds)
         scope.error("wrong-type", message, span, f"beside {quoted(first)}", help=remedy, fixes=fixes)
         return None
@@ -75,6 +76,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] =
         remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
         if node.value is None and what in ("`norm`", "`activation`"):
             remedy = f"`{what.strip('`')}: none` stands for no layer"
+        from cnnspec.language.entry_repairs import spliced
+
         fixes = spliced(node.span, node) if node.is_list and what == "a layer" else []
         scope.error("wrong-type", message, node.span, help=remedy, fixes=fixes)
         return None

@@ -13,7 +13,6 @@ from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
-from cnnspec.language.entry_repairs import for_branch, for_kind, for_sugar, is_word
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -140,12 +139,13 @@ class Expansion:
 
     def _unknown_kind(self, entry: Entry) -> None:
         """Report a kind that does not exist, with a suggestion."""
+        from cnnspec.language.entry_repairs import for_kind, is_word
         from cnnspec.language.suggestions import suggest
 
         known = [*self.document.kinds, "from"]
         remedy = suggestion(entry.kind, known, "`cnnspec layers` lists the kinds")
-        message = f"no layer or block is called {quoted(entry.kind)}"
         fixes = for_kind(entry.kind, entry.span, entry.config, {*self.document.kinds})
+        message = f"no layer or block is called {quoted(entry.kind)}"
         entry.scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
         certain = find(suggest(entry.kind, known, certain=True) or "")
         if certain is not None and certain.arity is not None and is_word(entry.kind):
@@ -195,6 +195,8 @@ class Expansion:
         cls = find(entry.kind)
         fits = cls is not None and (entry.kind in NORMS if key == "norm" else issubclass(cls, Activation))
         if cls is None or not fits:
+            from cnnspec.language.entry_repairs import for_sugar
+
             known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
             remedy = suggestion(entry.kind, known, f"it takes {', '.join(known)}")
             message, fixes = f"`{key}` takes no {quoted(entry.kind)}", for_sugar(entry.kind, entry.span, known)
@@ -263,6 +265,8 @@ class Expansion:
         """Expand a branch, which starts from the current output, or from a named layer."""
         span = merge.keys[key]
         if not item.is_list:
+            from cnnspec.language.entry_repairs import for_branch
+
             remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
             message = f"the branch {quoted(key)} is a list of layers, not {describe(item.plain())}"
             scope.error("wrong-type", message, span, help=remedy, fixes=for_branch(merge, key))

@@ -16,7 +16,6 @@ from cnnspec.language.expressions import has_reference
 from cnnspec.language.key_edits import without_key
 from cnnspec.language.repairs import for_word, replaced
 from cnnspec.language.scope import InvalidValue, Scope
-from cnnspec.language.value_repairs import axis_by_number, by_position, for_value, in_percent, last_of, whole_division
 from cnnspec.language.yaml_tree import YamlNode, resolve
 from cnnspec.wording import describe, names, one_of, quoted, yaml11_hint
 
@@ -130,6 +129,8 @@ def read_model(
             number = type(node.value) in (int, bool) and not any(field.is_required() for field in fields.values())
             span = entry.span._replace(end_line=node.span.end_line, end_column=node.span.end_column)
             fixes = [replaced(span, entry.kind, certain=node.value is True or "norm" in entry.kind)] if number else []
+            from cnnspec.language.value_repairs import by_position
+
             fixes += by_position(node, [*_required(fields)])
             scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind), fixes=fixes)
             return None
@@ -174,6 +175,8 @@ def _required(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
 
 def _report(cls: type[BaseModel], entry: Entry, found: dict[str, Any], mapping: bool) -> None:
     """Report one of pydantic's errors."""
+    from cnnspec.language.value_repairs import axis_by_number, for_value, in_percent, last_of, whole_division
+
     context = found.get("ctx") or {}
     node = entry.config
     name = str(found["loc"][0]) if mapping or node is None else entry.kind

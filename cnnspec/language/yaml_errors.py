@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from cnnspec.diagnostics import Diagnostic, Fix, Label, Source, Span
-from cnnspec.language.yaml_repairs import for_syntax, key_without_value, tabs, unclosed_quote
 
 
 def unprintable(source: Source, at: int) -> Diagnostic:
@@ -22,6 +21,8 @@ def unprintable(source: Source, at: int) -> Diagnostic:
 
 def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
     """The loader's complaint in our words; libyaml and PyYAML word theirs differently."""
+    from cnnspec.language.yaml_repairs import for_syntax, tabs
+
     problem, context = str(getattr(error, "problem", None) or error), str(getattr(error, "context", None) or "")
     at = _point(source, getattr(error, "problem_mark", None))
     if "nesting depth" in problem:  # libyaml has a limit of its own, which may be reached before ours
@@ -52,6 +53,8 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
 
 def _fixes_of_open(source: Source, opened: Span, what: str) -> tuple[Fix, ...]:
     """Return fixes of what begins at a place and does not end."""
+    from cnnspec.language.yaml_repairs import for_syntax, key_without_value, unclosed_quote
+
     if what == "the key":
         return tuple(key_without_value(source, opened.line))
     if what == "the quoted text":

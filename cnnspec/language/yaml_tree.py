@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
-from cnnspec.language import yaml_cuts as cuts
 from cnnspec.language import yaml_errors as syntax
 from cnnspec.language.yaml_node import Plain, YamlNode
 from cnnspec.wording import quoted
@@ -104,7 +103,9 @@ class _Parser:
         if name in self.open_anchors:
             self.stop("alias-expansion", f"{quoted('*' + name)} stands inside of what it names, without end", event)
         if name not in self.anchors:
-            self.diagnostics.append(cuts.undefined_alias(name, self.span(event), self.anchors))
+            from cnnspec.language.yaml_cuts import undefined_alias
+
+            self.diagnostics.append(undefined_alias(name, self.span(event), self.anchors))
             raise _Stop
         self.end = self.span(event)
         node, size, height = self.anchors[name]
@@ -159,7 +160,9 @@ class _Parser:
                 merged = value  # so that nothing of it is said to be missing
             elif key in keys:
                 both = (keys[key], key_node.span)
-                self.diagnostics.append(cuts.written_twice(key, place, values[key], value, both))
+                from cnnspec.language.yaml_cuts import written_twice
+
+                self.diagnostics.append(written_twice(key, place, values[key], value, both))
             else:
                 keys[key] = key_node.span
                 values[key] = value
@@ -168,14 +171,18 @@ class _Parser:
             own, keys = values, {**merged.keys, **keys}
             values = {**dict(merged.items()), **values}
             at = next(i for i, d in enumerate(self.diagnostics) if d is merge)
-            self.diagnostics[at] = cuts.with_merged(self.diagnostics[at], span, own, merged)
+            from cnnspec.language.yaml_cuts import with_merged
+
+            self.diagnostics[at] = with_merged(self.diagnostics[at], span, own, merged)
         return YamlNode(values, span, keys)
 
     def cut_by_comma(self, key: YamlNode, before: Span) -> Diagnostic | None:
         """Return what is wrong with a key that is no text, where it is the rest of a number, or a template's name."""
+        from cnnspec.language.yaml_cuts import cut_number, template
+
         if isinstance(key.value, int):
-            return cuts.cut_number(key.span, before)
-        return cuts.template(key.span, key.value)
+            return cut_number(key.span, before)
+        return template(key.span, key.value)
 
     def scalar(self, event: Any) -> Plain:
         text: str = event.value
@@ -184,12 +191,13 @@ class _Parser:
         if len(text) > MAX_DIGITS and _NUMBER.fullmatch(text):
             self.say("number-too-long", f"a number of {len(text):,} characters", event)
             return 0
-        if "$(" in text and (cut := cuts.cut_expression(text, self.span(event))):
-            self.diagnostics.append(cut)
-            raise _Stop
-        if text.startswith("(") and (cut := cuts.cut_tuple(text, self.span(event))):
-            self.diagnostics.append(cut)
-            raise _Stop
+        if text.count("(") > text.count(")"):
+            from cnnspec.language.yaml_cuts import cut_expression, cut_tuple
+
+            cut = cut_expression(text, self.span(event)) if "$(" in text else cut_tuple(text, self.span(event))
+            if cut is not None:
+                self.diagnostics.append(cut)
+                raise _Stop
         return resolve(text)
 
     def span(self, event: Any) -> Span:

@@ -13,7 +13,6 @@ from cnnspec.graph.spec import Spec
 from cnnspec.language.causes.fault import Placed
 from cnnspec.language.document import Document
 from cnnspec.language.edits import with_field
-from cnnspec.language.removal import removal
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,8 @@ class Subject:
         span = entry.span_of(field) if field else entry.span
         fixes = [fix] if fix else []
         if removable and entry.scope.collector.proposes_fixes:
+            from cnnspec.language.removal import removal
+
             fixes += removal(self.document.levels, entry.span)
         entry.scope.report(severity, code, message, span, "", *others, help=help, fixes=fixes)
 
