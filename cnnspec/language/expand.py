@@ -14,7 +14,7 @@ from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
 from cnnspec.language.expressions import UNRESOLVED, arriving
-from cnnspec.language.fields import read_model, suggestion, unknown_keys
+from cnnspec.language.fields import read_model, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
 from cnnspec.language.layer_placer import LIKE, SHARE, LayerPlacer
 from cnnspec.language.like import sizes_like
@@ -38,7 +38,7 @@ from cnnspec.layers import NORMS, Layer, find, known_kinds
 from cnnspec.layers.activation import Activation
 from cnnspec.layers.conv import Weighted
 from cnnspec.layers.input import INPUT
-from cnnspec.wording import describe, quoted
+from cnnspec.wording import describe
 
 MAX_BLOCK_DEPTH = 30
 
@@ -139,16 +139,10 @@ class Expansion:
 
     def _unknown_kind(self, entry: Entry) -> None:
         """Report a kind that does not exist, with a suggestion."""
-        from cnnspec.language.entry_repairs import for_kind, is_word
-        from cnnspec.language.suggestions import suggest
+        from cnnspec.language.entry_errors import report_unknown_kind
 
-        known = [*self.document.kinds, "from"]
-        remedy = suggestion(entry.kind, known, "`cnnspec layers` lists the kinds")
-        fixes = for_kind(entry.kind, entry.span, entry.config, {*self.document.kinds})
-        message = f"no layer or block is called {quoted(entry.kind)}"
-        entry.scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
-        certain = find(suggest(entry.kind, known, certain=True) or "")
-        if certain is not None and certain.arity is not None and is_word(entry.kind):
+        certain = report_unknown_kind(entry, self.document.kinds)
+        if certain is not None and certain.arity is not None:
             self._read_layer(certain, Entry(certain.kind, entry.span, entry.config, entry.scope))
         self._skip(entry)
 
@@ -195,12 +189,10 @@ class Expansion:
         cls = find(entry.kind)
         fits = cls is not None and (entry.kind in NORMS if key == "norm" else issubclass(cls, Activation))
         if cls is None or not fits:
-            from cnnspec.language.entry_repairs import for_sugar
+            from cnnspec.language.entry_errors import report_unknown_sugar
 
             known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
-            remedy = suggestion(entry.kind, known, f"it takes {', '.join(known)}")
-            message, fixes = f"`{key}` takes no {quoted(entry.kind)}", for_sugar(entry.kind, entry.span, known)
-            scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
+            report_unknown_sugar(key, entry, known)
             return self.placer.unknown_output(current.node, entry.span)
         entry = entry.with_fields()
         name = self.names.of_layer(entry)
@@ -265,11 +257,9 @@ class Expansion:
         """Expand a branch, which starts from the current output, or from a named layer."""
         span = merge.keys[key]
         if not item.is_list:
-            from cnnspec.language.entry_repairs import for_branch
+            from cnnspec.language.entry_errors import report_no_branch
 
-            remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
-            message = f"the branch {quoted(key)} is a list of layers, not {describe(item.plain())}"
-            scope.error("wrong-type", message, span, help=remedy, fixes=for_branch(merge, key))
+            report_no_branch(merge, key, scope)
             return self.placer.unknown_output(current.node, span)
         items = item.elements()
         source = items[0].get("from") if items and len(items[0].keys) == 1 else None
