@@ -111,6 +111,8 @@ class Fix:
     """Whether the diagnostic's help says it already."""
     cause: Label | None = None
     """The place where the fault begins if this fix is right, and why, where that is not the diagnostic's own place."""
+    if_alone: bool = False
+    """Whether it is certain where no other fix of its diagnostic helps."""
     is_fallback: bool = False
     """Whether it is shown only where no fix before it helps."""
 

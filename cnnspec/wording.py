@@ -35,10 +35,40 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     known = list(known)
     by_fold = {k.replace("-", "_").casefold(): k for k in reversed(known)}
+    if (meant := slip(word, known)) is not None:
+        return meant
     folded = word.replace("-", "_").casefold()
     swapped = next((k for k in by_fold if sorted(k) == sorted(folded)), None)
     close = [folded] if folded in by_fold else [swapped] if swapped else get_close_matches(folded, by_fold, 1, 0.7)
     return by_fold[close[0]] if close else None
+
+
+def slip(word: str, known: Iterable[str]) -> str | None:
+    """Return the one known word that is a slip of the keyboard away; None where there are several, or none.
+
+    A slip is a letter too many, too few or another, or two that are swapped, in a word of at least four, a plural, or
+    capitals; a digit is never one.
+    """
+    written = word.replace("-", "_").casefold()
+    long = [name for name in known if max(len(name), len(written)) >= 4]
+    found = {name for name in long if _is_slip(written, name.replace("-", "_").casefold())}
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_slip(a: str, b: str) -> bool:
+    """Return whether a word differs from one that is known by a slip."""
+    if abs(len(a) - len(b)) > 1 or a == b:
+        return a in (b, f"{b}es")
+    first = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    rest_a, rest_b = a[first:], b[first:]
+    if len(a) == len(b):
+        is_swapped = rest_a[:2] == rest_b[1::-1] and rest_a[2:] == rest_b[2:]
+        differing = rest_a[:2] if is_swapped else rest_a[:1] + rest_b[:1]
+        fits = is_swapped or rest_a[1:] == rest_b[1:]
+    else:
+        longer, shorter = (rest_a, rest_b) if len(a) > len(b) else (rest_b, rest_a)
+        differing, fits = longer[:1], longer[1:] == shorter
+    return fits and not any(ch.isdigit() for ch in differing)
 
 
 def format_shape(shape: Sequence[int]) -> str:

@@ -9,16 +9,22 @@ from typing import Any
 from cnnspec.diagnostics import Fix, Label, Span
 from cnnspec.language.edits import with_field
 from cnnspec.language.entry import COMMON_KEYS, Entry
+from cnnspec.language.entry_repairs import layers_of_block
 from cnnspec.language.expressions import UNRESOLVED, arriving, mentions_arriving, references
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, example, unknown_keys
+from cnnspec.language.key_edits import without_key
 from cnnspec.language.names import NAME_RULE, is_name, is_param_name, param_rule
 from cnnspec.language.params import TYPES, has_type, suggest_type, type_of, with_article
+from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.value_repairs import for_value, whole_division
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import find
 from cnnspec.wording import describe, names, quoted
 
 _REQUIRED = object()
+_OTHER_TYPES = ("integer", "double", "number", "boolean", "str", "string", "array", "sequence", "tuple")
+"""Names of types in other languages, which nobody takes for the default of a parameter."""
 RESERVED = ("repeat", "from", "input")
 """Words of the language, which no block may be called."""
 
@@ -97,7 +103,9 @@ def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | 
         return None
     if not node.is_mapping:
         message = f"a block is a mapping with `layers`, not {describe(node.plain())}"
-        scope.error("wrong-type", message, span, help="`layers: [...]`")
+        others = [Label(node.span, "a list")] if node.is_list else []
+        fixes = layers_of_block(node) if node.is_list else []
+        scope.error("wrong-type", message, span, "", *others, help="`layers: [...]`", fixes=fixes)
         return None
     unknown = unknown_keys(scope, node, ("params", "layers"), f"the block `{name}`")
     layers = node.get("layers")
@@ -107,9 +115,20 @@ def _read_block(scope: Scope, name: str, node: YamlNode, span: Span) -> Block | 
         return None
     params = node.get("params")
     if params is not None and not params.is_mapping:
-        scope.error("wrong-type", "`params` of a block takes names with types or defaults", params.span)
+        message = "`params` of a block takes names with types or defaults"
+        scope.error("wrong-type", message, params.span, fixes=_with_types(params))
         return None
     return Block(name, _read_block_params(scope, params) if params is not None else {}, node, span, scope)
+
+
+def _with_types(node: YamlNode) -> list[Fix]:
+    """Return the fix of a list of names: each with the type of sizes and channels."""
+    items = [item.value for item in node.elements()]
+    if not items or not all(isinstance(item, str) and is_param_name(item) for item in items):
+        return []
+    return (
+        [replaced(node.span, f"{{{', '.join(f'{name}: int' for name in items)}}}")] if node.span.text[0] == "[" else []
+    )
 
 
 def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
@@ -118,11 +137,19 @@ def _read_block_params(scope: Scope, node: YamlNode) -> dict[str, Param]:
         span = node.keys[name]
         if not is_param_name(name) or name in COMMON_KEYS:
             remedy = f"every use of a block takes a `{name}`" if name in COMMON_KEYS else param_rule(name)
-            scope.error("invalid-name", f"a parameter cannot be called {quoted(name)}", span, help=remedy)
+            edit = without_key(node, name)
+            fixes = [Fix(f"leave out {quoted(name)}", (edit,))] if edit is not None else []
+            scope.error("invalid-name", f"a parameter cannot be called {quoted(name)}", span, help=remedy, fixes=fixes)
             params[name.split("-")[0]] = Param(None, UNRESOLVED, span)
             continue
         if isinstance(item.value, str) and item.value in TYPES:
             params[name] = Param(item.value, _REQUIRED, span)
+            continue
+        if isinstance(item.value, str) and item.value in _OTHER_TYPES and (type_ := suggest_type(item.value)):
+            message, remedy = f"no type is called {quoted(item.value)}", f"did you mean `{type_}`?"
+            fixes = [replaced(item.span, type_, certain=True, said=True)]
+            scope.error("wrong-type", message, item.span, help=remedy, fixes=fixes)
+            params[name] = Param(None, UNRESOLVED, span)
             continue
         is_late = any(map(mentions_arriving, item.texts()))
         try:
@@ -152,10 +179,16 @@ def arguments(block: Block, entry: Entry) -> dict[str, Any]:
         required = [key for key, param in block.params.items() if param.required]
         undeclared = block.undeclared(config)  # whose references are reported
         known = (*block.params, *COMMON_KEYS, *undeclared)
-        unknown = unknown_keys(scope, config, known, f"`{block.name}`", required)
+        unknown = unknown_keys(scope, config, known, f"`{block.name}`", required, names_one=True)
         given = {key: item for key, item in config.items() if key in block.params}
     elif config is not None and config.value is not None:
-        if block.params:
+        if (by_name := _by_position(block, config)) is not None:
+            written = f"{{{', '.join(f'{key}: {item.span.text}' for key, item in by_name.items())}}}"
+            fixes = [replaced(config.span, written, certain=True, said=True)]
+            message = f"`{block.name}` takes its parameters by name"
+            scope.error("wrong-type", message, config.span, help=f"`{block.name}: {written}`", fixes=fixes)
+            given = by_name
+        elif block.params:
             given = {next(iter(block.params)): config}
         else:
             message = f"`{block.name}` takes no value: it has no parameters"
@@ -177,6 +210,15 @@ def _handed_on(entry: Entry, missing: list[str]) -> list[Fix]:
     return [Fix(f"set `{missing[0]}: ${missing[0]}` where `{entry.kind}` is used", (edit,))] if edit else []
 
 
+def _by_position(block: Block, config: YamlNode) -> dict[str, YamlNode] | None:
+    """Return the arguments that a list gives by position; None where it may be the value of the first parameter."""
+    items = config.elements()
+    first = next(iter(block.params.values()), None)
+    if len(items) < 2 or first is None or first.type in (None, "list", "size") or len(items) > len(block.params):
+        return None
+    return dict(zip(block.params, items, strict=False)) if "\n" not in config.span.text else None
+
+
 def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope: Scope) -> Any:
     """Return the value of one parameter of a block."""
     if item is None and isinstance(param.default, YamlNode):
@@ -194,5 +236,9 @@ def _argument(block: Block, key: str, param: Param, item: YamlNode | None, scope
         remedy = f"`{key}: {type_}` declares a parameter without a default"
     declared = Label(param.span, "declared here")
     message = f"`{key}` of `{block.name}` takes {with_article(param.type)}, not {describe(value)}"
-    scope.error("wrong-type", message, item.span, "", declared, help=remedy)
+    written = item.value if isinstance(item.value, str) else value
+    fixes = for_value(written, item.span, scope.values)
+    if isinstance(written, str):
+        fixes += whole_division(written, value, item.span)
+    scope.error("wrong-type", message, item.span, "", declared, help=remedy, fixes=fixes)
     return UNRESOLVED

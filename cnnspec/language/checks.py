@@ -8,15 +8,18 @@ from cnnspec.diagnostics import Edit, Fix, Label, Span, any_errors
 from cnnspec.graph.costs import macs, trainable
 from cnnspec.graph.finetuning import faults, unmatched, with_arrays
 from cnnspec.graph.graph import Node
+from cnnspec.graph.selection import prefixes
 from cnnspec.graph.training import Loss
 from cnnspec.language.causes.fault import Fault
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.layer_placer import made_by
 from cnnspec.language.names import Output
+from cnnspec.language.removal import removal
+from cnnspec.language.repairs import for_name
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.layers import Shape
-from cnnspec.wording import describe, format_shape, names, nearest, quoted
+from cnnspec.wording import describe, format_shape, names, quoted
 
 
 def check_expected(name: str, entry: Entry, output: Output, faults: list[Fault]) -> Output:
@@ -118,9 +121,9 @@ def _check_shape(
 
 def no_output(scope: Scope, name: str, place: Span, outputs: Iterable[str]) -> None:
     """Report the name of an output that does not exist."""
-    near = nearest(name, outputs)
+    near, fixes = for_name(name, place, outputs)
     remedy = f"did you mean `{near}`?" if near else f"the outputs are {names(list(outputs))}"
-    scope.error("unknown-output", f"the network has no output {quoted(name)}", place, help=remedy)
+    scope.error("unknown-output", f"the network has no output {quoted(name)}", place, help=remedy, fixes=fixes)
 
 
 def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Sequence[Node] | None) -> None:
@@ -142,7 +145,8 @@ def check_losses(document: Document, outputs: Mapping[str, Output], nodes: Seque
             scope.warning("loss-mismatch", misfit, text.at(written), "", maker, help=loss.remedy(shape))
         elif last is not None and last.span is not None and (message := activation_before_loss(loss, last)):
             remedy = "leave it out; `cnnspec run` shows probabilities without it"
-            scope.warning(f"{loss.applies}-before-loss", message, last.span, help=remedy)
+            fixes = removal(document.levels, last.span) if scope.collector.proposes_fixes else []
+            scope.warning(f"{loss.applies}-before-loss", message, last.span, help=remedy, fixes=fixes)
 
 
 def check_chosen_layers(document: Document, nodes: Sequence[Node]) -> None:
@@ -151,7 +155,9 @@ def check_chosen_layers(document: Document, nodes: Sequence[Node]) -> None:
     if train is None or text is None:
         return
     for code, path, message, remedy in faults(nodes, train):
-        scope.error(code, message, text.key_at(path) if path[0] == "rates" else text.at(path), help=remedy)
+        place = text.key_at(path) if path[0] == "rates" else text.at(path)
+        known = {prefix for node in nodes for prefix in prefixes(node.name)} if code == "unknown-layer" else ()
+        scope.error(code, message, place, help=remedy, fixes=for_name(place.text, place, known)[1])
     for code, path, message, remedy in unmatched("replace", train.replace, with_arrays(nodes)):
         scope.warning(code, message, text.at(path), help=remedy)
 

@@ -8,6 +8,8 @@ from cnnspec.diagnostics import Label, Span
 from cnnspec.language.checks import no_output
 from cnnspec.language.document import Document
 from cnnspec.language.names import Output
+from cnnspec.language.removal import removal
+from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import describe, format_shape, names
@@ -24,17 +26,17 @@ def read_classes(document: Document, outputs: Mapping[str, Output] | None) -> di
         return {}
     if outputs is None:
         for item in node.elements() and [node] if not node.is_mapping else [item for _, item in node.items()]:
-            _names(scope, item)
+            _names(document, item)
         return {}
     if node.is_mapping:
         found = {}
         for name, item in node.items():
             if name not in outputs:
                 no_output(scope, name, node.keys[name], outputs)
-            elif (classes := _names(scope, item)) and _fits(scope, classes, outputs[name], node.keys[name], name):
+            elif (classes := _names(document, item)) and _fits(scope, classes, outputs[name], node.keys[name], name):
                 found[name] = classes
         return found
-    classes = _names(scope, node)
+    classes = _names(document, node)
     if not classes:
         return {}
     if len(outputs) == 1:
@@ -49,9 +51,16 @@ def read_classes(document: Document, outputs: Mapping[str, Output] | None) -> di
     return dict.fromkeys(fitting, classes)
 
 
-def _names(scope: Scope, node: YamlNode) -> tuple[str, ...]:
+def _names(document: Document, node: YamlNode) -> tuple[str, ...]:
+    scope = document.scope
     if not node.is_list:
-        scope.error("wrong-type", f"`classes` takes a list of names, not {describe(node.plain())}", node.span)
+        is_list = isinstance(node.value, str) and "," in node.value and node.span.text == node.value
+        written = f"[{node.span.text}]"
+        fixes = [replaced(node.span, written, certain=True)] if is_list else []
+        message = f"`classes` takes a list of names, not {describe(node.plain())}"
+        if type(node.value) is int:
+            fixes = removal(document.levels, node.span)
+        scope.error("wrong-type", message, node.span, fixes=fixes)
         return ()
     found = []
     for item in node.elements():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args
 
+from cnnspec import bundled
 from cnnspec.diagnostics import Label, Source, Span, SpecError
 from cnnspec.graph.settings import Expect
 from cnnspec.graph.training import Train
@@ -18,10 +19,10 @@ from cnnspec.language.expressions import mentions_arriving
 from cnnspec.language.fields import NO_UNKNOWN_KEYS, UnknownKeys, read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput, read_inputs
 from cnnspec.language.params import read_params
-from cnnspec.language.repairs import for_word
+from cnnspec.language.repairs import for_name, for_word
 from cnnspec.language.scope import Scope
 from cnnspec.language.train import read_train
-from cnnspec.language.yaml_repairs import with_dashes
+from cnnspec.language.yaml_indentation import with_dashes
 from cnnspec.language.yaml_tree import YamlNode, parse
 from cnnspec.layers import known_kinds
 from cnnspec.layers.base import DEFAULT_SCHEME
@@ -83,10 +84,11 @@ def read_document(
     chain, unknown = _inheritance_chain(source, scope, opener)
     if not chain:
         return None
-    hidden = {"params": "unknown-param", "blocks": "unknown-kind"}
+    hidden = {"params": "unknown-param", "blocks": "unknown-kind", "outputs": "unknown-output"}
     collector.suppressed_codes |= {code for key, code in hidden.items() if key in unknown.likely}
     values = read_params(scope, chain, overrides)
-    scope = scope.replace(values=values)
+    declared = {name: item for level in reversed(chain) for name, item in _items(level.get("params"))}
+    scope = scope.replace(values=values, declared=declared)
     spec = chain[0]
     document = Document(_name(scope, spec, source), scope, levels=tuple(chain))
     document.uses_arriving = any(mentions_arriving(level.span.source.text) for level in chain)
@@ -101,6 +103,10 @@ def read_document(
         document.expect = read_model(Expect, Entry("expect", spec.keys["expect"], expect, scope))
     document.examples = spec.get("examples")
     return document
+
+
+def _items(node: YamlNode | None) -> Iterable[tuple[str, YamlNode]]:
+    return node.items() if node is not None else ()
 
 
 def _child(node: YamlNode, key: str) -> YamlNode:
@@ -122,7 +128,7 @@ def _inheritance_chain(source: Source, scope: Scope, opener: Opener) -> tuple[li
         root = _parse(source, scope)
         if root is None:
             return chain, _ALL_HIDDEN
-        unknown |= unknown_keys(scope, root, KEYS, "the spec")
+        unknown |= unknown_keys(scope, root, KEYS, "the spec", whole=root)
         _version(scope, root)
         chain.append(root)
         base = root.get("extends")
@@ -164,7 +170,9 @@ def _open_base(base: YamlNode, source: Source, names: list[str], scope: Scope, o
     try:
         found = opener(base.value, source)
     except SpecError as error:
-        scope.error("unreadable-file", error.diagnostics[0].message, base.span, help=error.diagnostics[0].help)
+        fault = error.diagnostics[0]
+        fixes = for_name(base.value.removesuffix(".yaml"), base.span, bundled.names())[1] if fault.help else []
+        scope.error("unreadable-file", fault.message, base.span, help=fault.help, fixes=fixes)
         return None
     if found.name in names:
         circle = " → ".join([*names[names.index(found.name) :], found.name])
@@ -205,7 +213,7 @@ def _layers_and_input(document: Document, chain: list[YamlNode], unknown: Unknow
     missing = [key for key in ("input", "layers") if key not in declared]
     if "inputs" in declared:
         missing = [key for key in missing if key != "input"]
-    if missing and not unknown.explain(*missing, *(["inputs"] if "input" in missing else [])):
+    if missing and not unknown.explain(*missing, "extends", *(["inputs"] if "input" in missing else [])):
         first = next(iter(chain[0].keys.values()), chain[0].span)
         remedy = "\n".join(_MISSING[key] for key in missing)
         scope.error("missing-key", f"the spec needs {names(missing)}", first, help=remedy)

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from cnnspec.diagnostics import Span
+from cnnspec.language.entry_repairs import for_keys, spliced
 from cnnspec.language.expressions import has_reference
-from cnnspec.language.repairs import for_keys
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
+from cnnspec.layers import find
 from cnnspec.wording import describe, quoted
 
 COMMON_KEYS = ("name", "expect", "share")
@@ -40,7 +41,8 @@ class Entry(NamedTuple):
         if not isinstance(self.scope.values.get(node.value[1:]), dict):
             return self
         try:
-            return self._replace(config=YamlNode.of(self.scope.value(node), node.span))
+            value = self.scope.value(node)
+            return self._replace(config=self.scope.source_of(node.value) or YamlNode.of(value, node.span))
         except InvalidValue:
             return self
 
@@ -73,7 +75,8 @@ def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] =
         remedy = "`- relu`, or `- conv: {channels: 6, kernel: 5}`" if what == "a layer" else ""
         if node.value is None and what in ("`norm`", "`activation`"):
             remedy = f"`{what.strip('`')}: none` stands for no layer"
-        scope.error("wrong-type", message, node.span, help=remedy)
+        fixes = spliced(node.span, node) if node.is_list and what == "a layer" else []
+        scope.error("wrong-type", message, node.span, help=remedy, fixes=fixes)
         return None
     if has_reference(kind):
         try:
@@ -81,7 +84,9 @@ def read_entry(scope: Scope, node: YamlNode, what: str, kinds: Collection[str] =
         except InvalidValue:
             return None
         if isinstance(value, dict) and config is None:
-            return read_entry(scope, YamlNode.of(value, span), what)
+            held = read_entry(scope, scope.source_of(kind) or YamlNode.of(value, span), what)
+            is_known = held is not None and (held.kind in kinds or find(held.kind) is not None)
+            return held._replace(span=span) if held is not None and is_known else held
         if not isinstance(value, str):
             scope.error("wrong-type", f"{quoted(kind)} is {describe(value)}, and a kind is text", span)
             return None

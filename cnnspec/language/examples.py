@@ -10,11 +10,12 @@ from cnnspec.graph.spec import Example
 from cnnspec.language.document import Document
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import example, read_model
+from cnnspec.language.repairs import for_name
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.layers.fields import Numbers
-from cnnspec.wording import describe, format_shape, names, nearest, quoted
+from cnnspec.wording import describe, format_shape, names, quoted
 
 Shapes = Mapping[str, Shape | None]
 """The shapes of the inputs or outputs by name, None where an error hides one."""
@@ -70,6 +71,8 @@ def _by_name(
     scope: Scope, item: YamlNode, key: str, one: Numbers | None, several: Mapping[str, Numbers] | None, shapes: Shapes
 ) -> dict[str, Numbers] | None:
     """Return the numbers by the names of the inputs or outputs; report what is missing or unknown and return None."""
+    if not shapes:  # none is declared, which is reported
+        return None
     if one is not None:
         if len(shapes) == 1:
             return dict.fromkeys(shapes, one)
@@ -80,10 +83,11 @@ def _by_name(
     given = several or {}
     unknown = [name for name in given if name not in shapes]
     for name in unknown:
-        near = nearest(name, shapes)
+        place = item.key_at((f"{key}s", name))
+        near, fixes = for_name(name, place, shapes)
         remedy = f"did you mean `{near}`?" if near else f"the {key}s are {names(list(shapes))}"
         message = f"the network has no {key} {quoted(name)}"
-        scope.error("example-shape", message, item.key_at((f"{key}s", name)), help=remedy)
+        scope.error("example-shape", message, place, help=remedy, fixes=fixes)
     # What an example says nothing of is not compared; every input is needed.
     missing = [name for name in shapes if name not in given] if key == "input" or not given else []
     if missing and not unknown:

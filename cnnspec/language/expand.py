@@ -13,6 +13,7 @@ from cnnspec.language.branches import branches_from
 from cnnspec.language.checks import check_expected
 from cnnspec.language.document import Document
 from cnnspec.language.entry import COMMON_KEYS, Entry, read_entry
+from cnnspec.language.entry_repairs import for_branch, for_kind, for_sugar, is_word
 from cnnspec.language.expressions import UNRESOLVED, arriving
 from cnnspec.language.fields import read_model, suggestion, unknown_keys
 from cnnspec.language.inputs import DeclaredInput
@@ -21,7 +22,6 @@ from cnnspec.language.like import sizes_like
 from cnnspec.language.limits import LayerCounter, TooManyLayers
 from cnnspec.language.names import LayerName, Names, Output
 from cnnspec.language.outputs import read_outputs
-from cnnspec.language.repairs import as_list, for_word
 from cnnspec.language.repeat import (
     REPEAT_KEYS,
     first_number,
@@ -145,10 +145,10 @@ class Expansion:
         known = [*self.document.kinds, "from"]
         remedy = suggestion(entry.kind, known, "`cnnspec layers` lists the kinds")
         message = f"no layer or block is called {quoted(entry.kind)}"
-        fixes = for_word(entry.kind, entry.span, known)
+        fixes = for_kind(entry.kind, entry.span, entry.config, {*self.document.kinds})
         entry.scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
         certain = find(suggest(entry.kind, known, certain=True) or "")
-        if certain is not None and certain.arity is not None:
+        if certain is not None and certain.arity is not None and is_word(entry.kind):
             self._read_layer(certain, Entry(certain.kind, entry.span, entry.config, entry.scope))
         self._skip(entry)
 
@@ -197,7 +197,7 @@ class Expansion:
         if cls is None or not fits:
             known = NORMS if key == "norm" else [k for k, c in known_kinds().items() if issubclass(c, Activation)]
             remedy = suggestion(entry.kind, known, f"it takes {', '.join(known)}")
-            message, fixes = f"`{key}` takes no {quoted(entry.kind)}", for_word(entry.kind, entry.span, known)
+            message, fixes = f"`{key}` takes no {quoted(entry.kind)}", for_sugar(entry.kind, entry.span, known)
             scope.error("unknown-kind", message, entry.span, help=remedy, fixes=fixes)
             return self.placer.unknown_output(current.node, entry.span)
         entry = entry.with_fields()
@@ -251,7 +251,7 @@ class Expansion:
         layer = read_model(cls, Entry(kind, entry.span, own, scope), extra_keys=config.keys)
         sources = branches_from(kind, branches.get("from")) if len(branches) == 1 else ""
         if not sources:
-            ends = [self._branch(key, item, config.keys[key], scope, current) for key, item in branches.items()]
+            ends = [self._branch(key, item, config, scope, current) for key, item in branches.items()]
         if len(branches) < 2:
             remedy = sources or ("`skip: []` is the identity" if branches else "`{main: [...], skip: []}`")
             message = f"`{kind}` joins at least two branches, and has {'one' if branches else 'none'}"
@@ -259,12 +259,13 @@ class Expansion:
             return self.placer.unknown_output(name.full, entry.span)
         return self._place(layer, name, entry, ends, tuple(branches))
 
-    def _branch(self, key: str, item: YamlNode, span: Span, scope: Scope, current: Output) -> Output:
+    def _branch(self, key: str, item: YamlNode, merge: YamlNode, scope: Scope, current: Output) -> Output:
         """Expand a branch, which starts from the current output, or from a named layer."""
+        span = merge.keys[key]
         if not item.is_list:
             remedy = "an empty list `[]` is the identity" if item.value is None else "write it as a list"
             message = f"the branch {quoted(key)} is a list of layers, not {describe(item.plain())}"
-            scope.error("wrong-type", message, span, help=remedy, fixes=as_list(item))
+            scope.error("wrong-type", message, span, help=remedy, fixes=for_branch(merge, key))
             return self.placer.unknown_output(current.node, span)
         items = item.elements()
         source = items[0].get("from") if items and len(items[0].keys) == 1 else None

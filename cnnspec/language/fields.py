@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from cnnspec.diagnostics import Fix, Label
 from cnnspec.graph.settings import Choice
 from cnnspec.language.entry import Entry, read_entry
 from cnnspec.language.expressions import has_reference
-from cnnspec.language.repairs import for_value, for_word
+from cnnspec.language.key_edits import without_key
+from cnnspec.language.repairs import for_word, replaced
 from cnnspec.language.scope import InvalidValue, Scope
+from cnnspec.language.value_repairs import axis_by_number, by_position, for_value, in_percent, last_of, whole_division
 from cnnspec.language.yaml_tree import YamlNode, resolve
 from cnnspec.wording import describe, names, one_of, quoted, yaml11_hint
 
@@ -41,25 +44,53 @@ NO_UNKNOWN_KEYS = UnknownKeys()
 
 
 def unknown_keys(
-    scope: Scope, node: YamlNode, known: Iterable[str], owner: str, required: Iterable[str] = ()
+    scope: Scope,
+    node: YamlNode,
+    known: Iterable[str],
+    owner: str,
+    required: Iterable[str] = (),
+    whole: YamlNode | None = None,
+    names_one: bool = False,
 ) -> UnknownKeys:
-    """Report the keys of a mapping that are not known, and return what they may explain."""
-    known = tuple(known)
+    """Report the keys of a mapping that are not known, and return what they may explain.
+
+    `whole` is the section that the mapping is the rest of, whose parts may have such a key. With `names_one`, the only
+    key that is unknown is certain to stand for the only required one that is missing.
+    """
+    known, required = tuple(known), tuple(required)
     if node.keys.keys() <= set(known):
         return NO_UNKNOWN_KEYS
     likely: set[str] = set()
     unclear = False
     for key, span in node.keys.items():
         if key not in known:
+            from cnnspec.language.foreign import for_key
             from cnnspec.language.suggestions import advice, suggest
 
             suggested = suggest(key, known)
             unclear = unclear or suggested is None
             likely |= {suggested} if suggested else set()
             remedy = advice(key, known, f"it takes {names(tuple(dict.fromkeys((*required, *known))))}")
-            fixes = for_word(key, span, known) if suggested not in node.keys else []
+            fixes = for_key(node, key, known)
+            if not fixes and whole is not None:
+                from cnnspec.language.moved import into_training, to_part
+
+                fixes = to_part(scope, whole, key) or into_training(scope, whole, key)
+            if not fixes and names_one and suggested is None:
+                fixes = _only_one(node, known, required)
+                if not fixes and (edit := without_key(node, key)) is not None:
+                    fixes = [Fix(f"leave out {quoted(key)}", (edit,))]
+            if not fixes and suggested not in node.keys:
+                fixes = for_word(key, span, known)
             scope.error("unknown-key", f"{owner} has no {quoted(key)}", span, help=remedy, fixes=fixes)
     return UnknownKeys(frozenset(likely), unclear)
+
+
+def _only_one(node: YamlNode, known: Sequence[str], required: Sequence[str]) -> list[Fix]:
+    """Return the fix that takes the only unknown key of a mapping for the only required one that it lacks."""
+    stray = [span for key, span in node.keys.items() if key not in known]
+    missing = [key for key in required if key not in node.keys]
+    return [replaced(stray[0], missing[0], certain=True)] if len(stray) == len(missing) == 1 else []
 
 
 def read_model(
@@ -70,11 +101,13 @@ def read_model(
     overrides: Mapping[str, Any] | None = None,
     extra_keys: Iterable[str] = (),
     instead: Mapping[str, str] | None = None,
+    whole: YamlNode | None = None,
 ) -> Model | None:
     """Return a model of an entry's configuration, or None and report what is wrong with it.
 
     The configuration is a mapping, or the value of the field `main`. `overrides` replace fields of the mapping, and
     `extra_keys` are keys that the caller reads, of which `instead` holds those that may stand in place of a field.
+    `whole` is the section that the configuration is the rest of, where its parts are read elsewhere.
     """
     scope, node, owner = entry.scope, entry.config, f"`{entry.kind}`"
     fields = cls.model_fields  # looked up once, since pydantic makes that slow
@@ -83,7 +116,7 @@ def read_model(
     unknown = NO_UNKNOWN_KEYS
     invalid: set[str] = set()  # fields whose value cannot be evaluated
     if node is not None and mapping:
-        unknown = unknown_keys(scope, node, (*fields, *extra_keys), owner, _required(fields))
+        unknown = unknown_keys(scope, node, (*fields, *extra_keys), owner, _required(fields), whole)
         for key, item in node.items():
             if key in fields:
                 try:
@@ -94,7 +127,11 @@ def read_model(
         if main is None:
             takes = "fields by name" if fields else "nothing"
             message = f"{owner} takes {takes}, not {describe(node.plain())}"
-            scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind))
+            number = type(node.value) in (int, bool) and not any(field.is_required() for field in fields.values())
+            span = entry.span._replace(end_line=node.span.end_line, end_column=node.span.end_column)
+            fixes = [replaced(span, entry.kind, certain=node.value is True or "norm" in entry.kind)] if number else []
+            fixes += by_position(node, [*_required(fields)])
+            scope.error("wrong-type", message, node.span, help=_usage(fields, entry.kind), fixes=fixes)
             return None
         try:
             values = {main: scope.value(node)}
@@ -115,7 +152,7 @@ def read_model(
         scope.error("missing-key", f"{owner} needs {names(missing)}", entry.span, help=remedy)
     for found in errors:
         if found["type"] != "missing":
-            _report(entry, dict(found), mapping)
+            _report(cls, entry, dict(found), mapping)
     return None
 
 
@@ -135,7 +172,7 @@ def _required(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
     return (name for name, field in fields.items() if field.is_required())
 
 
-def _report(entry: Entry, found: dict[str, Any], mapping: bool) -> None:
+def _report(cls: type[BaseModel], entry: Entry, found: dict[str, Any], mapping: bool) -> None:
     """Report one of pydantic's errors."""
     context = found.get("ctx") or {}
     node = entry.config
@@ -152,12 +189,27 @@ def _report(entry: Entry, found: dict[str, Any], mapping: bool) -> None:
         value = value[step]
     computed = text is not None and has_reference(text)
     label = f"is {describe(value)}" if computed else ""
+    others: list[Label] = []
     if not remedy and code == "wrong-type":
         remedy = _as_number(value, computed)
-    fixes = [] if computed else for_value(value, span, entry.scope.values)
+    fixes = for_value(value, span, entry.scope.values, name) if not computed else []
+    if computed and text is not None:
+        fixes = whole_division(text, value, span)
+        if (declared := entry.scope.source_of(text)) is not None:
+            fixes += for_value(value, declared.span, entry.scope.values, name)
+            others = [Label(declared.span, "is declared here")]
+    fixes += in_percent(value, context.get("lt", context.get("le")), span)
+    if name == "axis":
+        fixes += axis_by_number(value, span)
+    if not mapping and found["type"] in ("int_type", "int_from_float"):
+        fixes += last_of(value, span)
+    is_default = value == 0 and cls.model_fields[name].default == 1 if name in cls.model_fields else False
+    if (value in ("None", "nil") or is_default) and node is not None and name in node.keys and len(inner) == 1:
+        edit = without_key(node, name)
+        fixes += [Fix(f"leave out `{name}`", (edit,), certain=not is_default)] if edit is not None else []
     known = _known_words(found, context)
     fixes += for_word(value if code != "unknown-key" else inner[-1], span, known) if known and not computed else []
-    entry.scope.error(code, f"`{name}` {message}", span, label, help=remedy, fixes=fixes)
+    entry.scope.error(code, f"`{name}` {message}", span, label, *others, help=remedy, fixes=fixes)
 
 
 def _known_words(found: dict[str, Any], context: dict[str, Any]) -> list[str]:

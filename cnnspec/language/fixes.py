@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from cnnspec.diagnostics import Diagnostic, Fix, Source
+from cnnspec.diagnostics import Diagnostic, Edit, Fix, Source
 from cnnspec.language.edits import apply
 
 SHOWN = 3
@@ -14,6 +14,9 @@ SHOWN = 3
 MAX_TRIALS = 100
 MAX_LAYERS = 6_000
 """How many fixes are tried in one check, and how many layers in all."""
+
+_OF_WORDS = ("unknown-kind", "unknown-layer", "unknown-param")
+"""Faults behind which nothing is checked, so that a fix may uncover others."""
 
 Recheck = Callable[[dict[str, Source]], list[Diagnostic]]
 """Checks a spec with some of its texts replaced, by name; without looking for fixes."""
@@ -23,34 +26,59 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     """Return the diagnostics with those of their fixes that help.
 
     A fix helps where the diagnostic is gone from the edited spec and no error is new. One that is certain may uncover
-    further errors, which the fault hid, at other places. `layers` is the size of the network, which the time of a trial
-    depends on.
+    further errors, which the fault hid, at other places; where a text cannot be read or a word is unknown, and all
+    fixes uncover errors, the one that uncovers the fewest is kept. `layers` is the size of the network, which the time
+    of a trial depends on.
     """
     budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
     before = _faults(diagnostics)
-    found = []
-    for diagnostic in diagnostics:
+    found: dict[int, Diagnostic] = {}
+    shown: set[tuple[Edit, ...]] = set()  # the same change is proposed once, and rather for an error
+    for i, diagnostic in sorted(enumerate(diagnostics), key=lambda pair: pair[1].severity != "error"):
         kept: list[Fix] = []
+        uncovering: list[tuple[int, Fix]] = []
+        all_tried = True
         for fix in diagnostic.fixes:
             if len(kept) == SHOWN or not budget or (kept and fix.is_fallback):
+                all_tried = fix.is_fallback
                 break
+            if fix.edits in shown:
+                continue
             budget -= 1
-            if _helps(fix, diagnostic, before, recheck):
+            new = _new_errors(fix, diagnostic, before, recheck)
+            if new is None:
+                continue
+            if not new or (fix.certain and not any(_begins(d) == _begins(diagnostic) for d in new)):
                 kept.append(fix)
+            elif diagnostic.code == "yaml-syntax" or (diagnostic.code in _OF_WORDS and _elsewhere(fix, new)):
+                uncovering.append((len(new), fix))
+        if not kept and uncovering:
+            kept.append(replace(min(uncovering, key=lambda pair: pair[0])[1], if_alone=False))
+        elif len(kept) == 1 and kept[0].if_alone and all_tried:
+            kept[0] = replace(kept[0], certain=True)
+        shown |= {fix.edits for fix in kept}
         causes = [fix.cause for fix in kept[:1] if fix.cause is not None]
         places = {cause.span for cause in causes}
         others = (label for label in diagnostic.others if label.span not in places)
-        found.append(replace(diagnostic, fixes=tuple(kept), others=(*causes, *others)))
-    return found
+        found[i] = replace(diagnostic, fixes=tuple(kept), others=(*causes, *others))
+    return [found[i] for i in range(len(diagnostics))]
 
 
-def _helps(fix: Fix, diagnostic: Diagnostic, before: Counter[tuple[str, str]], recheck: Recheck) -> bool:
+def _elsewhere(fix: Fix, new: Iterable[Diagnostic]) -> bool:
+    """Return whether none of the new errors is in a line that the fix changes."""
+    changed = {(edit.span.source.name, edit.span.line) for edit in fix.edits}
+    return all((d.label.span.source.name, d.label.span.line) not in changed for d in new)
+
+
+def _new_errors(
+    fix: Fix, diagnostic: Diagnostic, before: Counter[tuple[str, str]], recheck: Recheck
+) -> list[Diagnostic] | None:
+    """Return the errors that are new where a fix is made; None where the diagnostic is still there."""
     after = recheck(edited(fix))
     left = _faults(after)
     if left[_fault(diagnostic)] >= before[_fault(diagnostic)]:
-        return False
-    new = [d for d in after if d.severity == "error" and left[_fault(d)] > before[_fault(d)]]
-    return not new or (fix.certain and not any(_begins(d) == _begins(diagnostic) for d in new))
+        return None
+    return [d for d in after if d.severity == "error" and left[_fault(d)] > before[_fault(d)]]
 
 
 def _begins(diagnostic: Diagnostic) -> tuple[str, int, int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Fix, Label, Span
 from cnnspec.graph.settings import Input
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_model
@@ -45,8 +46,18 @@ def read_inputs(scope: Scope, root: YamlNode) -> dict[str, DeclaredInput]:
             scope.error(
                 "not-allowed-here", "`inputs` stands beside `input`", root.keys["inputs"], "", where, help=remedy
             )
-        return {INPUT: DeclaredInput(read_input(scope, INPUT, one, root.keys[INPUT]), root.keys[INPUT], one)}
+        if several is not None or not _is_several(one):
+            return {INPUT: DeclaredInput(read_input(scope, INPUT, one, root.keys[INPUT]), root.keys[INPUT], one)}
+        span, message = root.keys[INPUT], f"`input` is one input, and here are {names([*one.keys])}"
+        fixes = [replaced(span, "inputs", certain=True, said=True)]
+        scope.error("wrong-type", message, span, help="`inputs` takes inputs by name", fixes=fixes)
+        several = one
     assert several is not None
+    if several.elements() and all(type(item.value) is int for item in several.elements()):
+        span = root.keys["inputs"]
+        fixes = [replaced(span, INPUT, certain=True, said=True)]
+        scope.error("wrong-type", "`inputs` takes inputs by name", span, help="`input` is one", fixes=fixes)
+        return {INPUT: DeclaredInput(read_input(scope, INPUT, several, span), span, several)}
     if not several.is_mapping or not several.keys:
         shown = "an empty mapping" if several.is_mapping else describe(several.plain())
         remedy = "`inputs: {left: [1, 28, 28], right: [1, 28, 28]}`"
@@ -59,6 +70,12 @@ def read_inputs(scope: Scope, root: YamlNode) -> dict[str, DeclaredInput]:
             scope.error("invalid-name", f"an input cannot be called {quoted(name)}", span, help=NAME_RULE)
         found[name] = DeclaredInput(read_input(scope, name, node, span), span, node)
     return found
+
+
+def _is_several(node: YamlNode) -> bool:
+    """Return whether a node holds inputs by name, and not one with its settings."""
+    known = {*AXIS_NAMES, *Input.model_fields}
+    return len(node.keys) > 1 and known.isdisjoint(node.keys) and all(item.elements() for _, item in node.items())
 
 
 def read_input(scope: Scope, key: str, node: YamlNode, span: Span) -> Input | None:
@@ -75,6 +92,10 @@ def read_input(scope: Scope, key: str, node: YamlNode, span: Span) -> Input | No
         if shape is None:
             return None
         found = found or Input(shape=shape)
+    elif (sizes := _behind_batch(node)) is not None:
+        fix = replaced(node.span, f"[{sizes}]", certain=True, said=True)
+        scope.error("wrong-type", "the batch is never written", node.span, help=f"`[{sizes}]`", fixes=[fix])
+        return None
     else:
         found = read_model(Input, entry, main="shape") or _shape_alone(node)
         if found is not None and len(found.shape) not in SHORT_FORMS:
@@ -83,6 +104,18 @@ def read_input(scope: Scope, key: str, node: YamlNode, span: Span) -> Input | No
     if found is not None:
         _check_preprocessing(scope, node, found)
     return found
+
+
+_ANY_NUMBER = (-1, 0, None, "None", "N", "n", "B", "batch", "batch_size", "?")
+"""What stands for the size of the batch in other tools."""
+
+
+def _behind_batch(node: YamlNode) -> str | None:
+    """Return the sizes behind a batch of no particular size; None where no such batch is written."""
+    first, *others = node.elements() or (node,)
+    if not others or first.value not in _ANY_NUMBER or "\n" in node.span.text:
+        return None
+    return ", ".join(item.span.text for item in others)
 
 
 SHORT_FORMS = (1, 3)
@@ -96,9 +129,19 @@ def _refuse_list(entry: Entry, node: YamlNode, shape: Shape) -> None:
     if len(shape) == 4:
         remedy = f"`{list(shape[1:])}`: the batch is never written; `{by_name}` for {a_noun(shape)}"
     message = f"`{field}` takes [channels, height, width] or [features], not a list of {len(shape)}"
-    sizes = list(shape[1:] if len(shape) == 4 else (1, *shape))
-    fixes = [replaced(written.span, str(sizes))] if "\n" not in written.span.text and len(shape) in (2, 4) else []
+    fixes = _as_image_or_by_name(shape, written.span) if "\n" not in written.span.text and len(shape) in (2, 4) else []
     entry.scope.error("wrong-type", message, written.span, help=remedy, fixes=fixes)
+
+
+def _as_image_or_by_name(shape: Shape, span: Span) -> list[Fix]:
+    """Return fixes of a list of two or four sizes: an image without its channel or with a batch, or axes by name."""
+    sizes = list(shape[1:] if len(shape) == 4 else (1, *shape))
+    as_image = replaced(span, str(sizes), certain=len(shape) == 4 and sizes[0] in (1, 3))
+    named = replaced(span, flow_of(shape))
+    if as_image.certain:
+        return [as_image]
+    found = [as_image, named] if len(shape) == 2 or shape[0] not in (1, 3) else [named, as_image]
+    return [replace(fix, if_alone=True) for fix in found]
 
 
 def flow_of(shape: Shape) -> str:

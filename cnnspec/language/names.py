@@ -6,15 +6,15 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from cnnspec.diagnostics import Label, Span
+from cnnspec.diagnostics import Fix, Label, Span
 from cnnspec.language.entry import Entry
 from cnnspec.language.expressions import ARRIVING
-from cnnspec.language.repairs import replaced
+from cnnspec.language.repairs import for_name, replaced
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Shape
 from cnnspec.layers.input import INPUT
-from cnnspec.wording import describe, format_shape, nearest, quoted
+from cnnspec.wording import describe, format_shape, quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -96,6 +96,12 @@ class LayerName(NamedTuple):
     given: str | None
 
 
+def _valid_name(name: str, span: Span) -> list[Fix]:
+    """Return the fix that puts `_` in place of what no name may hold."""
+    meant = re.sub(r"[^\w.-]+", "_", name).strip("_")
+    return [replaced(span, meant)] if is_layer_name(meant) and meant not in (name, INPUT) and name in span.text else []
+
+
 class Names:
     """The names of one network and the outputs that they stand for."""
 
@@ -163,7 +169,8 @@ class Names:
         if not isinstance(name, str) or not is_layer_name(f"{scope.prefix}{name}") or name == INPUT:
             shown = quoted(name) if isinstance(name, str) else describe(name)
             remedy = "`input` is the network's input" if name == INPUT else NAME_RULE
-            scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy)
+            fixes = _valid_name(name, node.span) if isinstance(name, str) else []
+            scope.error("invalid-name", f"a layer cannot be called {shown}", node.span, help=remedy, fixes=fixes)
             if isinstance(name, str) and name:
                 self.hide(f"{scope.prefix}{name}")
             return None
@@ -251,9 +258,10 @@ class Names:
     def _report_unknown(self, name: str, span: Span, scope: Scope) -> None:
         """Report a name that no layer has: the layers of that name in blocks may be meant, or the nearest name."""
         within = [full for full in self.outputs if full.endswith(f".{name}") and self.outputs[full].shape is not None]
-        near = nearest(name, self.outputs)
+        near, fixes = for_name(name, span, self.outputs)
         meant = within or ([near] if near else [])
-        fixes = [replaced(span, full, said=len(meant) == 1) for full in meant] if span.text == name else []
+        if within:
+            fixes = [replaced(span, full, said=len(meant) == 1) for full in meant] if span.text == name else []
         remedy = f"did you mean `{meant[0]}`?" if len(meant) == 1 else ""
         if len(meant) > 1:
             listed = [f"`{full}` ({format_shape(self.outputs[full].shape or ())})" for full in meant[:4]]

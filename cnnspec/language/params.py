@@ -8,6 +8,7 @@ from typing import Any
 from cnnspec.diagnostics import Label, Source, Span
 from cnnspec.language.expressions import UNRESOLVED, has_reference
 from cnnspec.language.names import check_param_name
+from cnnspec.language.repairs import for_name
 from cnnspec.language.scope import InvalidValue, Scope
 from cnnspec.language.yaml_tree import MAX_DIGITS, YamlNode
 from cnnspec.wording import describe, nearest, quoted
@@ -66,7 +67,8 @@ def _read_param(
         return
     if inherited is not None and name not in inherited:
         message = f"the extended spec has no parameter `{name}`"
-        scope.error("unknown-param", message, span, help=_known(name, inherited))
+        fixes = for_name(name, span, inherited)[1]
+        scope.error("unknown-param", message, span, help=_known(name, inherited), fixes=fixes)
         return
     try:
         value = scope.replace(values=values).value(item)

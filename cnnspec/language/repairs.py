@@ -1,26 +1,27 @@
-"""Fixes of mistakes in the text: words that mean others, values in another form, layers without their punctuation."""
+"""Fixes of words that mean others."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from cnnspec.diagnostics import Edit, Fix, Span
-from cnnspec.language.yaml_tree import YamlNode, resolve
 from cnnspec.wording import quoted
 
 _SPACED = re.compile(r"([A-Za-z_]\w*) +(\S.*)")
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*) ?= ?(\S+)")
+_QUOTES = "“”„‟‘’‚«»"
+"""Typographic quotes, which are part of a word in YAML."""
 _GLUED = re.compile(r"([A-Za-z_]\w*):(\S+)")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
-_SIZES = re.compile(r"\d+(?: ?[x×] ?\d+)+")
-_KIND_KEYS = ("type", "kind", "layer", "class", "op")
-_BOOLEANS = {"yes": "true", "no": "false", "on": "true", "off": "false"}
 
 
-def replaced(span: Span, word: str, *, certain: bool = False, said: bool = False) -> Fix:
+def replaced(
+    span: Span, word: str, *, certain: bool = False, said: bool = False, if_alone: bool = False, title: str = ""
+) -> Fix:
     """Return the fix that puts a word in place of a range; `said` where the help of the diagnostic says it already."""
-    return Fix(f"replace {quoted(span.text)} with {quoted(word)}", (Edit(span, word),), certain, said=said)
+    title = title or f"replace {quoted(span.text)} with {quoted(word)}"
+    return Fix(title, (Edit(span, word),), certain, said=said, if_alone=if_alone)
 
 
 def for_word(word: Any, span: Span, known: Iterable[str]) -> list[Fix]:
@@ -28,84 +29,35 @@ def for_word(word: Any, span: Span, known: Iterable[str]) -> list[Fix]:
     from cnnspec.language.suggestions import suggest
 
     known = list(known)
-    if not isinstance(word, str) or not _is_written(word, span):
+    if not isinstance(word, str) or not is_written(word, span):
         return []
+    if (plain := word.replace("\N{NO-BREAK SPACE}", " ").strip(_QUOTES)) != word:
+        return [Fix(f"write {quoted(plain)}", (Edit(span, plain),), certain=True)]
+    if (found := _ASSIGNED.fullmatch(word)) and suggest(found[1], known, certain=True):
+        return [replaced(span, f"{found[1]}: {found[2]}", certain=True)]
     if found := _GLUED.fullmatch(word):
         return [replaced(span, f"{found[1]}: {found[2]}", certain=True, said=True)]
     if (found := _SPACED.fullmatch(word)) and found[1] in known:
-        return [replaced(span, f"{found[1]}: {found[2]}", certain=True)]
+        line = span.source.lines[span.line - 1][: span.column - 1]
+        pair = f"{found[1]}: {found[2]}"
+        return [replaced(span, f"{{{pair}}}" if line.rstrip().endswith(":") else pair, certain=True)]
     meant = suggest(word, known)
     certain = meant is not None and suggest(word, known, certain=True) == meant
     return [replaced(span, meant, certain=certain, said=True)] if meant else []
 
 
-def _is_written(word: str, span: Span) -> bool:
+def for_name(name: str, span: Span, known: Iterable[str]) -> tuple[str | None, list[Fix]]:
+    """Return the name that is probably meant by one that is not there, and the fix that puts it in its place."""
+    from cnnspec.wording import nearest, slip
+
+    known = list(known)
+    near = nearest(name, known)
+    if near is None or name not in span.text:
+        return near, []
+    written = span.text.replace(name, near)
+    return near, [replaced(span, written, certain=slip(name, known) == near, said=True)]
+
+
+def is_written(word: str, span: Span) -> bool:
     """Return whether a range holds a word itself, and no reference to it."""
     return span.text in (word, f'"{word}"', f"'{word}'")
-
-
-def for_value(value: Any, span: Span, params: Mapping[str, Any]) -> list[Fix]:
-    """Return fixes of a value that has the wrong form: a parameter without its `$`, a percentage, `3x3`, `yes`."""
-    if not isinstance(value, str) or not _is_written(value, span):
-        return []
-    fixes = []
-    if value in params:
-        fixes.append(replaced(span, f"${value}", certain=True))
-    if found := _PERCENT.fullmatch(value):
-        fixes.append(replaced(span, f"{float(found[1]) / 100:g}", certain=True))
-    if _SIZES.fullmatch(value):
-        sizes = [int(n) for n in re.findall(r"\d+", value)]
-        if len(sizes) == 3 and sizes[2] in (1, 3):
-            fixes.append(replaced(span, str([sizes[2], *sizes[:2]])))
-        fixes.append(replaced(span, str(sizes)))
-        fixes += [replaced(span, str([1, *sizes]))] if len(sizes) == 2 else []
-    if value.casefold() in _BOOLEANS:
-        fixes.append(replaced(span, _BOOLEANS[value.casefold()], certain=True))
-    if span.text[:1] in "\"'" and not isinstance(resolve(value), str | None):
-        fixes.append(replaced(span, value, certain=True, said=True))
-    return fixes
-
-
-def for_keys(node: YamlNode, kinds: Collection[str]) -> list[Fix]:
-    """Return fixes of an entry with several keys: `type: conv` beside fields, fields at the level of their kind."""
-    pairs = dict(node.items())
-    if "repeat" in pairs and "layers" in pairs:
-        return [fix] if (fix := _repeat(node)) is not None else []
-    named = next((key for key in _KIND_KEYS if key in pairs and pairs[key].value in kinds), None)
-    kind = str(pairs[named].value) if named else next((key for key in pairs if key in kinds), None)
-    if kind is None:
-        return []
-    fields = {key: item for key, item in pairs.items() if key not in (named, kind)}
-    own = pairs.get(kind)
-    if own is not None and own.is_mapping:
-        fields = {**dict(own.items()), **fields}
-    elif own is not None and own.value is not None:
-        return []
-    if not fields or any("\n" in item.span.text for item in fields.values()):
-        return []
-    written = f"{kind}: {{{', '.join(f'{key}: {item.span.text}' for key, item in fields.items())}}}"
-    return [Fix(f"write {quoted(written, 100)}", (Edit(node.span, written),), certain=named is not None)]
-
-
-def _repeat(node: YamlNode) -> Fix | None:
-    """Return the fix that puts the layers beside `repeat: 3` into it."""
-    times, layers = node.get("repeat"), node.keys["layers"]
-    first = node.keys["repeat"]
-    if times is None or times.is_mapping or node.span.text.startswith("{") or layers.line == first.line:
-        return None
-    indent = " " * (first.column + 1)
-    edits = [Edit(times.span, f"\n{indent}times: {times.span.text}")]
-    for line in range(layers.line, node.span.end_line + 1):
-        edits.append(Edit(Span(node.span.source, line, 1, line, 1), "  "))
-    return Fix(f"put `times: {times.span.text}` and `layers` into the `repeat`", tuple(edits), certain=True)
-
-
-def as_list(item: YamlNode) -> list[Fix]:
-    """Return the fix that makes a list of one layer where a branch is that layer alone."""
-    text = item.span.text
-    if not (isinstance(item.value, str) or item.is_mapping) or "\n" in text:
-        return []
-    inner = text[1:-1] if item.is_mapping and text.startswith("{") else text
-    return [
-        Fix(f"write it as the list {quoted(f'[{inner.strip()}]', 100)}", (Edit(item.span, f"[{inner.strip()}]"),), True)
-    ]

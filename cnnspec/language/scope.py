@@ -16,7 +16,7 @@ from cnnspec.language.expressions import (
     evaluate,
     has_reference,
 )
-from cnnspec.language.repairs import replaced
+from cnnspec.language.repairs import for_name, replaced
 from cnnspec.language.yaml_tree import MAX_DEPTH, MAX_NODES, YamlNode
 from cnnspec.wording import nearest, quoted
 
@@ -69,6 +69,8 @@ class Scope:
     """The values of `$in` and of the sizes that arrive here; None outside of layers."""
     shared: SharedBlock | None = None
     """The use of a block around it that shares weights, if there is one."""
+    declared: Mapping[str, YamlNode] = field(default_factory=dict)
+    """The parameters of the spec as the text has them."""
     inserted: ValueCounter = field(default_factory=ValueCounter)
 
     def error(self, code: str, message: str, span: Span, label: str = "", *others: Label, **more: Unpack[More]) -> None:
@@ -124,13 +126,27 @@ class Scope:
             remedy = self._known(error.unknown) if error.unknown else ""
             span = within(node.span, text, error.start, error.end)
             unknown = error.unknown or ""
-            near = nearest(unknown, self._all_values) if unknown else None
-            fixes = [replaced(span, span.text.replace(unknown, near), said=True)] if near else []
+            fixes = for_name(unknown, span, self._all_values)[1] if unknown else self._rewritten(text, node.span)
             self.error(error.code, error.message, span, help=remedy, fixes=fixes)
             raise InvalidValue from None
         if isinstance(value, list | dict):
             self._count(value, node)
         return value
+
+    def source_of(self, text: object) -> YamlNode | None:
+        """Return the node that a reference `$name` stands for, where the text has its value as it is."""
+        if not isinstance(text, str) or not text.startswith("$"):
+            return None
+        node = self.declared.get(text[1:])
+        is_it = node is not None and text[1:] in self.values and node.plain() == self.values[text[1:]]
+        return node if is_it else None
+
+    def _rewritten(self, text: str, span: Span) -> list[Fix]:
+        """Return the fix of an expression with signs of another language."""
+        from cnnspec.language.value_repairs import as_expression
+
+        meant = as_expression(text, self._all_values)
+        return [replaced(span, meant, certain=True)] if meant is not None and meant != text == span.text else []
 
     @property
     def _all_values(self) -> Mapping[str, Any]:

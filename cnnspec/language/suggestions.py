@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
-from cnnspec.wording import nearest
+from cnnspec.wording import nearest, slip
 
-# Folded as `_fold` does: conv2d and Conv2D are conv, MaxPool2d and max-pool() are maxpool. Where several names stand,
+# Folded as `fold` does: conv2d and Conv2D are conv, MaxPool2d and max-pool() are maxpool. Where several names stand,
 # the first that is known in the place counts.
 _SYNONYMS: dict[str, str] = {
     # kinds
-    "affine fc fullyconnected innerproduct linear": "dense",
-    "convolution crosscorrelation": "conv",
-    "convolutiontranspose deconv deconvolution transposeconv transposedconv upconv": "conv_transpose",
+    "affine connected fc fullyconnected gemm innerproduct linear": "dense",
+    "convolution convolutional crosscorrelation": "conv",
+    "conv2dtranspose convolutiontranspose convtranspose deconv deconvolution": "conv_transpose",
+    "transposeconv transposedconv upconv": "conv_transpose",
     "maxpooling": "max_pool",
     "averagepool averagepooling avgpooling meanpool subsample": "avg_pool",
-    "gap globalaveragepool globalaveragepooling globalavgpooling": "global_avg_pool",
+    "gap globalaverage globalaveragepool globalaveragepooling globalavgpooling": "global_avg_pool",
     "gmp globalmaxpooling": "global_max_pool",
     "adaptiveaveragepool adaptivepool": "adaptive_avg_pool",
     "batchnormalization bn": "batch_norm",
@@ -39,7 +41,7 @@ _SYNONYMS: dict[str, str] = {
     "logistic": "sigmoid",
     "swish": "silu",
     "hardsilu": "hard_swish",
-    "leaky lrelu": "leaky_relu",
+    "lrelu": "leaky_relu",
     "residual shortcut skip sum": "add",
     "mul product": "multiply",
     "difference sub": "subtract",
@@ -59,10 +61,10 @@ _SYNONYMS: dict[str, str] = {
     "cat concatenate inception merge": "concat",
     "for loop times": "repeat",
     # fields
-    "depth filters numfilters numoutput out outchannels outplanes": "channels",
-    "features hidden neurons numclasses numoutput out outfeatures outputs": "units channels",
-    "filtersize k kernelsize ksize poolsize window windowsize": "kernel size",
-    "border p pads": "padding",
+    "depth filters numfilter numfilters numoutput out outchannels outplanes": "channels",
+    "features hidden neurons numclasses numhidden numoutput out outfeatures outputs": "units channels",
+    "filtersize k kernelshape kernelsize ksize poolsize window windowsize": "kernel size",
+    "border p": "padding",
     "dilationrate": "dilation",
     "group numgroups": "groups",
     "nheads numheads": "heads",
@@ -72,11 +74,13 @@ _SYNONYMS: dict[str, str] = {
     "cubiccoeffa": "cubic_coeff",
     "usebias": "bias",
     "weights": "weight",
-    "act": "activation",
-    "batchnorm groupnorm layernorm normalization": "norm",
+    "act actlayer activationlayer": "activation",
+    "batchnorm groupnorm layernorm normalization normlayer": "norm",
     "ceilmode": "rounding",
     "countincludepad": "count_padding",
     "scalefactor": "scale",
+    "localsize": "size",
+    "size": "kernel scale",
     "outputsize": "size expect",
     "dropoutrate p prob probability ratio": "rate probability",
     "negativeslope": "slope",
@@ -107,16 +111,21 @@ _SYNONYMS: dict[str, str] = {
     "binarycrossentropy bce bceloss bcewithlogitsloss": "binary_cross_entropy",
     "multistep multisteplr": "milestones",
     "steplr": "step",
+    "cosineannealing cosineannealinglr cosinedecay": "cosine",
+    "onecyclelr": "one_cycle",
+    "reducelronplateau": "plateau",
     "steps": "milestones at every",
     "milestones": "at",
     "gamma factor": "drop",
+    "clipgradnorm clipnorm gradclip gradclipnorm gradientclip gradientclipping maxgradnorm": "clip",
     "stepsize": "every",
     "criterion": "loss",
+    "validationsplit valsplit validationfraction": "validation",
     "dataset": "data",
     "lr rate": "learning_rate",
     "batchsize": "batch",
     "decay l2": "weight_decay",
-    "maxepochs numepochs": "epochs",
+    "maxepochs nbepoch nepochs numepochs": "epochs",
     "lrscheduler scheduler": "schedule",
     "categoricalcrossentropy crossentropyloss nll nllloss softmaxloss sparsecategoricalcrossentropy": "cross_entropy",
     "l2loss mse mseloss": "mean_squared_error",
@@ -169,15 +178,30 @@ for _words, _names in _SYNONYMS.items():
 
 
 def suggest(word: str, known: Iterable[str], *, certain: bool = False) -> str | None:
-    """The known word that is meant, if that can be told: one of its other names, or (less certain) the nearest."""
-    known = {_fold(k): k for k in reversed(list(known))}
-    folded = _fold(word)
-    if folded in known:
-        return known[folded]
-    named = next((name for name in _NAMES.get(folded, ()) if name in known.values()), None)
-    if named or certain or folded in _ADVICE:
+    """The known word that is meant, if that can be told.
+
+    It is certain where it is one of its other names, or a slip of the keyboard away; else it is the nearest.
+    """
+    return _suggest(word, tuple(known), certain)
+
+
+@lru_cache(maxsize=4096)  # the trials of fixes ask for the same words again and again
+def _suggest(word: str, known: tuple[str, ...], certain: bool) -> str | None:
+    if (whole := _WHOLE.get(_bare(word))) in known:
+        return whole
+    by_fold = {fold(k): k for k in reversed(known)}
+    folded = fold(word)
+    if folded in by_fold:
+        return by_fold[folded]
+    named = next((name for name in _NAMES.get(folded, ()) if name in known), None)
+    if named or folded in _ADVICE:
         return named
-    return nearest(word, known.values())
+    numbered = by_fold.get(folded.rstrip("0123456789_"))  # conv1, as the layer is called
+    slipped = slip(word, known) or by_fold.get(slip(folded, by_fold) or "")
+    found = {meant for meant in (numbered, slipped) if meant}
+    if len(found) == 1:
+        return found.pop()
+    return None if certain else nearest(word, known)
 
 
 def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -185,12 +209,26 @@ def advice(word: str, known: Iterable[str], otherwise: str = "") -> str:
     if written := _punctuation(word):
         return written
     meant = suggest(word, known)
-    return f"did you mean `{meant}`?" if meant else _ADVICE.get(_fold(word), otherwise)
+    return f"did you mean `{meant}`?" if meant else _ADVICE.get(fold(word), otherwise)
 
 
-def _fold(word: str) -> str:
-    bare = re.sub(r"\(.*\)$|[-_ .]", "", word).casefold()
-    return bare.removeprefix("nn").removesuffix("2d") or bare
+_MODULES = re.compile(r"(?:(?:tf|torch|keras|flax|linen|nn|layers|functional|F)\.)+(?=\w)")
+
+
+_WHOLE = {f"dropout{n}d": "spatial_dropout" for n in (1, 2, 3)}
+"""Words whose number of axes is no part of the spelling."""
+
+
+def _bare(word: str) -> str:
+    return re.sub(r"\(.*\)$|[-_ .]", "", _MODULES.sub("", word)).casefold()
+
+
+@lru_cache(maxsize=4096)
+def fold(word: str) -> str:
+    """Return a word without what its spelling has of a framework: `nn.Conv2d(3, 6)` and `Conv-2D` are both `conv`."""
+    bare = _bare(word)
+    bare = bare.removeprefix("nn").removesuffix("layer") or bare
+    return re.sub("[123]d$", "", bare) or bare
 
 
 def _punctuation(word: str) -> str:

@@ -12,9 +12,10 @@ from cnnspec.language.augment import read_augment
 from cnnspec.language.collector import DiagnosticCollector
 from cnnspec.language.entry import Entry
 from cnnspec.language.fields import read_choice, read_model
+from cnnspec.language.repairs import replaced
 from cnnspec.language.scope import Scope
 from cnnspec.language.yaml_tree import YamlNode
-from cnnspec.wording import describe, quoted
+from cnnspec.wording import describe, names, quoted
 
 MAX_LINE = 120
 """Characters of an option that a diagnostic shows."""
@@ -57,10 +58,25 @@ def _read_losses(scope: Scope, node: YamlNode) -> dict[str, Choice] | None:
     return found if len(found) == len(read) else None
 
 
+def _losses_by_output(scope: Scope, node: YamlNode) -> YamlNode:
+    """Return the section with `losses` in place of a `loss` that names outputs, and report that."""
+    loss = node.get("loss")
+    if loss is None or len(loss.keys) < 2 or "losses" in node.keys or not {*LOSSES}.isdisjoint(loss.keys):
+        return node
+    span = node.keys["loss"]
+    fixes = [replaced(span, "losses", certain=True, said=True)]
+    message = f"`loss` is one for all outputs, and here are those of {names([*loss.keys])}"
+    scope.error("wrong-type", message, span, help="`losses` takes one for each output", fixes=fixes)
+    values = {"losses" if key == "loss" else key: item for key, item in node.items()}
+    keys = {"losses" if key == "loss" else key: place for key, place in node.keys.items()}
+    return YamlNode(values, node.span, keys)
+
+
 def read_train(scope: Scope, node: YamlNode) -> Train | None:
     """Return the training settings; report what is wrong with them and return None."""
     parts: dict[str, Any] = {}
     valid = True
+    node = _losses_by_output(scope, node)
     for key, value in node.items():
         part: Settings | dict[str, Choice] | tuple[Choice, ...] | None
         if key == "losses":
@@ -79,5 +95,5 @@ def read_train(scope: Scope, node: YamlNode) -> Train | None:
     rest = node
     if node.is_mapping:
         rest = YamlNode({key: item for key, item in node.items() if key not in parts}, node.span, node.keys)
-    train = read_model(Train, Entry("train", node.span, rest, scope), overrides=parts)
+    train = read_model(Train, Entry("train", node.span, rest, scope), overrides=parts, whole=node)
     return train if valid else None

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from itertools import accumulate
 from typing import Any
 
 import yaml
 
-from cnnspec.diagnostics import Diagnostic, Label, Source, Span
-from cnnspec.language.yaml_repairs import key_without_value, second_colon, tabs
-from cnnspec.wording import quoted
-
-_LONGEST = 200
-"""The most characters of an expression behind a comma that are looked at."""
+from cnnspec.diagnostics import Diagnostic, Fix, Label, Source, Span
+from cnnspec.language.yaml_repairs import for_syntax, key_without_value, tabs, unclosed_quote
 
 
 def unprintable(source: Source, at: int) -> Diagnostic:
@@ -44,32 +39,24 @@ def fault(source: Source, error: yaml.YAMLError) -> Diagnostic:
     what = next((ours for theirs, ours in _CONTEXTS.items() if theirs in context), "what is around it")
     if opened != at and ((at.line == len(source.lines) and not text.strip()) or "expected ':'" in problem):
         label, remedy = _UNFINISHED[what]
-        fixes = tuple(key_without_value(source, opened.line)) if what == "the key" else ()
+        fixes = _fixes_of_open(source, opened, what)
         return Diagnostic("yaml-syntax", "this is not YAML", Label(opened, label), help=remedy, fixes=fixes)
     label, remedy = next((ours for theirs, ours in _PROBLEMS.items() if re.search(theirs, problem)), (problem, ""))
     if remedy == _INDENTATION and before.strip(" -"):
         remedy = "quote text that holds quotes, or start a new line"
     others = (Label(opened, f"{what} begins here"),) if opened.line != at.line else ()
-    fixes = tuple(second_colon(source, at.line)) if "mapping values are not allowed" in problem else ()
+    fixes = tuple(for_syntax(source, at.line, opened.line))
     place = Label(at, label.replace("{}", ch))
     return Diagnostic("yaml-syntax", "this is not YAML", place, others=others, help=remedy, fixes=fixes)
 
 
-def cut_expression(text: str, span: Span) -> Diagnostic | None:
-    """An expression that a comma ends since it is not quoted, inside of `{…}` or `[…]`; None where that is not so."""
-    start = text.rindex("$(")
-    if text.count("(", start) <= text.count(")", start) or span.line != span.end_line:
-        return None
-    line, first, end = span.source.lines[span.line - 1], span.column - 1, span.end_column - 1
-    if not line[end : end + _LONGEST].lstrip().startswith(","):
-        return None
-    whole = line[first : end + _LONGEST]
-    depths = [*accumulate((ch == "(") - (ch == ")") for ch in whole[start:])]
-    if 0 not in depths[1:]:
-        return None
-    fixed = whole[: start + depths.index(0, 1) + 1]
-    message, remedy = "an expression with a comma is quoted inside of `{…}` and `[…]`", quoted(repr(fixed), 120)
-    return Diagnostic("bad-expression", message, Label(span, "a comma ends this"), help=remedy)
+def _fixes_of_open(source: Source, opened: Span, what: str) -> tuple[Fix, ...]:
+    """Return fixes of what begins at a place and does not end."""
+    if what == "the key":
+        return tuple(key_without_value(source, opened.line))
+    if what == "the quoted text":
+        return tuple(unclosed_quote(source, opened.line, opened.column))
+    return tuple(for_syntax(source, opened.line, opened.line))
 
 
 def _point(source: Source, mark: Any) -> Span:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from cnnspec.diagnostics import Diagnostic, Label, Source, Span
+from cnnspec.language import yaml_cuts as cuts
 from cnnspec.language import yaml_errors as syntax
-from cnnspec.wording import describe, quoted
+from cnnspec.language.yaml_node import Plain, YamlNode
+from cnnspec.wording import quoted
+
+__all__ = ["MAX_DEPTH", "MAX_DIGITS", "MAX_NODES", "UNPRINTABLE", "YamlNode", "parse", "resolve"]
 
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
@@ -26,93 +28,7 @@ MAX_DIGITS = 300
 # YAML 1.2, production 1 (c-printable); half of a surrogate pair is no character either.
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-Plain = None | bool | int | float | str
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-_NO_KEYS: Mapping[str, Span] = MappingProxyType({})
-
-
-@dataclass(slots=True, eq=False)
-class YamlNode:
-    """A value of the text and its place: a scalar, a tuple of nodes, or a mapping of text to nodes."""
-
-    value: Plain | tuple[YamlNode, ...] | dict[str, YamlNode]
-    span: Span
-    keys: Mapping[str, Span] = field(default_factory=lambda: _NO_KEYS)
-    """The places of a mapping's keys."""
-
-    @classmethod
-    def of(cls, value: Any, span: Span) -> YamlNode:
-        """Return a plain Python value as a tree whose places are all `span`; raise TypeError for what YAML lacks."""
-        match value:
-            case None | bool() | int() | float() | str():
-                return cls(value, span)
-            case Mapping():
-                if stray := [key for key in value if not isinstance(key, str)]:
-                    raise TypeError(f"a key is text, not {describe(stray[0])}")
-                return cls({key: cls.of(item, span) for key, item in value.items()}, span, dict.fromkeys(value, span))
-            case list() | tuple():
-                return cls(tuple(cls.of(item, span) for item in value), span)
-        raise TypeError(f"a spec cannot hold a value of the type {type(value).__name__}")
-
-    @property
-    def is_mapping(self) -> bool:
-        """Whether it has keys."""
-        return isinstance(self.value, dict)
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it has items."""
-        return isinstance(self.value, tuple)
-
-    def items(self) -> Iterator[tuple[str, YamlNode]]:
-        """The keys and values of a mapping; nothing else has any."""
-        return iter(self.value.items() if isinstance(self.value, dict) else ())
-
-    def elements(self) -> tuple[YamlNode, ...]:
-        """The items of a list; nothing else has any."""
-        return self.value if isinstance(self.value, tuple) else ()
-
-    def get(self, key: str) -> YamlNode | None:
-        """The value of a key, if it is there."""
-        return self.value.get(key) if isinstance(self.value, dict) else None
-
-    def texts(self) -> Iterator[str]:
-        """The texts among its values, and those inside of it."""
-        if isinstance(self.value, str):
-            yield self.value
-        for item in (*self.elements(), *(item for _, item in self.items())):
-            yield from item.texts()
-
-    def plain(self) -> Any:
-        """The value as Python's own lists, dicts and scalars."""
-        if isinstance(self.value, dict):
-            return {key: node.plain() for key, node in self.value.items()}
-        if isinstance(self.value, tuple):
-            return [node.plain() for node in self.value]
-        return self.value
-
-    def at(self, path: tuple[str | int, ...]) -> Span:
-        """The place that a path of keys and indices leads to, as far as it leads."""
-        node = self
-        for step in path:
-            match node.value:
-                case dict() if isinstance(step, str) and step in node.value:
-                    node = node.value[step]
-                case tuple() if isinstance(step, int) and step < len(node.value):
-                    node = node.value[step]
-                case _:
-                    break
-        return node.span
-
-    def key_at(self, path: tuple[str | int, ...]) -> Span:
-        """The place of the key that a path ends in, or of the value where it ends in an index."""
-        *way, last = path
-        node: YamlNode | None = self
-        for step in way:
-            node = node.get(step) if node is not None and isinstance(step, str) else None
-        return self.at(path) if node is None else node.keys.get(str(last), self.at(path))
 
 
 def parse(source: Source) -> tuple[YamlNode | None, list[Diagnostic]]:
@@ -188,8 +104,8 @@ class _Parser:
         if name in self.open_anchors:
             self.stop("alias-expansion", f"{quoted('*' + name)} stands inside of what it names, without end", event)
         if name not in self.anchors:
-            message = f"{quoted('*' + name)} names nothing: there is no {quoted('&' + name)} before it"
-            self.stop("yaml-syntax", message, event, "text that begins with `*` is quoted")
+            self.diagnostics.append(cuts.undefined_alias(name, self.span(event), self.anchors))
+            raise _Stop
         self.end = self.span(event)
         node, size, height = self.anchors[name]
         self.count(size, event)
@@ -224,34 +140,42 @@ class _Parser:
         values: dict[str, YamlNode] = {}
         keys: dict[str, Span] = {}
         merged: YamlNode | None = None
+        merge: Diagnostic | None = None
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            place = self.end
             key_node = self.node(event, depth + 1)
             key = key_node.value
             value = self.node(next(self.events), depth + 1)
             if not isinstance(key, str):
+                if start.flow_style and (cut := self.cut_by_comma(key_node, place)):
+                    self.diagnostics.append(cut)
+                    raise _Stop
                 remedy = "quote it" if isinstance(key, int | float | bool) else ""
                 self.diagnostics.append(_at("wrong-type", "a key is text", key_node.span, remedy))
             elif key == "<<":
                 message, remedy = "the merge key `<<`: specs have none", "`params` and `blocks` say things once"
-                self.diagnostics.append(_at("unsupported-yaml", message, key_node.span, remedy))
+                merge = _at("unsupported-yaml", message, key_node.span, remedy)
+                self.diagnostics.append(merge)
                 merged = value  # so that nothing of it is said to be missing
             elif key in keys:
-                self.diagnostics.append(
-                    Diagnostic(
-                        "duplicate-key",
-                        f"{quoted(key)} is written twice",
-                        Label(key_node.span, "again here"),
-                        others=(Label(keys[key], "first here"),),
-                        help="keep one of them",
-                    )
-                )
+                both = (keys[key], key_node.span)
+                self.diagnostics.append(cuts.written_twice(key, place, values[key], value, both))
             else:
                 keys[key] = key_node.span
                 values[key] = value
-        if merged is not None:
-            keys = {**merged.keys, **keys}
+        span = self.collection_span(start, event)
+        if merged is not None and merge is not None:
+            own, keys = values, {**merged.keys, **keys}
             values = {**dict(merged.items()), **values}
-        return YamlNode(values, self.collection_span(start, event), keys)
+            at = next(i for i, d in enumerate(self.diagnostics) if d is merge)
+            self.diagnostics[at] = cuts.with_merged(self.diagnostics[at], span, own, merged)
+        return YamlNode(values, span, keys)
+
+    def cut_by_comma(self, key: YamlNode, before: Span) -> Diagnostic | None:
+        """Return what is wrong with a key that is no text, where it is the rest of a number, or a template's name."""
+        if isinstance(key.value, int):
+            return cuts.cut_number(key.span, before)
+        return cuts.template(key.span, key.value)
 
     def scalar(self, event: Any) -> Plain:
         text: str = event.value
@@ -260,7 +184,10 @@ class _Parser:
         if len(text) > MAX_DIGITS and _NUMBER.fullmatch(text):
             self.say("number-too-long", f"a number of {len(text):,} characters", event)
             return 0
-        if "$(" in text and (cut := syntax.cut_expression(text, self.span(event))):
+        if "$(" in text and (cut := cuts.cut_expression(text, self.span(event))):
+            self.diagnostics.append(cut)
+            raise _Stop
+        if text.startswith("(") and (cut := cuts.cut_tuple(text, self.span(event))):
             self.diagnostics.append(cut)
             raise _Stop
         return resolve(text)

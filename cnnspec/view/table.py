@@ -129,7 +129,7 @@ def _reads(row: Row, before: Row) -> str:
 
 
 def step_text(row: Row) -> str:
-    """Return the distance of the receptive fields of neighbours, once where it is the same along all axes."""
+    """Return the distance, in pixels of the input, between neighbours of a layer's output; "" where it has none."""
     if row.step is None or len(row.output) == 1:
         return ""
     return str(row.step[0]) if len(set(row.step)) == 1 else "×".join(map(str, row.step))

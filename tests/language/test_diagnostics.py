@@ -219,7 +219,7 @@ def test_to_dict_is_what_the_json_holds():
         "fixes": [
             {
                 "title": "replace `reluu` with `relu`",
-                "certain": False,
+                "certain": True,
                 "edits": [
                     {
                         "file": "spec.yaml",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cnnspec
-from cnnspec.diagnostics import SpecError
+from cnnspec.diagnostics import Source, SpecError
 from cnnspec.graph.costs import receptive_fields
 from cnnspec.graph.liveness import released_after
 
@@ -100,3 +100,8 @@ layers:
     assert [warning.code for warning in spec.warnings] == ["unread-layer"]
     assert spec.losses.keys() == {"first"}
     assert receptive_fields(spec.graph)["first"]
+
+
+def test_examples_of_a_spec_without_inputs() -> None:
+    text = "layers: [relu]\nexamples: [{input: [1, 2], output: [1, 2]}]\n"
+    assert [d.code for d in cnnspec.check(Source("x", text)).diagnostics] == ["missing-key"]

@@ -24,6 +24,7 @@ def activation_twice(subject: Subject, node: Node) -> None:
             node,
             subject.label(before, "first here"),
             help="leave one of them out",
+            removable=True,
         )
 
 
@@ -81,7 +82,7 @@ def flatten_of_vector(subject: Subject, node: Node) -> None:
         before = subject.graph.by_name[node.inputs[0]]
         message = f"`{node.name}` does nothing: what it reads is a vector of {node.shape[0]} already"
         others = [subject.label(before, f"makes {node.shape[0]}")] if before.inputs else []
-        subject.report("warning", "flatten-of-vector", message, node, *others, help="leave it out")
+        subject.report("warning", "flatten-of-vector", message, node, *others, help="leave it out", removable=True)
 
 
 def norm_momentum(subject: Subject, node: Node) -> None:
@@ -127,7 +128,7 @@ def before_loss(subject: Subject) -> None:
             )
         elif loss.applies is not None and _limits(node) and node.kind != loss.applies:
             message = f"`{node.name}` stands before {loss.title}, which takes logits of any sign and size"
-            subject.report("warning", "activation-before-loss", message, node, help="leave it out")
+            subject.report("warning", "activation-before-loss", message, node, help="leave it out", removable=True)
 
 
 def _limits(node: Node) -> bool:

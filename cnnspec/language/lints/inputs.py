@@ -5,6 +5,7 @@ from __future__ import annotations
 from cnnspec.diagnostics import Edit, Fix, Span
 from cnnspec.graph.settings import Input
 from cnnspec.language.lints.subject import Subject
+from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.wording import format_shape
 
 _FEWEST_PIXELS = 16
@@ -56,4 +57,18 @@ def pixel_scale(subject: Subject) -> None:
             remedy = "leave `scale` out: it is 1/255"
         else:
             continue
-        subject.document.scope.warning("pixel-scale", message, declared.span, help=remedy)
+        fixes = _scaled(declared.node) if settings.scale == default else []
+        subject.document.scope.warning("pixel-scale", message, declared.span, help=remedy, fixes=fixes)
+
+
+def _scaled(node: YamlNode | None) -> list[Fix]:
+    """Return the fix that divides the mean and the deviation that an input has by the range of the pixels."""
+    edits = []
+    for key in ("mean", "std"):
+        item = node.get(key) if node is not None else None
+        numbers = item.plain() if item is not None else None
+        if item is None or numbers is None or "$" in item.span.text or "\n" in item.span.text:
+            continue
+        several = [float(f"{n / _PIXEL_RANGE:.4g}") for n in (numbers if isinstance(numbers, list) else [numbers])]
+        edits.append(Edit(item.span, str(several if isinstance(numbers, list) else several[0])))
+    return [Fix(f"divide `mean` and `std` by {_PIXEL_RANGE}", tuple(edits))] if edits else []

@@ -13,6 +13,7 @@ from cnnspec.graph.spec import Spec
 from cnnspec.language.causes.fault import Placed
 from cnnspec.language.document import Document
 from cnnspec.language.edits import with_field
+from cnnspec.language.removal import removal
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,15 @@ class Subject:
         field: str = "",
         help: str = "",
         fix: Fix | None = None,
+        removable: bool = False,
     ) -> None:
-        """Report a warning or a note at a layer, or at one of its fields."""
+        """Report a warning or a note at a layer, or at one of its fields; one that is removable may be left out."""
         entry = self.placed[node.name].entry
         span = entry.span_of(field) if field else entry.span
-        entry.scope.report(severity, code, message, span, "", *others, help=help, fixes=[fix] if fix else [])
+        fixes = [fix] if fix else []
+        if removable and entry.scope.collector.proposes_fixes:
+            fixes += removal(self.document.levels, entry.span)
+        entry.scope.report(severity, code, message, span, "", *others, help=help, fixes=fixes)
 
     def setting(self, node: Node, field: str, value: str) -> Fix | None:
         """Return the fix that sets a field of a layer; None where the text does not hold its fields."""

@@ -13,6 +13,7 @@ from cnnspec.wording import quoted
 
 SUFFIXES = (".yaml", ".yml")
 _TOP_LEVEL_KEY = re.compile(rb"""^(\xef\xbb\xbf)?(["']?)(cnnspec|layers)\2\s*:""", re.MULTILINE)
+_BASE = re.compile(rb"""^(\xef\xbb\xbf)?(["']?)extends\2\s*:\s*["']?[^\s"'#]+\.ya?ml\b""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Found:
 def find_specs(names: Iterable[str], *, specs_only: bool = False) -> Found:
     """Return the specs that are meant: of a directory, every YAML file below it that is a spec.
 
-    A file is a spec if `cnnspec` or `layers` is among its top-level keys; one that is named is taken to be a spec, or
-    looked at as well with `specs_only`. Raise DataError for a directory without specs.
+    A file is a spec if `cnnspec` or `layers` is among its top-level keys, or `extends` with a YAML file; one that is
+    named is taken to be a spec, or looked at as well with `specs_only`. Raise DataError for a directory without specs.
     """
     specs: dict[str, None] = {}
     others: dict[str, None] = {}
@@ -82,4 +83,4 @@ def is_spec(path: Path) -> bool:
 
 def holds_spec(data: bytes) -> bool:
     """Return whether the text of a YAML file has a top-level key of a spec."""
-    return _TOP_LEVEL_KEY.search(data) is not None
+    return _TOP_LEVEL_KEY.search(data) is not None or _BASE.search(data) is not None

@@ -65,6 +65,8 @@ def test_a_directory_without_specs(tree: Path) -> None:
     [
         ("layers: []\n", True),
         ('"cnnspec": 1\n', True),
+        ("extends: resnet.yaml\nparams: {width: 2}\n", True),
+        ("extends: default\nrules: {}\n", False),
         ("a:\n  layers: []\n", False),
         ("layerscale: 1\n", False),
         ("# layers: none\n", False),
