@@ -62,9 +62,11 @@ def test_every_bundled_file_is_in(names: set[str]) -> None:
     assert "cnnspec/specs/textbook/cross_correlation.yaml" in names
 
 
-def test_style_sheets_and_scripts_are_in(names: set[str]) -> None:
+def test_style_sheets_scripts_and_templates_are_in(names: set[str]) -> None:
     beside = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "cnnspec").rglob("*.*") if path.suffix in (".css", ".js")
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "cnnspec").rglob("*.*")
+        if path.suffix in (".css", ".js", ".jinja")
     }
     assert "cnnspec/diagram/assets/diagram.js" in beside
     assert beside <= names
