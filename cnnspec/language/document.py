@@ -97,11 +97,18 @@ def read_document(
         level = next((level for level in chain if key in level.keys), None)
         if level is not None:
             reader(document, _child(level, key), level.keys[key])
-    if (expect := spec.get("expect")) is not None:
+    if (expect := spec.get("expect")) is not None and _holds_settings(scope, expect, "expect"):
         document.expect_node = expect
         document.expect = read_model(Expect, Entry("expect", spec.keys["expect"], expect, scope))
     document.examples = spec.get("examples")
     return document
+
+
+def _holds_settings(scope: Scope, node: YamlNode, key: str) -> bool:
+    """Return whether a key has a value; report one that has none."""
+    if node.value is None:
+        scope.error("wrong-type", f"`{key}` takes settings by name, not nothing", node.span)
+    return node.value is not None
 
 
 def _items(node: YamlNode | None) -> Iterable[tuple[str, YamlNode]]:
@@ -270,7 +277,8 @@ def _init(document: Document, node: YamlNode, span: Span) -> None:
 
 
 def _train(document: Document, node: YamlNode, span: Span) -> None:
-    document.train, document.train_node = read_train(document.scope, node), node
+    if _holds_settings(document.scope, node, "train"):
+        document.train, document.train_node = read_train(document.scope, node), node
 
 
 def _lint(document: Document, node: YamlNode, span: Span) -> None:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 
 import numpy as np
 
 from cnnspec.arrays import Array
-from cnnspec.data.images import pillow_for
 from cnnspec.graph.graph import Node
+from cnnspec.view import sheets
 from cnnspec.wording import format_shape
 
 CHANNELS, ACROSS = 16, 8
 """The most channels that are shown, and how many of them side by side."""
 SIDE = 64
-"""The longest side of a channel in pixels; larger ones are thinned out."""
+"""The longest side of a channel in pixels; larger ones are shrunk."""
 WIDTH = 64
 """Numbers in a row of a vector."""
 WIDE, TALL, MOST_SCALE = 420, 96, 12
 """Pixels of the page that a layer and a channel of it are enlarged to at most, and the largest factor."""
-GAP = 255
-"""The index of the transparent colour between channels."""
-_ANCHORS = ((0, 34, 78), (54, 91, 110), (124, 123, 120), (187, 175, 113), (254, 232, 56))
-"""Of cividis (Nuñez et al. 2018), which reads the same for the colour-blind."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +41,13 @@ def feature_map(node: Node, value: Array) -> FeatureMap:
     """Return the picture of a node's value: [c, h, w], [c, l], [c, d, h, w] or [f]."""
     finite = np.where(np.isfinite(value), value, 0)
     least, most = float(finite.min()), float(finite.max())
-    levels = (finite - least) * (GAP - 1) / ((most - least) or 1)
-    planes, shown = _planes(levels)
-    tiled = _tiled(planes)
+    planes, shown = _planes(finite)
+    levels = np.where(np.isnan(planes), sheets.GAP, sheets.levels(planes, least, most))
+    tiled = sheets.side_by_side(levels, ACROSS)
     height, width = tiled.shape
     about = f"{shown}, from {_text(least)} to {_text(most)}" if most > least else f"{shown}, all {_text(least)}"
     scale = max(1, min(MOST_SCALE, WIDE // width, TALL // max(planes.shape[1:])))
-    return FeatureMap(node.name, node.kind, format_shape(value.shape), about, _png(tiled), width, height, scale)
+    return FeatureMap(node.name, node.kind, format_shape(value.shape), about, sheets.png(tiled), width, height, scale)
 
 
 def _text(number: float) -> str:
@@ -71,47 +64,9 @@ def _planes(value: Array) -> tuple[Array, str]:
         shown = "all numbers" if len(kept) == len(value) else f"the first {len(kept):,} of {len(value):,} numbers"
         return padded.reshape(1, rows, -1), shown
     if value.ndim == 2:
-        return _thinned(value[None]), f"{len(value):,} channels, a row each"
+        return sheets.shrunk(value[None], SIDE), f"{len(value):,} channels, a row each"
     kept = value[:CHANNELS]
     shown = "all channels" if len(kept) == len(value) else f"the first {CHANNELS} of {len(value):,} channels"
     if value.ndim == 4:
         kept, shown = kept[:, kept.shape[1] // 2], f"{shown}, the middle plane"
-    return _thinned(kept), shown
-
-
-def _thinned(planes: Array) -> Array:
-    """Return planes with every k-th row and column: [n, h, w] -> at most [n, SIDE, SIDE]."""
-    every = [-(-size // SIDE) for size in planes.shape[1:]]
-    return planes[:, :: every[0], :: every[1]]
-
-
-def _tiled(planes: Array) -> Array:
-    """Return planes [n, h, w] side by side in rows of ACROSS, with a pixel between them: uint8 [h', w']."""
-    n, h, w = planes.shape
-    across = min(ACROSS, n)
-    down = -(-n // across)
-    canvas = np.full((down * (h + 1) - 1, across * (w + 1) - 1), GAP, np.uint8)
-    for i, plane in enumerate(planes):
-        top, left = i // across * (h + 1), i % across * (w + 1)
-        canvas[top : top + h, left : left + w] = np.where(np.isnan(plane), GAP, plane)
-    return canvas
-
-
-def _png(indices: Array) -> bytes:
-    picture = pillow_for("a feature map").fromarray(indices)
-    picture.putpalette(_palette())
-    held = io.BytesIO()
-    picture.save(held, "PNG", transparency=GAP, compress_level=1)
-    return held.getvalue()
-
-
-@cache
-def _palette() -> bytes:
-    """Return the 256 colours: the anchors with steps between them."""
-    steps = np.linspace(0, len(_ANCHORS) - 1, GAP)
-    found = []
-    for step in steps:
-        i = min(int(step), len(_ANCHORS) - 2)
-        (low, high), part = [*pairwise(_ANCHORS)][i], step - i
-        found += [round(a + (b - a) * part) for a, b in zip(low, high, strict=True)]
-    return bytes([*found, 0, 0, 0])
+    return sheets.shrunk(kept, SIDE), shown

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import math
 from html import escape
 
 import numpy as np
@@ -13,7 +11,7 @@ from cnnspec.arrays import Array
 from cnnspec.notebook import html
 from cnnspec.notebook.forms import Forms, forms
 from cnnspec.runtime.feature_maps import FeatureMaps
-from cnnspec.view import pixels
+from cnnspec.view import pixels, sheets
 from cnnspec.wording import a_count, format_shape
 
 MOST_LAYERS, MOST_MAPS = 12, 16
@@ -58,12 +56,12 @@ def _figure(name: str, values: Array) -> str:
     about = f"{format_shape(values.shape)}, {limited}, from {low:.3g} to {high:.3g}".replace("-", "−")
     if values.ndim == 4:
         about += f", slice {values.shape[1] // 2 + 1} of {values.shape[1]}"
-    image = _sheet([pixels.coloured(one, low, high).rgb for one in shown])
-    source = base64.b64encode(_png(image)).decode("ascii")
+    sheet = sheets.side_by_side(sheets.levels(np.stack(shown), low, high), _A_ROW, _GAP)
+    source = base64.b64encode(sheets.png(sheet)).decode("ascii")
     label = escape(f"{name}: {about}")
     return (
         f"<figure><figcaption><b>{escape(name)}</b> {escape(about)}</figcaption>"
-        f'<img class="cs-pixels" width="{image.shape[1]}" height="{image.shape[0]}" alt="{label}" '
+        f'<img class="cs-pixels" width="{sheet.shape[1]}" height="{sheet.shape[0]}" alt="{label}" '
         f'src="data:image/png;base64,{source}"></figure>'
     )
 
@@ -71,25 +69,3 @@ def _figure(name: str, values: Array) -> str:
 def _two_axes(values: Array) -> Array:
     """Return a map as [h, w]: the middle slice of a volume, a signal as a row."""
     return values[None, :] if values.ndim == 1 else pixels.plane(values)
-
-
-def _sheet(images: list[Array]) -> Array:
-    """Return images [h, w, 3] of one size in rows, with transparent gaps: [h, w, 4], bytes."""
-    height, width = images[0].shape[:2]
-    columns = min(_A_ROW, len(images))
-    rows = math.ceil(len(images) / columns)
-    sheet = np.zeros((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4), np.uint8)
-    for i, image in enumerate(images):
-        y, x = (i // columns) * (height + _GAP), (i % columns) * (width + _GAP)
-        sheet[y : y + height, x : x + width, :3] = image
-        sheet[y : y + height, x : x + width, 3] = 255
-    return sheet
-
-
-def _png(image: Array) -> bytes:
-    """Return an image [h, w, 4] as a PNG; raise ImportError without Pillow."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()

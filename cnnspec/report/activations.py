@@ -16,6 +16,7 @@ from cnnspec.layers import Shape
 from cnnspec.report import pictures
 from cnnspec.runtime.model import Model
 from cnnspec.training.prediction import class_names, meaning, pixels, probabilities
+from cnnspec.view import sheets
 
 MOST_CHANNELS = (16, 12, 8, 4)
 """Channels of a layer that are shown: the first number with which all layers together stay below `MOST_PIXELS`."""
@@ -106,22 +107,22 @@ def feature_map(name: str, value: Array, most: int) -> FeatureMap:
     else:
         return _one_picture(name, value)
     columns = math.ceil(math.sqrt(len(maps)))
-    small = pictures.shrunk(maps, MOST_SIDE)
+    small = sheets.shrunk(maps, MOST_SIDE)
     if small.shape != maps.shape:
         note = ", ".join(filter(None, [note, f"shrunk to {small.shape[1]}×{small.shape[2]}"]))
-    sheet = pictures.side_by_side(pictures.normalised(small), columns)
+    sheet = sheets.side_by_side(pictures.normalised(small), columns)
     return FeatureMap(name, value.shape, sheet, len(maps), columns, *_about(value), note)
 
 
 def _one_picture(name: str, value: Array) -> FeatureMap:
     """Return a vector in rows, or a sequence [c, l] with a row for each channel, as one picture."""
     if value.ndim == 2:
-        rows = pictures.shrunk(value[None, :MOST_SIDE], 4 * MOST_SIDE)
+        rows = sheets.shrunk(value[None, :MOST_SIDE], 4 * MOST_SIDE)
         return FeatureMap(name, value.shape, pictures.normalised(rows)[0], rows.shape[1], 0, *_about(value))
     kept = value[:MOST_NUMBERS]
     levels = pictures.normalised(kept[None, None])[0, 0]
     width = min(ROW, len(kept))
-    sheet = np.full((math.ceil(len(kept) / width), width), pictures.GAP, np.uint8)
+    sheet = np.full((math.ceil(len(kept) / width), width), sheets.GAP, np.uint8)
     sheet.flat[: len(kept)] = levels
     return FeatureMap(name, value.shape, sheet, len(kept), 0, *_about(value))
 

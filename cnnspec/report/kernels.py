@@ -10,6 +10,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.report import pictures
+from cnnspec.view import sheets
 
 MOST_KERNELS = 64
 """Kernels that are shown; of kernels that are no colours, as many slices."""
@@ -57,9 +58,9 @@ def _kernels(name: str, weight: Array, reads: Node) -> Kernels:
         kept = weight[:MOST_KERNELS]
         levels = pictures.signed(kept.reshape(-1, *weight.shape[2:])).reshape(kept.shape)
         columns = min(COLUMNS, len(kept))
-        sheets = np.stack([pictures.side_by_side(levels[:, c], columns) for c in range(3)])
-        return Kernels(name, weight.shape, len(kept), columns, True, sheets, float(np.abs(weight).max()))
+        colours = np.stack([sheets.side_by_side(levels[:, c], columns) for c in range(3)])
+        return Kernels(name, weight.shape, len(kept), columns, True, colours, float(np.abs(weight).max()))
     slices = weight.reshape(-1, *weight.shape[2:])[:MOST_KERNELS]
     columns = min(COLUMNS, len(slices))
-    sheet = pictures.side_by_side(pictures.signed(slices), columns)
+    sheet = sheets.side_by_side(pictures.signed(slices), columns)
     return Kernels(name, weight.shape, len(slices), columns, False, sheet, float(np.abs(weight).max()))

@@ -40,18 +40,17 @@ def fitted(values: Array, least: int, most: int) -> Array:
     """Return [h, w, ...] with the longer side between two lengths: in means of squares, or with repeated pixels."""
     side = max(values.shape[:2])
     if side > most:
-        return _means(values, -(-side // most))
+        return block_means(block_means(values, 0, -(-side // most)), 1, -(-side // most))
     times = max(1, least // side)
     return np.repeat(np.repeat(values, times, axis=0), times, axis=1)
 
 
-def _means(values: Array, size: int) -> Array:
-    """Return the means of squares of so many pixels; those at the end may be smaller."""
-    starts = [np.arange(0, length, size) for length in values.shape[:2]]
-    sums = np.add.reduceat(np.add.reduceat(values.astype(float), starts[0], axis=0), starts[1], axis=1)
-    counts = [np.diff([*start, length]) for start, length in zip(starts, values.shape[:2], strict=True)]
-    area = counts[0][:, None] * counts[1][None, :]
-    found: Array = sums / area.reshape(area.shape + (1,) * (values.ndim - 2))
+def block_means(values: Array, axis: int, size: int) -> Array:
+    """Return the means of so many values in a row along an axis; the last may be of fewer."""
+    length = values.shape[axis]
+    starts = np.arange(0, length, size)
+    counts = np.diff(np.append(starts, length)).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    found: Array = np.add.reduceat(values.astype(float), starts, axis=axis) / counts
     return found
 
 

@@ -210,7 +210,7 @@ class TestMaps:
         from PIL import Image
 
         sources = re.findall(r'src="data:image/png;base64,([^"]+)"', forms(found)["text/html"])
-        return [np.asarray(Image.open(io.BytesIO(base64.b64decode(source)))) for source in sources]
+        return [np.asarray(Image.open(io.BytesIO(base64.b64decode(source))).convert("RGBA")) for source in sources]
 
     def test_a_picture_for_each_layer(self) -> None:
         found = self.pictures(maps())

@@ -20,6 +20,7 @@ from cnnspec.report.data import Wanted, collect
 from cnnspec.report.kernels import first_kernels
 from cnnspec.report.network import cost_tree, excerpt, network
 from cnnspec.runtime.options import Execution
+from cnnspec.view import sheets
 
 
 def dataset(spec: cnnspec.Spec, x: np.ndarray, y: np.ndarray) -> cnnspec.Dataset:
@@ -79,13 +80,13 @@ class TestPictures:
         assert pictures.normalised(np.array([[[np.nan, 1.0]]])).shape == (1, 1, 2)
 
     def test_maps_are_put_side_by_side_with_lines_between(self) -> None:
-        sheet = pictures.side_by_side(np.arange(3, dtype=np.uint8).reshape(3, 1, 1), 2)
+        sheet = sheets.side_by_side(np.arange(3, dtype=np.uint8).reshape(3, 1, 1), 2)
         assert sheet.tolist() == [[0, 255, 1], [255, 255, 255], [2, 255, 255]]
 
     def test_large_maps_become_means_of_blocks(self) -> None:
         maps = np.arange(10.0).reshape(1, 1, 10)
-        assert pictures.shrunk(maps, 4).tolist() == [[[1, 4, 7, 9]]]
-        assert pictures.shrunk(maps, 10) is maps
+        assert sheets.shrunk(maps, 4).tolist() == [[[1, 4, 7, 9]]]
+        assert sheets.shrunk(maps, 10) is maps
 
     def test_a_png_has_the_levels(self) -> None:
         image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
