@@ -13,7 +13,7 @@ from cnnspec.cli.completion import complete_spec
 from cnnspec.diagnostics import Diagnostic, SpecError, format_diagnostic
 from cnnspec.graph.difference import compare
 from cnnspec.graph.spec import Spec
-from cnnspec.language.load import check
+from cnnspec.language.load import check_despite_expectations
 
 Sides = tuple[dict[str, Any], dict[str, Any]]
 
@@ -77,10 +77,7 @@ def _load(name: str, params: dict[str, Any]) -> tuple[Spec | None, tuple[Diagnos
     """
     if name in ("/dev/null", os.devnull):
         return None, ()
-    report = check(name, params=params)
-    errors = tuple(d for d in report.diagnostics if d.severity == "error")
-    if errors and all(d.code == "expectation-failed" for d in errors):
-        return check(name, params=params, expectations=False).spec, errors
+    report = check_despite_expectations(name, params=params)
     if report.spec is None:
         raise SpecError(report.diagnostics)
-    return report.spec, ()
+    return report.spec, tuple(d for d in report.diagnostics if d.severity == "error")

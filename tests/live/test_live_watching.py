@@ -131,6 +131,13 @@ def test_while_it_is_broken_the_last_valid_network_stays(watch: Watch, spec: Pat
     assert shown("diagram") != before[0]
 
 
+def test_a_network_that_is_not_as_expected_is_shown_beside_the_error(watch: Watch, spec: Path) -> None:
+    spec.write_text("input: [1, 8, 8]\nlayers: [flatten, dense: 7]\nexpect: {output: [5]}\n", "utf-8")
+    shown = watch(spec)
+    shown.has("dense1")
+    assert "expectation-failed" in shown("diagnostics")
+
+
 def test_a_file_that_stays_empty_is_an_error(watch: Watch, spec: Path) -> None:
     shown = watch(spec)
     spec.write_text("")
