@@ -17,18 +17,32 @@ MAX_LAYERS = 6_000
 
 _OF_WORDS = ("unknown-kind", "unknown-layer", "unknown-param")
 """Faults behind which nothing is checked, so that a fix may uncover others."""
+_OF_SHAPES = (
+    "shapes-differ",
+    "kernel-too-large",
+    "needs-vector",
+    "needs-image",
+    "expectation-failed",
+    "size-too-large",
+)
+"""Faults of a network whose mistakes may be several, one behind the other."""
+MOST_FURTHER = 3
+"""How many fixes of a diagnostic are tried together with those of the error behind it."""
 
 Recheck = Callable[[dict[str, Source]], list[Diagnostic]]
 """Checks a spec with some of its texts replaced, by name; without looking for fixes."""
 
 
-def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Recheck) -> list[Diagnostic]:
+def with_tried_fixes(
+    diagnostics: Sequence[Diagnostic], layers: int, recheck: Recheck, further: Recheck | None = None
+) -> list[Diagnostic]:
     """Return the diagnostics with those of their fixes that help.
 
     A fix helps where the diagnostic is gone from the edited spec and no error is new. One that is certain may uncover
     further errors, which the fault hid, at other places; where a text cannot be read or a word is unknown, and all
-    fixes uncover errors, the one that uncovers the fewest is kept. `layers` is the size of the network, which the time
-    of a trial depends on.
+    fixes uncover errors, the one that uncovers the fewest is kept. Where no fix of a shape makes the spec valid, one
+    helps that leads to a single other error which itself has a fix: `further` checks an edited spec and tries its
+    fixes. `layers` is the size of the network, which the time of a trial depends on.
     """
     budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
     before = _faults(diagnostics)
@@ -37,6 +51,7 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
     for i, diagnostic in sorted(enumerate(diagnostics), key=lambda pair: pair[1].severity != "error"):
         kept: list[Fix] = []
         uncovering: list[tuple[int, Fix]] = []
+        leading: list[Fix] = []
         all_tried = True
         for fix in diagnostic.fixes:
             if len(kept) == SHOWN or not budget or (kept and fix.is_fallback):
@@ -52,6 +67,10 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
                 kept.append(fix)
             elif diagnostic.code == "yaml-syntax" or (diagnostic.code in _OF_WORDS and _elsewhere(fix, new)):
                 uncovering.append((len(new), fix))
+            elif len(new) == 1 and diagnostic.code in _OF_SHAPES and new[0].code in _OF_SHAPES:
+                leading.append(fix)
+        if not kept and further is not None:
+            kept = _that_lead_on(leading, before, further)
         if not kept and uncovering:
             kept.append(replace(min(uncovering, key=lambda pair: pair[0])[1], if_alone=False))
         elif len(kept) == 1 and kept[0].if_alone and all_tried:
@@ -62,6 +81,15 @@ def with_tried_fixes(diagnostics: Sequence[Diagnostic], layers: int, recheck: Re
         others = (label for label in diagnostic.others if label.span not in places)
         found[i] = replace(diagnostic, fixes=tuple(kept), others=(*causes, *others))
     return [found[i] for i in range(len(diagnostics))]
+
+
+def _that_lead_on(fixes: Sequence[Fix], before: Counter[tuple[str, str]], further: Recheck) -> list[Fix]:
+    """Return the first of the fixes behind which the errors that are new have fixes, if there is one."""
+    for fix in fixes[:MOST_FURTHER]:
+        new = [d for d in further(edited(fix)) if d.severity == "error" and not before[_fault(d)]]
+        if all(d.fixes for d in new):
+            return [fix]
+    return []
 
 
 def _elsewhere(fix: Fix, new: Iterable[Diagnostic]) -> bool:

@@ -23,7 +23,7 @@ SHARE = "share"
 """The key that names the layer whose weights a layer uses."""
 EXPLAINED = {
     "shapes-differ", "kernel-too-large", "size-too-large", "cut-to-nothing", "needs-vector", "needs-image",
-    "groups-do-not-divide", "sizes-do-not-match", "invalid-value",
+    "groups-do-not-divide", "sizes-do-not-match", "invalid-value", "wrong-rank",
 }  # fmt: skip
 """The codes of layers that do not fit, for which causes are looked for."""
 MAX_TRIALS = 10_000

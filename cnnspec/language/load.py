@@ -99,7 +99,8 @@ def checked(
         if not any(d.fixes for d in built.diagnostics):
             return built
         recheck = partial(_recheck, text, opener, again)
-        diagnostics = with_tried_fixes(built.diagnostics, built.layers, recheck)
+        further = partial(_recheck_with_fixes, text, opener, again)
+        diagnostics = with_tried_fixes(built.diagnostics, built.layers, recheck, further)
         warnings = tuple(d for d in diagnostics if d.severity == "warning")
         spec = built.spec and replace(built.spec, warnings=warnings)
         return built._replace(spec=spec, diagnostics=diagnostics)
@@ -109,12 +110,26 @@ def _recheck(
     text: Source, opener: Opener, again: Callable[..., Built], edited: Mapping[str, Source]
 ) -> list[Diagnostic]:
     """Return the diagnostics of a spec with some of its texts edited."""
+    return again(edited.get(text.name, text), _with_edits(opener, edited), fixes=False).diagnostics
+
+
+def _recheck_with_fixes(
+    text: Source, opener: Opener, again: Callable[..., Built], edited: Mapping[str, Source]
+) -> list[Diagnostic]:
+    """Return the diagnostics of a spec with some of its texts edited, with the fixes that make it valid."""
+    changed, changed_opener = edited.get(text.name, text), _with_edits(opener, edited)
+    built = again(changed, changed_opener, fixes=True)
+    return with_tried_fixes(built.diagnostics, built.layers, partial(_recheck, changed, changed_opener, again))
+
+
+def _with_edits(opener: Opener, edited: Mapping[str, Source]) -> Opener:
+    """Return what opens the text that a spec extends, edited where it is one of those."""
 
     def open_edited(name: str, extending: Source) -> Source:
         base = opener(name, extending)
         return edited.get(base.name, base)
 
-    return again(edited.get(text.name, text), open_edited, fixes=False).diagnostics
+    return open_edited
 
 
 @contextmanager

@@ -58,6 +58,9 @@ _SYNONYMS: dict[str, str] = {
     "hardtan": "hard_tanh",
     "pow": "power",
     "absolute": "abs",
+    # axes
+    "frames slices": "depth",
+    "seqlen sequencelength samples timesteps": "length",
     "cat concatenate inception merge": "concat",
     "for loop times": "repeat",
     # fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -20,6 +20,8 @@ from cnnspec.language.scope import InvalidValue
 from cnnspec.language.yaml_tree import YamlNode
 from cnnspec.layers import Layer, find
 from cnnspec.layers.conv import ConvTranspose, Weighted, divisors
+from cnnspec.layers.padding import EachSide, Total
+from cnnspec.wording import format_shape
 
 
 class Proposal(NamedTuple):
@@ -95,7 +97,7 @@ def turned(node: Node, new: Layer | None = None) -> str:
     """Return what a layer makes of its input, and why, where it is to be replaced."""
     before, after = node.in_shapes[0], node.shape
     if len(before) != len(after) or len(after) == 1:
-        return f"makes {after[0]}" if len(after) == 1 else ""
+        return f"makes {format_shape(after)}"
     if before[1:] == after[1:]:
         return f"makes {after[0]} channels"
     if new is not None and (field := channels_field(node.layer)) and getattr(new, field) != getattr(node.layer, field):
@@ -116,8 +118,12 @@ def turned(node: Node, new: Layer | None = None) -> str:
 
 
 def factor_proposals(network: Network, one: Written, ratio: int) -> Iterator[Proposal]:
-    """Yield other factors of a layer that makes its input larger by one."""
-    factor = getattr(network.placed[one.names[0]].layer, "scale", None)
+    """Yield other factors of a layer that makes its input larger by one, and a new shape with its channels first."""
+    layer: Any = network.placed[one.names[0]].layer
+    shape: Sequence[int] = getattr(layer, "shape", ())
+    factor = getattr(layer, "scale", None)
+    if len(shape) == 3 and shape[0] == shape[1] != shape[2]:
+        yield Proposal(0.9, one, "shape", value(one, [shape[2], *shape[:2]]))
     if not isinstance(factor, int) or ratio == 1:
         return
     for new in {factor * ratio, factor // ratio} - {0, 1, factor}:
@@ -161,6 +167,17 @@ def channel_proposals(network: Network, name: str, wanted: int, others: list[Wri
         if node is not None and node.span != other.span and node.span.line == node.span.end_line:
             yield Proposal(score - 0.1, one, field, Value(node.span.text, node))
     yield Proposal(score, one, field, value(one, wanted))
+
+
+def rank_proposals(network: Network, one: Written) -> Iterator[Proposal]:
+    """Yield one number for a size along all axes, where those that are written are equal."""
+    layer = network.placed[one.names[0]].layer
+    for field in type(layer).model_fields:
+        written = getattr(layer, field)
+        sizes = written.sizes if isinstance(written, Total | EachSide) else written
+        if isinstance(sizes, list | tuple) and len(sizes) > 1 and len(set(sizes)) == 1 and isinstance(sizes[0], int):
+            content = {"each_side": sizes[0]} if isinstance(written, EachSide) else sizes[0]
+            yield Proposal(0.5, one, field, value(one, content))
 
 
 def group_proposals(network: Network, one: Written, channels: int) -> Iterator[Proposal]:

@@ -22,6 +22,8 @@ from cnnspec.layers.merge import Merge
 
 MOST_FAULTS = 10
 """How many faults of one check are explained."""
+WRONG_RANK = "wrong-rank"
+"""A field for another number of axes, which no size on the way explains."""
 FALLBACK = 1.5
 """The score from which on a candidate is shown only where no better one helps."""
 MOST_ENTRIES = 60
@@ -50,7 +52,8 @@ def explain(document: Document, placer: LayerPlacer, names: Names, declared: Map
         before = {node.name: node.shape for node in placer.builder.nodes[: fault.before]}
         network = Network(fault, document, placed, written, rules, places, nodes, likes, before, names)
         fixes = tuple(_fixes(network, dict(declared))) if collector.proposes_fixes else ()
-        collector.explain(fault.code, fault.span, chain.notes(network), (*fixes, *fault.last_resort))
+        notes = chain.notes(network) if fault.code != WRONG_RANK else []
+        collector.explain(fault.code, fault.span, notes, (*fixes, *fault.last_resort))
 
 
 def _likes(placer: LayerPlacer, names: Names) -> dict[str, str]:
@@ -100,6 +103,10 @@ def _appended(change: Change) -> object:
 def _candidates(network: Network, declared: dict[str, DeclaredInput]) -> Iterator[Candidate | fields.Proposal]:
     """Yield what may be meant, in no order; proposals are not candidates yet, since most of them are never tried."""
     way, own, ratio = _way(network), _own(network), _ratio(network)
+    if own is not None and network.fault.code == WRONG_RANK:
+        for proposal in fields.rank_proposals(network, own):
+            yield from with_bindings(network, proposal)
+        return
     proposals = []
     for one in way:
         found = windows.window_proposals(network, one, network.rules, ratio)

@@ -37,6 +37,8 @@ def _shapes(network: Network, node: Node) -> Iterator[tuple[float, Shape, Label 
     shape = node.shape
     if len(shape) == 3 and shape[-1] in (1, 3) and min(shape[:2]) > 3:
         yield 0.3, (shape[-1], *shape[:2]), Label(node.span, "has its channels last") if node.span else None
+    if len(shape) == 3 and shape[1] in (1, 3) and min(shape[0], shape[2]) > 3:
+        yield 0.3, (shape[1], shape[0], shape[2]), Label(node.span, "has its channels second") if node.span else None
     if network.fault.code == "needs-image" and len(shape) == 1:
         for channels in (1, 3):
             side = math.isqrt(shape[0] // channels)
