@@ -1,10 +1,12 @@
-"""Lints of declarations: parameters and blocks that nothing uses."""
+"""Lints of declarations: parameters and blocks that nothing uses, classes of one name."""
 
 from __future__ import annotations
 
+from cnnspec.diagnostics import Label, Span
 from cnnspec.language.expressions import has_reference, references
 from cnnspec.language.lints.subject import Subject
 from cnnspec.language.yaml_tree import YamlNode
+from cnnspec.wording import quoted
 
 
 def referenced(*nodes: YamlNode) -> set[str]:
@@ -70,3 +72,17 @@ def unused_blocks(subject: Subject) -> None:
     for name, block in document.blocks.items() if not _chooses_kinds(subject) else ():
         if block is not None and name not in subject.used_blocks:
             document.scope.warning("unused-block", f"nothing uses the block `{name}`", block.span, help="leave it out")
+
+
+def repeated_class(subject: Subject) -> None:
+    """Warn of two classes of one output that have one name."""
+    node = subject.document.classes
+    for names in (node, *(item for _, item in node.items())) if node is not None else ():
+        first: dict[str, Span] = {}
+        for item in names.elements():
+            name = str(item.value)
+            if name in first:
+                message = f"two classes are called {quoted(name)}"
+                label = Label(first[name], "is the first")
+                subject.document.scope.warning("repeated-class", message, item.span, "", label)
+            first.setdefault(name, item.span)

@@ -25,6 +25,7 @@ WARNINGS: tuple[Callable[[Subject], None], ...] = (
     inputs.pixel_scale,
     declarations.unused_params,
     declarations.unused_blocks,
+    declarations.repeated_class,
 )
 TRAINING: tuple[Callable[[Subject, Train, YamlNode], None], ...] = (
     training.schedule_beyond_training,
