@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from cnnspec.errors import CnnspecError, DataError
 from cnnspec.graph.training import Train
+from cnnspec.training import metrics
 from cnnspec.training.logs import numbers, tag
 from cnnspec.training.recorded import METRICS, SETTINGS, is_run, read_records, read_run
 
@@ -118,7 +119,8 @@ def _charts(epochs: Sequence[int], records: Sequence[Mapping[str, Any]]) -> Iter
 def _place(name: str) -> tuple[str, str]:
     """Return the chart that a number of a record belongs to, and what its line is called there."""
     *split, metric = tag(name).split("/")
-    return metric.replace("_", " "), " ".join(_SPLITS.get(part, part) for part in split)
+    title = metrics.METRICS[metric].title if metric in metrics.METRICS else metric.replace("_", " ")
+    return title, " ".join(_SPLITS.get(part, part) for part in split)
 
 
 def _finite(value: float | None) -> float | None:

@@ -111,3 +111,8 @@ def test_the_page_has_the_numbers_as_text(tmp_path: Path) -> None:
     html = pages.curves(curves_of(logged(tmp_path, {"loss": 2.0}, {"loss": 1.25})))
     assert 'aria-label="loss, epochs 1 to 2; latest: training 1.25"' in html
     assert "<b>1.25</b>" in html
+
+
+def test_metrics_have_their_titles(tmp_path: Path) -> None:
+    found = curves_of(logged(tmp_path, {"epoch": 1, "loss": 1.0, "top5_accuracy": 0.9, "macro_f1": 0.5}))
+    assert [chart.title for chart in found.charts] == ["loss", "top-5 accuracy", "macro F1"]
