@@ -154,15 +154,16 @@ def test_a_picture_that_is_dropped(serve: Serve, page: Page, spec: Path) -> None
 
 
 def test_a_picture_that_is_chosen_with_the_keyboard(serve: Serve, page: Page, spec: Path, tmp_path: Path) -> None:
-    page.goto(serve(spec, "--weights", saved(tmp_path)).url)
     (tmp_path / "b.png").write_bytes(png(8, 8))
-    expect(page.locator("#connection")).to_have_text("live")
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "file":
-            break
-    expect(page.get_by_label("Picture")).to_be_focused()
+    # from the start, since the driver does not wait until the browser hands choosers to it
     with page.expect_file_chooser() as chooser:
+        page.goto(serve(spec, "--weights", saved(tmp_path)).url)
+        expect(page.locator("#connection")).to_have_text("live")
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == "file":
+                break
+        expect(page.get_by_label("Picture")).to_be_focused()
         page.keyboard.press("Space")
     chooser.value.set_files(tmp_path / "b.png")
     expect(page.locator("#outputs")).to_contain_text("weights.safetensors")
