@@ -27,7 +27,7 @@ _OF_SHAPES = (
 )
 """Faults of a network whose mistakes may be several, one behind the other."""
 MOST_FURTHER = 3
-"""How many fixes of a diagnostic are tried together with those of the error behind it."""
+"""How many fixes of one check are tried together with those of the error behind them."""
 
 Recheck = Callable[[dict[str, Source]], list[Diagnostic]]
 """Checks a spec with some of its texts replaced, by name; without looking for fixes."""
@@ -47,6 +47,7 @@ def with_tried_fixes(
     budget = min(MAX_TRIALS, max(1, MAX_LAYERS // max(1, layers)))
     before = _faults(diagnostics)
     found: dict[int, Diagnostic] = {}
+    further_left = MOST_FURTHER if further is not None else 0
     shown: set[tuple[Edit, ...]] = set()  # the same change is proposed once, and rather for an error
     for i, diagnostic in sorted(enumerate(diagnostics), key=lambda pair: pair[1].severity != "error"):
         kept: list[Fix] = []
@@ -69,8 +70,10 @@ def with_tried_fixes(
                 uncovering.append((len(new), fix))
             elif len(new) == 1 and diagnostic.code in _OF_SHAPES and new[0].code in _OF_SHAPES:
                 leading.append(fix)
-        if not kept and further is not None:
-            kept = _that_lead_on(leading, before, further)
+        if not kept and further is not None and leading and further_left:
+            tried = leading[:further_left]
+            further_left -= len(tried)
+            kept = _that_lead_on(tried, before, further)
         if not kept and uncovering:
             kept.append(replace(min(uncovering, key=lambda pair: pair[0])[1], if_alone=False))
         elif len(kept) == 1 and kept[0].if_alone and all_tried:
@@ -85,7 +88,7 @@ def with_tried_fixes(
 
 def _that_lead_on(fixes: Sequence[Fix], before: Counter[tuple[str, str]], further: Recheck) -> list[Fix]:
     """Return the first of the fixes behind which the errors that are new have fixes, if there is one."""
-    for fix in fixes[:MOST_FURTHER]:
+    for fix in fixes:
         new = [d for d in further(edited(fix)) if d.severity == "error" and not before[_fault(d)]]
         if all(d.fixes for d in new):
             return [fix]

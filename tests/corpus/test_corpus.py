@@ -6,13 +6,13 @@ CNNSPEC_UPDATE_GOLDEN=1 (in one process, `-n 0`) rewrites what it says; claims a
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from functools import cache
 
 import corpus
 import pytest
-from corpus import Case, Outcome
+from corpus import Outcome
+from golden import rewrite
 
 import cnnspec
 
@@ -33,18 +33,9 @@ def test_what_is_said(number: int) -> None:
     case = CASES[number]
     rendered = corpus.rendered(cnnspec.check(case.source))
     if UPDATE:
-        _rewrite(case, rendered)
+        rewrite(case.file, case.title, rendered)
     else:
         assert rendered == case.golden
-
-
-def _rewrite(case: Case, rendered: str) -> None:
-    text = case.file.read_text(encoding="utf-8")
-    head, start, section = text.partition(f"## {case.title}\n")
-    section, following, rest = section.partition("\n## ")
-    section = re.sub(r"\n*```text\n(?:.*\n)*?```", "", section).rstrip("\n")
-    section += f"\n\n```text\n{rendered}\n```\n" if rendered else "\n"
-    case.file.write_text(head + start + section + following + rest, encoding="utf-8")
 
 
 @every_case

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from golden import rewrite
 
 import cnnspec
 from cnnspec.cli.common import parse_values
@@ -82,18 +83,9 @@ def test_golden(golden, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rendered = golden.rendered(tmp_path)
     if UPDATE:
-        _rewrite(golden, rendered)
+        rewrite(golden.file, golden.title, rendered)
     else:
         assert rendered == golden.expected
-
-
-def _rewrite(golden: Golden, rendered: str) -> None:
-    text = golden.file.read_text(encoding="utf-8")
-    head, start, section = text.partition(f"## {golden.title}\n")
-    section, following, rest = section.partition("\n## ")
-    section = re.sub(r"\n*```text\n(?:.*\n)*?```", "", section).rstrip("\n")
-    section += f"\n\n```text\n{rendered}\n```\n"
-    golden.file.write_text(head + start + section + following + rest, encoding="utf-8")
 
 
 def test_titles_are_unique():

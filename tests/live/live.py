@@ -56,7 +56,10 @@ class Server:
     def ask(
         self, path: str = "", method: str = "GET", body: bytes | None = None, **headers: str
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """The status, the headers and the body of an answer; a path without a slash in front is below the token."""
+        """The status, the headers and the body of an answer, of events the first part.
+
+        A path without a slash in front is below the token.
+        """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
@@ -67,7 +70,8 @@ class Server:
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             answer = connection.getresponse()
-            return answer.status, answer.msg, answer.read()
+            endless = answer.msg.get_content_type() == "text/event-stream"
+            return answer.status, answer.msg, answer.read1() if endless else answer.read()
         finally:
             connection.close()
 
