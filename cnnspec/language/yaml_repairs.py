@@ -20,6 +20,7 @@ _SECOND_KEY = re.compile(r"(?<=[\w\"'\])}]) +(?=[\w\"']+:(?: |$))")
 _TUPLE = re.compile(r"(?<=[:,\[] )\((\s*-?[\d.]+\s*(?:,\s*-?[\d.]+\s*)*),?\s*\)")
 _SEMICOLON = re.compile(r";(?= )")
 _CLOSERS = {"{": "}", "[": "]"}
+_HIDDEN_END = re.compile(r"([\w.+-]+)( #)(?=[,\]}].*[\]}]|[\]}])")
 
 
 def for_syntax(source: Source, line: int, opened: int) -> list[Fix]:
@@ -33,6 +34,7 @@ def for_syntax(source: Source, line: int, opened: int) -> list[Fix]:
         *_colon_above(source, line),
         *shell_references(source),
         *_title(source, line),
+        *_comment_in_item(source, range(opened, line + 1)),
         *_brackets(source, opened),
         *_missing_comma(source, line),
         *_comma_above(source, line),
@@ -181,6 +183,18 @@ def _ends_of_items(content: str, start: int, end: int) -> Iterator[int]:
     """Yield where the items of a list end that is not closed, if a key follows."""
     for found in re.finditer(r",\s*[\w\"']+: ", content[start:end]):
         yield start + found.start()
+
+
+def _comment_in_item(source: Source, lines: range) -> Iterator[Fix]:
+    """Yield fixes of `[c, c #, d]`: quotes around the item, or no `#`, where a comment hides the end of a list."""
+    for line in lines:
+        content = source.lines[line - 1]
+        found = _HIDDEN_END.search(content)
+        if found is None or found.start(2) != _end_of_code(content):
+            continue
+        first, end = found.start(1) + 1, found.end() + 1
+        yield Fix(f'write `"{found[0]}"`', (Edit(Span(source, line, first, line, end), f'"{found[0]}"'),))
+        yield Fix("leave out the `#`", (Edit(Span(source, line, found.end(1) + 1, line, end), ""),))
 
 
 def _missing_comma(source: Source, line: int) -> Iterator[Fix]:
