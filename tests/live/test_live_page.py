@@ -239,6 +239,7 @@ def test_a_page_finds_its_server_again(chromium: Browser, tmp_path: Path, spec: 
     with serving(spec, cwd=tmp_path) as first:
         page.goto(first.url)
         expect(page.locator("#connection")).to_have_text("live")
+        expect(page.locator("#diagram")).to_contain_text("4×6×6")
         first.stop()
     expect(page.locator("#connection")).to_contain_text("not connected")
     expect(page.locator("#diagram")).to_contain_text("4×6×6")
