@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from cnnspec.training.evaluation import Evaluation
     from cnnspec.training.evaluator import evaluate
     from cnnspec.training.prediction import Prediction, predict
+    from cnnspec.training.result import Result
     from cnnspec.training.run import train
-    from cnnspec.training.trainer import Result
 
 # Looked up on first use, so that `import cnnspec` costs nothing and `check` never imports numpy.
 _HOMES = {
@@ -81,7 +81,7 @@ _HOMES = {
     "Dataset": "data",
     "Evaluation": "training.evaluation",
     "MemoryLimitError": "errors",
-    "Result": "training.trainer",
+    "Result": "training.result",
     "Train": "graph.training",
     "TrainingError": "errors",
     "WeightsError": "errors",

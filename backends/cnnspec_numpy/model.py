@@ -17,7 +17,8 @@ from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import released_after
 from cnnspec.graph.rewrites import Rewritten, for_inference, for_training, with_rescaled_activations
 from cnnspec.layers import Layer
-from cnnspec.runtime.model import Hook, Model, PlanStep
+from cnnspec.runtime.model import Hook, Model
+from cnnspec.runtime.plan import PlanStep
 from cnnspec.runtime.step import Part, samples
 from cnnspec.wording import a_noun
 from cnnspec_numpy import losses

@@ -32,7 +32,17 @@ class TorchBackend:
     """The object that the entry point `torch` of the group `cnnspec.backends` names."""
 
     name = "torch"
-    options = ("compile", "channels_last", "tf32", "numerics", "threads", "recompute")
+    options = (
+        "compile",
+        "channels_last",
+        "tf32",
+        "autotune",
+        "deterministic",
+        "cuda_graphs",
+        "numerics",
+        "threads",
+        "recompute",
+    )
 
     def version(self) -> str:
         """Return the version of PyTorch, such as `torch 2.13.0`."""

@@ -49,7 +49,7 @@ def process_group(device: str) -> Iterator[str]:
 
 
 def _join(device: str) -> str:
-    """Join by torchrun's environment (gloo; nccl on CUDA), and return this process's own device."""
+    """Join by torchrun's environment (gloo, and nccl on CUDA), and return this process's own device."""
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     torch_device = devices.device(device)
@@ -57,7 +57,8 @@ def _join(device: str) -> str:
         raise BackendError(f"several processes train on cpu or cuda, not on `{device}`")
     if torch_device.type == "cuda":
         torch.cuda.set_device(torch_device)
-    dist.init_process_group("nccl" if torch_device.type == "cuda" else "gloo")
+    # Objects are gathered through the CPU, so that nothing waits for the device.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch_device.type == "cuda" else "gloo")
     return device
 
 
@@ -83,14 +84,6 @@ def gather(value: T) -> list[T]:
     values: list[Any] = [None] * size()
     dist.all_gather_object(values, value)
     return values
-
-
-def position_in_batch(n: int, device: torch.device) -> tuple[int, int]:
-    """Return where a shard of n samples begins in the global batch, and how many samples that has."""
-    counts = torch.zeros(size(), dtype=torch.int64, device=device)
-    counts[rank()] = n
-    dist.all_reduce(counts)
-    return int(counts[: rank()].sum()), int(counts.sum())
 
 
 @torch.no_grad()

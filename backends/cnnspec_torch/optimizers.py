@@ -135,7 +135,8 @@ class Optimizer:
         self.torch = OPTIMIZERS[settings.kind](settings, alike, fused)
         for p in parameters.values():
             self.torch.state[p] = {key: torch.zeros_like(p) for key in self.slots.values()}
-            self.torch.state[p]["step"] = torch.tensor(0.0)
+            # A fused step on CUDA reads the number of steps there.
+            self.torch.state[p]["step"] = torch.zeros((), device=p.device if fused else None)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step, times the factor of each group."""

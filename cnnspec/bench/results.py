@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cnnspec.bench.options import Options, Workload
-from cnnspec.runtime.model import PlanStep
+from cnnspec.runtime.plan import PlanStep
 from cnnspec.view.plan import plan_to_dict
 
 

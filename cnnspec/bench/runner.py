@@ -13,7 +13,7 @@ from cnnspec.arrays import Array
 from cnnspec.bench.options import Network, Workload
 from cnnspec.data import inputs
 from cnnspec.errors import BackendError
-from cnnspec.runtime.model import PlanStep
+from cnnspec.runtime.plan import PlanStep
 
 Call = Callable[[], Any]
 

@@ -17,8 +17,8 @@ from cnnspec.graph.training import Constant
 from cnnspec.interop.requirements import require
 from cnnspec.runtime.backend import find
 from cnnspec.runtime.build import prepare
-from cnnspec.runtime.model import PlanStep
 from cnnspec.runtime.options import Execution
+from cnnspec.runtime.plan import PlanStep
 
 
 class BackendRunner(Runner):

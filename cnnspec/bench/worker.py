@@ -20,7 +20,7 @@ from cnnspec.bench.results import Round
 from cnnspec.bench.runner import Call
 from cnnspec.bench.runners import runner_of
 from cnnspec.errors import CnnspecError
-from cnnspec.runtime.model import PlanStep
+from cnnspec.runtime.plan import PlanStep
 
 
 class Session:

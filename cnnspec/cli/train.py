@@ -32,8 +32,8 @@ from cnnspec.graph.training import LOSSES, OPTIMIZERS, SCHEDULES
 from cnnspec.language.load import load_spec
 from cnnspec.runtime.options import Execution
 from cnnspec.training.repeats import repeated, spread
+from cnnspec.training.result import Interrupted, Result
 from cnnspec.training.run import Run, new_folder, resume_run, settings_for, start_run
-from cnnspec.training.trainer import Interrupted, Result
 from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import table_lines
 from cnnspec.wording import one_of

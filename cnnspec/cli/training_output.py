@@ -13,8 +13,8 @@ from cnnspec.cli.wrapping import wrapped
 from cnnspec.graph.costs import trainable
 from cnnspec.training.events import EpochFinished, Event, StepFinished
 from cnnspec.training.recorded import BEST, LAST
+from cnnspec.training.result import Result
 from cnnspec.training.run import Run
-from cnnspec.training.trainer import Result
 from cnnspec.view.curves import curve_lines
 from cnnspec.view.metrics import MOST_CLASSES, epoch_line, metric_text, summary, value_text
 

@@ -9,7 +9,7 @@ from cnnspec.notebook import html
 from cnnspec.notebook.forms import Forms, forms
 from cnnspec.training.evaluation import Evaluation
 from cnnspec.training.metrics import METRICS
-from cnnspec.training.trainer import Result
+from cnnspec.training.result import Result
 from cnnspec.view.curves import Curve, curve_lines, curves
 from cnnspec.view.metrics import CLASS_TEXTS, MOST_CLASSES, class_columns, summary, value_text
 from cnnspec.view.table import table_lines

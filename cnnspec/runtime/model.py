@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Constant, Loss, Train
 from cnnspec.runtime.arguments import check_state, checked_inputs, checked_targets
 from cnnspec.runtime.feature_maps import FeatureMaps, collected
+from cnnspec.runtime.plan import PlanStep
 from cnnspec.runtime.step import Part, Term, normalizer
 
 T = TypeVar("T")
@@ -26,31 +27,6 @@ Batch = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 """A batch of the input, or of every input by name; likewise of outputs."""
 Hook = Callable[[str, Array], None]
 """Called with the name and the value of a node."""
-
-
-class PlanStep(NamedTuple):
-    """A step by which a backend computes a batch."""
-
-    name: str
-    """The node whose value it makes."""
-    kinds: str
-    """The layers that it computes."""
-    method: str
-    layout: str
-    """The order of the axes of its output."""
-    shape: tuple[int, ...]
-    """The shape of its output in that order."""
-    bytes: int
-    """Memory of its output."""
-    workspace: int
-    """Memory that it works in, in bytes."""
-    threads: int
-    estimated: float
-    """Seconds."""
-    measured: float
-    """Seconds; the least of several runs."""
-    samples: int
-    """How many samples it computes at a time: the batch, or a chunk of it."""
 
 
 class Model(ABC, Rich):
@@ -171,11 +147,27 @@ class Model(ABC, Rich):
         The batch is computed in that many parts, whose gradients are added: as at once, in less memory, but for layers
         that normalise over the batch, which then do so over a part.
         """
+        return self.start_step(x, target, parts)()
+
+    def start_step(self, x: Batch, target: Batch, parts: int = 1) -> Callable[[], float]:
+        """Begin a step as `step` makes one; return a function that waits until it is done, and returns the loss.
+
+        A backend whose `overlaps` is true returns while the device computes, so that the next batch can be prepared,
+        and the next step be begun; steps are finished in their order. Any other makes the step at once.
+        """
         self._ready()
-        loss, outputs = self._step(self._parts(x, target, parts))
-        self.trained_outputs = {name: outputs[self.graph.output_nodes[name].name] for name in self.losses}
+        finish = self._start_step(self._parts(x, target, parts))
         self.steps += 1
-        return loss
+
+        def finished() -> float:
+            loss, outputs = finish()
+            self.trained_outputs = {name: outputs[self.graph.output_nodes[name].name] for name in self.losses}
+            return loss
+
+        return finished
+
+    overlaps = False
+    """Whether `start_step` returns before the step is done."""
 
     def _parts(self, x: Batch, target: Batch, count: int) -> list[Part]:
         """Return a batch in checked parts of nearly equal size, at most one for each sample."""
@@ -334,6 +326,11 @@ class Model(ABC, Rich):
 
     @abstractmethod
     def _step(self, parts: Sequence[Part]) -> tuple[float, Arrays]: ...
+
+    def _start_step(self, parts: Sequence[Part]) -> Callable[[], tuple[float, Arrays]]:
+        """Begin a step; return what waits for it and returns what `_step` does."""
+        found = self._step(parts)
+        return lambda: found
 
     def _swap_average(self) -> None:
         """Exchange the weights and their moving average."""

@@ -12,8 +12,8 @@ from typing import Any
 from cnnspec.errors import DataError
 from cnnspec.training.logs import numbers
 from cnnspec.training.recorded import LAST
+from cnnspec.training.result import Result
 from cnnspec.training.run import Run
-from cnnspec.training.trainer import Result
 
 _NO_METRICS = ("epoch", "step", "learning_rate", "seconds", "samples_per_second", "data_wait")
 

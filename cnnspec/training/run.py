@@ -28,7 +28,8 @@ from cnnspec.training.events import Callback
 from cnnspec.training.histograms import expect_records
 from cnnspec.training.logs import expect_known
 from cnnspec.training.recorded import LAST, SETTINGS, expect_same_spec, read_run, write_run
-from cnnspec.training.trainer import Result, Trainer
+from cnnspec.training.result import Result
+from cnnspec.training.trainer import Trainer
 from cnnspec.version import __version__
 from cnnspec.weights import files as weight_files
 from cnnspec.weights.start import started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,6 @@ from zlib import crc32
 from cnnspec import atomic
 from cnnspec.arrays import Array, Arrays
 from cnnspec.data import Dataset, Loader, augmentation_of, epoch_order, held_out, mixing_of, steps_of
-from cnnspec.display import Rich
 from cnnspec.errors import TrainingError, WeightsError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Plateau, Train
@@ -35,6 +35,7 @@ from cnnspec.training.logs import open_logs
 from cnnspec.training.metrics import Values, added, metrics_of
 from cnnspec.training.monitor import monitor_of
 from cnnspec.training.recorded import BEST, LAST, METRICS, read_records
+from cnnspec.training.result import Interrupted, Result
 from cnnspec.weights import files as weights
 
 CHECKPOINT_SECONDS = 60.0
@@ -42,24 +43,16 @@ _IDENTITY = {"samples": "{} samples", "processes": "{} processes", "labels": "la
 """What is the same for all of a run, in words."""
 
 
-class Interrupted(Exception):
-    """Raised when training was asked to stop, after its checkpoint was written."""
-
-
 @dataclass
-class Result(Rich):
-    """The result of a training."""
+class Steps:
+    """The steps of an epoch in one process."""
 
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    """A record for each epoch, as in metrics.jsonl."""
-    losses: list[float] = field(default_factory=list)
-    """The loss of every step of this process."""
-    best_epoch: int = 0
-    """The epoch of the best checkpoint."""
-    stopped_early: bool = False
-    """Whether training ended because the monitored value had not improved for a while."""
-    test: Evaluation | None = None
-    """Evaluation of the best weights on the test data; None without test data."""
+    since: float
+    """When the first one was begun, in seconds."""
+    samples: int = 0
+    """The samples of those that are done."""
+    begun: deque[tuple[Callable[[], float], Array | Arrays, int]] = field(default_factory=deque)
+    """Those that are not: what waits for them and returns their loss, their targets, and their number of samples."""
 
 
 @dataclass
@@ -192,10 +185,33 @@ class Trainer:
     def epoch(self) -> bool:
         """Train the rest of the current epoch; return whether it is the best so far."""
         p = self.progress
-        began = saved = started = time.perf_counter()
-        samples = 0
+        began = saved = time.perf_counter()
+        steps = Steps(began)
         for x, target, n in self.batches(p.epoch, p.batch):
-            loss = self.model.step(x, target, self.settings.accumulate)
+            steps.begun.append((self.model.start_step(x, target, self.settings.accumulate), target, n))
+            self.finish(steps, all_but=int(self.model.overlaps))
+            stops = any(self.model.gather(self.should_stop()))
+            now = time.perf_counter()
+            saves = now - saved > self.checkpoint_seconds  # in each process, and only one writes
+            if stops or saves:
+                self.finish(steps)
+            if stops:
+                p.seconds += now - began
+                self.save(LAST)
+                raise Interrupted
+            if saves and p.batch < self.steps:
+                p.seconds, began = p.seconds + now - began, now
+                self.save(LAST)
+                saved = now
+        self.finish(steps)
+        return self.end_of_epoch(time.perf_counter() - began)
+
+    def finish(self, steps: Steps, all_but: int = 0) -> None:
+        """Wait for the steps that were begun, but for so many of the latest, and count them."""
+        p = self.progress
+        while len(steps.begun) > all_but:
+            finish, target, n = steps.begun.popleft()
+            loss = finish()
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss is {loss} at step {p.batch + 1} of epoch {p.epoch + 1}: "
@@ -206,20 +222,10 @@ class Trainer:
             p.loss += loss * n
             p.samples += n
             self.count(target)
-            now = time.perf_counter()
-            samples += n
-            mean = p.loss / p.samples
-            found = self.metrics_so_far()
-            self.emit(StepFinished(p.epoch + 1, p.batch, self.steps, loss, mean, found, samples, now - started))
-            if any(self.model.gather(self.should_stop())):
-                p.seconds += now - began
-                self.save(LAST)
-                raise Interrupted
-            if now - saved > self.checkpoint_seconds and p.batch < self.steps:  # each process, and only one writes
-                p.seconds, began = p.seconds + now - began, now
-                self.save(LAST)
-                saved = now
-        return self.end_of_epoch(time.perf_counter() - began)
+            steps.samples += n
+            seconds = time.perf_counter() - steps.since
+            mean, found = p.loss / p.samples, self.metrics_so_far()
+            self.emit(StepFinished(p.epoch + 1, p.batch, self.steps, loss, mean, found, steps.samples, seconds))
 
     def count(self, target: Array | Arrays) -> None:
         """Add the outputs of a step to the metrics of the epoch."""

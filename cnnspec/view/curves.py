@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cnnspec.training.metrics import METRICS
 from cnnspec.training.monitor import SPLITS
-from cnnspec.training.trainer import Result
+from cnnspec.training.result import Result
 from cnnspec.view.metrics import value_text
 from cnnspec.view.spark import sparkline
 from cnnspec.wording import cells

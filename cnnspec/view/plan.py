@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnnspec.diagnostics import Paint
-from cnnspec.runtime.model import PlanStep
+from cnnspec.runtime.plan import PlanStep
 from cnnspec.sizes import size_of
 from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import duration, table_lines

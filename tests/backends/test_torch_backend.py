@@ -28,8 +28,6 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install cnnspec[
 
 F = torch.nn.functional
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
 ROOT = Path(__file__).resolve().parents[2]
 
 SMALL = """
@@ -338,26 +336,6 @@ def test_memory_format_changes_no_result(channels_last):
     for name, array in model.state().items():
         assert array.flags.c_contiguous
         np.testing.assert_allclose(array, other.state()[name], rtol=1e-9, atol=1e-12)
-
-
-@gpu
-@pytest.mark.gpu
-def test_cuda_agrees_with_the_cpu():
-    for case in CASES:
-        there, here = (
-            find("torch").prepare(case.graph(), case.weights(), device=device, dtype="float32").predict(case.x())
-            for device in ("cuda", "cpu")
-        )
-        np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5, err_msg=case.name)
-
-
-@gpu
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_cuda_learns(dtype):
-    model = cnnspec.build(cnnspec.loads(SMALL).graph, "torch", device="cuda", dtype=dtype)
-    losses = trained(model, batches(1, 16) * 40, Train(optimizer=Adam(learning_rate=0.01)))
-    assert losses[-1] < losses[0] / 2
 
 
 # Numbers stay whose they are

@@ -23,7 +23,7 @@ from cnnspec.interop.imported import ImportedNetwork
 from cnnspec.notebook import html
 from cnnspec.runtime.feature_maps import FeatureMaps
 from cnnspec.training.evaluation import Evaluation, evaluate_split
-from cnnspec.training.trainer import Result
+from cnnspec.training.result import Result
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

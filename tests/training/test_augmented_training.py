@@ -17,8 +17,8 @@ from cnnspec.data import DataError
 from cnnspec.data.options import DataOptions
 from cnnspec.runtime.backend import available
 from cnnspec.runtime.options import Execution
+from cnnspec.training.result import Interrupted
 from cnnspec.training.run import Run, resume_run, settings_for, start_run
-from cnnspec.training.trainer import Interrupted
 from cnnspec.weights import files as weights
 
 BACKENDS = list(available())

@@ -19,8 +19,8 @@ from cnnspec.runtime.options import Execution
 from cnnspec.training.events import EpochFinished
 from cnnspec.training.metrics import metrics_of
 from cnnspec.training.monitor import Patience, monitor_of
+from cnnspec.training.result import Interrupted
 from cnnspec.training.run import Run, resume_run, settings_for, start_run
-from cnnspec.training.trainer import Interrupted
 from cnnspec.weights import files as weights
 
 BACKENDS = list(available())

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cnnspec.arrays import Array, Arrays
 from cnnspec.graph.costs import peak_activation_bytes
 from cnnspec.graph.graph import Graph
-from cnnspec.runtime.model import PlanStep
+from cnnspec.runtime.plan import PlanStep
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.autotune import Autotuner
 from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost, estimated
