@@ -68,8 +68,8 @@ def command(
 ) -> None:
     """Compare the backends on SPEC layer by layer, forward and backward, with the same weights and inputs.
 
-    Outputs are also compared as `predict` computes them. --threads and --numerics reach the backends that have the
-    option. Exit with status 1 where two backends differ by more than the tolerance, relative to the largest number of
+    Outputs are also compared as `predict` computes them. --threads, --numerics and --device reach the backends that
+    have them; others run on the CPU. Exit with status 1 where two backends differ by more than the tolerance, relative to the largest number of
     the layer.
     """
     expect_taker(execution.options, backends)

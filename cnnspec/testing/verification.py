@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def verify(
     and moves numbers across a jump of an activation's derivative.
 
     `tolerance` takes the place of `TOLERANCE`, and is needed for other data types; BackendError where it is missing.
-    Each backend gets those of `options` that it has.
+    Each backend gets those of `options` that it has, and runs on `device` where it has that, else on the CPU.
     """
     execution = Execution(device=device, seed=seed, memory_limit=memory_limit, options=options)
     return verify_graph(graph_of(spec), backends, dtypes, execution, batch, tolerance)
@@ -181,9 +181,12 @@ def verify_graph(
         if allowed is None:
             known = ", ".join(TOLERANCE)
             raise BackendError(f"no tolerance is known for the dtype `{dtype}`, only for {known}: give --tolerance")
+        there = [name for name in names if name in usable and execution.device in usable[name].devices()]
         reference: _Results | None = None
         for name in names:
             one = execution.on(name, dtype, usable[name].options if name in usable else ())
+            if there and name not in there:
+                one = replace(one, device=Execution.device)
             # A backend keeps its activations for the gradients, and the reference's are kept to compare with.
             check_memory(graph, batch, itemsize(one), execution.memory_limit)
             results = _results(graph, one, batch)
@@ -273,7 +276,7 @@ def _derivative_differs(node: Node, comparison: Comparison, results: _Results, r
     graph, model = builder.graph(), results.model
     state = model.state() if graph.parameters else {}
     weights = {name: state[name] for name in graph.parameters}
-    alone = prepare(graph, Execution(comparison.reference, model.device, model.dtype), weights)
+    alone = prepare(graph, Execution(comparison.reference, reference.model.device, model.dtype), weights)
     x, other = reference.values[node.inputs[0]], results.values[node.inputs[0]]
     dy = rng.stream(0, "kink").standard_normal((len(x), *node.shape))
     return difference(alone.vjp(x, dy)[0], alone.vjp(other, dy)[0]) > comparison.tolerance

@@ -75,7 +75,7 @@ def test_a_run_has_its_own_spec(cnnspec: Cnnspec, tmp_path: Path) -> None:
 
 def test_without_the_extra(cnnspec: Cnnspec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnnspec.interop.requirements.is_installed", lambda name: name != "jinja2")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # to import it, which takes long, would be an error
     result = cnnspec("report", "lenet")
     assert result.exit_code == 1
     assert 'jinja2 is not installed: pip install "cnnspec[report]"' in result.stderr
-    assert "matplotlib.pyplot" not in sys.modules

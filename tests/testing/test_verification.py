@@ -177,9 +177,22 @@ class TestCommand:
         assert CliRunner().invoke(main, ["verify", "lenet", *flags]).exit_code == 0
         assert given == {name: {"threads": 1, "numerics": "fast"} for name in BACKENDS}
         given.clear()
-        for comparison in verify(cnnspec.load("lenet"), dtypes=("float64",), autotune=False):
+        for comparison in verify(cnnspec.load("lenet"), dtypes=("float64",), channels_last=False):
             assert comparison.first_mismatch is None
-        assert given == {name: {"autotune": False} if name == "numpy" else {} for name in BACKENDS}
+        assert given == {name: {"channels_last": False} if name == "torch" else {} for name in BACKENDS}
+
+    @pytest.mark.skipif(len(BACKENDS) < 2, reason="needs a second backend")
+    def test_a_device_reaches_the_backends_that_have_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given = []
+
+        def prepare_and_note(graph, execution, weights):  # type: ignore[no-untyped-def]
+            given.append((execution.backend, execution.device))
+            return prepare(graph, replace(execution, device="cpu"), weights)
+
+        monkeypatch.setattr(verification, "prepare", prepare_and_note)
+        monkeypatch.setattr(available()["torch"], "devices", lambda: ["cpu", "cuda"])
+        verify(cnnspec.load("lenet"), dtypes=("float64",), device="cuda")
+        assert given == [("numpy", "cpu"), ("torch", "cuda")]
 
     def test_disagreement_exits_with_1(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(verification.TOLERANCE, "float64", -1.0)
