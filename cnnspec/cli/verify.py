@@ -69,8 +69,8 @@ def command(
     """Compare the backends on SPEC layer by layer, forward and backward, with the same weights and inputs.
 
     Outputs are also compared as `predict` computes them. --threads, --numerics and --device reach the backends that
-    have them; others run on the CPU. Exit with status 1 where two backends differ by more than the tolerance, relative to the largest number of
-    the layer.
+    have them; others run on the CPU. Exit with status 1 where two backends differ by more than the tolerance, relative
+    to the largest number of the layer.
     """
     expect_taker(execution.options, backends)
     graph = graph_of(load(spec, params=params, input_shape=input_shape))
