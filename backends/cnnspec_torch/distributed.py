@@ -52,6 +52,9 @@ def _join(device: str) -> str:
     """Join by torchrun's environment (gloo, and nccl on CUDA), and return this process's own device."""
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+        if 0 < gpus < here:
+            raise BackendError(f"{here} processes train here, each on a GPU, of which there are {gpus}: start {gpus}")
     torch_device = devices.device(device)
     if torch_device.type not in ("cpu", "cuda"):
         raise BackendError(f"several processes train on cpu or cuda, not on `{device}`")

@@ -482,6 +482,37 @@ def test_an_index_that_is_not_there_is_an_error_that_lists_those_that_are(monkey
         devices.device("cuda:2")
 
 
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two GPUs, and the second of the processes of a launcher."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    dist = torch.distributed
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: called.append(f"device {device}"))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend: called.append(f"group {backend}"))
+    monkeypatch.setattr(dist, "barrier", lambda: called.append("barrier"))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: called.append("end"))
+    with find("torch").distributed("cuda") as device:
+        assert device == "cuda:1"
+    # NCCL for tensors, and gloo for what is none, so that it waits for no device
+    assert called == ["device cuda:1", "group cpu:gloo,cuda:nccl", "barrier", "end"]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_more_processes_than_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    message = "3 processes train here, each on a GPU, of which there are 2: start 2"
+    with pytest.raises(BackendError, match=message), find("torch").distributed("cuda"):
+        pass
+
+
 def test_a_layer_without_a_deterministic_method_is_an_error_that_names_the_option() -> None:
     model = cnnspec.build(cnnspec.loads(SMALL), "torch", deterministic=True)
     assert isinstance(model, TorchModel)
