@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from traceback import clear_frames
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,8 @@ from cnnspec.arrays import Array, Arrays
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.rewrites import for_training
-from cnnspec.graph.training import Clip
+from cnnspec.graph.training import Clip, Train
+from cnnspec.runtime.memory import out_of_memory
 from cnnspec.runtime.model import Hook, Model
 from cnnspec.runtime.options import checked_options
 from cnnspec.runtime.step import Part
@@ -88,11 +90,12 @@ class TorchModel(Model):
             channels_last = devices.channels_last_is_faster(self.torch_device, self.compute_dtype, self.options.tf32)
         self.channels_last = channels_last and any(len(graph.by_name[name].shape) == 3 for name in graph.inputs)
         self.transfer = Transfer(self.torch_device, self.weight_dtype, self.channels_last)
-        self.module = SpecModule(graph, self.torch_device, self.weight_dtype)
-        self.module.load(weights)
-        self.module.eval()
-        if self.channels_last:
-            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with self._memory(1):
+            self.module = SpecModule(graph, self.torch_device, self.weight_dtype)
+            self.module.load(weights)
+            self.module.eval()
+            if self.channels_last:
+                self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.torch_device.type == "cpu":
             devices.keep_freed_memory()
         self.rewrites = self.options.numerics != "strict"
@@ -137,7 +140,7 @@ class TorchModel(Model):
 
     def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
         rewritten = hook is None and self.rewrites
-        with torch.inference_mode(), self.compute_context(training=False):
+        with self._memory(_samples(inputs)), torch.inference_mode(), self.compute_context(training=False):
             outputs = self._execute(inputs, hook, rewritten)
         # A network of views alone would return the caller's own array.
         return {
@@ -166,7 +169,7 @@ class TorchModel(Model):
     # Training
 
     def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-        with torch.enable_grad(), self.compute_context(training=False):
+        with self._memory(_samples(inputs), Train()), torch.enable_grad(), self.compute_context(training=False):
             tensors = {name: self.transfer.to_device(x).requires_grad_() for name, x in inputs.items()}
             y = self.module.execute(tensors)
             found = torch.autograd.grad(
@@ -183,7 +186,8 @@ class TorchModel(Model):
     def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]:
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         try:
-            loss, _ = self.gradients([part])
+            with self._memory(part.n, self.train):
+                loss, _ = self.gradients([part])
         finally:
             for name, buffer in self.module.named_buffers():
                 buffer.copy_(before[name])
@@ -195,13 +199,14 @@ class TorchModel(Model):
         return self._start_step(parts)()
 
     def _start_step(self, parts: Sequence[Part]) -> Callable[[], tuple[float, Arrays]]:
-        try:
-            loss, outputs = self.gradients(parts)
-            with self._settings():
-                self._update()
-        finally:
-            self.inference.invalidate()
-        arrays = self.transfer.to_arrays({"": loss, **outputs})
+        with self._memory(max(part.n for part in parts), self.train):
+            try:
+                loss, outputs = self.gradients(parts)
+                with self._settings():
+                    self._update()
+            finally:
+                self.inference.invalidate()
+            arrays = self.transfer.to_arrays({"": loss, **outputs})
 
         def finish() -> tuple[float, Arrays]:
             found = dict(arrays())
@@ -226,7 +231,7 @@ class TorchModel(Model):
         # Not with scaled gradients, which a fused step would handle by itself, in its own way.
         fused = True if self.torch_device.type in ("cpu", "cuda") and not self.scaler.is_enabled() else None
         parameters, frozen = self.parameters, self.graph.frozen_arrays
-        with self._settings():
+        with self._memory(self.train.batch, self.train), self._settings():
             self.optimizer = Optimizer(self.train.optimizer, parameters, self.groups, fused) if parameters else None
             arrays = {name: array for name, array in self.module.arrays().items() if name not in frozen}
             self.average = Average(arrays) if self.train.ema else None
@@ -282,6 +287,17 @@ class TorchModel(Model):
                 yield
 
     @contextmanager
+    def _memory(self, batch: int, train: Train | None = None) -> Iterator[None]:
+        """Say what would fit where the memory of the device is not enough for so many samples, in training or not."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            clear_frames(error.__traceback__)  # which hold tensors
+            free, total = devices.memory(self.torch_device)
+            itemsize, recompute = self.compute_dtype.itemsize, self.options.recompute
+            raise out_of_memory(self.graph, batch, itemsize, train, free, total, recompute) from None
+
+    @contextmanager
     def _settings(self) -> Iterator[None]:
         """Set the number of threads and how CUDA computes inside, and make errors of PyTorch ours."""
         options = self.options
@@ -299,3 +315,7 @@ class TorchModel(Model):
             if not (options.deterministic and "deterministic" in str(error)):
                 raise
             raise BackendError(f"with `deterministic` this network does not run on CUDA: {error}") from error
+
+
+def _samples(inputs: Arrays) -> int:
+    return len(next(iter(inputs.values())))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from cnnspec.errors import BackendError
+from cnnspec.graph.recomputation import recomputed_ranges
 from cnnspec.layers import Layer
-from cnnspec.wording import nearest
 from cnnspec_torch.layer import LayerModule
 
 Values = dict[str, Tensor]
@@ -43,7 +41,7 @@ def divided(steps: Sequence[Step], outputs: Sequence[str], blocks: Sequence[str]
     """Return the steps with those of each block as a segment; raise BackendError for a name that is no block."""
     found: list[Step | Segment] = []
     start = 0
-    for first, end in _ranges(steps, blocks):
+    for first, end in recomputed_ranges([step.name for step in steps], blocks):
         found += steps[start:first]
         inside = steps[first:end]
         names = {step.name for step in inside}
@@ -52,27 +50,6 @@ def divided(steps: Sequence[Step], outputs: Sequence[str], blocks: Sequence[str]
         found.append(Segment(tuple(inside), tuple(reads), tuple(step.name for step in inside if step.name in later)))
         start = end
     return found + list(steps[start:])
-
-
-def _ranges(steps: Sequence[Step], blocks: Sequence[str]) -> list[tuple[int, int]]:
-    """Return where the steps of each matching block begin and end, in order; blocks inside of others are left out."""
-    known = dict.fromkeys(".".join(step.path[:i]) for step in steps for i in range(1, len(step.path)))
-    chosen: list[str] = []
-    for pattern in blocks:
-        matching = [name for name in known if fnmatchcase(name, pattern)]
-        if not matching:
-            near = nearest(pattern, known)
-            hint = f"did you mean `{near}`?" if near else f"it has {', '.join(list(known)[:10]) or 'none'}"
-            raise BackendError(f"the network has no named block `{pattern}` to recompute: {hint}")
-        chosen += matching
-    outermost = [name for name in dict.fromkeys(chosen) if not any(name.startswith(f"{other}.") for other in chosen)]
-    found = []
-    for name in outermost:
-        at = [i for i, step in enumerate(steps) if step.name.startswith(f"{name}.")]
-        if at[-1] - at[0] + 1 != len(at):
-            raise BackendError(f"the layers of `{name}` do not follow each other, so that it cannot be recomputed")
-        found.append((at[0], at[-1] + 1))
-    return sorted(found)
 
 
 def run(

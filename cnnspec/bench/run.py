@@ -81,7 +81,8 @@ def _network(spec: Spec, options: Options, weights: Weights) -> Network:
     largest = max(options.batches)
     check_memory(graph, largest, options.itemsize, options.memory_limit)
     if "step" in options.modes:
-        check_training_memory(graph, largest, options.itemsize, train.optimizer, options.memory_limit)
+        step = train.model_copy(update={"batch": largest, "accumulate": 1})
+        check_training_memory(graph, step, options.itemsize, options.memory_limit)
     dtype = np.float64 if options.dtype == "float64" else np.float32
     arrays = {name: array.astype(dtype) for name, array in weights_of(graph, weights, options.seed).items()}
     return Network(graph, arrays, train, options.dtype, options.seed, options.threads)

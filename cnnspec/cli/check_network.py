@@ -76,7 +76,7 @@ def details(
     if costs.fit is not None:
         from cnnspec.view.costs import fit
 
-        found["fit"] = fit(report.spec, costs.fit, costs.itemsize, costs.optimizer)._asdict()
+        found["fit"] = fit(report.spec, costs.fit, costs.itemsize, costs.train(report.spec))._asdict()
     if costs.sizes and source is not None:
         from cnnspec.view.sizes import sizes_dict
 
@@ -104,7 +104,7 @@ def print_family(networks: Sequence[Network], costs: CostOptions, output: Output
         if report.spec is not None:
             graph = report.spec.graph
             if costs.fit is not None:
-                fitting = fit(report.spec, costs.fit, costs.itemsize, costs.optimizer)
+                fitting = fit(report.spec, costs.fit, costs.itemsize, costs.train(report.spec))
         members.append(Member(report.name, params, graph, summary, _first_error(report), fitting))
     if output.format == "csv":
         output.emit(member_csv(members))
@@ -151,7 +151,7 @@ def print_network(network: Network, costs: CostOptions, *, explain: bool) -> Non
     if costs.fit is not None:
         from cnnspec.view.costs import fit, fit_lines
 
-        totals += fit_lines(fit(report.spec, costs.fit, costs.itemsize, costs.optimizer), summary.optimizer)
+        totals += fit_lines(fit(report.spec, costs.fit, costs.itemsize, costs.train(report.spec)), summary.optimizer)
     print_lines([f"{name}: every shape fits{remarks}", "", *body, "", *totals, ""])
 
 

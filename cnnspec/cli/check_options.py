@@ -14,7 +14,7 @@ from cnnspec.cli.completion import complete_param
 from cnnspec.graph.budgets import Budget, parse_budgets
 from cnnspec.graph.costs import DTYPES, Summary, summarize
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import OPTIMIZERS, Optimizer
+from cnnspec.graph.training import OPTIMIZERS, Optimizer, Train
 from cnnspec.wording import one_of
 
 MOST_MEMBERS = 1000
@@ -40,10 +40,15 @@ class CostOptions:
         """The bytes of a number."""
         return DTYPES[self.dtype]
 
+    def train(self, spec: Spec) -> Train | None:
+        """Return the spec's settings of training, with the optimizer that is asked for."""
+        if self.optimizer is None:
+            return spec.train
+        return (spec.train or Train()).model_copy(update={"optimizer": self.optimizer})
+
     def summary(self, spec: Spec) -> Summary:
         """Return the costs of a spec's network."""
-        optimizer = self.optimizer or spec.optimizer
-        return summarize(spec.graph, self.batch, self.itemsize, optimizer, spec.trained_graph)
+        return summarize(spec.graph, self.batch, self.itemsize, self.train(spec), spec.trained_graph)
 
 
 def _cost_options(

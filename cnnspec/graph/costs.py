@@ -5,11 +5,8 @@ bias; FLOPs are 2 × MACs.
 An activation takes `batch` times its size, in the number format of the run. While a layer runs, its inputs,
 its output and every other activation that a later layer reads are alive, and nothing else is. Layers whose output
 shares the memory of the input (flatten; dropout at inference) take no buffer.
-Inference holds the weights and the activations at their peak, both in the format. Training holds the weights, the
-gradients and the optimizer's state in the format, in float32 at least, and the saved activations in the format; arrays
-that are frozen have neither gradient nor state, and what lies before the first layer that is trained is not saved. In a
-format of 16 bits (mixed precision, autocast), the backward pass also reads the weights of convolutions, dense layers
-and attention as they were cast to the format, which is a copy of them.
+Inference holds the weights and the activations at their peak, both in the format. The memory of training is that of
+`training_memory`.
 """
 
 from __future__ import annotations
@@ -21,15 +18,14 @@ from typing import NamedTuple
 
 from cnnspec.graph.graph import Graph, Node
 from cnnspec.graph.liveness import buffers, buffers_released_after
-from cnnspec.graph.training import Adam, Optimizer
+from cnnspec.graph.training import Adam, Train
+from cnnspec.graph.training_memory import training_memory
 from cnnspec.layers import Shape
 from cnnspec.layers.base import Fields
 from cnnspec.layers.geometry import Pads, ReceptiveField
 
 DTYPES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """The bytes of a number in each format."""
-TRAINED_BYTES = 4
-"""The least bytes of a number of the weights, gradients and optimizer state in training."""
 
 
 class Row(NamedTuple):
@@ -86,12 +82,13 @@ def summarize(
     graph: Graph,
     batch: int = 1,
     itemsize: int = 4,
-    optimizer: Optimizer | None = None,
+    train: Train | None = None,
     trained: Graph | None = None,
 ) -> Summary:
     """Return the table and the totals of a graph for a batch of samples, with `itemsize` bytes for each number.
 
-    `trained` is the graph with its frozen layers marked, which the memory of training is that of.
+    `train` holds the settings of training, those of `default_train` where it is None; `trained` is the graph with its
+    frozen layers marked, which the memory of training is that of.
     """
     fields = receptive_fields(graph)
     rows = []
@@ -118,41 +115,22 @@ def summarize(
     parameters = trainable(graph.nodes)
     total_macs = sum(row.macs for row in rows)
     state = sum(p.size for p in graph.parameters.values() if not p.trainable)
-    optimizer = optimizer or Adam()
+    train = train or default_train()
     peak = peak_activation_bytes(graph, batch, itemsize)
-    training = training_bytes(trained or graph, batch, itemsize, optimizer)
+    training = training_memory(trained or graph, itemsize, train).bytes(batch)
     totals = Totals(parameters, total_macs, 2 * total_macs, itemsize * (parameters + state), peak, training)
     frozen = parameters - trainable(trained.nodes) if trained else 0
-    return Summary(tuple(rows), totals, _by_kind(rows), state, optimizer.kind, frozen)
+    return Summary(tuple(rows), totals, _by_kind(rows), state, train.optimizer.kind, frozen)
+
+
+def default_train() -> Train:
+    """Return the settings whose memory of training is stated where a spec has no `train:` section: Adam's."""
+    return Train(optimizer=Adam())
 
 
 def inference_bytes(graph: Graph, batch: int = 1, itemsize: int = 4) -> int:
     """Return the memory of inference: the weights, and the activations at their peak."""
     return itemsize * sum(p.size for p in graph.parameters.values()) + peak_activation_bytes(graph, batch, itemsize)
-
-
-def training_bytes(graph: Graph, batch: int, itemsize: int, optimizer: Optimizer) -> int:
-    """Return the memory of a training step: weights, gradients, optimizer state and saved activations."""
-    parameters = trainable(graph.nodes)
-    state = sum(p.size for p in graph.parameters.values() if not p.trainable)
-    numbers = parameters * (2 + len(optimizer.slots)) + state
-    copies = _cast(graph) if itemsize < TRAINED_BYTES else 0
-    saved = sum(_bytes(node, batch, itemsize) for node in _saved(graph))
-    weights = max(itemsize, TRAINED_BYTES) * numbers + itemsize * copies
-    return weights + max(peak_activation_bytes(graph, batch, itemsize), saved)
-
-
-def _cast(graph: Graph) -> int:
-    """Return how many numbers the arrays of layers with multiply-accumulates have."""
-    with_macs = [node for node in graph.nodes if node.arrays and node.layer.macs(node.in_shapes, node.shape)]
-    return sum(graph.parameters[name].size for name in {name for node in with_macs for name in node.arrays.values()})
-
-
-def _saved(graph: Graph) -> list[Node]:
-    """Return the nodes whose values the backward pass may read: those that depend on parameters, and what they read."""
-    reached = graph.depends_on_parameters
-    read = {name for node in graph.nodes if node.name in reached for name in (node.name, *node.inputs)}
-    return [node for node in graph.nodes if node.name in read and not node.layer.aliases_input]
 
 
 def _has_padding(node: Node) -> bool:

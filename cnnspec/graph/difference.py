@@ -116,7 +116,7 @@ class Difference:
 def compare(before: Spec | None, after: Spec | None, batch: int = 1) -> Difference:
     """Return what differs between two specs; memory is for a batch of samples."""
     summaries = [
-        summarize(spec.graph, batch, optimizer=spec.optimizer, trained=spec.trained_graph) if spec else None
+        summarize(spec.graph, batch, train=spec.train, trained=spec.trained_graph) if spec else None
         for spec in (before, after)
     ]
     a, b = (_placed(spec, summary) for spec, summary in zip((before, after), summaries, strict=True))

@@ -10,7 +10,7 @@ from cnnspec.display import Rich
 from cnnspec.graph.finetuning import frozen
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.settings import Input
-from cnnspec.graph.training import Loss, Optimizer, Train
+from cnnspec.graph.training import Loss, Train
 from cnnspec.layers.base import DEFAULT_SCHEME
 from cnnspec.layers.fields import Numbers
 
@@ -64,11 +64,6 @@ class Spec(Rich):
     def examples_are_training_data(self) -> bool:
         """Whether the examples are what is to be learned, which untrained weights cannot reproduce."""
         return self.train is not None and self.train.data == "examples"
-
-    @property
-    def optimizer(self) -> Optimizer | None:
-        """The optimizer of the `train:` section, if there is one."""
-        return self.train.optimizer if self.train else None
 
     @property
     def trained_graph(self) -> Graph:

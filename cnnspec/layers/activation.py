@@ -24,6 +24,9 @@ class AlongAxis(Activation):
     elementwise = False
     monotone = False
     piecewise = False
+    saves_input = False
+    saves_output = True
+    precision = "float32"
     main = "axis"
 
     axis: AxisName = "channels"
@@ -57,6 +60,8 @@ class Relu(Activation):
     kind = "relu"
     monotone = True
     piecewise = True
+    saves_input = False
+    saves_output = True
 
 
 class Relu6(Activation):
@@ -110,6 +115,7 @@ class Prelu(Activation):
     kind = "prelu"
     monotone = False
     piecewise = True
+    precision = "format"
 
     shared: bool = False
     """One weight for all channels."""
@@ -225,6 +231,8 @@ class Sigmoid(Activation):
     kind = "sigmoid"
     monotone = True
     piecewise = False
+    saves_input = False
+    saves_output = True
 
     @property
     def rescaled(self) -> Rescaled:  # type: ignore[override]
@@ -276,6 +284,8 @@ class Tanh(Activation):
     kind = "tanh"
     monotone = True
     piecewise = False
+    saves_input = False
+    saves_output = True
 
 
 class HardSwish(Activation):
@@ -306,6 +316,7 @@ class Softplus(Activation):
     kind = "softplus"
     monotone = True
     piecewise = False
+    precision = "float32"
     main = "beta"
 
     beta: Positive = 1.0

@@ -37,6 +37,7 @@ class Attention(Layer):
     monotone = False
     linear = False
     piecewise = False
+    precision = "format"
 
     heads: Count
     """Number of heads, which divides the channels."""
@@ -77,6 +78,14 @@ class Attention(Layer):
         c, t = shape[0], math.prod(shape[1:])
         return 4 * c * c * t + 2 * c * t * t
 
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes of Q, K, V and what the heads return, and of a float32 for each position of each head.
+
+        That number is the logarithm of the sum of a position's exponentials: fused kernels keep no [t, t] weights.
+        """
+        c, t = inputs[0][0], math.prod(inputs[0][1:])
+        return 4 * c * t * itemsize + 4 * self.heads * t
+
     def mac_formula(self, inputs: tuple[Shape, ...], shape: Shape) -> str:
         """Return 4·c²·t + 2·c·t² with the numbers."""
         c, t = shape[0], math.prod(shape[1:])
@@ -107,6 +116,8 @@ class PositionEmbedding(Elementwise):
     monotone = True
     linear = True
     piecewise = False
+    saves_input = False
+    precision = "promoted"
 
     std: Annotated[float, pydantic.Field(ge=0)] = 0.02
     """Standard deviation of the initial values, which are normally distributed."""

@@ -16,6 +16,10 @@ Fields = tuple[ReceptiveField, ...]
 """The receptive field along each spatial axis."""
 Family = Literal["conv", "pool", "norm", "activation", "dense", "merge", "shape", "other"]
 """What pictures colour a layer by: shape is for layers that move numbers and compute none."""
+Precision = Literal["format", "float32", "promoted", "input"]
+"""How mixed precision (autocast) computes a layer: in the format of the run, which may have 16 bits; in float32, with
+inputs that are cast; on the inputs as they are, where an array of float32 makes the output float32; or in the widest
+format of the inputs."""
 
 
 class ShapeError(Exception):
@@ -130,6 +134,14 @@ class Layer(BaseModel):
     """Whether it is affine in its inputs at inference."""
     piecewise: ClassVar[bool]
     """Whether its derivative jumps somewhere: two runs whose rounding differs may be on either side of that."""
+    saves_input: ClassVar[bool] = True
+    """Whether the gradient is computed from the inputs, which training keeps for it."""
+    saves_output: ClassVar[bool] = False
+    """Whether the gradient is computed from the output, which training keeps for it."""
+    precision: ClassVar[Precision] = "input"
+    """How mixed precision (autocast) computes it."""
+    views_input: ClassVar[bool] = False
+    """Whether the output is a view of the input's memory in training, so that it keeps all of that."""
     stochastic: ClassVar[bool] = False
     """Whether training drops elements at random, by a mask whose elements are false with the probability `rate`, which
     is then a field; the method `mask_shape(shape)` returns the shape of the mask."""
@@ -197,6 +209,13 @@ class Layer(BaseModel):
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return the layer's arrays by name, for inputs that fit it."""
         return {}
+
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes that training keeps for the gradient of one sample beside inputs and output.
+
+        `itemsize` is the bytes of a number in the format that the layer computes in.
+        """
+        return 0
 
     def mask_shape(self, shape: Shape) -> Shape:
         """Return the shape of the mask for one sample, which is broadcast to the sample's, of a stochastic layer."""

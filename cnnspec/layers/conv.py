@@ -31,6 +31,7 @@ class Weighted(Layer):
     linear = True
     piecewise = False
     folds_affine = True
+    precision = "format"
 
     bias: BiasField = True
     """Whether a bias is added, or its numbers."""

@@ -90,6 +90,7 @@ class Flatten(WithoutMacs):
     piecewise = False
     commutes_with_affine = True
     aliases_input = True
+    saves_input = False
 
     def infer(self, *inputs: Shape) -> Inferred:
         """Return [c·h·w] for [c, h, w]; a vector stays as it is."""

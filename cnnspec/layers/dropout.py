@@ -15,6 +15,7 @@ class Dropped(Elementwise):
     piecewise = False
     stochastic = True
     aliases_input = True
+    saves_input = False
 
     rate: Fraction01
     """Probability of zero, in [0, 1)."""

@@ -141,6 +141,10 @@ class Softsign(Activation):
     monotone = True
     piecewise = False
 
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes of the denominator."""
+        return math.prod(inputs[0]) * itemsize
+
 
 class LogSigmoid(Activation):
     """y = −log(1 + exp(−x)), the logarithm of the sigmoid.
@@ -179,6 +183,9 @@ class Exp(Activation):
     kind = "exp"
     monotone = True
     piecewise = False
+    saves_input = False
+    saves_output = True
+    precision = "float32"
 
 
 class OnDomain(Activation):
@@ -200,6 +207,7 @@ class Log(OnDomain):
     """
 
     kind = "log"
+    precision = "float32"
 
 
 class Sqrt(OnDomain):
@@ -211,6 +219,8 @@ class Sqrt(OnDomain):
     """
 
     kind = "sqrt"
+    saves_input = False
+    saves_output = True
 
 
 class Power(OnDomain):
@@ -224,6 +234,7 @@ class Power(OnDomain):
     """
 
     kind = "power"
+    precision = "float32"
     main = "exponent"
 
     exponent: float

@@ -15,4 +15,5 @@ class InputLayer(SameShape):
     elementwise = True
     monotone = True
     linear = True
+    saves_input = False
     piecewise = False

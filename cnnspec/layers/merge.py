@@ -74,6 +74,7 @@ class Add(Merge):
 
     kind = "add"
     linear = True
+    saves_input = False
     sums_inputs = True
 
     def infer(self, *inputs: Shape) -> Inferred:
@@ -129,6 +130,7 @@ class Subtract(Broadcast):
 
     kind = "subtract"
     linear = True
+    saves_input = False
 
 
 class Divide(Broadcast):
@@ -187,6 +189,7 @@ class Mean(Broadcast):
 
     kind = "mean"
     linear = True
+    saves_input = False
 
 
 class Matmul(Merge):
@@ -205,6 +208,7 @@ class Matmul(Merge):
 
     kind = "matmul"
     linear = False
+    precision = "format"
     mac_rule = "each number of the output is a sum of as many products as the first branch has columns"
 
     def infer(self, *inputs: Shape) -> Inferred:
@@ -279,6 +283,7 @@ class Concat(Merge):
 
     kind = "concat"
     linear = True
+    saves_input = False
 
     axis: AxisName = "channels"
     """The axis along which the branches are joined."""

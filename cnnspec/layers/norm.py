@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pydantic
 
 from cnnspec.layers.axes import spatial
-from cnnspec.layers.base import Elementwise, Inferred, Parameter, SameShape, Shape
+from cnnspec.layers.base import Elementwise, Inferred, Parameter, Precision, SameShape, Shape
 from cnnspec.layers.conv import divide
 from cnnspec.layers.fields import Count, Positive
 from cnnspec.layers.geometry import axes_of
@@ -72,6 +73,7 @@ class OverAxes(Norm):
     monotone = False
     linear = False
     piecewise = False
+    precision = "float32"
 
     axes: AxesField = ("channels",)
     """The axes that the statistics are taken over: channels, all, or a list of axes such as [height, width]."""
@@ -147,6 +149,7 @@ class InstanceNorm(Norm):
     monotone = False
     linear = False
     piecewise = False
+    precision = "float32"
 
     affine: bool = True
     """Whether there are a weight and a bias."""
@@ -178,6 +181,7 @@ class GroupNorm(Norm):
     monotone = False
     linear = False
     piecewise = False
+    precision = "float32"
     main = "groups"
 
     groups: Count
@@ -212,6 +216,7 @@ class LocalResponseNorm(Norm):
     monotone = False
     linear = False
     piecewise = False
+    precision = "promoted"
     main = "size"
 
     size: Count
@@ -227,6 +232,11 @@ class LocalResponseNorm(Norm):
         """Return the shape of the input."""
         spatial(self.kind, inputs[0])
         return Inferred(inputs[0])
+
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes of the squares with padding channels, of k + α/size · Σ x², and of its power."""
+        channels, *sizes = inputs[0]
+        return (3 * channels + self.size - 1) * math.prod(sizes) * itemsize
 
 
 class Scale(Elementwise):
@@ -260,6 +270,16 @@ class Scale(Elementwise):
         return {"weight": ("channels",)}
 
     @property
+    def saves_input(self) -> bool:  # type: ignore[override]
+        """Whether the factors are learned, whose gradient is computed from the input."""
+        return self.learn
+
+    @property
+    def precision(self) -> Precision:  # type: ignore[override]
+        """That of the factors, where these are an array."""
+        return "promoted" if self.learn else "input"
+
+    @property
     def affine_by_channel(self) -> bool:  # type: ignore[override]
         """Whether the factors are an array."""
         return self.learn
@@ -284,6 +304,7 @@ class Shift(Elementwise):
     monotone = True
     linear = True
     piecewise = False
+    saves_input = False
     main = "value"
 
     value: float = 0.0
@@ -298,6 +319,11 @@ class Shift(Elementwise):
     def parameter_axes(self, rank: int) -> Mapping[str, tuple[str, ...]]:
         """Return one number for each channel."""
         return {"bias": ("channels",)}
+
+    @property
+    def precision(self) -> Precision:  # type: ignore[override]
+        """That of what is added, where it is an array."""
+        return "promoted" if self.learn else "input"
 
     @property
     def affine_by_channel(self) -> bool:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from cnnspec.layers.axes import along_axes, padding_along, spatial
@@ -92,6 +93,10 @@ class MaxPool(Pool):
     linear = False
     piecewise = True
 
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes of the places of the maxima, as 64-bit integers."""
+        return 8 * math.prod(inferred.shape)
+
 
 class AvgPool(Pool):
     """The mean of each window.
@@ -129,11 +134,18 @@ class LpPool(Pool):
     kind = "lp_pool"
     linear = False
     piecewise = True
+    saves_input = False
+    saves_output = True
+    precision = "float32"
     commutes_with_affine = False
     pads_with_zeros = True
 
     p: Count = 2
     """The exponent: 1 is the sum of absolute values, 2 the Euclidean norm."""
+
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes of the numbers of all windows."""
+        return math.prod((*inferred.shape, *(window.kernel for window in inferred.windows))) * itemsize
 
 
 class GlobalPool(WithoutMacs):
@@ -171,6 +183,7 @@ class GlobalAvgPool(GlobalPool):
     kind = "global_avg_pool"
     linear = True
     piecewise = False
+    saves_input = False
 
 
 class GlobalMaxPool(GlobalPool):
@@ -185,6 +198,10 @@ class GlobalMaxPool(GlobalPool):
     takes_maximum = True
     linear = False
     piecewise = True
+
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes of the places of the maxima, as 64-bit integers."""
+        return 8 * math.prod(inferred.shape)
 
 
 class AdaptivePool(WithoutMacs):
@@ -233,6 +250,11 @@ class AdaptiveAvgPool(AdaptivePool):
     linear = True
     piecewise = False
 
+    @property
+    def saves_input(self) -> bool:  # type: ignore[override]
+        """Whether there are several windows; PyTorch computes the mean of everything without keeping the input."""
+        return any(size != 1 for size in (self.size if isinstance(self.size, tuple) else (self.size,)))
+
 
 class AdaptiveMaxPool(AdaptivePool):
     """The largest number of windows that are chosen so that the output has a given size.
@@ -248,3 +270,7 @@ class AdaptiveMaxPool(AdaptivePool):
     takes_maximum = True
     linear = False
     piecewise = True
+
+    def saved_bytes(self, inputs: tuple[Shape, ...], inferred: Inferred, itemsize: int) -> int:
+        """Return the bytes of the places of the maxima, as 64-bit integers."""
+        return 8 * math.prod(inferred.shape)

@@ -67,6 +67,7 @@ class Reshape(Reordered):
     """
 
     kind = "reshape"
+    views_input = True
     main = "shape"
 
     shape: NewShape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from cnnspec.layers.base import Fields, Inferred, Shape, WithoutMacs
+from cnnspec.layers.base import Fields, Inferred, Precision, Shape, WithoutMacs
 from cnnspec.layers.geometry import axes_of
 from cnnspec.layers.named_axes import AxesField, positions
 
@@ -37,6 +37,21 @@ class Reduce(WithoutMacs):
     def linear(self) -> bool:  # type: ignore[override]
         """Whether it is a mean or a sum."""
         return self.mode in ("mean", "sum")
+
+    @property
+    def saves_input(self) -> bool:  # type: ignore[override]
+        """Whether it is one of the numbers."""
+        return not self.linear
+
+    @property
+    def saves_output(self) -> bool:  # type: ignore[override]
+        """Whether it is one of the numbers."""
+        return not self.linear
+
+    @property
+    def precision(self) -> Precision:  # type: ignore[override]
+        """At least float32 for a sum."""
+        return "float32" if self.mode == "sum" else "input"
 
     @property
     def piecewise(self) -> bool:  # type: ignore[override]

@@ -60,6 +60,7 @@ class Resize(Rearranged):
     """
 
     kind = "resize"
+    precision = "float32"
     main = "size"
     like = "size"
 

@@ -25,6 +25,7 @@ class Rearranged(WithoutMacs):
     linear = True
     piecewise = False
     commutes_with_affine = True
+    saves_input = False
 
     def receptive_field(self, seen: Fields, inputs: tuple[Shape, ...], inferred: Inferred) -> Fields:
         """Return that of the input."""
@@ -49,6 +50,7 @@ class Upsample(Rearranged):
     """
 
     kind = "upsample"
+    precision = "float32"
     main = "scale"
 
     scale: Size
@@ -104,6 +106,11 @@ class Pad(Rearranged):
     """The number that a constant border is filled with."""
 
     @property
+    def saves_input(self) -> bool:  # type: ignore[override]
+        """Whether the border is made of the input's numbers: PyTorch keeps it, and reads its shape alone."""
+        return self.mode in ("reflect", "edge")
+
+    @property
     def commutes_with_affine(self) -> bool:  # type: ignore[override]
         """Whether the border repeats numbers of the image."""
         return self.mode != "constant"
@@ -151,6 +158,7 @@ class Crop(Rearranged):
     """
 
     kind = "crop"
+    views_input = True
     main = "size"
     like = "size"
 
@@ -217,6 +225,7 @@ class Slice(Rearranged):
     """
 
     kind = "slice"
+    views_input = True
     main = "channels"
 
     channels: Range | None = None

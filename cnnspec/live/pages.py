@@ -94,7 +94,7 @@ def painted(diagnostic: Diagnostic) -> Markup:
 
 
 def _costs(spec: Spec) -> str:
-    summary = summarize(spec.graph, 1, optimizer=spec.optimizer, trained=spec.trained_graph)
+    summary = summarize(spec.graph, 1, train=spec.train, trained=spec.trained_graph)
     totals = [line.split(maxsplit=1) for line in totals_lines(summary, 1, None)]
     layers = [_layer(row, describe(node)) for row, node in zip(summary.rows, spec.graph.nodes, strict=True)]
     return _render("costs.html", totals=totals, layers=layers)

@@ -67,7 +67,7 @@ def model(found: Model) -> Forms:
 
 
 def _summary(found: Spec) -> Summary:
-    return summarize(found.graph, optimizer=found.optimizer, trained=found.trained_graph)
+    return summarize(found.graph, train=found.train, trained=found.trained_graph)
 
 
 def _about(found: Graph) -> str:

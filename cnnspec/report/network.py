@@ -90,7 +90,7 @@ class Network:
 def network(spec: Spec, report: Report | None = None) -> Network:
     """Return what follows from a spec; `report` is that of its check."""
     graph = spec.graph
-    summary = summarize(graph, 1, 4, spec.optimizer, spec.trained_graph)
+    summary = summarize(graph, 1, 4, spec.train, spec.trained_graph)
     return Network(
         spec,
         spec.warnings if report is None else report.diagnostics,

@@ -29,6 +29,12 @@ class Execution:
     options: Mapping[str, Any] = field(default_factory=dict)
     """The backend's own options, which are the further keyword arguments of `Backend.prepare`."""
 
+    @property
+    def recompute(self) -> tuple[str, ...]:
+        """The blocks of the option `recompute`, which a backend may have; () where it is not given, or is no names."""
+        given = self.options.get("recompute", ())
+        return _as_tuple(given) if isinstance(given, str | list | tuple) else ()
+
     def on(self, backend: str, dtype: str, known: Collection[str]) -> Execution:
         """Return it for another backend and data type, with those of the options that the backend has."""
         options = {name: value for name, value in self.options.items() if name in known}

@@ -91,9 +91,7 @@ def start_run(
     graph = frozen(spec.graph, settings)
     spec, notes = _with_settings(spec, settings)
     dataset = opened_data(data, spec, "train")
-    check_training_memory(
-        graph, settings.batch, max(4, itemsize(execution)), settings.optimizer, execution.memory_limit
-    )
+    check_training_memory(graph, settings, itemsize(execution), execution.memory_limit, execution.recompute)
     options = data if isinstance(data, DataOptions) else DataOptions(workers=workers)
     with distributed(execution) as own, Loader(options.workers) as loader:
         begun, remarks = _begun(graph, settings, weights)

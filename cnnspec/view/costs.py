@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from cnnspec.diagnostics import Paint
 from cnnspec.graph.blocks import BlockRow, block_rows
 from cnnspec.graph.budgets import largest_batch
-from cnnspec.graph.costs import Summary, inference_bytes, training_bytes
+from cnnspec.graph.costs import Summary, default_train, inference_bytes
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.spec import Spec
-from cnnspec.graph.training import Adam, Optimizer
+from cnnspec.graph.training import Train
+from cnnspec.graph.training_memory import training_memory
 from cnnspec.sizes import size_of
 from cnnspec.view.fitting import Narrow
 from cnnspec.view.table import percent, table_lines
@@ -30,18 +31,15 @@ class Fit(NamedTuple):
     training_bytes: int
 
 
-def fit(spec: Spec, limit: int, itemsize: int, optimizer: Optimizer | None) -> Fit:
+def fit(spec: Spec, limit: int, itemsize: int, train: Train | None) -> Fit:
     """Return the largest batches of inference and of training that fit into so many bytes.
 
     The bytes are those of the largest batch, or of one sample where that does not fit.
     """
-    chosen = optimizer or spec.optimizer or Adam()
+    training = training_memory(spec.trained_graph, itemsize, train or default_train()).bytes
 
     def inferring(batch: int) -> int:
         return inference_bytes(spec.graph, batch, itemsize)
-
-    def training(batch: int) -> int:
-        return training_bytes(spec.trained_graph, batch, itemsize, chosen)
 
     batches = largest_batch(inferring, limit), largest_batch(training, limit)
     return Fit(limit, batches[0], inferring(max(1, batches[0])), batches[1], training(max(1, batches[1])))

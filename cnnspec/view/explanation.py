@@ -85,7 +85,7 @@ def _figures(spec: Spec, batch: int, dtype: str) -> _Figures:
         spec,
         batch,
         dtype,
-        summarize(graph, batch, width, spec.optimizer),
+        summarize(graph, batch, width, spec.train),
         live_bytes(graph, batch, width),
         {node.name: i for i, node in enumerate(graph.nodes)},
         read_by,

@@ -46,4 +46,4 @@ def to_dict(report: Report, batch: int = 1, *, summary: Summary | None = None) -
 
 
 def _summary(spec: Spec, batch: int) -> Summary:
-    return summarize(spec.graph, batch, optimizer=spec.optimizer, trained=spec.trained_graph)
+    return summarize(spec.graph, batch, train=spec.train, trained=spec.trained_graph)

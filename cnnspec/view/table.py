@@ -190,9 +190,9 @@ def totals(summary: Summary, batch: int, dtype: str = "float32") -> dict[str, st
         + (f", in {dtype}" if dtype != "float32" else ""),
         "training": f"{size_of(found.training_bytes)} with {summary.optimizer}, for {samples}: weights, gradients, "
         + {
-            "float32": "optimizer state and saved activations",
-            "float64": "optimizer state and saved activations, in float64",
-        }.get(dtype, f"optimizer state in float32, copies of weights and saved activations in {dtype}")
+            "float32": "optimizer state and activations at the peak",
+            "float64": "optimizer state and activations at the peak, in float64",
+        }.get(dtype, f"optimizer state in float32, copies of weights and activations in {dtype}, at the peak")
         + (f"; {percent(summary.frozen / found.parameters)} of the parameters are frozen" if summary.frozen else ""),
     }
 

@@ -6,6 +6,7 @@ fixed, as a CUDA graph has them.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import cnnspec
-from cnnspec.errors import BackendError
+from cnnspec.errors import BackendError, MemoryLimitError
 from cnnspec.graph.training import Adam, AdamW, BinaryCrossEntropy, Clip, Cosine, CrossEntropy, Dice, Loss, Sgd, Train
 from cnnspec.runtime.backend import find
 from cnnspec.runtime.model import Model
@@ -31,6 +32,7 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA dev
 
 SMALL = """
 cnnspec: 1
+name: net
 input: [1, 8, 8]
 layers:
   - conv: {channels: 4, kernel: 3, norm: batch_norm, activation: relu}
@@ -458,6 +460,58 @@ def test_settings_of_cuda_are_those_of_the_model_while_it_computes(monkeypatch: 
 
 
 # What is not there
+
+
+class TestOutOfMemory:
+    """The device says that its memory is used up, of which this process can have 1 MiB."""
+
+    @pytest.fixture(autouse=True)
+    def memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(devices, "memory", lambda device: (1 << 20, 8 << 30))
+
+    def failing(self, monkeypatch: pytest.MonkeyPatch, model: Model) -> list[Any]:
+        """Let the network fail in the middle; returns references to what it holds there."""
+        held: list[Any] = []
+
+        def relu(module: Any, x: Any) -> Any:
+            y = x + 1
+            held.append(weakref.ref(y))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+        assert isinstance(model, TorchModel)
+        for layer in (*model.module.layers(), *model.training_module.layers()):
+            if layer.node.kind == "relu":
+                monkeypatch.setattr(layer, "op", relu)
+        return held
+
+    def test_in_training(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = cnnspec.build(cnnspec.loads(SMALL), "torch", numerics="strict")
+        model.begin_training(Train(), 1)
+        with monkeypatch.context() as patched:
+            held = self.failing(patched, model)
+            with pytest.raises(MemoryLimitError) as caught:
+                model.step(*batch(2000))
+        said = str(caught.value)
+        assert said.startswith("out of memory: training `net` with a batch of 2000 takes ")
+        assert "of the 8.6 GB of the device, this process can have 1.0 MB. What fits: `--batch " in said
+        assert [reference() for reference in held] == [None]  # while the error is kept
+        assert np.isfinite(model.step(*batch(4)))
+
+    def test_at_inference(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = cnnspec.build(cnnspec.loads(SMALL), "torch", numerics="strict")
+        with monkeypatch.context() as patched:
+            self.failing(patched, model)
+            with pytest.raises(MemoryLimitError, match=r"`net` with a batch of 2000 takes .*What fits: `--batch "):
+                model.predict(batch(2000)[0])
+        assert np.isfinite(model.predict(batch(4)[0])).all()
+
+    def test_when_the_state_of_the_optimizer_is_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_room(*arguments: Any) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        monkeypatch.setattr("cnnspec_torch.model.Optimizer", no_room)
+        with pytest.raises(MemoryLimitError, match="out of memory: training `net` with a batch of 64 takes"):
+            cnnspec.build(cnnspec.loads(SMALL), "torch").begin_training(Train(batch=64), 1)
 
 
 def test_without_cuda_the_error_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

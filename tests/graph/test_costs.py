@@ -109,24 +109,6 @@ layers:
         assert [row.activation_bytes for row in many.rows] == [7 * row.activation_bytes for row in one.rows]
         assert (many.totals.parameters, many.totals.macs) == (one.totals.parameters, one.totals.macs)
 
-    @pytest.mark.parametrize(
-        ("train", "slots"),
-        [
-            ("train: {optimizer: sgd}", 0),
-            ("train: {optimizer: {sgd: {momentum: 0.9}}}", 1),
-            ("train: {optimizer: adam}", 2),
-            ("train: {optimizer: adamw}", 2),
-            ("", 2),
-        ],
-    )
-    def test_training(self, train: str, slots: int) -> None:
-        text = f"input: [3]\nlayers: [dense: 5, relu]\n{train}\n"
-        spec = cnnspec.loads(text)
-        totals = summarize(spec.graph, batch=2, optimizer=spec.optimizer).totals
-        weights = 3 * 5 + 5
-        saved = 2 * (3 + 5 + 5)
-        assert totals.training_bytes == 4 * (weights * (2 + slots) + saved)
-
 
 class TestReceptiveField:
     def test_two_small_windows_are_one_larger(self) -> None:

@@ -6,11 +6,10 @@ import pytest
 
 import cnnspec
 from cnnspec.errors import TrainingError
-from cnnspec.graph.costs import summarize
 from cnnspec.graph.finetuning import factors_by_layer, frozen, norms_behind_frozen
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.selection import matching, proposal
-from cnnspec.graph.training import Adam, Train
+from cnnspec.graph.training import Train
 
 NAMES = ["stem", "stage1.conv1", "stage1.block2.bn", "stage1.block2.conv1", "stage10.conv1", "head"]
 
@@ -73,20 +72,6 @@ def test_the_last_rate_that_matches_counts() -> None:
     found = factors_by_layer(graph_of().nodes, rates)
     assert (found["dense1"], found["stage1.conv1"], found["stage1.batch_norm1"]) == (0.5, 0.1, 2.0)
     assert factors_by_layer(graph_of().nodes, {"stage1": 0.1, "*": 0.5})["stage1.conv1"] == 0.5
-
-
-def test_memory_of_training_counts_what_is_trained() -> None:
-    """Frozen layers have no gradients and no state of the optimizer, and values before them are not kept."""
-    layers = "[dense: {units: 50, name: a}, relu, dense: {units: 7, name: b}]"
-    graph = graph_of(f"input: [20]\nlayers: {layers}\n")
-    a, b = 20 * 50 + 50, 50 * 7 + 7
-
-    def needed(graph: Graph, batch: int) -> int:
-        return summarize(graph, batch, 4, Adam()).totals.training_bytes
-
-    assert needed(graph, 3) == 4 * (4 * (a + b) + 3 * (20 + 50 + 50 + 7))
-    peak = 3 * (50 + 50)  # the first dense layer and its activation, which is more than the 50 + 7 that are kept
-    assert needed(frozen(graph, Train(freeze=("a",))), 3) == 4 * (a + 4 * b + peak)
 
 
 SHARED = """

@@ -6,6 +6,7 @@ w is an array of parameters, g its gradient, t the number of the step from 1, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from cnnspec.graph.settings import Choice, Rate
@@ -31,6 +32,13 @@ class Optimizer(Choice):
     def slots(self) -> tuple[str, ...]:
         """The names of the arrays that are kept for each parameter, as in a checkpoint."""
         return ()
+
+    def workspace(self, sizes: Sequence[int]) -> int:
+        """Return the bytes that an update works in, as PyTorch makes it on a GPU, for gradients of so many bytes each.
+
+        These are the gradients with the decay, of all arrays at once.
+        """
+        return sum(sizes) if self.weight_decay else 0
 
     def decay_of(self, shape: Shape) -> float:
         """Return the weight decay of an array of that shape."""
@@ -72,6 +80,10 @@ class Adam(Optimizer):
         """The moving averages of the gradient and of its square."""
         return "exp_avg", "exp_avg_sq"
 
+    def workspace(self, sizes: Sequence[int]) -> int:
+        """Return the bytes of the roots of the squares; gradients with the decay are freed before."""
+        return sum(sizes)
+
 
 class AdamW(Adam):
     """Loshchilov & Hutter 2017: Adam with decoupled weight decay."""
@@ -102,6 +114,10 @@ class RmsProp(Optimizer):
         """The moving average of the squared gradient, and the velocity with momentum."""
         return ("square_avg", "momentum") if self.momentum else ("square_avg",)
 
+    def workspace(self, sizes: Sequence[int]) -> int:
+        """Return the bytes of the roots of the squares, beside the gradients with the decay."""
+        return sum(sizes) + super().workspace(sizes)
+
 
 class Lion(Optimizer):
     """w −= rate·(sign(beta1·m + (1 − beta1)·g) + weight_decay·w); m = beta2·m + (1 − beta2)·g.
@@ -123,6 +139,10 @@ class Lion(Optimizer):
         """The moving average of the gradient."""
         return ("exp_avg",)
 
+    def workspace(self, sizes: Sequence[int]) -> int:
+        """Return the bytes of the direction of the largest array: one array is updated after the other."""
+        return max(sizes, default=0)
+
 
 class Lamb(Adam):
     """w −= rate·(‖w‖ / ‖u‖)·u, with u = Adam's direction + weight_decay·w of each array; You et al. 2019, algorithm 2.
@@ -135,6 +155,10 @@ class Lamb(Adam):
 
     eps: Positive = 1e-6
     """Added to the denominator, for numerical stability."""
+
+    def workspace(self, sizes: Sequence[int]) -> int:
+        """Return the bytes of denominator and direction of the largest array: one is updated after the other."""
+        return 2 * max(sizes, default=0)
 
 
 AnyOptimizer = Sgd | Adam | AdamW | RmsProp | Lion | Lamb

@@ -83,7 +83,7 @@ def facts(data: ReportData) -> list[Fact]:
         Fact(
             "Memory of training",
             size_of(totals.training_bytes),
-            f"one sample with {summary.optimizer}: weights, gradients, optimizer state, saved activations",
+            f"one sample with {summary.optimizer}: weights, gradients, optimizer state, activations at the peak",
         ),
     ]
 
