@@ -35,7 +35,10 @@ numerics_option = click.option(
     "--numerics", type=click.Choice(NUMERICS), help="What may change the rounding (docs/performance.md). [default]"
 )
 autotune_option = click.option(
-    "--autotune", is_flag=True, default=None, help="Choose methods by timed runs, which are kept in the user's cache."
+    "--autotune",
+    is_flag=True,
+    default=None,
+    help="Choose methods by timed runs: NumPy's, which are kept in the user's cache, and cuDNN's.",
 )
 
 

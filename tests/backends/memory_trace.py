@@ -3,9 +3,10 @@
 The model's own step runs on the device `meta`, whose tensors have shapes and types and no numbers; a dispatch mode
 counts the bytes of every tensor as it is made and freed, in blocks of 512 bytes as CUDA's allocator does. (Fake tensors
 of the device `cuda` cannot be differentiated in a PyTorch that is built without CUDA.) What CUDA does another way than
-`meta` is replaced: autocast casts by CUDA's lists, attention is the fused kernel, and the optimizer updates all arrays
-at once. Not counted is what kernels allocate inside (workspaces of cuDNN and cuBLAS, copies in another memory format),
-and fragmentation. Where autograd would add one gradient to another in place, the mode makes it take a third tensor.
+`meta` is replaced: autocast casts by CUDA's lists, attention is the fused kernel, the updates of SGD, Adam and AdamW
+are fused and make no tensor, and the others update all arrays at once. Not counted is what kernels allocate inside
+(workspaces of cuDNN and cuBLAS, copies in another memory format), and fragmentation. Where autograd would add one
+gradient to another in place, the mode makes it take a third tensor.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from cnnspec.layers import Shape
 from cnnspec.runtime.step import Part, Term
 
 BLOCK = 512
+FUSED = ("sgd", "adam", "adamw")
+"""The optimizers whose update on CUDA is fused, and makes no tensor."""
 
 
 def traced_bytes(spec: Spec, batch: int, dtype: str, train: Train | None = None, **options: Any) -> int:
@@ -99,10 +102,11 @@ class Traced(TorchModel):
         bounds = [part * batch // parts for part in range(parts + 1)]
         self.gradients([self._part(slice(*rows)) for rows in pairwise(bounds)])
         assert self.optimizer is not None
-        for group in self.optimizer.torch.param_groups:
-            if "foreach" in group:
-                group["foreach"] = True
-        self.optimizer.torch.step()
+        if self.train.optimizer.kind not in FUSED:
+            for group in self.optimizer.torch.param_groups:
+                if "foreach" in group:
+                    group["foreach"] = True
+            self.optimizer.torch.step()
         if self.average is not None:
             self.average.update(0.9)
 

@@ -102,7 +102,7 @@ class TestOverBudget:
         assert [message.split(",")[0] for message in messages] == [
             "`lenet` has 44",
             "inference of `lenet` takes 205.4 kB",
-            "training of `lenet` takes 888.5 kB",
+            "training of `lenet` takes 751.4 kB",
             "the activations of `lenet` take 27.6 kB at the peak",
         ]
 

@@ -36,9 +36,9 @@ class Optimizer(Choice):
     def workspace(self, sizes: Sequence[int]) -> int:
         """Return the bytes that an update works in, as PyTorch makes it on a GPU, for gradients of so many bytes each.
 
-        These are the gradients with the decay, of all arrays at once.
+        A fused update computes in registers.
         """
-        return sum(sizes) if self.weight_decay else 0
+        return 0
 
     def decay_of(self, shape: Shape) -> float:
         """Return the weight decay of an array of that shape."""
@@ -80,10 +80,6 @@ class Adam(Optimizer):
         """The moving averages of the gradient and of its square."""
         return "exp_avg", "exp_avg_sq"
 
-    def workspace(self, sizes: Sequence[int]) -> int:
-        """Return the bytes of the roots of the squares; gradients with the decay are freed before."""
-        return sum(sizes)
-
 
 class AdamW(Adam):
     """Loshchilov & Hutter 2017: Adam with decoupled weight decay."""
@@ -115,8 +111,8 @@ class RmsProp(Optimizer):
         return ("square_avg", "momentum") if self.momentum else ("square_avg",)
 
     def workspace(self, sizes: Sequence[int]) -> int:
-        """Return the bytes of the roots of the squares, beside the gradients with the decay."""
-        return sum(sizes) + super().workspace(sizes)
+        """Return the bytes of the roots of the squares, beside the gradients with the decay: it has no fused form."""
+        return (2 if self.weight_decay else 1) * sum(sizes)
 
 
 class Lion(Optimizer):
