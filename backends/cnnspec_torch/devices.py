@@ -83,16 +83,18 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 def cuda_settings(
     torch_device: torch.device, tf32: bool, autotune: bool, deterministic: bool
 ) -> AbstractContextManager[None]:
-    """Set how CUDA computes inside; on other devices nothing changes.
+    """Make a CUDA device the current one, and set how it computes inside; on other devices nothing changes.
 
     `tf32` lets it round the factors of float32 products to 10 bits of mantissa, `autotune` lets cuDNN choose methods by
     timed runs, `deterministic` forbids methods whose results differ from run to run.
     """
-    return _cuda_settings(tf32, autotune, deterministic) if torch_device.type == "cuda" else nullcontext()
+    if torch_device.type != "cuda":
+        return nullcontext()
+    return _cuda_settings(torch_device, tf32, autotune, deterministic)
 
 
 @contextmanager
-def _cuda_settings(tf32: bool, autotune: bool, deterministic: bool) -> Iterator[None]:
+def _cuda_settings(torch_device: torch.device, tf32: bool, autotune: bool, deterministic: bool) -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
     strict = torch.are_deterministic_algorithms_enabled()
@@ -102,7 +104,8 @@ def _cuda_settings(tf32: bool, autotune: bool, deterministic: bool) -> Iterator[
         os.environ.setdefault(WORKSPACE, ":4096:8")
         torch.use_deterministic_algorithms(True)
     try:
-        yield
+        with torch.cuda.device(torch_device):  # whose current stream is meant
+            yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
         if deterministic:

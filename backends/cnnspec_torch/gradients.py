@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class Gradients:
             p.grad = None
         first, total, factors = self._shares(parts)
         masks = self._masks(total)
-        compute = self._replayed if self.recorded else self._computed
+        compute = partial(self._replayed, keeps=len(parts) == 1) if self.recorded else self._computed
         found = []
         for part in parts:
             rows = slice(first + part.first, first + part.first + part.n)
@@ -79,14 +80,19 @@ class Gradients:
         """Add the gradients of one part, and return its loss and its outputs."""
         return self._backward(factors, *self._tensors(part), *masks)
 
-    def _replayed(self, part: Part, factors: Sequence[float], masks: Sequence[Tensor]) -> tuple[Tensor, Outputs]:
-        """As `_computed`, by a CUDA graph."""
+    def _replayed(
+        self, part: Part, factors: Sequence[float], masks: Sequence[Tensor], keeps: bool
+    ) -> tuple[Tensor, Outputs]:
+        """As `_computed`, by a CUDA graph; `keeps` says that the next replay is in another step."""
         assert self.recorded is not None
         sums = [p.grad for p in self.parameters]
         weights = self.transfer.to_device(np.array(factors, self.model.array_dtype))
         loss, outputs, gradients = self.recorded(weights, *self._tensors(part), *masks)
+        if keeps:  # what reads these is on the stream of the replay, before the next one
+            for p, gradient in zip(self.parameters, gradients, strict=True):
+                p.grad = gradient
+            return loss, outputs
         for p, gradient, before in zip(self.parameters, gradients, sums, strict=True):
-            # The memory of a recording is written again by the next part and the next step, which adds to what is here.
             p.grad = gradient.clone() if before is None else before.add_(gradient)
         return loss.clone(), {name: y.clone() for name, y in outputs.items()}
 

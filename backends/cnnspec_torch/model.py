@@ -186,7 +186,7 @@ class TorchModel(Model):
     def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]:
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         try:
-            with self._memory(part.n, self.train):
+            with self._memory(part.n, self.train), self._settings():
                 loss, _ = self.gradients([part])
         finally:
             for name, buffer in self.module.named_buffers():
@@ -199,11 +199,10 @@ class TorchModel(Model):
         return self._start_step(parts)()
 
     def _start_step(self, parts: Sequence[Part]) -> Callable[[], tuple[float, Arrays]]:
-        with self._memory(max(part.n for part in parts), self.train):
+        with self._memory(max(part.n for part in parts), self.train), self._settings():
             try:
                 loss, outputs = self.gradients(parts)
-                with self._settings():
-                    self._update()
+                self._update()
             finally:
                 self.inference.invalidate()
             arrays = self.transfer.to_arrays({"": loss, **outputs})

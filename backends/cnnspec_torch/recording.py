@@ -33,7 +33,8 @@ def record(function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        # Other threads may use the device meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             result = function()
     except torch.OutOfMemoryError:
         raise

@@ -50,7 +50,7 @@ class Transfer:
         What is done with the tensors afterwards does not change the arrays, other than on the CPU.
         """
         if self.device.type == "cuda":
-            return _from_cuda({name: self._numbers(tensor) for name, tensor in tensors.items()})
+            return _from_cuda({name: self._numbers(tensor) for name, tensor in tensors.items()}, self.device)
         arrays = {name: self.to_array(tensor) for name, tensor in tensors.items()}
         return lambda: arrays
 
@@ -74,13 +74,13 @@ def _to_cuda(tensor: Tensor, device: torch.device) -> Tensor:
     return copy
 
 
-def _from_cuda(tensors: Mapping[str, Tensor]) -> Callable[[], Arrays]:
+def _from_cuda(tensors: Mapping[str, Tensor], device: torch.device) -> Callable[[], Arrays]:
     copies = {
         name: torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
         for name, tensor in tensors.items()
     }
     copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    copied.record()
+    copied.record(torch.cuda.current_stream(device))
     return partial(_once, copied, copies)
 
 

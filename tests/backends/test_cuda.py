@@ -331,13 +331,12 @@ class Streams:
                 log.append(f"{self.name} waits for {other.name}")
 
         class Event:
-            def record(self) -> None:
-                log.append(f"event on {streams.now}")
+            def record(self, stream: Stream) -> None:
+                log.append(f"event on {stream.name}")
 
             def synchronize(self) -> None:
                 log.append("wait for the event")
 
-        streams = self
         empty = torch.empty
 
         @contextmanager
@@ -369,7 +368,7 @@ def test_copies_to_the_device_run_beside_the_computation(monkeypatch: pytest.Mon
 def test_results_are_copied_behind_what_made_them(monkeypatch: pytest.MonkeyPatch) -> None:
     streams = Streams(monkeypatch)
     y = torch.arange(3.0)
-    arrays = transfer._from_cuda({"y": y})
+    arrays = transfer._from_cuda({"y": y}, torch.device("cpu"))
     y.zero_()  # by the next step
     assert streams.log == ["event on computing"]
     assert arrays()["y"].tolist() == [0, 1, 2]
@@ -442,6 +441,15 @@ def test_images_are_channels_last_where_tensor_cores_read_them() -> None:
 
 def test_settings_of_cuda_are_those_of_the_model_while_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(devices.WORKSPACE, raising=False)
+    current: list[str] = []
+
+    @contextmanager
+    def device(given: Any) -> Iterator[None]:
+        current.append(str(given))
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
 
     def settings() -> tuple[bool, ...]:
@@ -449,8 +457,9 @@ def test_settings_of_cuda_are_those_of_the_model_while_it_computes(monkeypatch: 
         return matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, strict
 
     before = settings()
-    with devices.cuda_settings(torch.device("cuda:0"), tf32=True, autotune=True, deterministic=False):
+    with devices.cuda_settings(torch.device("cuda:1"), tf32=True, autotune=True, deterministic=False):
         assert settings() == (True, True, True, False, False)
+        assert current == ["cuda:1"]
     assert settings() == before
     with devices.cuda_settings(torch.device("cuda:0"), tf32=False, autotune=True, deterministic=True):
         assert settings() == (False, False, False, True, True)
