@@ -24,6 +24,7 @@ from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
 from cnnspec_numpy.plan.value import Layout, Value
 from cnnspec_numpy.plan.weights import Prepared
+from cnnspec_numpy.settings import PlanSettings
 from cnnspec_numpy.threads import Barrier, Team
 
 LANE_SECONDS = 6e-5
@@ -56,7 +57,7 @@ class Step:
 
 
 def _run_lane(calls: list[Call]) -> None:
-    with np.errstate(all="ignore"):
+    with PlanSettings():
         for call in calls:
             call()
 
@@ -325,7 +326,7 @@ class Plan:
     def _run_lane(self, lane: int, barrier: Barrier) -> None:
         """Run a lane's part of all steps; it waits for the others where a step has several lanes, or the one before."""
         try:
-            with np.errstate(all="ignore"):
+            with PlanSettings():
                 for calls in self._parts[lane]:
                     for call in calls:
                         call()
