@@ -71,6 +71,17 @@ def image_as_slab(full: Array, border: Border, windows: Windows, first: int, row
     return part.reshape(1, *part.shape[:2], 1, -1)
 
 
+def rows_as_matrices(x: Value, window: Window, first: int, end: int) -> Array:
+    """Return the rows of an image under each of some output rows as matrices, with its columns of zeros.
+
+    They are a view, in which rows overlap: [rows, kh·c, w·n].
+    """
+    start = x.full[x.border.top - window.before + first * window.stride :]
+    sh, sc, _, sn = x.full.strides
+    _, c, w, n = x.full.shape
+    return as_strided(start, (end - first, window.kernel * c, w * n), (sh * window.stride, sc, sn), writeable=False)
+
+
 def takes_rows(x: Array) -> bool:
     """Whether the columns and samples of an image [h, c, w, n] are one run of neighbours."""
     return x.strides[3] == x.itemsize and x.strides[2] == x.itemsize * x.shape[3]

@@ -9,7 +9,7 @@ from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.methods.columns import correlation_weight, groups_of
 from cnnspec_numpy.plan.value import Border
 from cnnspec_numpy.training.calls import channel_sums
-from cnnspec_numpy.training.correlation import Columns, Spread
+from cnnspec_numpy.training.correlation import Columns, Rows, Spread
 from cnnspec_numpy.training.depthwise import DepthwiseGather, DepthwiseSpread
 from cnnspec_numpy.training.maps import Gather, Geometry, Map, Target, Turned
 from cnnspec_numpy.training.operation import Job, Operation
@@ -23,10 +23,18 @@ def gather(geometry: Geometry) -> Gather:
     return DepthwiseGather(geometry) if geometry.is_depthwise else Columns(geometry)
 
 
+def fastest(geometry: Geometry) -> Map:
+    """Return the map from the image to the positions that takes the least time, where no gradient of it is needed."""
+    found = gather(geometry)
+    if isinstance(found, Columns) and Rows.applies(geometry) and (rows := Rows(geometry)).cost < found.cost:
+        return rows
+    return found
+
+
 def spread(geometry: Geometry) -> Map:
     """Return the map from the positions to the image."""
     if all(w.stride == 1 for w in geometry.windows):
-        return Turned(geometry, gather)
+        return Turned(geometry, fastest)
     return DepthwiseSpread(geometry) if geometry.is_depthwise else Spread(geometry)
 
 
