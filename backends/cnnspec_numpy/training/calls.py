@@ -57,6 +57,16 @@ def in_blocks(*arrays: Array) -> Iterator[list[Array]]:
         yield [array[first : first + rows] for array in arrays]
 
 
+def rows_size(shape: tuple[int, ...]) -> int:
+    """Return how many numbers of an array of that shape `in_rows` takes at a time, at most."""
+    return block_size(shape) if len(shape) == 4 else int(np.prod(shape))
+
+
+def in_rows(*arrays: Array) -> Iterator[list[Array]]:
+    """Yield the same rows of images of one shape, with all channels; vectors are one block."""
+    return in_blocks(*arrays) if arrays[0].ndim == 4 else iter([list(arrays)])
+
+
 def add_up(source: Array, shape: tuple[int, ...], memory: Array) -> Generator[Call, None, Array]:
     """Yield the sums along the axes that have one element in `shape`, one after the other, and return the last.
 
