@@ -21,8 +21,10 @@ SMALL = 1_000_000
 """Multiplications up to which a product is small."""
 FIRST_LEVEL = 1 << 13
 """Numbers of a panel that stay in the first-level cache."""
-WIDTHS = (64, 48, 32, 16)
-"""Output channels of a panel: a multiple of the 16 numbers of a register."""
+REGISTER = 16
+"""Numbers of a register, in float32."""
+WIDTHS = (4 * REGISTER, 3 * REGISTER, 2 * REGISTER, REGISTER)
+"""Output channels of a panel."""
 ROWS = 48
 """Fewer rows than that, of more that there are, lose by their division what the small products gain."""
 DEPTH = 288
@@ -36,6 +38,11 @@ def has_small_products() -> bool:
     """Whether BLAS multiplies small matrices without copying them."""
     found = blas_architectures()
     return bool(found) and found <= WITH_SMALL_PRODUCTS
+
+
+def is_small(m: int, k: int, n: int) -> bool:
+    """Whether BLAS multiplies [m, k] @ [k, n] without copying the factors."""
+    return has_small_products() and m * k * n <= SMALL
 
 
 def panel_width(p: int, k: int, o: int) -> int:

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.method import copy_cost, product_cost
+from cnnspec_numpy.plan.products import REGISTER, is_small
 from cnnspec_numpy.plan.slabs import (
     image_as_slab,
     rows_as_matrices,
@@ -138,11 +139,11 @@ class Columns(Gather):
             slab, copies = self._slab(image, (first, end), work("slab"))
             yield from copies
             columns = under_windows(slab, self.step, end - first, k)
-            rows, copies = as_rows(positions[first:end], g, work("products"))
+            transposed, copies = as_columns(positions[first:end], g, k, work("products"))
             yield from copies
             by_row = work("by row")[: (end - first) * g * k * o].reshape(g, end - first, k, o)
             # dWᵀ: BLAS is nearly twice as fast with the smaller matrix as the second.
-            yield partial(np.matmul, columns, rows.transpose(0, 1, 3, 2), out=by_row)
+            yield partial(np.matmul, columns, transposed, out=by_row)
             yield partial(np.add.reduce, by_row, axis=1, out=block_sum if first else total)
             if first:
                 yield partial(np.add, total, block_sum, out=total)
@@ -264,3 +265,18 @@ def as_rows(positions: Array, groups: int, work: Array) -> tuple[Array, list[Cal
         return rows_by_group(positions, groups), []
     copied = work[: positions.size].reshape(positions.shape)
     return rows_by_group(copied, groups), [partial(np.copyto, copied, positions)]
+
+
+def as_columns(positions: Array, groups: int, k: int, work: Array) -> tuple[Array, list[Call]]:
+    """Return rows of positions [rows, o, ow, n] as matrices [g, rows, ow·n, o/g], and the calls that copy them.
+
+    They are the second factor of a product with k rows. Where that is a small one, they are transposed in memory: BLAS
+    copies nothing then.
+    """
+    rows, o, ow, n = positions.shape
+    if o // groups < REGISTER or not is_small(k, ow * n, o // groups):
+        matrices, copies = as_rows(positions, groups, work)
+        return matrices.transpose(0, 1, 3, 2), copies
+    found = work[: positions.size].reshape(groups, rows, ow, n, o // groups)
+    by_group = positions.reshape(rows, groups, o // groups, ow, n).transpose(1, 0, 3, 4, 2)
+    return found.reshape(groups, rows, ow * n, o // groups), [partial(np.copyto, found, by_group)]

@@ -35,8 +35,8 @@ from cnnspec_numpy.plan.value import CHANNELS_LAST, Border, Value, as_matrix
 
 FEW = 96
 """Below so many positions, lanes share the output channels instead of the rows."""
-ROWS = 64
-"""A block has so many positions at least, which read all weights once."""
+LARGEST = 4 * CACHE
+"""Numbers that a block may take where its weights take as many."""
 
 
 def border_of_windows(node: Node, rows: int = 0, columns: int = 0) -> Border:
@@ -84,7 +84,7 @@ class Columns(Method):
         w = operation.node.windows[1]
         run = w.kernel * operation.node.in_shapes[0][0] if w.dilation == 1 and groups == 1 else k // w.kernel
         gather = 0.0 if _is_pointwise(operation.node) else copy_cost(positions * k * groups, run)
-        blocks = max(1, positions * (k * groups + 2 * o) // CACHE)
+        blocks = max(1, positions * (k * groups + 2 * o) // max(CACHE, min(k * o, LARGEST)))
         rows = positions // blocks
         product = product_cost(rows, k, o // groups, blocks * groups)
         grouped = 2 * positions * o * PASS if groups > 1 else 0.0
@@ -102,8 +102,9 @@ class Columns(Method):
     def _blocks(self, operation: Operation, n: int, lanes: int) -> list[Block]:
         groups, k, o, oh, ow = self._sizes(operation)
         lanes = 1 if self._shares_channels(operation, n, lanes) else lanes
-        limit = max(CACHE // (ow * (k * groups + 2 * o)), ROWS // ow)
-        return blocks_of(n, oh, limit, lanes, even=operation.pool is not None)
+        # A block that is smaller than the weights takes less time to leave the cache than they take to be read again.
+        most = max(CACHE, min(k * o, LARGEST))
+        return blocks_of(n, oh, most // (ow * (k * groups + 2 * o)), lanes, even=operation.pool is not None)
 
     def _shares_channels(self, operation: Operation, n: int, lanes: int) -> bool:
         groups, _, o, oh, ow = self._sizes(operation)

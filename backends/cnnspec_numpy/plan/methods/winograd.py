@@ -59,7 +59,7 @@ MATRICES: dict[int, tuple[list[list[float]], list[list[float]], list[list[float]
 }
 
 TILES = 1 << 18
-"""Numbers that the transformed tiles and the products of a block may take together."""
+"""Numbers that the transformed tiles and the products of a block may take together, if the weights take no more."""
 FEW = 48
 """Below so many tiles, lanes share the output channels instead of the tiles."""
 
@@ -134,7 +134,7 @@ class Winograd(Method):
         (c, _, _), (o, oh, ow) = node.in_shapes[0], node.shape
         th, tw = self._tiles(operation)
         tiles, a, m = n * th * tw, self.m + 2, self.m
-        blocks = max(1, tiles * a * a * (c + o) // TILES)
+        blocks = max(1, tiles * (c + o) // max(TILES // (a * a), c * o))
         each = tiles // blocks or 1
         run_in, run_out = (c, o) if self.layout is CHANNELS_LAST else (n, n)
         size = n * o * oh * ow
@@ -159,7 +159,8 @@ class Winograd(Method):
         th, tw = self._tiles(operation)
         width = self._panel_width(operation, n, lanes)
         lanes = 1 if self._shares_channels(operation, n, lanes) else lanes
-        each = TILES // ((self.m + 2) ** 2 * (c + o))
+        # A block that is smaller than the weights takes less time to leave the cache than they take to be read again.
+        each = max(TILES // (self.m + 2) ** 2, c * o) // (c + o)
         if self.layout is BATCH_LAST:
             return [Block(0, n, b.r0, b.r1) for b in blocks_of(1, th, each // (tw * n), lanes)]
         small = small_rows(c, width)
