@@ -72,14 +72,14 @@ def image_as_slab(full: Array, border: Border, windows: Windows, first: int, row
 
 
 def rows_as_matrices(x: Value, window: Window, first: int, end: int) -> Array:
-    """Return the rows of an image under each of some output rows as matrices, with its columns of zeros.
+    """Return the rows of an image under each of some output rows, as matrices [rows, kh·c, w·n].
 
-    They are a view, in which rows overlap: [rows, kh·c, w·n].
+    They are a view, in which rows overlap.
     """
-    start = x.full[x.border.top - window.before + first * window.stride :]
+    start = x.full[x.border.top - window.before + first * window.stride :, :, x.border.left :]
     sh, sc, _, sn = x.full.strides
-    _, c, w, n = x.full.shape
-    return as_strided(start, (end - first, window.kernel * c, w * n), (sh * window.stride, sc, sn), writeable=False)
+    c, _, w = x.image
+    return as_strided(start, (end - first, window.kernel * c, w * x.n), (sh * window.stride, sc, sn), writeable=False)
 
 
 def takes_rows(x: Array) -> bool:

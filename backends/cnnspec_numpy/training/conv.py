@@ -24,7 +24,7 @@ def gather(geometry: Geometry) -> Gather:
 
 
 def fastest(geometry: Geometry) -> Map:
-    """Return the map from the image to the positions that takes the least time, where no gradient of it is needed."""
+    """Return the map from the image to the positions that takes the least time."""
     found = gather(geometry)
     if isinstance(found, Columns) and Rows.applies(geometry) and (rows := Rows(geometry)).cost < found.cost:
         return rows
@@ -63,7 +63,7 @@ class Convolution(Operation):
         """Return the correlation, the map from x to y and the one from dy to dx."""
         geometry = self._geometry(n)
         found, back = gather(geometry), spread(geometry)
-        return (found, back, found) if self.transposed else (found, found, back)
+        return (found, back, found) if self.transposed else (found, fastest(geometry), back)
 
     def _by_group(self, weight: Array) -> Array:
         """Return the weight, or its gradient, as [g, o/g, c/g, kh, kw], as a view."""
@@ -72,8 +72,9 @@ class Convolution(Operation):
         return weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
 
     def border(self) -> Border:
-        """Return the zeros around x."""
-        return self._maps(1)[1].border
+        """Return the zeros around x: the gradient of the weight needs them too, where the windows slide over x."""
+        found, there, _ = self._maps(1)
+        return there.border if self.transposed else found.border
 
     def gradient_border(self) -> Border:
         """Return the zeros around dy: the gradient of the weight needs them too, where the windows slide over dy."""

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.method import copy_cost, product_cost
-from cnnspec_numpy.plan.products import REGISTER, is_small
+from cnnspec_numpy.plan.products import REGISTER, is_small, times_columns
 from cnnspec_numpy.plan.slabs import (
     image_as_slab,
     rows_as_matrices,
@@ -189,31 +189,29 @@ class Rows(Map):
         return self.width * self.height
 
     def workspace(self) -> dict[str, int]:
-        """Return the products of a block, over an image that may have columns of zeros for others."""
-        w = self.geometry.windows[1]
-        columns = self.geometry.image[2] + w.before + w.after
-        return {"products": most_rows(self.blocks) * self.width * columns * self.geometry.n}
+        """Return the products of a block."""
+        return {"products": most_rows(self.blocks) * self.width * self.run}
 
     def calls(self, source: Value, weight: Array, target: Target, memory: Array, work: Work) -> Iterator[Call]:
         """Yield products, and a sum for each column of the window, for each block of rows."""
         _, o, c, kh, kw = weight.shape
         h, w = self.geometry.windows
-        columns, n = source.full.shape[2:]
+        columns, n = self.geometry.image[2], self.geometry.n
         weights = memory.reshape(kw, o, kh, c)
         yield partial(np.copyto, weights, weight[0].transpose(3, 0, 2, 1))
-        taps = [(j, *w.inside(j, self.geometry.image[2])) for j in range(kw)]
+        taps = [(j, *w.inside(j, columns)) for j in range(kw)]
         whole = next((j for j, first, end in taps if (first, end) == (0, w.out)), None)
         for first, end in self.blocks:
             part = target.rows(first, end)
             rows = rows_as_matrices(source, h, first, end)
-            products = work("products")[: len(rows) * self.width * columns * n].reshape(len(rows), self.width, -1)
-            yield partial(np.matmul, weights.reshape(self.width, self.height), rows, out=products)
+            products = work("products")[: len(rows) * self.width * self.run].reshape(len(rows), self.width, -1)
+            yield times_columns(weights.reshape(self.width, self.height), rows, products)
             by_tap = products.reshape(-1, kw, o, columns, n)
             copied = None if part.adds or part.bias is not None else whole
             if copied is None:
                 yield from part.begin()
             for j, x0, x1 in sorted(taps, key=lambda tap: tap[0] != copied):
-                at = w.element(x0, j) + source.border.left
+                at = w.element(x0, j)
                 place, found = part.array[:, :, x0:x1], by_tap[:, j, :, at : at + x1 - x0]
                 if x0 < x1:
                     yield put(found, place, j != copied)
