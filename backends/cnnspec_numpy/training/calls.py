@@ -44,6 +44,24 @@ def over_channels(v: Array, x: Array) -> Array:
     return v.reshape(-1, *[1] * (len(axes_of(x)) - 1 - axes_of(x).index("c")))
 
 
+def repeated_size(shape: tuple[int, ...]) -> int:
+    """Return how much memory `repeated` takes for a value of that shape."""
+    row = int(np.prod(shape[-3:]))
+    return row if row <= BLOCK else 0
+
+
+def repeated(v: Array, x: Array, memory: Array) -> Generator[Call, None, Array]:
+    """Return a vector over the channels that broadcasts to a value; repeated along its rows, if those are not long.
+
+    With arrays of one shape NumPy's loops are longer than with one number for each channel of each row.
+    """
+    if not memory.size:
+        return over_channels(v, x)
+    row = memory.reshape(x.shape[-3:])
+    yield partial(np.copyto, row, over_channels(v, x))
+    return row
+
+
 def block_size(shape: tuple[int, ...]) -> int:
     """Return how many numbers of an array of that shape `in_blocks` takes at a time, at most."""
     row = int(np.prod(shape[1:]))

@@ -11,7 +11,7 @@ import numpy as np
 from cnnspec_numpy.plan.functions import Call, neighbour_sums
 from cnnspec_numpy.plan.methods.norm import SampleNorm, response
 from cnnspec_numpy.plan.value import BATCH_LAST, shape_in
-from cnnspec_numpy.training.calls import axes_of, in_rows, over_channels, put, rows_size
+from cnnspec_numpy.training.calls import axes_of, in_rows, over_channels, put, repeated, repeated_size, rows_size
 from cnnspec_numpy.training.operation import Job, Operation
 
 from cnnspec.arrays import Array
@@ -45,7 +45,11 @@ class BatchNorm(Operation):
         shape = shape_in(BATCH_LAST, self.node.shape, n)
         c, size = self.node.shape[0], rows_size(shape)
         sums = 2 * c * -(-math.prod(shape) // size)
-        return {"a": c, "b": c, "sums": sums, "centred": size, "part": size}
+        row = repeated_size(shape)
+        return {
+            "a": c, "b": c, "sums": sums, "centred": size, "part": size,
+            "mean row": row, "a row": row, "b row": row, "shift row": row,
+        }  # fmt: skip
 
     def _blocks(self, job: Job, *arrays: Array) -> Iterator[tuple[int, Array, list[Array]]]:
         """Yield the number of each block of rows, memory of its shape, and the arrays' parts of it."""
@@ -63,9 +67,10 @@ class BatchNorm(Operation):
         yield partial(np.einsum, f"{axes}->c", x, out=mean)
         yield job.sync(f"{self.node.name} mean", mean)
         yield partial(np.multiply, mean, 1 / count, out=mean)
+        mean_row = yield from repeated(mean, x, job.work("mean row"))
         sums = job.work("sums").reshape(2, -1, len(mean))[0]
         for i, centred, (part,) in self._blocks(job, x):
-            yield partial(np.subtract, part, over_channels(mean, x), out=centred)
+            yield partial(np.subtract, part, mean_row, out=centred)
             yield partial(np.einsum, f"{axes},{axes}->c", centred, centred, out=sums[i])
         yield partial(np.add.reduce, sums, axis=0, out=variance)
         yield job.sync(f"{self.node.name} variance", variance)
@@ -80,10 +85,12 @@ class BatchNorm(Operation):
         yield partial(np.sqrt, inverse, out=inverse)
         yield partial(np.reciprocal, inverse, out=inverse)
         yield partial(np.multiply, weight, inverse, out=a)
-        for _, _, (part, place) in self._blocks(job, x, y):
-            yield partial(np.subtract, part, over_channels(mean, x), out=place)
-            yield partial(np.multiply, place, over_channels(a, x), out=place)
-            yield partial(np.add, place, over_channels(bias, x), out=place)
+        a_row = yield from repeated(a, x, job.work("a row"))
+        bias_row = yield from repeated(bias, x, job.work("b row"))
+        for _, centred, (part, place) in self._blocks(job, x, y):
+            yield partial(np.subtract, part, mean_row, out=centred)
+            yield partial(np.multiply, centred, a_row, out=centred)
+            yield partial(np.add, centred, bias_row, out=place)
 
     def backward(self, job: Job) -> Iterator[Call]:
         """Yield the gradients of weight and bias, and dx."""
@@ -91,9 +98,10 @@ class BatchNorm(Operation):
         x, dy, inverse, mean = job.x[0].inner, job.dy.inner, job.kept["inverse"], job.kept["mean"]
         axes = axes_of(dy)
         dweight, dbias = job.gradients["weight"], job.gradients["bias"]
+        mean_row = yield from repeated(mean, x, job.work("mean row"))
         products, totals = job.work("sums").reshape(2, -1, len(mean))
         for i, centred, (part, dpart) in self._blocks(job, x, dy):
-            yield partial(np.subtract, part, over_channels(mean, x), out=centred)
+            yield partial(np.subtract, part, mean_row, out=centred)
             yield partial(np.einsum, f"{axes},{axes}->c", dpart, centred, out=products[i])
             yield partial(np.einsum, f"{axes}->c", dpart, out=totals[i])
         yield partial(np.add.reduce, products, axis=0, out=dweight)
@@ -114,13 +122,17 @@ class BatchNorm(Operation):
         yield partial(np.multiply, b, 1 / count, out=b)  # weight · r² · dweight / m
         yield partial(np.multiply, a, shift, out=shift)
         yield partial(np.multiply, shift, 1 / count, out=shift)
+        rows = []
+        for key, vector in (("a row", a), ("b row", b), ("shift row", shift)):
+            rows.append((yield from repeated(vector, x, job.work(key))))
+        a_row, b_row, shift_row = rows
         for _, centred, (part, dpart, place) in self._blocks(job, x, dy, dx):
-            result = job.work("part")[: part.size].reshape(part.shape) if job.adds[0] else place
-            yield partial(np.subtract, part, over_channels(mean, x), out=centred)
-            yield partial(np.multiply, centred, over_channels(b, x), out=centred)
-            yield partial(np.multiply, dpart, over_channels(a, x), out=result)
+            result = job.work("part")[: part.size].reshape(part.shape)
+            yield partial(np.subtract, part, mean_row, out=centred)
+            yield partial(np.multiply, centred, b_row, out=centred)
+            yield partial(np.multiply, dpart, a_row, out=result)
             yield partial(np.subtract, result, centred, out=result)
-            yield partial(np.subtract, result, over_channels(shift, x), out=result)
+            yield partial(np.subtract, result, shift_row, out=result if job.adds[0] else place)
             if job.adds[0]:
                 yield put(result, place, True)
 
