@@ -212,9 +212,8 @@ class Plan:
         self._values[key or origin.name, layout] = value
         seconds = self.n * math.prod(origin.shape) * 1e-9
         self._live(origin, value)
-        self.steps.append(
-            Step(value.name, "convert", f"from {origin.layout.value}", layout, value.inner_shape, seconds)
-        )
+        step = Step(value.name, "convert", f"from {origin.layout.value}", layout, value.inner_shape, seconds)
+        self.steps.append(step)
         self._tasks.append(Conversion(origin, value))
         return value
 
