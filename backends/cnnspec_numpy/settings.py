@@ -1,8 +1,8 @@
 """NumPy's settings while calls of a plan run, which are those of one thread.
 
 What overflows is infinite, and is reported by those who look at the numbers. Where rows of an array do not follow each
-other, or a number is repeated along a row, NumPy 2.3 and later copy operands to buffers, as many rows as fit, before
-they compute: that halves the time of rows of 16 numbers, and doubles or triples that of 1,000. With buffers of 1,024
+other, or a number is repeated along a row, NumPy copies operands to buffers, as many rows as fit, before it computes
+(2.4 does): that halves the time of rows of 16 numbers, and doubles or triples that of 1,000. With buffers of 1,024
 numbers in place of 8,192, rows of up to 1,024 take as long as before or less, and longer ones are not copied.
 """
 
