@@ -27,6 +27,11 @@ def _blas() -> tuple[Any, ...]:
     return tuple(threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
+def blas_architectures() -> set[str]:
+    """Return the processors that the BLAS libraries have chosen their kernels for, in their own words."""
+    return {str(getattr(lib, "architecture", "")).lower() for lib in _blas()}
+
+
 def default_threads() -> int:
     """Return how many threads BLAS would use, which its environment variables set: the default of a model."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

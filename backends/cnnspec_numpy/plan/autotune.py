@@ -32,6 +32,7 @@ from cnnspec_numpy.plan.method import Method
 from cnnspec_numpy.plan.plan import Plan
 from cnnspec_numpy.plan.value import shape_in, to_nchw
 from cnnspec_numpy.plan.weights import Prepared
+from cnnspec_numpy.settings import PlanSettings
 from cnnspec_numpy.threads import one_blas_thread
 
 FILE = "numpy-methods.json"
@@ -66,7 +67,7 @@ class Autotuner:
         By itself an operation finds its inputs in the cache and writes to memory without a border; so the plan of the
         fastest methods is timed as a whole, beside that of the estimates, and the faster of the two is returned.
         """
-        with self._lock, one_blas_thread(), np.errstate(all="ignore"):
+        with self._lock, one_blas_thread(), PlanSettings():
             plans = [
                 choose(operations, n, fast, self.method_seconds, self.conversion_seconds),
                 choose(operations, n, fast, estimated, conversion_cost),

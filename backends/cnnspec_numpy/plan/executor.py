@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -24,10 +25,13 @@ from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost, estimated
 from cnnspec_numpy.plan.lower import lower
 from cnnspec_numpy.plan.plan import Plan
 from cnnspec_numpy.plan.weights import Prepared
+from cnnspec_numpy.settings import PlanSettings
 from cnnspec_numpy.threads import Team, default_threads, one_blas_thread
 
 CHUNK_BYTES = 3 << 19
 """What the activations of a chunk may take: they and the workspace should stay in the second-level cache."""
+LINE = 16
+"""Numbers of a cache line, in float32."""
 SHARE_SECONDS = 6e-5
 """A thread is given no less work than that."""
 
@@ -145,7 +149,8 @@ class Executor:
         if schedule.is_short:
             with self._lock:
                 plan = self._take(n, 1)
-            run_chunk(plan, inputs, outputs)
+            with np.errstate(all="ignore"):  # the other settings take longer to set than they gain here
+                run_chunk(plan, inputs, outputs)
             with self._lock:
                 self._free[n, 1].append(plan)
         elif len(schedule.shares) == 1 and schedule.lanes == 1:
@@ -154,7 +159,8 @@ class Executor:
         else:
             with self._members() as team, self._plans(schedule) as all_plans:
                 if schedule.lanes > 1:
-                    run_chunk(all_plans[0][n], inputs, outputs, team)
+                    with PlanSettings():
+                        run_chunk(all_plans[0][n], inputs, outputs, team)
                     return outputs
                 shares = zip(schedule.shares, all_plans, strict=True)
                 tasks = [partial(run_chunks, chunks, plans, inputs, outputs) for chunks, plans in shares]
@@ -171,7 +177,7 @@ class Executor:
         chunk = max(part.stop - part.start for part in schedule.shares[0])
         rng = np.random.default_rng(0)
         shapes = {name: self.graph.by_name[name].shape for name in self.graph.inputs}
-        with self._members() as team, np.errstate(all="ignore"):
+        with self._members() as team, PlanSettings():
             with self._lock:
                 plan = self.new_plan(chunk, schedule.lanes)
             plan.load({name: rng.standard_normal((chunk, *shape)).astype(self.dtype) for name, shape in shapes.items()})
@@ -209,18 +215,18 @@ class Executor:
 
 def run_chunks(chunks: list[slice], plans: Mapping[int, Plan], inputs: Mapping[str, Array], outputs: Arrays) -> None:
     """Run chunks of a batch, one after the other, by the plans of their sizes."""
-    for chunk in chunks:
-        x = {name: x[chunk] for name, x in inputs.items()}
-        y = {name: y[chunk] for name, y in outputs.items()}
-        run_chunk(plans[chunk.stop - chunk.start], x, y)
+    with PlanSettings():
+        for chunk in chunks:
+            x = {name: x[chunk] for name, x in inputs.items()}
+            y = {name: y[chunk] for name, y in outputs.items()}
+            run_chunk(plans[chunk.stop - chunk.start], x, y)
 
 
 def run_chunk(plan: Plan, inputs: Mapping[str, Array], outputs: Arrays, team: Team | None = None) -> None:
     """Run a plan from inputs to outputs; a team's threads divide its longer steps."""
-    with np.errstate(all="ignore"):
-        plan.load(inputs)
-        plan.run(team)
-        plan.store(outputs)
+    plan.load(inputs)
+    plan.run(team)
+    plan.store(outputs)
 
 
 def sizes_of(chunks: list[slice]) -> set[int]:
@@ -229,7 +235,13 @@ def sizes_of(chunks: list[slice]) -> set[int]:
 
 
 def chunks_of(share: slice, most: int) -> list[slice]:
-    """Return a range cut into pieces of at most `most` samples, whose sizes differ by one at most."""
+    """Return a range cut into pieces of at most `most` samples.
+
+    Where that is possible, sizes are multiples of 16: runs of numbers begin at cache lines then, and fill registers.
+    """
+    unit = LINE if most >= LINE else 1
     size = share.stop - share.start
-    count = math.ceil(size / most)
-    return [slice(share.start + i * size // count, share.start + (i + 1) * size // count) for i in range(count)]
+    units = math.ceil(size / unit)
+    count = math.ceil(units / (most // unit))
+    ends = [min(share.start + i * units // count * unit, share.stop) for i in range(count + 1)]
+    return [slice(start, end) for start, end in pairwise(ends)]

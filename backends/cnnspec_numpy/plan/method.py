@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from cnnspec.arrays import Array
@@ -98,21 +99,20 @@ class Block(NamedTuple):
 
 
 def blocks_of(n: int, rows: int, limit: int, lanes: int, even: bool = False) -> list[Block]:
-    """Return blocks of at most `limit` rows, of one sample or of several whole ones, and at least one for each lane.
+    """Return blocks of at most `limit` rows, of one sample or of several whole ones.
 
-    With `even` a block has an even number of rows, and an odd last row is left out.
+    Where samples are divided, the blocks can be shared evenly: each lane has as many, and rows that differ by few. With
+    `even` a block has an even number of rows, and an odd last row is left out.
     """
-    if even:
-        rows -= rows % 2
-        limit = max(2, limit - limit % 2)
-    limit = max(1, limit)
-    if limit < rows or (n < lanes and rows > 1):
-        pieces = max(-(-rows // limit), -(-lanes // n))
-        size = -(-rows // pieces)
-        size += size % 2 if even else 0
-        return [Block(i, i + 1, r, min(r + size, rows)) for i in range(n) for r in range(0, rows, size)]
-    samples = min(limit // rows, -(-n // lanes))
-    return [Block(i, min(i + samples, n), 0, rows) for i in range(0, n, samples)]
+    unit = 2 if even else 1
+    units, limit = rows // unit, max(1, limit // unit)
+    if limit < units or (n < lanes and units > 1):
+        each = lanes // math.gcd(n, lanes)
+        pieces = min(units, -(-units // (limit * each)) * each)
+        ends = [unit * (i * units // pieces) for i in range(pieces + 1)]
+        return [Block(i, i + 1, r0, r1) for i in range(n) for r0, r1 in pairwise(ends)]
+    samples = min(limit // units, -(-n // lanes))
+    return [Block(i, min(i + samples, n), 0, unit * units) for i in range(0, n, samples)]
 
 
 # Costs, in seconds on one core; rough figures of AVX2 and AVX-512 machines, see docs/performance.md.

@@ -24,6 +24,7 @@ from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
 from cnnspec_numpy.plan.value import Layout, Value
 from cnnspec_numpy.plan.weights import Prepared
+from cnnspec_numpy.settings import PlanSettings
 from cnnspec_numpy.threads import Barrier, Team
 
 LANE_SECONDS = 6e-5
@@ -56,7 +57,7 @@ class Step:
 
 
 def _run_lane(calls: list[Call]) -> None:
-    with np.errstate(all="ignore"):
+    with PlanSettings():
         for call in calls:
             call()
 
@@ -211,9 +212,8 @@ class Plan:
         self._values[key or origin.name, layout] = value
         seconds = self.n * math.prod(origin.shape) * 1e-9
         self._live(origin, value)
-        self.steps.append(
-            Step(value.name, "convert", f"from {origin.layout.value}", layout, value.inner_shape, seconds)
-        )
+        step = Step(value.name, "convert", f"from {origin.layout.value}", layout, value.inner_shape, seconds)
+        self.steps.append(step)
         self._tasks.append(Conversion(origin, value))
         return value
 
@@ -325,7 +325,7 @@ class Plan:
     def _run_lane(self, lane: int, barrier: Barrier) -> None:
         """Run a lane's part of all steps; it waits for the others where a step has several lanes, or the one before."""
         try:
-            with np.errstate(all="ignore"):
+            with PlanSettings():
                 for calls in self._parts[lane]:
                     for call in calls:
                         call()

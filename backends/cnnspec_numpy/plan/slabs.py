@@ -71,6 +71,17 @@ def image_as_slab(full: Array, border: Border, windows: Windows, first: int, row
     return part.reshape(1, *part.shape[:2], 1, -1)
 
 
+def rows_as_matrices(x: Value, window: Window, first: int, end: int) -> Array:
+    """Return the rows of an image under each of some output rows, as matrices [rows, kh·c, w·n].
+
+    They are a view, in which rows overlap.
+    """
+    start = x.full[x.border.top - window.before + first * window.stride :, :, x.border.left :]
+    sh, sc, _, sn = x.full.strides
+    c, _, w = x.image
+    return as_strided(start, (end - first, window.kernel * c, w * x.n), (sh * window.stride, sc, sn), writeable=False)
+
+
 def takes_rows(x: Array) -> bool:
     """Whether the columns and samples of an image [h, c, w, n] are one run of neighbours."""
     return x.strides[3] == x.itemsize and x.strides[2] == x.itemsize * x.shape[3]

@@ -44,6 +44,24 @@ def over_channels(v: Array, x: Array) -> Array:
     return v.reshape(-1, *[1] * (len(axes_of(x)) - 1 - axes_of(x).index("c")))
 
 
+def repeated_size(shape: tuple[int, ...]) -> int:
+    """Return how much memory `repeated` takes for a value of that shape."""
+    row = int(np.prod(shape[-3:]))
+    return row if row <= BLOCK else 0
+
+
+def repeated(v: Array, x: Array, memory: Array) -> Generator[Call, None, Array]:
+    """Return a vector over the channels that broadcasts to a value; repeated along its rows, if those are not long.
+
+    With arrays of one shape NumPy's loops are longer than with one number for each channel of each row.
+    """
+    if not memory.size:
+        return over_channels(v, x)
+    row = memory.reshape(x.shape[-3:])
+    yield partial(np.copyto, row, over_channels(v, x))
+    return row
+
+
 def block_size(shape: tuple[int, ...]) -> int:
     """Return how many numbers of an array of that shape `in_blocks` takes at a time, at most."""
     row = int(np.prod(shape[1:]))
@@ -55,6 +73,16 @@ def in_blocks(*arrays: Array) -> Iterator[list[Array]]:
     rows = max(1, block_size(arrays[0].shape) // max(1, arrays[0][0].size))
     for first in range(0, len(arrays[0]), rows):
         yield [array[first : first + rows] for array in arrays]
+
+
+def rows_size(shape: tuple[int, ...]) -> int:
+    """Return how many numbers of an array of that shape `in_rows` takes at a time, at most."""
+    return block_size(shape) if len(shape) == 4 else int(np.prod(shape))
+
+
+def in_rows(*arrays: Array) -> Iterator[list[Array]]:
+    """Yield the same rows of images of one shape, with all channels; vectors are one block."""
+    return in_blocks(*arrays) if arrays[0].ndim == 4 else iter([list(arrays)])
 
 
 def add_up(source: Array, shape: tuple[int, ...], memory: Array) -> Generator[Call, None, Array]:

@@ -9,7 +9,7 @@ from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.methods.columns import correlation_weight, groups_of
 from cnnspec_numpy.plan.value import Border
 from cnnspec_numpy.training.calls import channel_sums
-from cnnspec_numpy.training.correlation import Columns, Spread
+from cnnspec_numpy.training.correlation import Columns, Rows, Spread
 from cnnspec_numpy.training.depthwise import DepthwiseGather, DepthwiseSpread
 from cnnspec_numpy.training.maps import Gather, Geometry, Map, Target, Turned
 from cnnspec_numpy.training.operation import Job, Operation
@@ -23,10 +23,18 @@ def gather(geometry: Geometry) -> Gather:
     return DepthwiseGather(geometry) if geometry.is_depthwise else Columns(geometry)
 
 
+def fastest(geometry: Geometry) -> Map:
+    """Return the map from the image to the positions that takes the least time."""
+    found = gather(geometry)
+    if isinstance(found, Columns) and Rows.applies(geometry) and (rows := Rows(geometry)).cost < found.cost:
+        return rows
+    return found
+
+
 def spread(geometry: Geometry) -> Map:
     """Return the map from the positions to the image."""
     if all(w.stride == 1 for w in geometry.windows):
-        return Turned(geometry, gather)
+        return Turned(geometry, fastest)
     return DepthwiseSpread(geometry) if geometry.is_depthwise else Spread(geometry)
 
 
@@ -55,7 +63,7 @@ class Convolution(Operation):
         """Return the correlation, the map from x to y and the one from dy to dx."""
         geometry = self._geometry(n)
         found, back = gather(geometry), spread(geometry)
-        return (found, back, found) if self.transposed else (found, found, back)
+        return (found, back, found) if self.transposed else (found, fastest(geometry), back)
 
     def _by_group(self, weight: Array) -> Array:
         """Return the weight, or its gradient, as [g, o/g, c/g, kh, kw], as a view."""
@@ -64,8 +72,9 @@ class Convolution(Operation):
         return weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
 
     def border(self) -> Border:
-        """Return the zeros around x."""
-        return self._maps(1)[1].border
+        """Return the zeros around x: the gradient of the weight needs them too, where the windows slide over x."""
+        found, there, _ = self._maps(1)
+        return there.border if self.transposed else found.border
 
     def gradient_border(self) -> Border:
         """Return the zeros around dy: the gradient of the weight needs them too, where the windows slide over dy."""

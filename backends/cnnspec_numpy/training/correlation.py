@@ -14,9 +14,11 @@ from functools import partial
 
 import numpy as np
 from cnnspec_numpy.plan.functions import Call
-from cnnspec_numpy.plan.method import product_cost
+from cnnspec_numpy.plan.method import copy_cost, product_cost
+from cnnspec_numpy.plan.products import REGISTER, is_small, times_columns
 from cnnspec_numpy.plan.slabs import (
     image_as_slab,
+    rows_as_matrices,
     rows_by_group,
     rows_under,
     shifted_rows,
@@ -24,8 +26,8 @@ from cnnspec_numpy.plan.slabs import (
     taps_by_row,
     under_windows,
 )
-from cnnspec_numpy.plan.value import Value
-from cnnspec_numpy.training.calls import taps_inside
+from cnnspec_numpy.plan.value import Border, Value
+from cnnspec_numpy.training.calls import put, taps_inside
 from cnnspec_numpy.training.maps import Gather, Geometry, Map, Target, Work, most_rows
 
 from cnnspec.arrays import Array
@@ -59,6 +61,12 @@ class Columns(Gather):
     def _cost(self, rows: int) -> float:
         count = self.geometry.windows[0].out // rows
         return product_cost(rows * self.o, self._height(rows), self.geometry.run, count)
+
+    @property
+    def cost(self) -> float:
+        """The seconds of the slab and of the products."""
+        rows, run = self.geometry.windows[0].out, self.geometry.run
+        return self._cost(self.together) + copy_cost(rows * self.step * self.in_row * run, run)
 
     @property
     def weight_size(self) -> int:
@@ -131,15 +139,82 @@ class Columns(Gather):
             slab, copies = self._slab(image, (first, end), work("slab"))
             yield from copies
             columns = under_windows(slab, self.step, end - first, k)
-            rows, copies = as_rows(positions[first:end], g, work("products"))
+            transposed, copies = as_columns(positions[first:end], g, k, work("products"))
             yield from copies
             by_row = work("by row")[: (end - first) * g * k * o].reshape(g, end - first, k, o)
             # dWᵀ: BLAS is nearly twice as fast with the smaller matrix as the second.
-            yield partial(np.matmul, columns, rows.transpose(0, 1, 3, 2), out=by_row)
+            yield partial(np.matmul, columns, transposed, out=by_row)
             yield partial(np.add.reduce, by_row, axis=1, out=block_sum if first else total)
             if first:
                 yield partial(np.add, total, block_sum, out=total)
         yield partial(np.copyto, gradient.transpose(0, 3, 2, 4, 1), total.reshape(g, kh, c, kw, o))
+
+
+class Rows(Map):
+    """From the image to the positions, for windows that move by one column: products of whole rows, then shifted sums.
+
+    With P[r] = W · X[r], where X[r] are the kh rows of the image under output row r (a view) and W has kw·o rows, one o
+    for each column of the window, y[r, x] is the sum of P[r, j] at column x + j. Nothing of the image is copied, and a
+    column of its padding takes no product, so that it is a gradient's way back through a window without padding.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self.height = geometry.windows[0].kernel * geometry.image[0]
+        self.width = geometry.windows[1].kernel * geometry.o
+        self.run = geometry.image[2] * geometry.n
+        self.blocks = geometry.blocks(self.run * (geometry.image[0] + self.width + geometry.o))
+
+    @staticmethod
+    def applies(geometry: Geometry) -> bool:
+        """Whether the windows move by one column, over rows that are neighbours, and read all channels."""
+        h, w = geometry.windows
+        return geometry.groups == 1 and w.stride == 1 and (h.dilation == 1 or h.kernel == 1)
+
+    @property
+    def cost(self) -> float:
+        """The seconds of the products, and of adding them up."""
+        geometry = self.geometry
+        rows = geometry.windows[0].out
+        return product_cost(self.width, self.height, self.run, rows) + copy_cost(rows * self.width * self.run, self.run)
+
+    @property
+    def border(self) -> Border:
+        """The padding of the rows alone."""
+        return self.geometry.border._replace(left=0, right=0)
+
+    @property
+    def weight_size(self) -> int:
+        """The weights, by columns of the window."""
+        return self.width * self.height
+
+    def workspace(self) -> dict[str, int]:
+        """Return the products of a block."""
+        return {"products": most_rows(self.blocks) * self.width * self.run}
+
+    def calls(self, source: Value, weight: Array, target: Target, memory: Array, work: Work) -> Iterator[Call]:
+        """Yield products, and a sum for each column of the window, for each block of rows."""
+        _, o, c, kh, kw = weight.shape
+        h, w = self.geometry.windows
+        columns, n = self.geometry.image[2], self.geometry.n
+        weights = memory.reshape(kw, o, kh, c)
+        yield partial(np.copyto, weights, weight[0].transpose(3, 0, 2, 1))
+        taps = [(j, *w.inside(j, columns)) for j in range(kw)]
+        whole = next((j for j, first, end in taps if (first, end) == (0, w.out)), None)
+        for first, end in self.blocks:
+            part = target.rows(first, end)
+            rows = rows_as_matrices(source, h, first, end)
+            products = work("products")[: len(rows) * self.width * self.run].reshape(len(rows), self.width, -1)
+            yield times_columns(weights.reshape(self.width, self.height), rows, products)
+            by_tap = products.reshape(-1, kw, o, columns, n)
+            copied = None if part.adds or part.bias is not None else whole
+            if copied is None:
+                yield from part.begin()
+            for j, x0, x1 in sorted(taps, key=lambda tap: tap[0] != copied):
+                at = w.element(x0, j)
+                place, found = part.array[:, :, x0:x1], by_tap[:, j, :, at : at + x1 - x0]
+                if x0 < x1:
+                    yield put(found, place, j != copied)
 
 
 class Spread(Map):
@@ -188,3 +263,18 @@ def as_rows(positions: Array, groups: int, work: Array) -> tuple[Array, list[Cal
         return rows_by_group(positions, groups), []
     copied = work[: positions.size].reshape(positions.shape)
     return rows_by_group(copied, groups), [partial(np.copyto, copied, positions)]
+
+
+def as_columns(positions: Array, groups: int, k: int, work: Array) -> tuple[Array, list[Call]]:
+    """Return rows of positions [rows, o, ow, n] as matrices [g, rows, ow·n, o/g], and the calls that copy them.
+
+    They are the second factor of a product with k rows. Where that is a small one, they are transposed in memory: BLAS
+    copies nothing then.
+    """
+    rows, o, ow, n = positions.shape
+    if o // groups < REGISTER or not is_small(k, ow * n, o // groups):
+        matrices, copies = as_rows(positions, groups, work)
+        return matrices.transpose(0, 1, 3, 2), copies
+    found = work[: positions.size].reshape(groups, rows, ow, n, o // groups)
+    by_group = positions.reshape(rows, groups, o // groups, ow, n).transpose(1, 0, 3, 4, 2)
+    return found.reshape(groups, rows, ow * n, o // groups), [partial(np.copyto, found, by_group)]

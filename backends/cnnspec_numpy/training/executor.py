@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.executor import chunks_of
+from cnnspec_numpy.settings import PlanSettings
 from cnnspec_numpy.threads import Barrier, Team, default_threads, one_blas_thread
 from cnnspec_numpy.training.layers import Dropout
 from cnnspec_numpy.training.operation import Moment
@@ -23,7 +24,7 @@ from cnnspec.graph.graph import Graph
 from cnnspec.rng import draw_dropout_mask
 from cnnspec.runtime.step import Part, Term
 
-CHUNK_BYTES = 3 << 20
+CHUNK_BYTES = 7 << 19
 """What the values of a chunk may take, where a shard is cut into chunks."""
 LEAST = 8
 """A shard has no fewer samples."""
@@ -105,7 +106,7 @@ class TrainingExecutor:
         def run(i: int) -> None:
             first: TrainingPlan | None = None
             try:
-                with np.errstate(all="ignore"):
+                with PlanSettings():
                     for chunk, plan in zip(shards[i], plans[i], strict=True):
                         plan.moment.set(moment, moment.first + chunk.start)
                         plan.load(

@@ -152,25 +152,25 @@ class Turned(Map):
     Exact: x[i] has a part in y[i − tap] for each tap, so that dx[i] is a sum over the same taps in reverse.
     """
 
-    def __init__(self, geometry: Geometry, gather: Callable[[Geometry], Gather]) -> None:
+    def __init__(self, geometry: Geometry, correlation: Callable[[Geometry], Map]) -> None:
         super().__init__(geometry)
-        self._gather = gather(geometry.turned())
+        self._correlation = correlation(geometry.turned())
 
     @property
     def border(self) -> Border:
         """The padding of the turned windows."""
-        return self._gather.border
+        return self._correlation.border
 
     @property
     def weight_size(self) -> int:
         """That of the correlation."""
-        return self._gather.weight_size
+        return self._correlation.weight_size
 
     def workspace(self) -> dict[str, int]:
         """Return that of the correlation."""
-        return self._gather.workspace()
+        return self._correlation.workspace()
 
     def calls(self, source: Value, weight: Array, target: Target, memory: Array, work: Work) -> Iterator[Call]:
         """Yield those of the correlation."""
         turned = np.flip(weight, (3, 4)).transpose(0, 2, 1, 3, 4)
-        yield from self._gather.calls(source, turned, target, memory, work)
+        yield from self._correlation.calls(source, turned, target, memory, work)

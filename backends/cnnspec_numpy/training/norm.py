@@ -11,9 +11,10 @@ import numpy as np
 from cnnspec_numpy.plan.functions import Call, neighbour_sums
 from cnnspec_numpy.plan.methods.norm import SampleNorm, response
 from cnnspec_numpy.plan.value import BATCH_LAST, shape_in
-from cnnspec_numpy.training.calls import axes_of, over_channels, put
+from cnnspec_numpy.training.calls import axes_of, in_rows, over_channels, put, repeated, repeated_size, rows_size
 from cnnspec_numpy.training.operation import Job, Operation
 
+from cnnspec.arrays import Array
 from cnnspec.graph.graph import Node
 
 
@@ -27,34 +28,51 @@ class BatchNorm(Operation):
     over the m numbers of a channel (Ioffe & Szegedy 2015, section 3). Sums are those over all shards.
     """
 
+    keeps_input = True
+
     @classmethod
     def applies(cls, node: Node) -> bool:
         """Whether it normalises over the batch."""
         return not node.frozen
 
     def kept(self, n: int) -> dict[str, tuple[int, ...]]:
-        """Return the centred input, and 1 / √(variance + eps)."""
-        shape = self.node.shape
-        c = shape[0]
-        return {"centred": (c, n) if len(shape) == 1 else (shape[1], c, shape[2], n), "inverse": (c,), "sums": (2, c)}
+        """Return the mean and variance of the batch, 1 / √(variance + eps), and two sums."""
+        c = self.node.shape[0]
+        return {"mean": (c,), "variance": (c,), "inverse": (c,), "sums": (2, c)}
 
     def workspace(self, n: int) -> dict[str, int]:
-        """Return memory for factors of each channel, and for a part of dx."""
-        return {"a": self.node.shape[0], "b": self.node.shape[0], "part": n * math.prod(self.node.shape)}
+        """Return memory for factors of each channel, sums of each block, and blocks of the centred input and of dx."""
+        shape = shape_in(BATCH_LAST, self.node.shape, n)
+        c, size = self.node.shape[0], rows_size(shape)
+        sums = 2 * c * -(-math.prod(shape) // size)
+        row = repeated_size(shape)
+        return {
+            "a": c, "b": c, "sums": sums, "centred": size, "part": size,
+            "mean row": row, "a row": row, "b row": row, "shift row": row,
+        }  # fmt: skip
+
+    def _blocks(self, job: Job, *arrays: Array) -> Iterator[tuple[int, Array, list[Array]]]:
+        """Yield the number of each block of rows, memory of its shape, and the arrays' parts of it."""
+        for i, parts in enumerate(in_rows(*arrays)):
+            yield i, job.work("centred")[: parts[0].size].reshape(parts[0].shape), parts
 
     def forward(self, job: Job) -> Iterator[Call]:
-        """Yield mean, centring, variance and the affine function; leave the next running statistics."""
+        """Yield mean, variance and the affine function; leave the next running statistics."""
         layer: Any = self.node.layer
-        x, y, centred, inverse = job.x[0].inner, job.y.inner, job.kept["centred"], job.kept["inverse"]
-        mean, variance = job.kept["sums"]
+        x, y = job.x[0].inner, job.y.inner
+        mean, variance, inverse = (job.kept[key] for key in ("mean", "variance", "inverse"))
         axes = axes_of(x)
         count = job.batch * math.prod(self.node.shape[1:])
         a, weight, bias = job.work("a"), job.weights["weight"], job.weights["bias"]
         yield partial(np.einsum, f"{axes}->c", x, out=mean)
         yield job.sync(f"{self.node.name} mean", mean)
         yield partial(np.multiply, mean, 1 / count, out=mean)
-        yield partial(np.subtract, x, over_channels(mean, y), out=centred)
-        yield partial(np.einsum, f"{axes},{axes}->c", centred, centred, out=variance)
+        mean_row = yield from repeated(mean, x, job.work("mean row"))
+        sums = job.work("sums").reshape(2, -1, len(mean))[0]
+        for i, centred, (part,) in self._blocks(job, x):
+            yield partial(np.subtract, part, mean_row, out=centred)
+            yield partial(np.einsum, f"{axes},{axes}->c", centred, centred, out=sums[i])
+        yield partial(np.add.reduce, sums, axis=0, out=variance)
         yield job.sync(f"{self.node.name} variance", variance)
         yield partial(np.multiply, variance, 1 / count, out=variance)
         for key, batch, factor in (("running_mean", mean, 1.0), ("running_var", variance, count / max(1, count - 1))):
@@ -67,18 +85,28 @@ class BatchNorm(Operation):
         yield partial(np.sqrt, inverse, out=inverse)
         yield partial(np.reciprocal, inverse, out=inverse)
         yield partial(np.multiply, weight, inverse, out=a)
-        yield partial(np.multiply, centred, over_channels(a, y), out=y)
-        yield partial(np.add, y, over_channels(bias, y), out=y)
+        a_row = yield from repeated(a, x, job.work("a row"))
+        bias_row = yield from repeated(bias, x, job.work("b row"))
+        for _, centred, (part, place) in self._blocks(job, x, y):
+            yield partial(np.subtract, part, mean_row, out=centred)
+            yield partial(np.multiply, centred, a_row, out=centred)
+            yield partial(np.add, centred, bias_row, out=place)
 
     def backward(self, job: Job) -> Iterator[Call]:
         """Yield the gradients of weight and bias, and dx."""
         assert job.dy is not None
-        dy, centred, inverse = job.dy.inner, job.kept["centred"], job.kept["inverse"]
+        x, dy, inverse, mean = job.x[0].inner, job.dy.inner, job.kept["inverse"], job.kept["mean"]
         axes = axes_of(dy)
         dweight, dbias = job.gradients["weight"], job.gradients["bias"]
-        yield partial(np.einsum, f"{axes},{axes}->c", dy, centred, out=dweight)
+        mean_row = yield from repeated(mean, x, job.work("mean row"))
+        products, totals = job.work("sums").reshape(2, -1, len(mean))
+        for i, centred, (part, dpart) in self._blocks(job, x, dy):
+            yield partial(np.subtract, part, mean_row, out=centred)
+            yield partial(np.einsum, f"{axes},{axes}->c", dpart, centred, out=products[i])
+            yield partial(np.einsum, f"{axes}->c", dpart, out=totals[i])
+        yield partial(np.add.reduce, products, axis=0, out=dweight)
         yield partial(np.multiply, dweight, inverse, out=dweight)
-        yield partial(np.einsum, f"{axes}->c", dy, out=dbias)
+        yield partial(np.add.reduce, totals, axis=0, out=dbias)
         if job.dx[0] is None:
             return
         sums, dx = job.kept["sums"], job.dx[0].inner
@@ -87,20 +115,26 @@ class BatchNorm(Operation):
         yield partial(np.copyto, sums[1], dbias)
         yield job.sync(f"{self.node.name} gradients", sums)
         count = job.batch * math.prod(self.node.shape[1:])
-        a, b = job.work("a"), job.work("b")
+        a, b, shift = job.work("a"), job.work("b"), sums[1]
         yield partial(np.multiply, job.weights["weight"], inverse, out=a)
         yield partial(np.multiply, a, inverse, out=b)
         yield partial(np.multiply, b, sums[0], out=b)
         yield partial(np.multiply, b, 1 / count, out=b)  # weight · r² · dweight / m
-        yield partial(np.multiply, centred, over_channels(b, dy), out=centred)
-        yield partial(np.multiply, a, sums[1], out=b)
-        yield partial(np.multiply, b, 1 / count, out=b)
-        result = job.work("part").reshape(dx.shape) if job.adds[0] else dx
-        yield partial(np.multiply, dy, over_channels(a, dy), out=result)
-        yield partial(np.subtract, result, centred, out=result)
-        yield partial(np.subtract, result, over_channels(b, dy), out=result)
-        if job.adds[0]:
-            yield put(result, dx, True)
+        yield partial(np.multiply, a, shift, out=shift)
+        yield partial(np.multiply, shift, 1 / count, out=shift)
+        rows = []
+        for key, vector in (("a row", a), ("b row", b), ("shift row", shift)):
+            rows.append((yield from repeated(vector, x, job.work(key))))
+        a_row, b_row, shift_row = rows
+        for _, centred, (part, dpart, place) in self._blocks(job, x, dy, dx):
+            result = job.work("part")[: part.size].reshape(part.shape)
+            yield partial(np.subtract, part, mean_row, out=centred)
+            yield partial(np.multiply, centred, b_row, out=centred)
+            yield partial(np.multiply, dpart, a_row, out=result)
+            yield partial(np.subtract, result, centred, out=result)
+            yield partial(np.subtract, result, shift_row, out=result if job.adds[0] else place)
+            if job.adds[0]:
+                yield put(result, place, True)
 
 
 class FrozenBatchNorm(Operation):

@@ -70,6 +70,7 @@ def test_blocks(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each method divides its output into blocks that stay in the cache."""
     for module in (columns, pool, slab):
         monkeypatch.setattr(module, "CACHE", size)
+    monkeypatch.setattr(columns, "LARGEST", size)
     monkeypatch.setattr(winograd, "TILES", size)
     graph = GRAPHS[name]()
     strict = prepare(graph, "strict")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cnnspec_numpy.training import calls, executor, maps
+from cnnspec_numpy.training import calls, correlation, executor, maps
 from cnnspec_numpy.training.kernel import Kernel
 from cnnspec_numpy.training.table import class_of
 from plan_comparison import (
@@ -178,6 +179,21 @@ def test_convolutions(fields: str, kind: str, groups: int, size: int, monkeypatc
     graph = network(f"conv: {{channels: 4, kernel: 3, padding: same}}, add: {{a: [{layer}], b: [{layer}]}}, conv: "
                     "{channels: 2, kernel: [3, 2], padding: same}", (3, 6, 7))  # fmt: skip
     assert not any(class_of(node) is Kernel for node in graph.nodes if node.inputs)
+    assert_same_training(prepare(graph), prepare(graph, "strict"), 3, MeanSquaredError())
+
+
+@pytest.mark.parametrize("size", [1, 1 << 17])
+@pytest.mark.parametrize("seconds", [0.0, math.inf], ids=["by rows", "by columns"])
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+@pytest.mark.parametrize("fields", [fields for fields in CONVOLUTIONS if "stride" not in fields])
+def test_ways_back_through_windows(
+    fields: str, kind: str, seconds: float, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of windows that move by one, products of whole rows, or of the columns under them, give the same gradients."""
+    monkeypatch.setattr(maps, "CACHE", size)
+    monkeypatch.setattr(correlation.Rows, "cost", seconds)
+    layer = f"{kind}: {{channels: 4, {fields}}}"
+    graph = network(f"conv: {{channels: 3, kernel: 1}}, add: {{a: [{layer}], b: [{layer}]}}, {layer}", (3, 10, 11))
     assert_same_training(prepare(graph), prepare(graph, "strict"), 3, MeanSquaredError())
 
 

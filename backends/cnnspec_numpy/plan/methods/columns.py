@@ -30,10 +30,13 @@ from cnnspec_numpy.plan.method import (
     copy_cost,
     product_cost,
 )
+from cnnspec_numpy.plan.products import in_panels, panel_depth, panel_width, sum_of_products, times_panels
 from cnnspec_numpy.plan.value import CHANNELS_LAST, Border, Value, as_matrix
 
 FEW = 96
 """Below so many positions, lanes share the output channels instead of the rows."""
+LARGEST = 4 * CACHE
+"""Numbers that a block may take where its weights take as many."""
 
 
 def border_of_windows(node: Node, rows: int = 0, columns: int = 0) -> Border:
@@ -81,7 +84,7 @@ class Columns(Method):
         w = operation.node.windows[1]
         run = w.kernel * operation.node.in_shapes[0][0] if w.dilation == 1 and groups == 1 else k // w.kernel
         gather = 0.0 if _is_pointwise(operation.node) else copy_cost(positions * k * groups, run)
-        blocks = max(1, positions * (k * groups + 2 * o) // CACHE)
+        blocks = max(1, positions * (k * groups + 2 * o) // max(CACHE, min(k * o, LARGEST)))
         rows = positions // blocks
         product = product_cost(rows, k, o // groups, blocks * groups)
         grouped = 2 * positions * o * PASS if groups > 1 else 0.0
@@ -91,17 +94,30 @@ class Columns(Method):
         """Return the rows, the products, and memory for the stages."""
         groups, k, o, _, ow = self._sizes(operation)
         positions = max(((b.n1 - b.n0) * (b.r1 - b.r0) * ow for b in self._blocks(operation, n, lanes)), default=0)
-        found = {"columns": positions * k * groups, "product": positions * o, "spare": positions * o}
+        depth, _ = self._panel(operation, n, lanes)
+        parts = k // depth * positions * o if depth < k else 0
+        found = {"columns": positions * k * groups, "product": positions * o, "spare": positions * o, "parts": parts}
         return found | ({"grouped": positions * o} if groups > 1 else {})
 
     def _blocks(self, operation: Operation, n: int, lanes: int) -> list[Block]:
         groups, k, o, oh, ow = self._sizes(operation)
         lanes = 1 if self._shares_channels(operation, n, lanes) else lanes
-        return blocks_of(n, oh, CACHE // (ow * (k * groups + 2 * o)), lanes, even=operation.pool is not None)
+        # A block that is smaller than the weights takes less time to leave the cache than they take to be read again.
+        most = max(CACHE, min(k * o, LARGEST))
+        return blocks_of(n, oh, most // (ow * (k * groups + 2 * o)), lanes, even=operation.pool is not None)
 
     def _shares_channels(self, operation: Operation, n: int, lanes: int) -> bool:
         groups, _, o, oh, ow = self._sizes(operation)
         return lanes > 1 and groups == 1 and n * oh * ow < FEW * lanes and o % lanes == 0
+
+    def _panel(self, operation: Operation, n: int, lanes: int) -> tuple[int, int]:
+        """Return how much of a row, and how many output channels, a product takes at a time."""
+        groups, k, o, oh, ow = self._sizes(operation)
+        if groups > 1:
+            return k, o // groups
+        share = o // lanes if self._shares_channels(operation, n, lanes) else o
+        depth = panel_depth(n * oh * ow, k, share)
+        return depth, panel_width(n * oh * ow, depth, share)
 
     def calls(self, job: Job) -> Iterator[Call]:
         """Yield gather, product and finish for each block."""
@@ -116,7 +132,11 @@ class Columns(Method):
             by_group = w.reshape(groups, o // groups, *w.shape[1:])
             return by_group.transpose(0, 3, 4, 2, 1).reshape(groups, k, o // groups)
 
-        weights = job.prepared("columns", weight)
+        depth, width = self._panel(operation, n, job.lanes)
+        panels = job.prepared(
+            f"columns in panels of {depth}×{width}",
+            lambda read: in_panels(weight(read).reshape(-1, depth, o // groups), width),
+        )
         for block in blocks:
             samples, rows = block.n1 - block.n0, block.r1 - block.r0
             shape = (samples, rows, ow, end - first)
@@ -133,10 +153,11 @@ class Columns(Method):
                 yield partial(np.copyto, columns, taps)
                 matrix = columns.reshape(groups, positions, k)
             if groups == 1:
-                yield partial(np.matmul, matrix.reshape(positions, k), weights[0][:, first:end], out=target)
+                panel = panels[:, first // width : end // width]
+                yield from sum_of_products(matrix.reshape(positions, k), panel, job.work("parts"), target)
             else:
                 products = job.work("grouped")[: positions * o].reshape(groups, positions, o // groups)
-                yield partial(np.matmul, matrix, weights, out=products)
+                yield times_panels(matrix, panels, products)
                 together = target.reshape(positions, groups, o // groups)
                 yield partial(np.copyto, together, products.transpose(1, 0, 2))
             result = place if np.may_share_memory(target, job.y.full) else target.reshape(shape)

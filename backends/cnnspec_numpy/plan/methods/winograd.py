@@ -5,14 +5,16 @@
 for each tile d of (m + 2)×(m + 2) inputs, which makes m×m outputs. Summed over the channels, ⊙ is one matrix product
 for each of the (m + 2)² elements; the two-sided products with B and A are one product with a Kronecker square, since
 vec(Bᵀ d B) = (Bᵀ ⊗ Bᵀ) vec(d). F(2×2) takes 16 multiplications where the definition takes 36, and its matrices hold
-0, ±1 and ±½, so that it rounds about as much as the definition; F(4×4) takes 36 for 144, with more rounding.
+0, ±1 and ±½, so that it rounds about as much as the definition; F(4×4) takes 36 for 144, with more rounding. There
+two products, one for each side, take less time than one with the square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -25,6 +27,7 @@ from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.lower import Operation
 from cnnspec_numpy.plan.method import CALL, PASS, Block, Job, Method, Range, Read, blocks_of, copy_cost, product_cost
 from cnnspec_numpy.plan.methods.columns import border_of_windows, correlation_weight
+from cnnspec_numpy.plan.products import in_panels, panel_width, small_rows, times_columns, times_panels
 from cnnspec_numpy.plan.value import BATCH_LAST, CHANNELS_LAST, Border, Layout
 
 # Bᵀ, G and Aᵀ for m outputs, from the points 0, ±1 (and ±2) and ∞; the second point is 1, where all of Aᵀ is 1.
@@ -56,7 +59,7 @@ MATRICES: dict[int, tuple[list[list[float]], list[list[float]], list[list[float]
 }
 
 TILES = 1 << 18
-"""Numbers that the transformed tiles and the products of a block may take together."""
+"""Numbers that the transformed tiles and the products of a block may take together, if the weights take no more."""
 FEW = 48
 """Below so many tiles, lanes share the output channels instead of the tiles."""
 
@@ -69,10 +72,32 @@ def transformed_weight(weight: Array, m: int) -> Array:
     return u.reshape(-1, o, c)
 
 
-def squares(m: int, dtype: Any) -> tuple[Array, Array]:
-    """Return the Kronecker squares Bᵀ ⊗ Bᵀ [(m + 2)², (m + 2)²] and Aᵀ ⊗ Aᵀ [m², (m + 2)²]."""
+@cache
+def matrices(m: int, dtype: Any) -> tuple[Array, Array]:
+    """Return Bᵀ and Aᵀ; of F(2×2) their Kronecker squares, with which one product takes less time than two."""
     b, _, a = (np.array(matrix, dtype) for matrix in MATRICES[m])
-    return np.ascontiguousarray(np.kron(b, b)), np.ascontiguousarray(np.kron(a, a))
+    return (np.kron(b, b), np.kron(a, a)) if m == 2 else (b, a)
+
+
+def two_sided(
+    matrix: Array, k: int, columns: int, here: Array, free: Array
+) -> Generator[Call, None, tuple[Array, Array]]:
+    """Yield the products of tiles [k, k, columns] with a matrix [m, k] from both sides, or with its square.
+
+    The tiles are in `here`. Return the memory that the results [m, m, columns] are in, and the other.
+    """
+    m = len(matrix)
+    if matrix.shape[1] == k * k:
+        yield times_columns(matrix, _matrix(here, k * k, columns), _matrix(free, m, columns))
+        return free, here
+    yield times_columns(matrix, _matrix(here, k, k * columns), _matrix(free, m, k * columns))
+    sides = (_matrix(memory, m * size, columns).reshape(m, size, columns) for memory, size in ((free, k), (here, m)))
+    yield times_columns(matrix, *sides)
+    return here, free
+
+
+def _matrix(memory: Array, rows: int, columns: int) -> Array:
+    return memory[: rows * columns].reshape(rows, columns)
 
 
 class Winograd(Method):
@@ -109,7 +134,7 @@ class Winograd(Method):
         (c, _, _), (o, oh, ow) = node.in_shapes[0], node.shape
         th, tw = self._tiles(operation)
         tiles, a, m = n * th * tw, self.m + 2, self.m
-        blocks = max(1, tiles * a * a * (c + o) // TILES)
+        blocks = max(1, tiles * (c + o) // max(TILES // (a * a), c * o))
         each = tiles // blocks or 1
         run_in, run_out = (c, o) if self.layout is CHANNELS_LAST else (n, n)
         size = n * o * oh * ow
@@ -132,11 +157,20 @@ class Winograd(Method):
     def _blocks(self, operation: Operation, n: int, lanes: int) -> list[Block]:
         (c, _, _), (o, _, _) = operation.node.in_shapes[0], operation.node.shape
         th, tw = self._tiles(operation)
+        width = self._panel_width(operation, n, lanes)
         lanes = 1 if self._shares_channels(operation, n, lanes) else lanes
-        each = TILES // ((self.m + 2) ** 2 * (c + o))
+        # A block that is smaller than the weights takes less time to leave the cache than they take to be read again.
+        each = max(TILES // (self.m + 2) ** 2, c * o) // (c + o)
         if self.layout is BATCH_LAST:
             return [Block(0, n, b.r0, b.r1) for b in blocks_of(1, th, each // (tw * n), lanes)]
-        return blocks_of(n, th, each // tw, lanes)
+        small = small_rows(c, width)
+        return blocks_of(n, th, (min(each, small) if small >= tw else each) // tw, lanes)
+
+    def _panel_width(self, operation: Operation, n: int, lanes: int) -> int:
+        """Return how many output channels are computed at a time, with the channels last."""
+        (c, _, _), (o, _, _) = operation.node.in_shapes[0], operation.node.shape
+        share = o // lanes if self._shares_channels(operation, n, lanes) else o
+        return panel_width(n * math.prod(self._tiles(operation)), c, share)
 
     def _shares_channels(self, operation: Operation, n: int, lanes: int) -> bool:
         th, tw = self._tiles(operation)
@@ -163,34 +197,37 @@ class Winograd(Method):
         shares = self._shares_channels(operation, n, job.lanes)
         blocks, (first, end) = job.divided(self._blocks(operation, n, job.lanes), o, shares)
         last = self.layout is CHANNELS_LAST
+        width = self._panel_width(operation, n, job.lanes)
         weights = job.prepared(
-            f"{self} {self.layout.value}",
-            lambda read: transformed(read, node, m).swapaxes(1, 2) if last else transformed(read, node, m),
+            f"{self} in panels of {width}" if last else f"{self} {self.layout.value}",
+            lambda read: (
+                in_panels(transformed(read, node, m).swapaxes(1, 2), width) if last else transformed(read, node, m)
+            ),
         )
-        b_square, a_square = squares(m, x.full.dtype)
+        before, behind = matrices(m, x.full.dtype)
         count = end - first
         for block in blocks:
             taps = self._tiles_of(x.full, block, x.border, node, tw)
             tiles = taps.size // (a * a * c)
-            store, other = job.work("first"), job.work("second")
-            d = store[: taps.size].reshape(taps.shape)
-            v = other[: taps.size].reshape(a * a, -1)
-            yield partial(np.copyto, d, taps)
-            yield partial(np.matmul, b_square, d.reshape(a * a, -1), out=v)
+            # One product leads from one memory to the other, and two lead back: `first` is free for the products.
+            here, free = (job.work(key) for key in (("first", "second") if m == 2 else ("second", "first")))
+            yield partial(np.copyto, here[: taps.size].reshape(taps.shape), taps)
+            here, free = yield from two_sided(before, a, tiles * c, here, free)
+            v = here[: a * a * tiles * c]
             if last:
-                products = store[: a * a * tiles * count].reshape(a * a, tiles, count)
-                yield partial(np.matmul, v.reshape(a * a, tiles, c), weights[:, :, first:end], out=products)
+                products = free[: a * a * tiles * count].reshape(a * a, tiles, count)
+                yield times_panels(v.reshape(a * a, tiles, c), weights[:, first // width : end // width], products)
             else:
-                products = store[: a * a * tiles * count].reshape(a * a, count, tiles)
+                products = free[: a * a * tiles * count].reshape(a * a, count, tiles)
                 yield partial(np.matmul, weights, v.reshape(a * a, c, tiles), out=products)
             if job.finish.has_bias:
                 # Every output takes this element with the factor 1.
                 at_one = products[a + 1]
                 bias = job.finish.vector(node, "bias", 1)[0, first:end]
                 yield partial(np.add, at_one, bias if last else bias[:, None], out=at_one)
-            y = other[: m * m * tiles * count].reshape(m * m, -1)
-            yield partial(np.matmul, a_square, products.reshape(a * a, -1), out=y)
-            spare = other[m * m * tiles * count :]
+            here, _ = yield from two_sided(behind, a, tiles * count, free, here)
+            y = here[: m * m * tiles * count].reshape(m * m, -1)
+            spare = here[m * m * tiles * count :]
             yield from self._finish(job, block, y, (first, end), tw, spare)
 
     def _tiles_of(self, full: Array, block: Block, border: Border, node: Any, tw: int) -> Array:
