@@ -182,6 +182,9 @@ def verify_graph(
             known = ", ".join(TOLERANCE)
             raise BackendError(f"no tolerance is known for the dtype `{dtype}`, only for {known}: give --tolerance")
         there = [name for name in names if name in usable and execution.device in usable[name].devices()]
+        if not there and set(names) <= usable.keys():
+            has = "; ".join(f"{name} has {', '.join(usable[name].devices())}" for name in names)
+            raise BackendError(f"there is no device `{execution.device}` here: {has}")
         reference: _Results | None = None
         for name in names:
             one = execution.on(name, dtype, usable[name].options if name in usable else ())

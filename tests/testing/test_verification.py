@@ -194,6 +194,11 @@ class TestCommand:
         verify(cnnspec.load("lenet"), dtypes=("float64",), device="cuda")
         assert given == [("numpy", "cpu"), ("torch", "cuda")]
 
+    def test_a_device_that_no_backend_has(self) -> None:
+        result = CliRunner().invoke(main, ["verify", "lenet", "--device", "cuda:99"])
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: there is no device `cuda:99` here: numpy has cpu")
+
     def test_disagreement_exits_with_1(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(verification.TOLERANCE, "float64", -1.0)
         result = CliRunner().invoke(main, ["verify", "lenet", "--dtype", "float64"])
