@@ -37,6 +37,12 @@ class Evaluation(Rich):
     classes: tuple[dict[str, Any], ...] = ()
     """What `per_class` returns."""
 
+    def record(self, split: str) -> dict[str, Any]:
+        """Return the metrics by their names in the record of an epoch, which begin with the split's."""
+        return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy} | {
+            f"{split}_{name}": value for name, value in self.metrics.items()
+        }
+
     def per_class(self) -> list[dict[str, Any]]:
         """Return the metrics of each class or label by name.
 

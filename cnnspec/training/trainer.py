@@ -21,7 +21,7 @@ from cnnspec.graph.training import Plateau, Train
 from cnnspec.runtime.model import Model
 from cnnspec.training import checkpoint, histograms
 from cnnspec.training.checkpoint import Progress
-from cnnspec.training.evaluation import Evaluation, evaluate_split
+from cnnspec.training.evaluation import evaluate_split
 from cnnspec.training.events import (
     Callback,
     CheckpointWritten,
@@ -256,9 +256,9 @@ class Trainer:
         with self.model.averaged():
             for name, split in self.evaluated.items():
                 found = evaluate_split(self.model, split, self.losses, loader=self.loader)
-                record |= _named(name, found)
+                record |= found.record(name)
                 for output, one in found.outputs.items():
-                    record["outputs"][output] |= _named(name, one)
+                    record["outputs"][output] |= one.record(name)
         record |= {
             "seconds": round(p.seconds, 3),
             "samples_per_second": round(p.samples * (p.epoch + 1) / p.seconds, 1),
@@ -340,10 +340,3 @@ class Trainer:
                 f"{error}; the checkpoint before is whole: {remedy}" if path.exists() else str(error)
             ) from error
         self.emit(CheckpointWritten(path))
-
-
-def _named(split: str, found: Evaluation) -> dict[str, Any]:
-    """Return the metrics of a split by their names in a record."""
-    return {f"{split}_loss": found.loss, f"{split}_accuracy": found.accuracy} | {
-        f"{split}_{name}": value for name, value in found.metrics.items()
-    }
