@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data import Loader, Split, batches
 from cnnspec.display import Rich
 from cnnspec.graph.training import Loss
@@ -88,7 +88,7 @@ def evaluate_split(
     metrics = {name: metrics_of(loss, nodes[name].shape) for name, loss in given.items()}
     mine = np.arange(split.n)[model.shard(split.n)]
     done = 0
-    for x, target, indices in batches(split, mine, batch, loader):
+    for x, target, indices in batches(split, mine, batch, loader, pixels=model.takes_pixels):
         outputs = _outputs(model, x if isinstance(x, dict) else {model.graph.input.name: x}, observer)
         for name, metric in metrics.items():
             metric.add(outputs[name], target[name] if isinstance(target, dict) else target)
@@ -111,7 +111,7 @@ def evaluate_split(
     return Evaluation(first.samples, total, None, None, model.process, found, {"loss": total})
 
 
-def _outputs(model: Model, x: Arrays, observer: Observer | None) -> Arrays:
+def _outputs(model: Model, x: dict[str, Samples], observer: Observer | None) -> Arrays:
     if observer is None:
         return model.run(x)
     found = model.run_with_hook(x, observer.layer)

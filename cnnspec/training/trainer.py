@@ -13,7 +13,7 @@ from typing import Any
 from zlib import crc32
 
 from cnnspec import atomic
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data import Dataset, Loader, augmentation_of, epoch_order, held_out, mixing_of, steps_of
 from cnnspec.errors import TrainingError, WeightsError
 from cnnspec.graph.settings import Input
@@ -312,7 +312,7 @@ class Trainer:
             p.best, p.best_epoch = score, p.epoch
         return better
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Array | Arrays, Array | Arrays, int]]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Samples | dict[str, Samples], Array | Arrays, int]]:
         """Yield this process's part of the samples of each step of an epoch, from the given step on, with their number.
 
         The next is prepared during each step.
@@ -322,7 +322,11 @@ class Trainer:
         steps = steps_of(order, size, first, shard=self.model.shard, mixing=self.mixing, epoch=epoch)
         augmentation = self.augmentation and self.augmentation.at(epoch)
         loaded = self.loader.batches(
-            self.train, [step.indices for step in steps], augmentation, lambda i, batch: steps[i].mixed(batch)
+            self.train,
+            [step.indices for step in steps],
+            augmentation,
+            lambda i, batch: steps[i].mixed(batch),
+            pixels=self.model.takes_pixels and self.mixing is None,  # mixing takes numbers
         )
         for (x, target), step in zip(loaded, steps, strict=True):
             yield x, target, step.samples
