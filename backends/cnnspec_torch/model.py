@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.errors import BackendError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.rewrites import for_training
@@ -82,7 +82,7 @@ class TorchModel(Model):
         self.torch_device = devices.device(device)
         self._check_options()
         self.compute_dtype = devices.dtype(dtype, self.torch_device)
-        self.overlaps = self.torch_device.type == "cuda"
+        self.overlaps = self.takes_pixels = self.torch_device.type == "cuda"
         self.autocasts = dtype in ("bfloat16", "float16")
         self.weight_dtype = torch.float32 if self.autocasts else self.compute_dtype
         channels_last = self.options.channels_last
@@ -138,17 +138,15 @@ class TorchModel(Model):
 
     # Running
 
-    def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays:
+    def _run(self, inputs: dict[str, Samples], hook: Hook | None = None) -> Arrays:
         rewritten = hook is None and self.rewrites
-        with self._memory(_samples(inputs)), torch.inference_mode(), self.compute_context(training=False):
+        with self._memory(_batch(inputs)), torch.inference_mode(), self.compute_context(training=False):
             outputs = self._execute(inputs, hook, rewritten)
         # A network of views alone would return the caller's own array.
-        return {
-            name: y.copy() if any(np.may_share_memory(x, y) for x in inputs.values()) else y
-            for name, y in outputs.items()
-        }
+        given = [x for x in inputs.values() if isinstance(x, np.ndarray)]
+        return {name: y.copy() if any(np.may_share_memory(x, y) for x in given) else y for name, y in outputs.items()}
 
-    def _execute(self, inputs: Arrays, hook: Hook | None, rewritten: bool) -> Arrays:
+    def _execute(self, inputs: dict[str, Samples], hook: Hook | None, rewritten: bool) -> Arrays:
         tensors = {name: self.transfer.to_device(x) for name, x in inputs.items()}
         if rewritten:
             outputs = self.inference(tensors)
@@ -168,8 +166,8 @@ class TorchModel(Model):
 
     # Training
 
-    def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-        with self._memory(_samples(inputs), Train()), torch.enable_grad(), self.compute_context(training=False):
+    def _vjp(self, inputs: dict[str, Samples], dy: Arrays) -> tuple[Arrays, Arrays]:
+        with self._memory(_batch(inputs), Train()), torch.enable_grad(), self.compute_context(training=False):
             tensors = {name: self.transfer.to_device(x).requires_grad_() for name, x in inputs.items()}
             y = self.module.execute(tensors)
             found = torch.autograd.grad(
@@ -316,5 +314,5 @@ class TorchModel(Model):
             raise BackendError(f"with `deterministic` this network does not run on CUDA: {error}") from error
 
 
-def _samples(inputs: Arrays) -> int:
+def _batch(inputs: Mapping[str, Samples]) -> int:
     return len(next(iter(inputs.values())))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Pixels, Samples
 from cnnspec.errors import BackendError
 
 
@@ -30,12 +30,23 @@ class Transfer:
         self.dtype = dtype
         self.channels_last = channels_last
 
-    def to_device(self, array: Array) -> Tensor:
-        """Return the array as a tensor on the device."""
+    def to_device(self, array: Samples) -> Tensor:
+        """Return the array as a tensor on the device; of pixels, their numbers, which are looked up there."""
+        tensor = self._looked_up(array) if isinstance(array, Pixels) else self._copied(array)
+        return tensor.to(memory_format=torch.channels_last) if self.channels_last and tensor.ndim == 4 else tensor
+
+    def _copied(self, array: Array) -> Tensor:
         # Tensors cannot be read-only, so a read-only array is copied.
         tensor = torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
-        tensor = _to_cuda(tensor, self.device) if self.device.type == "cuda" else tensor.to(self.device)
-        return tensor.to(memory_format=torch.channels_last) if self.channels_last and tensor.ndim == 4 else tensor
+        return _to_cuda(tensor, self.device) if self.device.type == "cuda" else tensor.to(self.device)
+
+    def _looked_up(self, pixels: Pixels) -> Tensor:
+        """Return the numbers of pixels, those that NumPy makes of them: [n, c, ...]."""
+        values, levels = self._copied(pixels.values), self._copied(pixels.levels)
+        # The levels of each channel follow those of the one before: [c, 1, ...], or one for all channels.
+        first = torch.arange(0, levels.numel(), levels.shape[1], dtype=torch.int32, device=self.device)
+        at = values + first.view(-1, *[1] * (values.ndim - 2))
+        return levels.flatten().index_select(0, at.flatten()).view(values.shape).to(self.dtype)
 
     def to_array(self, tensor: Tensor) -> Array:
         """Return the tensor as an array, once it is computed."""

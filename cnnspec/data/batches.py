@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnspec import rng
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data.augment import Mix, Mixing
-from cnnspec.data.loader import Loaded, Loader
-from cnnspec.data.split import Split
+from cnnspec.data.loader import Loader
+from cnnspec.data.split import Loaded, Split
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Array:
@@ -20,11 +20,14 @@ def epoch_order(n: int, seed: int, epoch: int) -> Array:
 
 
 def batches(
-    split: Split, order: Array, size: int, loader: Loader | None = None
-) -> Iterator[tuple[Array | Arrays, Array | Arrays, Array]]:
-    """Yield batches (x, target, indices) of `size` samples in the given order; the last may be smaller."""
+    split: Split, order: Array, size: int, loader: Loader | None = None, *, pixels: bool = False
+) -> Iterator[tuple[Samples | dict[str, Samples], Array | Arrays, Array]]:
+    """Yield batches (x, target, indices) of `size` samples in the given order; the last may be smaller.
+
+    With `pixels`, they are loaded as `Pixels` where the split has pixels.
+    """
     parts = [order[start : start + size] for start in range(0, len(order), size)]
-    for loaded, indices in zip((loader or Loader()).batches(split, parts), parts, strict=True):
+    for loaded, indices in zip((loader or Loader()).batches(split, parts, pixels=pixels), parts, strict=True):
         yield (*loaded, indices)
 
 

@@ -109,17 +109,6 @@ def levels(graph_input: Input) -> Array:
     return table[:1] if (table == table[0]).all() else table
 
 
-def looked_up(pixels: Array, table: Array) -> Array:
-    """Return the numbers that `levels` has for pixels: uint8 [n, c, ...] -> float32 [n, c, ...]."""
-    if len(table) == 1:
-        only: Array = table[0].take(pixels)
-        return only
-    y = np.empty(pixels.shape, np.float32)
-    for channel, numbers in enumerate(table):
-        y[:, channel] = numbers.take(pixels[:, channel])
-    return y
-
-
 def are_pixels(array: Array, name: str) -> bool:
     """Return whether an array holds pixels (uint8), not floats; raise InputError for any other dtype."""
     if array.dtype == np.uint8:

@@ -13,15 +13,13 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array
 from cnnspec.data.augment import Augmentation
 from cnnspec.data.records import Records
-from cnnspec.data.split import Split, Subset
+from cnnspec.data.split import Loaded, Split, Subset
 from cnnspec.errors import CnnspecError, DataError
 from cnnspec.machine import python_process
 
-Loaded = tuple[Array | Arrays, Array | Arrays]
-"""The samples of a batch, and their targets."""
 MODULE = "cnnspec.data.worker"
 
 
@@ -58,13 +56,16 @@ class Loader:
         parts: Sequence[Array],
         augmentation: Augmentation | None = None,
         finish: Callable[[int, Loaded], Loaded] = lambda number, batch: batch,
+        *,
+        pixels: bool = False,
     ) -> Iterator[Loaded]:
         """Yield the samples of a split by their indices, a batch for each part, changed by the augmentation.
 
-        `finish` is called with the number of each batch and the batch, ahead of its use.
+        `finish` is called with the number of each batch and the batch, ahead of its use. With `pixels`, batches are
+        loaded as `Pixels` where the split has pixels.
         """
         load = self._by_processes if self.workers and _decodes(split) else _by_this_process
-        found = load(split, parts, augmentation)
+        found = load(split, parts, augmentation, pixels)
         loaded = (finish(number, batch) for number, batch in enumerate(found))
         with ThreadPoolExecutor(1, thread_name_prefix="load") as thread:
             pending = [thread.submit(next, loaded) for _ in parts[:1]]
@@ -76,13 +77,13 @@ class Loader:
                 yield batch
 
     def _by_processes(
-        self, split: Split, parts: Sequence[Array], augmentation: Augmentation | None
+        self, split: Split, parts: Sequence[Array], augmentation: Augmentation | None, pixels: bool
     ) -> Iterator[Loaded]:
         if self._pool is None:
             self._pool = Pool(self.workers)
         left = len(parts)
         try:
-            for batch in self._pool.batches(split, parts, augmentation):
+            for batch in self._pool.batches(split, parts, augmentation, pixels):
                 left -= 1
                 yield batch
         finally:
@@ -90,9 +91,11 @@ class Loader:
                 self.close()
 
 
-def _by_this_process(split: Split, parts: Sequence[Array], augmentation: Augmentation | None) -> Iterator[Loaded]:
+def _by_this_process(
+    split: Split, parts: Sequence[Array], augmentation: Augmentation | None, pixels: bool
+) -> Iterator[Loaded]:
     for indices in parts:
-        yield split.load(indices, augmentation)
+        yield split.load(indices, augmentation, pixels=pixels)
 
 
 def _decodes(split: Split) -> bool:
@@ -109,12 +112,14 @@ class Pool:
         self._splits: list[Split] = []
         """The splits that the workers have."""
 
-    def batches(self, split: Split, parts: Sequence[Array], augmentation: Augmentation | None) -> Iterator[Loaded]:
+    def batches(
+        self, split: Split, parts: Sequence[Array], augmentation: Augmentation | None, pixels: bool
+    ) -> Iterator[Loaded]:
         """Yield a batch for each part in order, as the workers load them."""
         number = next((i for i, known in enumerate(self._splits) if known is split), None)
         count = len(self._processes)
         for i, process in enumerate(self._processes):
-            self._send(process, (split if number is None else number, parts[i::count], augmentation))
+            self._send(process, (split if number is None else number, parts[i::count], augmentation, pixels))
         if number is None:
             self._splits.append(split)
         for i in range(len(parts)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Pixels, Samples
 from cnnspec.data import images, inputs
 from cnnspec.data.augment import Augmentation
 from cnnspec.data.split import rows, strata_of
@@ -53,38 +53,43 @@ class InMemory:
         """The class of each sample, where targets are classes."""
         return strata_of(self.targets)
 
-    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array | Arrays]:
+    def load(
+        self, indices: Array, augmentation: Augmentation | None = None, *, pixels: bool = False
+    ) -> tuple[Samples, Array | Arrays]:
         """Return the samples and their targets, changed by the augmentation."""
         target = rows(self.targets, indices)
         if augmentation is None:
-            return self.samples(indices), target
-        pixels = self._levels is not None
-        x, target = augmentation(self._original[indices], target, indices, pixels=pixels)
-        return self._scaled(x), target
+            return self.samples(indices, pixels=pixels), target
+        x, target = augmentation(self._original[indices], target, indices, pixels=self._levels is not None)
+        return self._scaled(x, pixels), target
 
-    def reconstructed(self, indices: Array, augmentation: Augmentation | None) -> tuple[Array, Array]:
+    def reconstructed(
+        self, indices: Array, augmentation: Augmentation | None, *, pixels: bool = False
+    ) -> tuple[Samples, Array]:
         """Return the samples as `load` does, and how they would be if augmentation moved pixels and no more."""
         if augmentation is None:
-            x = self.samples(indices)
-            return x, x
+            x = self.samples(indices, pixels=pixels)
+            return x, np.asarray(x)
         original = self._original[indices]
         target = original if not augmentation.maps else dict.fromkeys(augmentation.maps, original)
-        x, moved = augmentation(original, target, indices, pixels=self._levels is not None)
-        return self._scaled(x), self._scaled(next(iter(moved.values())) if isinstance(moved, dict) else moved)
+        changed, moved = augmentation(original, target, indices, pixels=self._levels is not None)
+        own = next(iter(moved.values())) if isinstance(moved, dict) else moved
+        return self._scaled(changed, pixels), np.asarray(self._scaled(own))
 
-    def samples(self, indices: Array) -> Array:
-        """Return pixels scaled as the spec's `input` says, floats as they are."""
+    def samples(self, indices: Array, *, pixels: bool = False) -> Samples:
+        """Return pixels scaled as the spec's `input` says, or unscaled with `pixels`; floats as they are."""
         if self._x.shape[1:] != self._shape:
             raise DataError(
                 f"images of {format_shape(self._x.shape[1:])} fit the network's {format_shape(self._shape)} by "
                 "`augment` alone: `--resize` (or `fit` in the spec's `input`) converts those that are not augmented"
             )
-        return self._scaled(self._x[indices])
+        return self._scaled(self._x[indices], pixels)
 
-    def _scaled(self, x: Array) -> Array:
+    def _scaled(self, x: Array, pixels: bool = False) -> Samples:
         if self._levels is None:
             return x
-        return inputs.looked_up(x, self._levels)
+        found = Pixels(x, self._levels)
+        return found if pixels else np.asarray(found)
 
 
 class SeveralInMemory:
@@ -100,10 +105,13 @@ class SeveralInMemory:
         """The class of each sample, where the targets of the first output are classes."""
         return strata_of(self.targets)
 
-    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Arrays, Array | Arrays]:
+    def load(
+        self, indices: Array, augmentation: Augmentation | None = None, *, pixels: bool = False
+    ) -> tuple[dict[str, Samples], Array | Arrays]:
         """Return the samples of every input by name, and their targets; these are not augmented."""
         assert augmentation is None
-        return {name: split.samples(indices) for name, split in self._by_input.items()}, rows(self.targets, indices)
+        x = {name: split.samples(indices, pixels=pixels) for name, split in self._by_input.items()}
+        return x, rows(self.targets, indices)
 
 
 def fitted(

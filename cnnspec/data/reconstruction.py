@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data import inputs
 from cnnspec.data.augment import Augmentation
 from cnnspec.data.memory import InMemory
@@ -79,9 +79,11 @@ class Reconstruction:
         """The class of each sample, where another output has classes."""
         return self.split.strata if self._others else None
 
-    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array | Arrays]:
+    def load(
+        self, indices: Array, augmentation: Augmentation | None = None, *, pixels: bool = False
+    ) -> tuple[Samples, Array | Arrays]:
         """Return the samples, and as targets themselves, moved as augmentation moves them without other changes."""
-        x, own = self.split.reconstructed(indices, augmentation)
+        x, own = self.split.reconstructed(indices, augmentation, pixels=pixels)
         if not self._by_name:
             return x, own
         given = self.split.load(indices, augmentation)[1] if self._others else {}

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, Pixels
 from cnnspec.data import images, inputs, pictures
 from cnnspec.data.pictures import Pictures
 from cnnspec.errors import DataError, InputError
@@ -188,7 +188,7 @@ def fitted(pixels: Array, shape: tuple[int, ...], name: str, wanted: Input) -> A
 def scaled(pixels: Array, wanted: Input) -> Array:
     """Return pixels as the numbers that an input makes of them: [n, c, h, w], float32."""
     if pixels.dtype == np.uint8:
-        return inputs.looked_up(pixels, inputs.levels(wanted))
+        return np.asarray(Pixels(pixels, inputs.levels(wanted)))
     x = np.empty(pixels.shape, np.float32)
     for i, one in enumerate(pixels):  # a batch in float64 takes twice its memory
         x[i] = inputs.scaled(one[None], wanted)[0]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
-from cnnspec.data import images, pictures
+from cnnspec.arrays import Array, Arrays, Pixels, Samples
+from cnnspec.data import images, inputs, pictures
 from cnnspec.data.augment import Augmentation
 from cnnspec.data.pictures import BrokenFileError, Pictures
 from cnnspec.data.record_targets import Image, Target, fitted, scaled
@@ -51,13 +51,15 @@ class Records:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pool": None, "threads": 1}  # another process has others beside it
 
-    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array, Array | Arrays]:
+    def load(
+        self, indices: Array, augmentation: Augmentation | None = None, *, pixels: bool = False
+    ) -> tuple[Samples, Array | Arrays]:
         """Return the images, decoded by several threads, augmented and scaled, and their targets.
 
-        Targets are by output where the network has several.
+        Targets are by output where the network has several. With `pixels`, images of uint8 are not scaled.
         """
         if not len(indices):  # of a process that has no part in a batch
-            x, target = self.load(np.array([0]), augmentation)
+            x, target = self.load(np.array([0]), augmentation, pixels=pixels)
             none = slice(0)
             return x[none], rows(target, none)
         # in the order of the data, so that what is read in groups is read once
@@ -72,7 +74,13 @@ class Records:
             for output, target in self.targets.items()
         }
         only = next(iter(finished.values()))
-        return scaled(np.stack([pixels for pixels, _ in samples]), self._input), finished if self._by_name else only
+        x = self._samples(np.stack([image for image, _ in samples]), pixels)
+        return x, finished if self._by_name else only
+
+    def _samples(self, x: Array, pixels: bool) -> Samples:
+        if pixels and x.dtype == np.uint8:
+            return Pixels(x, inputs.levels(self._input))
+        return scaled(x, self._input)
 
     def _read(self, index: int, crops: bool) -> tuple[Array, Arrays]:
         """Return a sample and its targets by output, decoded and fitted to the network.

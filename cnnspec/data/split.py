@@ -9,9 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from cnnspec import rng
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data.augment import Augmentation
 from cnnspec.errors import DataError
+
+Loaded = tuple[Samples | dict[str, Samples], Array | Arrays]
+"""The samples of a batch, and their targets."""
 
 
 class Split(Protocol):
@@ -24,13 +27,14 @@ class Split(Protocol):
     def strata(self) -> Array | None:
         """The class of each sample, int64 [n], in proportion to which samples are held out; None without classes."""
 
-    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array | Arrays, Array | Arrays]:
+    def load(self, indices: Array, augmentation: Augmentation | None = None, *, pixels: bool = False) -> Loaded:
         """Return the samples of these indices and their targets: indices [len] -> x [len, c, h, w], target [len, ...].
 
         Samples are float32, and those of every input by name where the network has several. Targets are class indices
         (int64, or any integers for maps), labels or numbers, by name where outputs have targets of their own. An
-        augmentation changes samples before their pixels are scaled, and what moves with them of the targets. Raises
-        DataError, with the file's name, for a broken file.
+        augmentation changes samples before their pixels are scaled, and what moves with them of the targets. With
+        `pixels`, an input whose samples are uint8 gets them as `Pixels`, which are not scaled yet. Raises DataError,
+        with the file's name, for a broken file.
         """
 
 
@@ -69,9 +73,9 @@ class Subset:
         """The class of each sample, as the whole split has them."""
         return None if self.split.strata is None else self.split.strata[self.indices]
 
-    def load(self, indices: Array, augmentation: Augmentation | None = None) -> tuple[Array | Arrays, Array | Arrays]:
+    def load(self, indices: Array, augmentation: Augmentation | None = None, *, pixels: bool = False) -> Loaded:
         """Return the samples of these indices and their targets, as the whole split does."""
-        return self.split.load(self.indices[indices], augmentation)
+        return self.split.load(self.indices[indices], augmentation, pixels=pixels)
 
 
 def strata_of(targets: Array | Arrays) -> Array | None:

@@ -20,10 +20,12 @@ from cnnspec.data.split import Split
 from cnnspec.errors import CnnspecError
 
 
-def answer(split: Split, indices: Array, augmentation: Augmentation | None) -> tuple[CnnspecError | str | None, Any]:
+def answer(
+    split: Split, indices: Array, augmentation: Augmentation | None, pixels: bool
+) -> tuple[CnnspecError | str | None, Any]:
     """Return no fault and a batch, or the fault: an error that a user can cause, or the text of any other."""
     try:
-        return None, split.load(indices, augmentation)
+        return None, split.load(indices, augmentation, pixels=pixels)
     except CnnspecError as error:
         return type(error)(*error.args), None
     except Exception:
@@ -38,13 +40,13 @@ def main() -> None:
     splits: list[Split] = []
     try:
         while True:
-            split, parts, augmentation = pickle.load(requests)
+            split, parts, augmentation, pixels = pickle.load(requests)
             if isinstance(split, int):
                 split = splits[split]
             else:
                 splits.append(split)
             for indices in parts:
-                found = answer(split, indices, augmentation)
+                found = answer(split, indices, augmentation, pixels)
                 write_answer(answers, found)
                 if found[0] is not None:
                     break

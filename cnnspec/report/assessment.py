@@ -178,5 +178,5 @@ def _with_pictures(mistakes: Sequence[Mistake], split: Split, spec: Spec) -> lis
     if not mistakes or len(spec.inputs) > 1 or not pictures.is_picture(spec.input.shape):
         return list(mistakes)
     x, _ = split.load(np.array([mistake.index for mistake in mistakes]))
-    assert not isinstance(x, dict)
+    assert isinstance(x, np.ndarray)
     return [replace(one, picture=pixels(sample, spec.input)) for one, sample in zip(mistakes, x, strict=True)]

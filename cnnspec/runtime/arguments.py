@@ -8,26 +8,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Pixels, Samples
 from cnnspec.errors import BackendError, InputError
 from cnnspec.graph.graph import Graph
 from cnnspec.graph.training import Loss
 from cnnspec.layers import Shape
 
 
-def checked_inputs(graph: Graph, inputs: Mapping[str, npt.ArrayLike], dtype: npt.DTypeLike, least: int = 1) -> Arrays:
-    """Return a batch of every input; raise InputError where one is missing or does not fit."""
+def checked_inputs(
+    graph: Graph, inputs: Mapping[str, npt.ArrayLike], dtype: npt.DTypeLike, least: int = 1, *, pixels: bool = False
+) -> dict[str, Any]:
+    """Return a batch of every input; raise InputError where one is missing or does not fit.
+
+    They are arrays of the data type; with `pixels`, `Pixels` stay what they are.
+    """
     if inputs.keys() != set(graph.inputs):
         wanted, given = ", ".join(graph.inputs), ", ".join(inputs) or "none"
         raise InputError(f"the network has the inputs {wanted}, and is given {given}")
-    found = {name: _checked_input(inputs[name], graph.by_name[name].shape, dtype, least) for name in graph.inputs}
+    found = {
+        name: _checked_input(inputs[name], graph.by_name[name].shape, dtype, least, pixels) for name in graph.inputs
+    }
     if len(sizes := {len(x) for x in found.values()}) > 1:
         raise InputError(f"the inputs have batches of different sizes: {', '.join(map(str, sorted(sizes)))}")
     return found
 
 
-def _checked_input(x: npt.ArrayLike, expected: Shape, dtype: npt.DTypeLike, least: int) -> Array:
-    raw = np.asarray(x)
+def _checked_input(x: npt.ArrayLike, expected: Shape, dtype: npt.DTypeLike, least: int, pixels: bool) -> Samples:
+    raw = x if pixels and isinstance(x, Pixels) else np.asarray(x)
     if raw.shape[1:] != expected or raw.ndim != len(expected) + 1:
         wanted = ", ".join(["n", *map(str, expected)])
         hint = f"; for one sample, x[None] has {[1, *raw.shape]}" if raw.shape == expected else ""
@@ -36,6 +43,8 @@ def _checked_input(x: npt.ArrayLike, expected: Shape, dtype: npt.DTypeLike, leas
         raise InputError(f"the input holds {raw.dtype}, and the network takes numbers")
     if len(raw) < least:
         raise InputError("the input is an empty batch")
+    if isinstance(raw, Pixels):
+        return Pixels(np.ascontiguousarray(raw.values), raw.levels)
     return np.ascontiguousarray(raw, dtype)
 
 

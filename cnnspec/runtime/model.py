@@ -168,6 +168,8 @@ class Model(ABC, Rich):
 
     overlaps = False
     """Whether `start_step` returns before the step is done."""
+    takes_pixels = False
+    """Whether the backend is given `Pixels` as they are, and looks up their numbers; others are given numbers."""
 
     def _parts(self, x: Batch, target: Batch, count: int) -> list[Part]:
         """Return a batch in checked parts of nearly equal size, at most one for each sample."""
@@ -284,8 +286,8 @@ class Model(ABC, Rich):
 
     # Checks
 
-    def _checked(self, inputs: Mapping[str, npt.ArrayLike], least: int = 1) -> Arrays:
-        return checked_inputs(self.graph, inputs, self.array_dtype, least)
+    def _checked(self, inputs: Mapping[str, npt.ArrayLike], least: int = 1) -> dict[str, Any]:
+        return checked_inputs(self.graph, inputs, self.array_dtype, least, pixels=self.takes_pixels)
 
     def check_batch_statistics(self, n: int) -> None:
         """Raise InputError where a layer would normalise one number over a training batch of n samples.
@@ -310,7 +312,7 @@ class Model(ABC, Rich):
     # To be implemented by a backend
 
     @abstractmethod
-    def _run(self, inputs: Arrays, hook: Hook | None = None) -> Arrays: ...
+    def _run(self, inputs: dict[str, Any], hook: Hook | None = None) -> Arrays: ...
 
     @abstractmethod
     def _state(self) -> Arrays: ...
@@ -319,7 +321,7 @@ class Model(ABC, Rich):
     def _load(self, state: Mapping[str, Array]) -> None: ...
 
     @abstractmethod
-    def _vjp(self, inputs: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]: ...
+    def _vjp(self, inputs: dict[str, Any], dy: Arrays) -> tuple[Arrays, Arrays]: ...
 
     @abstractmethod
     def _loss_and_gradients(self, part: Part) -> tuple[float, Arrays]: ...

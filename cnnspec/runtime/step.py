@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array
 from cnnspec.graph.training import CrossEntropy, Dice, Loss
 
 
@@ -36,8 +36,8 @@ class Term(NamedTuple):
 class Part:
     """One batch of a step, whose gradients are added to those of the others."""
 
-    inputs: Arrays
-    """The batch of each input by its node."""
+    inputs: dict[str, Any]
+    """The batch of each input by its node: an array, or `Pixels` where the model takes them."""
     terms: Mapping[str, Term]
     """The loss of each output that is trained, by its node."""
     first: int = 0

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data import Loader, Split, batches
 from cnnspec.display import Rich
 from cnnspec.graph.training import Loss
@@ -36,6 +36,12 @@ class Evaluation(Rich):
     """classification, segmentation, multi-label or regression."""
     classes: tuple[dict[str, Any], ...] = ()
     """What `per_class` returns."""
+
+    def record(self, split: str) -> dict[str, Any]:
+        """Return the metrics by their names in the record of an epoch, which begin with the split's."""
+        return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy} | {
+            f"{split}_{name}": value for name, value in self.metrics.items()
+        }
 
     def per_class(self) -> list[dict[str, Any]]:
         """Return the metrics of each class or label by name.
@@ -82,7 +88,7 @@ def evaluate_split(
     metrics = {name: metrics_of(loss, nodes[name].shape) for name, loss in given.items()}
     mine = np.arange(split.n)[model.shard(split.n)]
     done = 0
-    for x, target, indices in batches(split, mine, batch, loader):
+    for x, target, indices in batches(split, mine, batch, loader, pixels=model.takes_pixels):
         outputs = _outputs(model, x if isinstance(x, dict) else {model.graph.input.name: x}, observer)
         for name, metric in metrics.items():
             metric.add(outputs[name], target[name] if isinstance(target, dict) else target)
@@ -105,7 +111,7 @@ def evaluate_split(
     return Evaluation(first.samples, total, None, None, model.process, found, {"loss": total})
 
 
-def _outputs(model: Model, x: Arrays, observer: Observer | None) -> Arrays:
+def _outputs(model: Model, x: dict[str, Samples], observer: Observer | None) -> Arrays:
     if observer is None:
         return model.run(x)
     found = model.run_with_hook(x, observer.layer)

@@ -13,15 +13,15 @@ from typing import Any
 from zlib import crc32
 
 from cnnspec import atomic
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data import Dataset, Loader, augmentation_of, epoch_order, held_out, mixing_of, steps_of
-from cnnspec.errors import TrainingError, WeightsError
+from cnnspec.errors import MemoryLimitError, TrainingError, WeightsError
 from cnnspec.graph.settings import Input
 from cnnspec.graph.training import Plateau, Train
 from cnnspec.runtime.model import Model
 from cnnspec.training import checkpoint, histograms
 from cnnspec.training.checkpoint import Progress
-from cnnspec.training.evaluation import Evaluation, evaluate_split
+from cnnspec.training.evaluation import evaluate_split
 from cnnspec.training.events import (
     Callback,
     CheckpointWritten,
@@ -140,6 +140,9 @@ class Trainer:
                 for log in logs:
                     log.write(self.result.epochs)
                 self.emit(EpochFinished(self.result.epochs[-1], best))
+        except MemoryLimitError as error:
+            whole = f"; the checkpoint {self.folder / LAST} is whole" if self.folder else ""
+            raise MemoryLimitError(f"{error}{whole}") from None
         finally:
             for log in logs:
                 log.close()
@@ -256,9 +259,9 @@ class Trainer:
         with self.model.averaged():
             for name, split in self.evaluated.items():
                 found = evaluate_split(self.model, split, self.losses, loader=self.loader)
-                record |= _named(name, found)
+                record |= found.record(name)
                 for output, one in found.outputs.items():
-                    record["outputs"][output] |= _named(name, one)
+                    record["outputs"][output] |= one.record(name)
         record |= {
             "seconds": round(p.seconds, 3),
             "samples_per_second": round(p.samples * (p.epoch + 1) / p.seconds, 1),
@@ -312,7 +315,7 @@ class Trainer:
             p.best, p.best_epoch = score, p.epoch
         return better
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Array | Arrays, Array | Arrays, int]]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Samples | dict[str, Samples], Array | Arrays, int]]:
         """Yield this process's part of the samples of each step of an epoch, from the given step on, with their number.
 
         The next is prepared during each step.
@@ -322,7 +325,11 @@ class Trainer:
         steps = steps_of(order, size, first, shard=self.model.shard, mixing=self.mixing, epoch=epoch)
         augmentation = self.augmentation and self.augmentation.at(epoch)
         loaded = self.loader.batches(
-            self.train, [step.indices for step in steps], augmentation, lambda i, batch: steps[i].mixed(batch)
+            self.train,
+            [step.indices for step in steps],
+            augmentation,
+            lambda i, batch: steps[i].mixed(batch),
+            pixels=self.model.takes_pixels and self.mixing is None,  # mixing takes numbers
         )
         for (x, target), step in zip(loaded, steps, strict=True):
             yield x, target, step.samples
@@ -340,10 +347,3 @@ class Trainer:
                 f"{error}; the checkpoint before is whole: {remedy}" if path.exists() else str(error)
             ) from error
         self.emit(CheckpointWritten(path))
-
-
-def _named(split: str, found: Evaluation) -> dict[str, Any]:
-    """Return the metrics of a split by their names in a record."""
-    return {f"{split}_loss": found.loss, f"{split}_accuracy": found.accuracy} | {
-        f"{split}_{name}": value for name, value in found.metrics.items()
-    }

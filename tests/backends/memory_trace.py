@@ -140,7 +140,7 @@ class Traced(TorchModel):
 class ToMeta(Transfer):
     """Makes tensors on `meta` in the shapes and types of arrays."""
 
-    def to_device(self, array: Array) -> Tensor:
+    def to_device(self, array: Any) -> Tensor:
         dtype = torch.int64 if array.dtype.kind == "i" else self.dtype
         layout = torch.channels_last if self.channels_last and array.ndim == 4 else torch.contiguous_format
         return torch.empty(array.shape, dtype=dtype, device="meta", memory_format=layout)

@@ -126,6 +126,28 @@ def test_a_stopped_run_resumes_bit_exactly(
     _equal_runs(tmp_path / "a", tmp_path / "b")
 
 
+def test_where_memory_runs_out_the_checkpoint_is_named_and_whole(spec: Path, data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data)}
+    undisturbed = started(spec, given, folder=tmp_path / "a")
+    undisturbed.trainer.run()
+    run = started(spec, given, folder=tmp_path / "b")
+    run.trainer.checkpoint_seconds = 0
+    start_step = run.trainer.model.start_step
+
+    def start_three_steps(*arguments: Any) -> Any:
+        if run.trainer.model.steps == 3:
+            raise MemoryLimitError("out of memory: less fits")
+        return start_step(*arguments)
+
+    run.trainer.model.start_step = start_three_steps  # type: ignore[method-assign]
+    with pytest.raises(MemoryLimitError, match=r"less fits; the checkpoint .*b/last\.safetensors is whole$"):
+        run.trainer.run()
+    resumed = resumed_run(tmp_path / "b")
+    assert resumed.trainer.model.steps == 3
+    resumed.trainer.run()
+    _equal_runs(tmp_path / "a", tmp_path / "b")
+
+
 def started(
     spec: Path | cnnspec.Spec, given: dict[str, Any], *, folder: Path | None = None, keep: bool = True, **options: Any
 ) -> Run:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnspec import rng
-from cnnspec.arrays import Array, Arrays
+from cnnspec.arrays import Array, Arrays, Samples
 from cnnspec.data.augment.samples import Size
 from cnnspec.errors import DataError
 from cnnspec.graph.graph import Graph
@@ -40,13 +40,13 @@ class Mix(NamedTuple):
     outputs: Mapping[str, Output]
 
     def applied(
-        self, x: Array | Arrays, target: Array | Arrays, own: Array, other: Array
-    ) -> tuple[Array | Arrays, Arrays]:
+        self, x: Samples | dict[str, Samples], target: Array | Arrays, own: Array, other: Array
+    ) -> tuple[Samples | dict[str, Samples], Arrays]:
         """Return mixtures of the rows `own` with the rows `other` ([m] each), and their targets by output."""
-        mixed = (
-            {name: self._numbers(array, own, other, pastes=True) for name, array in x.items()}
+        mixed: Samples | dict[str, Samples] = (
+            {name: self._numbers(np.asarray(array), own, other, pastes=True) for name, array in x.items()}
             if isinstance(x, dict)
-            else self._numbers(x, own, other, pastes=True)
+            else self._numbers(np.asarray(x), own, other, pastes=True)
         )
         targets = {
             name: self._target(target[name] if isinstance(target, dict) else target, output, own, other)
