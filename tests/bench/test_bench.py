@@ -141,7 +141,7 @@ class TestCommand:
             (["--against", "x"], "there is no peer `x`: there are torch-eager, torch-compile, onnxruntime"),
             (["--backend", "nunpy"], "there is no backend `nunpy`; did you mean `numpy`?"),
             (["--backend", "numpy", "--option", "compile=true"], "none of `numpy` has an option `compile`"),
-            (["--backend", "torch", "--autotune"], "none of `torch` has an option `autotune`"),
+            (["--backend", "numpy", "--option", "tf32=true"], "none of `numpy` has an option `tf32`"),
             (["--backend", "numpy", "--option", "torch.compile=true"], "`torch` is not among the backends `numpy`"),
             (["--memory-limit", "100B"], "; the limit is 100 B"),
             (["--backend", "numpy", "--dtype", "float12"], "has no dtype `float12`"),
