@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import random
 import sys
 from pathlib import Path
@@ -627,11 +628,14 @@ def calls_for(count: int) -> int:
         nonlocal calls
         calls += event == "call"
 
+    gc.collect()
+    gc.disable()  # what other tests have left would call its finalizers here
     sys.setprofile(count_call)
     try:
         report = cnnspec.check(Source("x", text))
     finally:
         sys.setprofile(None)
+        gc.enable()
     assert report.ok
     assert len(report.spec.graph.nodes) == count + 1
     return calls
@@ -641,6 +645,17 @@ def test_the_work_grows_with_the_number_of_layers():
     """Counted, not timed; 1,000 layers are no more than five times 200."""
     small, large = calls_for(200), calls_for(1000)
     assert large < 5.05 * small
+
+
+def test_a_clash_of_channels_behind_two_layers_of_one_name():
+    """The convolution is named as the fourth relu is by itself: both faults are said, and nothing fails."""
+    text = "inputs: {left: [2, 3, 3], right: [2, 3, 3]}\nlayers:\n"
+    text += "  - add: {a: [conv: {channels: 2, kernel: 3, padding: same, name: relu2}], b: []}\n"
+    text += "  - concat: {name: n2, a: [], b: []}\n  - slice: [0, 2]\n" + 5 * "  - relu\n"
+    text += "  - add: {a: [], b: [from: n2]}\n"
+    found = cnnspec.check(Source("x", text))
+    assert not found.ok
+    assert {d.code for d in found.diagnostics} >= {"duplicate-name"}
 
 
 # Layers of others

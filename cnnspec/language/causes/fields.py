@@ -157,7 +157,8 @@ def channel_proposals(network: Network, name: str, wanted: int, others: list[Wri
         return
     layer = network.placed[one.names[0]].layer
     field = channels_field(layer)
-    assert field is not None
+    if field is None:  # of another layer that has got the same name
+        return
     counts = network.rules
     rarer = counts.count(one.kind, field, getattr(layer, field)) - counts.count(one.kind, field, wanted)
     score = 1.0 + (0.2 if rarer > 0 else -0.2 if rarer < 0 else 0.0)
