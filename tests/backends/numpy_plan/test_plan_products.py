@@ -130,6 +130,8 @@ def test_settings_of_numpy_are_restored() -> None:
     def settings() -> tuple[object, ...]:
         return np.geterr(), np.getbufsize()
 
+    np.seterr(all="warn")  # an interrupt of another test may have left those of a plan
+    np.setbufsize(8192)
     before = settings()
     with PlanSettings():
         assert settings() != before
