@@ -8,26 +8,38 @@ numbers in place of 8,192, rows of up to 1,024 take as long as before or less, a
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BUFFER = 1024
 """Numbers of a buffer."""
 
 
-class PlanSettings:
-    """A context in which floating-point errors are ignored, and buffers are small."""
+def with_plan_settings(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that is called with floating-point errors ignored, and small buffers.
 
-    def __enter__(self) -> None:
-        """Set them."""
-        self._errors = np.errstate(all="ignore")
-        self._errors.__enter__()
-        self._size = np.setbufsize(BUFFER)
+    The settings are variables of the context, and the call has a context of its own: wherever an interrupt comes, the
+    caller's stay what they were. NumPy before 2.0 keeps them by thread, where they are restored at the end.
+    """
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Restore what was set before."""
-        np.setbufsize(self._size)
-        self._errors.__exit__(kind, error, traceback)
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return copy_context().run(_call, function, args, kwargs)
+
+    return call
+
+
+def _call(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    with np.errstate(all="ignore"):
+        size = np.setbufsize(BUFFER)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            np.setbufsize(size)

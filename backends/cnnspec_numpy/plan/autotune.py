@@ -32,7 +32,7 @@ from cnnspec_numpy.plan.method import Method
 from cnnspec_numpy.plan.plan import Plan
 from cnnspec_numpy.plan.value import shape_in, to_nchw
 from cnnspec_numpy.plan.weights import Prepared
-from cnnspec_numpy.settings import PlanSettings
+from cnnspec_numpy.settings import with_plan_settings
 from cnnspec_numpy.threads import one_blas_thread
 
 FILE = "numpy-methods.json"
@@ -61,13 +61,14 @@ class Autotuner:
         self._new: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    @with_plan_settings
     def choose(self, graph: Graph, operations: list[Operation], n: int, fast: bool) -> list[Choice]:
         """Return a method for each operation of a graph for n samples, and write new times to the cache folder.
 
         By itself an operation finds its inputs in the cache and writes to memory without a border; so the plan of the
         fastest methods is timed as a whole, beside that of the estimates, and the faster of the two is returned.
         """
-        with self._lock, one_blas_thread(), PlanSettings():
+        with self._lock, one_blas_thread():
             plans = [
                 choose(operations, n, fast, self.method_seconds, self.conversion_seconds),
                 choose(operations, n, fast, estimated, conversion_cost),

@@ -25,7 +25,7 @@ from cnnspec_numpy.plan.choice import Choice, choose, conversion_cost, estimated
 from cnnspec_numpy.plan.lower import lower
 from cnnspec_numpy.plan.plan import Plan
 from cnnspec_numpy.plan.weights import Prepared
-from cnnspec_numpy.settings import PlanSettings
+from cnnspec_numpy.settings import with_plan_settings
 from cnnspec_numpy.threads import Team, default_threads, one_blas_thread
 
 CHUNK_BYTES = 3 << 19
@@ -159,8 +159,7 @@ class Executor:
         else:
             with self._members() as team, self._plans(schedule) as all_plans:
                 if schedule.lanes > 1:
-                    with PlanSettings():
-                        run_chunk(all_plans[0][n], inputs, outputs, team)
+                    with_plan_settings(run_chunk)(all_plans[0][n], inputs, outputs, team)
                     return outputs
                 shares = zip(schedule.shares, all_plans, strict=True)
                 tasks = [partial(run_chunks, chunks, plans, inputs, outputs) for chunks, plans in shares]
@@ -171,13 +170,14 @@ class Executor:
                         task()
         return outputs
 
+    @with_plan_settings
     def listing(self, n: int) -> list[PlanStep]:
         """Return the steps for a batch of n samples (for one of its chunks, where it is cut), timed on random input."""
         schedule = self.schedule(n)
         chunk = max(part.stop - part.start for part in schedule.shares[0])
         rng = np.random.default_rng(0)
         shapes = {name: self.graph.by_name[name].shape for name in self.graph.inputs}
-        with self._members() as team, PlanSettings():
+        with self._members() as team:
             with self._lock:
                 plan = self.new_plan(chunk, schedule.lanes)
             plan.load({name: rng.standard_normal((chunk, *shape)).astype(self.dtype) for name, shape in shapes.items()})
@@ -213,13 +213,13 @@ class Executor:
             self._team_lock.release()
 
 
+@with_plan_settings
 def run_chunks(chunks: list[slice], plans: Mapping[int, Plan], inputs: Mapping[str, Array], outputs: Arrays) -> None:
     """Run chunks of a batch, one after the other, by the plans of their sizes."""
-    with PlanSettings():
-        for chunk in chunks:
-            x = {name: x[chunk] for name, x in inputs.items()}
-            y = {name: y[chunk] for name, y in outputs.items()}
-            run_chunk(plans[chunk.stop - chunk.start], x, y)
+    for chunk in chunks:
+        x = {name: x[chunk] for name, x in inputs.items()}
+        y = {name: y[chunk] for name, y in outputs.items()}
+        run_chunk(plans[chunk.stop - chunk.start], x, y)
 
 
 def run_chunk(plan: Plan, inputs: Mapping[str, Array], outputs: Arrays, team: Team | None = None) -> None:

@@ -24,7 +24,7 @@ from cnnspec_numpy.plan.method import Job
 from cnnspec_numpy.plan.methods.merge import Concat
 from cnnspec_numpy.plan.value import Layout, Value
 from cnnspec_numpy.plan.weights import Prepared
-from cnnspec_numpy.settings import PlanSettings
+from cnnspec_numpy.settings import with_plan_settings
 from cnnspec_numpy.threads import Barrier, Team
 
 LANE_SECONDS = 6e-5
@@ -56,10 +56,10 @@ class Step:
             team.run([partial(_run_lane, calls) for calls in self.lanes])
 
 
+@with_plan_settings
 def _run_lane(calls: list[Call]) -> None:
-    with PlanSettings():
-        for call in calls:
-            call()
+    for call in calls:
+        call()
 
 
 @dataclass(frozen=True)
@@ -322,14 +322,14 @@ class Plan:
             for call in self._calls:
                 call()
 
+    @with_plan_settings
     def _run_lane(self, lane: int, barrier: Barrier) -> None:
         """Run a lane's part of all steps; it waits for the others where a step has several lanes, or the one before."""
         try:
-            with PlanSettings():
-                for calls in self._parts[lane]:
-                    for call in calls:
-                        call()
-                    barrier.wait(lane)
+            for calls in self._parts[lane]:
+                for call in calls:
+                    call()
+                barrier.wait(lane)
         except BaseException:
             barrier.abort()
             raise

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from cnnspec_numpy.options import Options
 from cnnspec_numpy.plan.executor import chunks_of
-from cnnspec_numpy.settings import PlanSettings
+from cnnspec_numpy.settings import with_plan_settings
 from cnnspec_numpy.threads import Barrier, Team, default_threads, one_blas_thread
 from cnnspec_numpy.training.layers import Dropout
 from cnnspec_numpy.training.operation import Moment
@@ -103,26 +103,26 @@ class TrainingExecutor:
         plans = [self._plan(terms, i, len(shards), chunks, n) for i, chunks in enumerate(shards)]
         values = [0.0] * len(shards)
 
+        @with_plan_settings
         def run(i: int) -> None:
             first: TrainingPlan | None = None
             try:
-                with PlanSettings():
-                    for chunk, plan in zip(shards[i], plans[i], strict=True):
-                        plan.moment.set(moment, moment.first + chunk.start)
-                        plan.load(
-                            {name: x[chunk] for name, x in part.inputs.items()},
-                            {name: (term.target[chunk], term.factor) for name, term in terms.items()},
-                            {name: mask[chunk] for name, mask in masks.items()},
-                        )
-                        plan.run()
-                        plan.store({name: y[chunk] for name, y in outputs.items()})
-                        values[i] += float(plan.values.sum())
-                        total = self._totals[i]
-                        if first is None:
-                            np.copyto(total, plan.flat)
-                        else:
-                            np.add(total, plan.flat, out=total)
-                        first = plan
+                for chunk, plan in zip(shards[i], plans[i], strict=True):
+                    plan.moment.set(moment, moment.first + chunk.start)
+                    plan.load(
+                        {name: x[chunk] for name, x in part.inputs.items()},
+                        {name: (term.target[chunk], term.factor) for name, term in terms.items()},
+                        {name: mask[chunk] for name, mask in masks.items()},
+                    )
+                    plan.run()
+                    plan.store({name: y[chunk] for name, y in outputs.items()})
+                    values[i] += float(plan.values.sum())
+                    total = self._totals[i]
+                    if first is None:
+                        np.copyto(total, plan.flat)
+                    else:
+                        np.add(total, plan.flat, out=total)
+                    first = plan
             except BaseException:
                 self._exchange.barrier.abort()  # the other shards would wait for this one for ever
                 raise

@@ -97,9 +97,11 @@ def test_predictions(
     expected = model.predict(x)
     model.predict(x)
 
+    settings = np.geterr(), np.getbufsize()
     assert model._planned().schedule(len(x)).lanes == (3 if lanes else 1)
     for seconds in moments(lambda: model.predict(x)):
         interrupt(lambda: model.predict(x), seconds)
+        assert (np.geterr(), np.getbufsize()) == settings
         np.testing.assert_array_equal(model.predict(x), expected)
         assert blas() == {2}
         with model._planned()._members() as team:
@@ -114,8 +116,10 @@ def test_steps(layers: str, interrupt: Interrupt, monkeypatch: pytest.MonkeyPatc
     model = prepare(graph, threads=3)
     x, target = batch(graph, 24)["input"], targets(graph, CrossEntropy(), 24)
     loss, gradients = model.loss_and_gradients(x, target)
+    settings = np.geterr(), np.getbufsize()
     for seconds in moments(lambda: model.loss_and_gradients(x, target)):
         interrupt(lambda: model.loss_and_gradients(x, target), seconds)
+        assert (np.geterr(), np.getbufsize()) == settings
         again, found = model.loss_and_gradients(x, target)
         assert again == loss
         for name, gradient in gradients.items():

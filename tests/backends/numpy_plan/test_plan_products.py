@@ -8,7 +8,7 @@ from cnnspec_numpy.plan import products
 from cnnspec_numpy.plan.executor import chunks_of
 from cnnspec_numpy.plan.functions import Call
 from cnnspec_numpy.plan.method import Block, blocks_of
-from cnnspec_numpy.settings import PlanSettings
+from cnnspec_numpy.settings import BUFFER, with_plan_settings
 from hypothesis import given
 from hypothesis import strategies as st
 from plan_comparison import assert_same_outputs, batch, network, prepare, trained
@@ -126,19 +126,16 @@ def test_chunks_are_whole_lines_where_a_line_fits(start: int, size: int, most: i
         assert max(sizes) - min(sizes) <= 1
 
 
-def test_settings_of_numpy_are_restored() -> None:
+def test_settings_of_numpy_are_those_of_the_caller_afterwards() -> None:
     def settings() -> tuple[object, ...]:
         return np.geterr(), np.getbufsize()
 
-    np.seterr(all="warn")  # an interrupt of another test may have left those of a plan
-    np.setbufsize(8192)
     before = settings()
-    with PlanSettings():
-        assert settings() != before
-        np.log(np.zeros(1))
+    inside = with_plan_settings(settings)()
+    assert inside == (dict.fromkeys(before[0], "ignore"), BUFFER) != before
     assert settings() == before
-    with pytest.raises(ZeroDivisionError), PlanSettings():
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        with_plan_settings(lambda: 1 // 0)()
     assert settings() == before
 
 
